@@ -1,0 +1,1 @@
+"""piv.day's REST API as a typed async client; knows nothing of MCP."""

@@ -1,0 +1,86 @@
+"""The client: `async with PivClient(base_url, key) as piv: await piv.account.get()`."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pydantic import SecretStr
+
+from piv_mcp import __version__
+from piv_mcp.api.account import AccountApi
+from piv_mcp.api.domains import DomainsApi
+from piv_mcp.api.http import Http
+from piv_mcp.api.limit import LocalLimiter, Priority, RateLimiter
+from piv_mcp.api.numbers import NumbersApi
+from piv_mcp.api.proxies import ProxiesApi
+from piv_mcp.api.whites import WhitesApi
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class PivClient:
+    """All 38 endpoints of piv.day as typed methods, in five areas.
+
+    `timeout` is the seconds that a read waits for an answer before it is tried again; `deadline` the seconds
+    that any call may take, with its retries and the limiter's waits. A write waits for its answer until the
+    deadline. Raises `ConfigError` for a base URL or key that cannot be used.
+    """
+
+    account: AccountApi
+    numbers: NumbersApi
+    proxies: ProxiesApi
+    domains: DomainsApi
+    whites: WhitesApi
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: SecretStr,
+        *,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        limiter: RateLimiter | None = None,
+        timeout: float = 20.0,
+        deadline: float = 30.0,
+        user_agent: str = f"piv-mcp/{__version__}",
+    ) -> None:
+        http = Http(
+            base_url,
+            api_key,
+            transport=transport,
+            limiter=limiter or LocalLimiter(),
+            timeout=timeout,
+            deadline=deadline,
+            user_agent=user_agent,
+        )
+        self._bind(http, Priority.PERSON)
+
+    def at(self, priority: Priority) -> Self:
+        """The same client, connection and limiter, whose calls have another priority. Closing either closes
+        both."""
+        other = type(self).__new__(type(self))
+        other._bind(self._http, priority)
+        return other
+
+    def _bind(self, http: Http, priority: Priority) -> None:
+        self._http = http
+        self._priority = priority
+        self.account = AccountApi(http, priority)
+        self.numbers = NumbersApi(http, priority)
+        self.proxies = ProxiesApi(http, priority)
+        self.domains = DomainsApi(http, priority)
+        self.whites = WhitesApi(http, priority)
+
+    def __repr__(self) -> str:
+        return f"PivClient({self._http!r}, {self._priority.value})"
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,141 @@
+"""What the models of all areas share.
+
+An answer comes from a server that is not ours: unknown fields are ignored, and an optional field whose value
+makes no sense becomes its default rather than an error. A request is ours: an unknown field is refused before
+anything is sent.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+
+from piv_mcp.errors import InvalidRequestError
+
+
+def _in_utc(value: datetime) -> datetime:
+    """The reference shows UTC only, so a time without a zone is read as UTC."""
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+def _plausible(value: Decimal) -> Decimal:
+    """Refuses what would need gigabytes to print, such as 1e400."""
+    exponent = value.as_tuple().exponent
+    if value.adjusted() > 12 or not isinstance(exponent, int) or exponent < -12:
+        raise ValueError("the amount is out of range")
+    return value
+
+
+def _number_to_text(value: object) -> object:
+    return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
+
+
+UtcDatetime = Annotated[datetime, AfterValidator(_in_utc)]
+"""An aware time in UTC."""
+
+Money = Annotated[Decimal, AfterValidator(_plausible)]
+"""An exact amount in US dollars, the account's only currency."""
+
+Secret = Annotated[SecretStr, BeforeValidator(_number_to_text)]
+"""A text that reprs hide."""
+
+CountryCode = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+
+
+class Model(BaseModel):
+    """Base of everything that the server sends."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+        defer_build=True,
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_for_nonsense(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            field = cls.model_fields[info.field_name or ""]
+            if field.is_required():
+                raise
+            return field.get_default(call_default_factory=True, validated_data={})
+
+
+class Request(BaseModel):
+    """Base of everything that we send. A field that is `None` does not leave."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
+
+    @classmethod
+    def of(cls, **values: object) -> Self:
+        """The request with these fields. Raises `InvalidRequestError`, naming the fields at fault."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = [
+                ": ".join(
+                    [".".join(map(str, item["loc"]))] * bool(item["loc"])
+                    + [item["msg"].removeprefix("Value error, ")]
+                )
+                for item in error.errors(include_url=False, include_input=False)
+            ]
+        raise InvalidRequestError("; ".join(problems), code="VALIDATION_ERROR")
+
+    def wire(self) -> dict[str, Any]:
+        """The fields that leave, as JSON values."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+Flag = Annotated[bool, PlainSerializer(lambda value: "true" if value else "false", return_type=str)]
+"""A filter that the reference writes as the word `true` or `false`."""
+
+Offset = Annotated[int, Field(ge=0)]
+SmallLimit = Annotated[int, Field(ge=1, le=200)]
+"""Page size of numbers and SMS."""
+LargeLimit = Annotated[int, Field(ge=1, le=500)]
+"""Page size of proxies, domains and whites."""
+
+RowT = TypeVar("RowT")
+
+
+class Pagination(Model):
+    total: int | None = None
+    limit: int | None = None
+    offset: int | None = None
+
+
+class Page(Model, Generic[RowT]):
+    """One page of a list. `pagination.total` counts the rows of all pages."""
+
+    items: list[RowT]
+    pagination: Pagination = Pagination()
+
+
+class Acknowledged(Model):
+    """The answer of an endpoint whose answer is not documented: it said `success: true`, perhaps with a
+    message."""
+
+    message: str | None = None

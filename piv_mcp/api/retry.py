@@ -1,0 +1,87 @@
+"""What is tried again, when, and for how long."""
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from piv_mcp.api.limit import MAX_PAUSE
+from piv_mcp.errors import ApiError, NoAnswerError, OutcomeUnknownError
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+"""Tries of one call, the first included."""
+
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 8.0
+"""Seconds. The wait before try n+1 is drawn evenly from 0 to FIRST_WAIT * 2**(n-1), at most LONGEST_WAIT."""
+
+
+class Deadline:
+    """A moment, given in seconds from now, by which a call is over."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self._end - time.monotonic())
+
+
+def may_retry(error: ApiError, *, writes: bool) -> bool:
+    """A write goes out again only where it certainly did nothing: no connection, or 429. A read also after a
+    lost answer, a time-out or a 5xx."""
+    if isinstance(error, OutcomeUnknownError):
+        return False
+    if isinstance(error, NoAnswerError):
+        return not (writes and error.sent)
+    if error.status == 429:
+        return True
+    return not writes and error.status is not None and (error.status == 408 or error.status >= 500)
+
+
+async def with_retries(
+    attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, room: float
+) -> T:
+    """Await `attempt(1)`, `attempt(2)`, ... until one succeeds or may not be repeated; then its error is
+    raised.
+
+    `Retry-After` replaces our own wait. A wait after which less than `room` seconds would be left is not
+    begun.
+    """
+    import stamina  # late: it is only needed once something is sent, and costs start-up time
+
+    number = 1
+
+    def wait_before_next(error: Exception) -> bool | float:
+        if not isinstance(error, ApiError) or not may_retry(error, writes=writes):
+            return False
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (number - 1))
+        wait = error.retry_after if error.retry_after is not None else random.uniform(0, longest)  # noqa: S311 - jitter
+        return wait if wait + room <= deadline.remaining() else False
+
+    async for retry in stamina.retry_context(on=wait_before_next, attempts=ATTEMPTS, timeout=None):
+        number = retry.num
+        with retry:
+            return await attempt(number)
+    raise AssertionError("the loop above returns or raises")  # pragma: no cover
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds to wait by a `Retry-After` header, as a number or a date; `None` where there is none that makes
+    sense."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isascii() else None
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = (moment - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if seconds is None or seconds != seconds else min(max(seconds, 0.0), MAX_PAUSE)

@@ -1,0 +1,81 @@
+"""Bytes from the server: into JSON that is safe to handle, or into a snippet that is safe to show."""
+
+import json
+import re
+import unicodedata
+from decimal import Decimal
+from typing import Any, NoReturn
+
+SNIPPET = 200
+"""Characters of a strange answer that an error shows."""
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_CREDENTIALS = (
+    re.compile(r'(?i)("(?:password|content|token|url)"\s*:\s*")(?:[^"\\]|\\.)*'),
+    re.compile(r"(?i)([?&]token=)[^&\s\"']+"),
+    re.compile(r"()[^\s\"':/@]+:[^\s\"'@/]+(?=@)"),
+)
+"""What answers of the API hold that an error must not show: proxy passwords, signed links."""
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value in a body, its fractions as exact `Decimal`.
+
+    Raises `ValueError`, with a few words of reason, for everything else: no body, HTML, broken or truncated
+    JSON, NaN, numbers beyond reason, nesting without end. Bytes that are no UTF-8 and lone surrogates become
+    U+FFFD, so that one garbled character loses no message and every text can be stored.
+    """
+    if not body.strip():
+        raise ValueError("an empty body")
+    if body.lstrip().startswith(b"<"):
+        raise ValueError("a page of HTML or XML, not JSON")
+    try:
+        value = json.loads(
+            body.decode("utf-8-sig", errors="replace"), parse_float=_fraction, parse_constant=_no_number
+        )
+    except (ValueError, ArithmeticError, RecursionError):
+        raise ValueError("broken JSON") from None
+    return _without_surrogates(value) if _SURROGATE_ESCAPE.search(body) else value
+
+
+def _fraction(text: str) -> Decimal:
+    value = Decimal(text)
+    if abs(value.adjusted()) > 400:
+        raise ValueError("a number out of range")
+    return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:
+    """One line of text without control or invisible characters, the secret, or credentials.
+
+    At most `limit` characters long.
+    """
+    head = text[: limit * 5]
+    line = " ".join("".join(char for char in head if char.isspace() or _is_visible(char)).split())
+    # Removing characters may have put the secret together, and cutting may leave a part of it.
+    line = line.replace(secret, "[key]")
+    if len(head) < len(text):
+        line = line[: -len(secret)]
+    for pattern in _CREDENTIALS:
+        line = pattern.sub(r"\1[hidden]", line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _is_visible(char: str) -> bool:
+    return unicodedata.category(char)[0] != "C"

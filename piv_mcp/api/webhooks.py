@@ -1,0 +1,206 @@
+"""The events that piv.day posts to a webhook: reference section "Webhooks".
+
+An event of an unknown type or shape is kept as it came and flagged: losing an SMS code because a field was
+renamed would be worse than storing something odd. The reference gives events no id and no signature;
+`sms.received` names neither the sender nor a message id, so the same message in the history can only be
+matched by number, text and time.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from piv_mcp.api.models import Model, Money, UtcDatetime
+from piv_mcp.api.text import parse_json
+from piv_mcp.errors import MalformedEventError
+
+
+class SmsReceived(Model):
+    """`code` is piv.day's own guess at the code in `text`."""
+
+    piv_num_id: str
+    text: str | None = None
+    code: str | None = None
+    country: str | None = None
+    received_at: UtcDatetime | None = None
+
+
+class SmsStatusUpdated(Model):
+    piv_num_id: str | None = None
+    message_id: str
+    old_status: str | None = None
+    new_status: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class RestoredNumber(Model):
+    """`refunded` is there for failed numbers only."""
+
+    piv_num_id: str
+    phone_number: str | None = None
+    country: str | None = None
+    refunded: Money | None = None
+
+
+class NumberRestoreCompleted(Model):
+    restored: list[RestoredNumber] = Field(default_factory=list[RestoredNumber])
+    failed: list[RestoredNumber] = Field(default_factory=list[RestoredNumber])
+    total_restored: int | None = None
+    total_failed: int | None = None
+    total_refunded: Money | None = None
+
+
+class VerifyCompleted(Model):
+    """`captured_message` is the message that went out to `captured_phone`."""
+
+    task_id: str | None = None
+    piv_num_id: str
+    status: str | None = None
+    captured_phone: str | None = None
+    captured_message: str | None = None
+    sms_message_id: str | None = None
+    sms_status: str | None = None
+
+
+class VerifyFailed(Model):
+    task_id: str | None = None
+    piv_num_id: str
+    status: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class ProxyExpiresSoon(Model):
+    order_id: str
+    country: str | None = None
+    quantity: int | None = None
+    expires_at: UtcDatetime | None = None
+
+
+class DomainRegistered(Model):
+    domain_id: str
+    domain_name: str | None = None
+    registered_at: UtcDatetime | None = None
+    expires_at: UtcDatetime | None = None
+    cloudflare_enabled: bool | None = None
+
+
+class DomainFailed(Model):
+    domain_id: str
+    domain_name: str | None = None
+    error: str | None = None
+
+
+class DomainExpiresSoon(Model):
+    domain_id: str
+    domain_name: str | None = None
+    expires_at: UtcDatetime | None = None
+    auto_renew: bool | None = None
+
+
+class WhiteCompleted(Model):
+    """`job_id` is the white's id. The reference's example has a `tier_key`, `t1`, that no white has."""
+
+    job_id: str
+    name: str | None = None
+    tier_key: str | None = None
+    country: str | None = None
+
+
+class WhiteFailed(Model):
+    job_id: str
+    name: str | None = None
+    error: str | None = None
+
+
+EVENTS: dict[str, type[Model]] = {
+    "sms.received": SmsReceived,
+    "sms.status_updated": SmsStatusUpdated,
+    "number.restore_completed": NumberRestoreCompleted,
+    "verify.completed": VerifyCompleted,
+    "verify.failed": VerifyFailed,
+    "proxy.expires_soon": ProxyExpiresSoon,
+    "domain.registered": DomainRegistered,
+    "domain.failed": DomainFailed,
+    "domain.expires_soon": DomainExpiresSoon,
+    "white.completed": WhiteCompleted,
+    "white.failed": WhiteFailed,
+}
+"""Every event type of the reference, with the model of its `data`."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event, whether we know it or not.
+
+    `data` is the parsed block of a known event, else `None`; `problem` says what is odd about it, also where
+    it is known but its time is not valid. `raw` is the whole body, fractions as `Decimal`.
+    """
+
+    event_type: str
+    timestamp: datetime | None
+    data: Model | None
+    raw: dict[str, Any] = field(repr=False)
+    problem: str | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.data is not None
+
+    @property
+    def piv_num_ids(self) -> tuple[str, ...]:
+        """The numbers that the event speaks of, in its own order, also where its type is unknown."""
+        data: Any = self.raw.get("data")
+        if not isinstance(data, dict):
+            return ()
+        fields = cast(dict[str, Any], data)
+        rows = [fields, *_rows(fields.get("restored")), *_rows(fields.get("failed"))]
+        ids = [row.get("piv_num_id") for row in rows]
+        return tuple(dict.fromkeys(str(id_) for id_ in ids if isinstance(id_, str | int) and id_ != ""))
+
+
+def parse_event(body: bytes | dict[str, Any]) -> Event:
+    """The event in a webhook's body. Raises `MalformedEventError` only where the body is not a JSON
+    object."""
+    try:
+        raw = parse_json(body) if isinstance(body, bytes) else body
+    except ValueError as error:
+        raise MalformedEventError(f"The webhook's body is {error}") from None
+    if not isinstance(raw, dict):
+        raise MalformedEventError("The webhook's body is JSON, but not an object")
+    fields = cast(dict[str, Any], raw)
+    event_type = fields.get("event_type")
+    timestamp = _time(fields.get("timestamp"))
+    if not isinstance(event_type, str):
+        return Event("", timestamp, None, fields, "event_type is missing")
+    model = EVENTS.get(event_type)
+    if model is None:
+        return Event(event_type, timestamp, None, fields, "this event_type is not in the reference")
+    try:
+        data = model.model_validate(fields.get("data"))
+    except ValidationError as error:
+        return Event(event_type, timestamp, None, fields, _problem(error))
+    return Event(event_type, timestamp, data, fields, None if timestamp else "timestamp is not a time")
+
+
+_TIME: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return _TIME.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def _rows(value: object) -> list[dict[str, Any]]:
+    rows = cast(list[object], value) if isinstance(value, list) else []
+    return [cast(dict[str, Any], row) for row in rows if isinstance(row, dict)]
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(['data', *map(str, first['loc'])])}: {first['msg']}"

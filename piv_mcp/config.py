@@ -1,0 +1,154 @@
+"""Settings: read once at start from `PIV_*` and the command line, frozen from then on.
+
+A bad value stops the start with a `ConfigError` that names the variable and never repeats its value, since the
+value may be a secret put in the wrong place.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from piv_mcp.errors import ConfigError
+
+AREAS = ("account", "numbers", "proxies", "domains", "whites", "inbox", "spending")
+"""Every area of the surface, in the order in which it is shown."""
+
+DEFAULT_WEB_PORT = 8787
+
+Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
+
+
+class Settings(BaseSettings):
+    """What the process was told. The order is the README's."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PIV_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    api_key: SecretStr | None = Field(None, description="the account's API key (environment only)")
+    api_key_file: Path | None = Field(None, description="a file that holds the key, read instead of PIV_API_KEY")
+    base_url: str = Field("https://app.piv.day/api/v1", description="where the API is")
+    sandbox: bool = Field(False, description="use the built-in sandbox instead of the API")
+    data_dir: Path | None = Field(None, description="store and secrets; default: the per-user data directory")
+    store_url: str | None = Field(None, description="where events and the journal live; default: SQLite in the data dir")
+    webhook_host: str = Field("127.0.0.1", description="address of the local web app")
+    webhook_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        DEFAULT_WEB_PORT, description="port of the local web app; 0 = off"
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="last path segment of the webhook URL; default: made once and kept (environment only)"
+    )
+    spend_mode: Literal["ask", "budget", "deny"] = Field("ask", description="who approves spending")
+    auto_approve_max: Annotated[Decimal, Field(ge=0)] = Field(
+        Decimal(0), description="budget mode: dollars per action without a question"
+    )
+    daily_budget: Annotated[Decimal, Field(ge=0)] = Field(
+        Decimal(0), description="budget mode: dollars per rolling 24 hours without a question"
+    )
+    confirm_channel: Literal["auto", "elicit", "page"] = Field("auto", description="how the person is asked")
+    confirm_wait: Annotated[float, Field(ge=0, le=600)] = Field(
+        45, description="seconds a call waits for an approval before it answers approval_required"
+    )
+    confirm_destructive: bool = Field(True, description="ask before deletions and other lasting changes too")
+    read_only: bool = Field(False, description="leave out every tool that changes anything")
+    toolsets: Annotated[tuple[Area, ...], NoDecode] = Field(AREAS, description="areas to offer, comma-separated, or all")
+    inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_format: Literal["json", "text"] = Field("json", description="form of the log on stderr")
+
+    @field_validator("toolsets", mode="before")
+    @classmethod
+    def _split_toolsets(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        words = [word.strip().lower() for word in value.split(",") if word.strip()]
+        return AREAS if words in ([], ["all"]) else tuple(area for area in AREAS if area in words) + tuple(
+            word for word in words if word not in AREAS
+        )
+
+    @field_validator("log_level", "spend_mode", "confirm_channel", "log_format", mode="before")
+    @classmethod
+    def _fold_case(cls, value: object, info: Any) -> object:
+        if not isinstance(value, str):
+            return value
+        return value.strip().upper() if info.field_name == "log_level" else value.strip().lower()
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http(s) URL")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must hold no credentials, query or fragment")
+        if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError("must be https, since the key travels with every request (http only to this machine)")
+        return value.rstrip("/")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            secret = value.get_secret_value()
+            if len(secret) < 16 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in secret):
+                raise ValueError("must be at least 16 letters, digits, - or _")
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("sqlite:///"):
+            raise ValueError("must be sqlite:///path/to/file")
+        return value
+
+    @model_validator(mode="after")
+    def _read_key_file(self) -> "Settings":
+        if self.api_key_file is not None and self.api_key is None:
+            try:
+                key = self.api_key_file.expanduser().read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"PIV_API_KEY_FILE cannot be read ({type(error).__name__})") from None
+            if not key:
+                raise ValueError("PIV_API_KEY_FILE is empty")
+            object.__setattr__(self, "api_key", SecretStr(key))
+        return self
+
+    @property
+    def directory(self) -> Path:
+        """The data directory."""
+        if self.data_dir is not None:
+            return self.data_dir.expanduser()
+        from platformdirs import user_data_path
+
+        return user_data_path("piv-mcp", appauthor=False)
+
+    def store_path(self, directory: Path) -> Path:
+        """The store's file, in `directory` unless told otherwise."""
+        return Path(self.store_url.removeprefix("sqlite:///")).expanduser() if self.store_url else directory / "store.sqlite3"
+
+
+# The value of these is a secret, so they are no flags: a command line is seen by every process of the machine.
+ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret"})
+
+
+def load(**flags: object) -> Settings:
+    """Settings from the environment, overridden by `flags` that are not None.
+
+    Raises:
+        ConfigError: a value is missing or wrong; the message names its variable.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"PIV_{str(location[0]).upper()}: {message}" if location else message
+
+

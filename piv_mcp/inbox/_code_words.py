@@ -1,0 +1,236 @@
+"""The words that surround one-time codes, as plain data.
+
+One string a kind, entries separated by commas.  An entry ending in ``*`` matches every word
+that begins with it (inflected languages); one with a space is a phrase; in scripts written
+without spaces every entry is looked for inside the run.  Entries are folded like the message
+(lower case, no accents) when they are loaded, so they may be written either way.
+"""
+
+from typing import Final
+
+# Words that name a one-time code by themselves.
+STRONG: Final = """
+otp,otps,otac,passcode*,password*,pin,pincode,pinkode,pinkod,tan,mtan,smstan,pushtan,chiptan,itan,tac,etac,
+2fa,mfa,nip,mpin,one time,onetime,token,totp,sms otp,verifycode,authcode,smscode,logincode,passphrase,
+contraseña*,contrasenya*,contrasinal*,clave,claves,senha*,palavra passe,mot de passe,mots de passe,passwort*,
+kennwort*,einmalkennwort*,einmalpasswort*,losungswort,wachtwoord*,lösenord*,passord*,adgangskode*,kodeord*,
+lykilorð*,aðgangsorð*,salasana*,salasanasi,parool*,paroli,parole,parolē,slaptažod*,hasło,hasła,hasłem,heslo,
+hesla,heslom,heslem,jelszó*,jelszav*,parola,parolă,parolei,lozink*,zaporka,geslo,gesla,fjalëkalim*,şifre,
+şifreniz*,şifresi*,şifrenizi,şifrəniz*,parolu*,parolunuz*,parol,parola,pasahitz*,cyfrinair,pasfhocal,
+mật khẩu,mat khau,kata sandi,sandi,kata laluan,nywila,neno la siri,wagwoord,
+пароль,пароля,паролем,паролі,паролю,парола,паролата,парол,лозинк*,шифра,құпиясөз*,купуя сөз,сырсөз,нууц үг,
+нууц үгээ,рамз*,συνθηματικ*,κωδ μιας,οτπ,γաղտնաբառ*,գաղտնաբառ*,պաроль,პაროლ*,סיסמה,סיסמא,סיסמת*,סיסמתך,
+كلمة المرور,كلمة مرور,كلمة السر,الرقم السري,رقم سري,الرمز السري,رمز عبور,گذرواژه*,رمز پویا,رمز دوم,رمز یکبار,
+پاس ورڈ,پن,پټنوم,تێپەڕەوشە,ओटीपी,पासवर्ड*,पिन,ओटिपी,ওটিপি,ওটিপি*,পাসওয়ার্ড*,পিন,ਓਟੀਪੀ,ਪਾਸਵਰਡ,ઓટીપી,પાસવર્ડ,
+ଓଟିପି,ଓଟିପି*,ஓடிபி,கடவுச்சொல்*,கடவுச்*,ఓటీపీ*,ఒటిపి,పాస్‌వర్డ్*,ಒಟಿಪಿ*,ಪಾಸ್‌ವರ್ಡ್*,ഒടിപി*,ഒ.ടി.പി,പാസ്‌വേഡ്*,മുദ്രവാക്യ*,
+මුරපද*,රහස් අංක*,รหัสผ่าน,โอทีพี,รหัสลับ,รหัสยืนยัน,รหัสความปลอดภัย,ລະຫັດຜ່ານ,ລະຫັດຢືນຢັນ,ពាក្យសម្ងាត់,លេខសម្ងាត់,စကားဝှက်,
+የይለፍ ቃል,የይለፍ,የሚስጥር,ሚስጥራዊ,验证码,驗證碼,校验码,校驗碼,动态码,動態碼,动态密码,動態密碼,密码,密碼,口令,认证码,認證碼,确认码,確認碼,
+激活码,啟動碼,启动码,授权码,授權碼,登录码,登入碼,安全码,安全碼,检验码,識別碼為,检证码,随机码,隨機碼,短信码,简讯码,簡訊碼,验证號碼,
+認証コード,認証番号,確認コード,確認番号,ワンタイムパスワード,ワンタイムパスコード,ワンタイム,パスワード,パスコード,暗証番号,認証キー,検証コード,
+セキュリティコード,ログインコード,仮パスワード,アクセスコード,照合番号,인증번호,인증코드,비밀번호,확인코드,일회용,확인번호,승인번호,보안코드,보안번호,패스워드,
+로그인코드,인증 번호,인증 코드,lösning*,sifremiz,kodeotp,kodeverifikasi,codesms,smskode,smskod*,sms kod*,sms code,sms codul,
+pinnkode,engangskod*,kertakäyttökoodi*,vahvistuskoodi*,kontrolkod*,kontrollkod*,kontrollikood*,turvakood*,drošības kods
+"""
+
+# Words that merely mean "code": what kind of code, the words beside them say.
+GENERIC: Final = """
+code,codes,passkey,klic,klíč,kľúč,codigo*,código*,codi,codice,codici,codiçe,codul,cod,codurile,codului,coduri,kode,kodes,koden,kodene,kodi,kodin,
+kodea,kodeku,kodemu,kodenya,kode anda,kod,kodu,kody,kodem,kodu,kodunuz*,kodunu*,kodunuzdur,kodum,kodun,koda,kodo,kods,kodą,
+kodas,kodo,kodas,kodom,kodot,kodja,kódja*,kódj*,kódod,kód,kódot,kódu,kódem,kódom,kodingiz*,kodini,kodni,koodi,koodia,koodin,
+koodisi,koodilla,koodiasi,koodi*,kood,koodi,koodiga,kóði,kóðinn,kóðann,koodh*,ikhodi*,ikhowudi*,koodu,kòd,kaody*,chód,chod,gcód,
+cod,kodiċi,kodici,kodiċi*,msimbo*,nambari yako,namba yako,lambar*,lambobi,khoutu,khodi,
+mã của,mã là,mã xác*,mã otp,mã pin,mã kích,mã đăng,mã bảo,mã truy,mã số,nhập mã,la ma,là mã,mã này,ma này,
+kod sms,код,кода,коду,кодом,коде,коды,кодом,кодот,кодын,кодыңыз*,кодуңуз*,кодыңызды,кодоо,кодыг,кодын,кодът,кода,кодот,кодты,код*,
+κωδικ*,κωδ,կոդ,կոդը,կոդն,կոդն*,կոդի,կոդ*,კოდ*,קוד,קודים,קודך,كود,كودك,الكود,رمز,رمزك,الرمز,رمزي,رمزکم,کد,کدتان,كدتان,کوڈ,کۆد*,كۆد*,کود,
+कोड,कोड*,संकेतांक,কোড,কোড*,কোডটি,ਕੋਡ,કોડ,କୋଡ,குறியீடு*,குறியீ*,கோட்,கோடு,కోడ్,కోడ్*,ಕೋಡ್,ಕೋಡ್*,കോഡ്,കോഡ്*,කේත*,කේතය,කෝඩ්,
+รหัส,โค้ด,ລະຫັດ,កូដ,លេខកូដ,ကုဒ်,ကုတ်,ኮድ,ኮድዎ,コード,코드,码为,碼為,代码,代碼,コ-ド,ཨང་,ލިބިފައިވާ,ކޯޑް
+"""
+
+# Words of signing in, confirming, securing: they strengthen a code word beside them.
+AUTH: Final = """
+verif*,vérif*,verfic*,confirm*,authent*,authori*,autoris*,autoriz*,auth,autentic*,autentif*,autenti*,activa*,aktiv*,secur*,sécur*,segur*,seguranç*,
+sicher*,sicurez*,login*,logon,signin,signing,sign in,signing in,sign up,signup,log in,logging in,log on,register*,registr*,regist*,
+registra*,access,accès,acceso,acesso,acceder,accesso,accedere,validat*,validac*,validaç*,valida,validação,identity,identif*,identit*,
+unlock,secret,two factor,two step,2 step,enrol*,link your device,prove,approve,device,2factor,sso,temporary,single use,
+firma,firmar,dinámica,acceder,iniciar,entrar,provisória,temporal,temporaire,usage unique,confidentiel,connexion,connecter,inscription,
+anmeld*,einmal*,bestätig*,bestaetig*,freigab*,zugang*,zugriff*,temporär*,registrier*,einlogg*,engång*,engangs*,bekräft*,bekreft*,bekræft*,
+sikkerhed*,sikkerhet*,säkerhet*,innlogg*,inlogg*,logge,logga,indlog*,log ind,inlog*,beveilig*,toegang*,eenmalig*,inloggen,aanmeld*,vahvist*,
+kertakäyttö*,kirjaut*,tunnist*,turva*,staðfest*,öryggis*,innskrán*,auðkenn*,kinnit*,ühekord*,sisselog*,tuvasta*,apstiprin*,vienreiz*,
+drošīb*,pieteik*,patvirtin*,vienkartin*,prisijung*,saugos,weryfik*,potwierdz*,logowan*,autoryz*,uwierzyt*,jednoraz*,zalogow*,aktywac*,
+ověř*,ověřovac*,overov*,overen*,overiť,přihláš*,prihlás*,potvrzen*,potvrdn*,potvrd*,potvrđ*,bezpečnost*,megerős*,azonosít*,ellenőrz*,belép*,
+bejelentk*,egyszer*,hitelesít*,jóváhagy*,biztonság*,verificare,confirmare,unică,unic,autentific*,conectare,securit*,verifikac*,verifikaci*,
+prijav*,sigurnos*,jednokrat*,enkrat*,preverit*,verifikim*,konfirm*,njëpërdor*,siguris*,identifik*,doğrul*,onay*,giriş*,güvenlik*,
+aktivasyon*,tek kullan*,tek seferlik,təsdiq*,birdəfəlik*,giriş,təhlükəsizlik,tasdiq*,kirish*,faollash*,xavfsizlik,xác thực,xác nhận,kích hoạt,
+đăng nhập,bảo mật,xac thuc,xac nhan,kich hoat,dang nhap,bao mat,verifikasi*,konfirmasi*,masuk,rahasia,aktivasi,otentikasi,keamanan,login,
+pengesahan,keselamatan,sahkan,log masuk,pagpapatunay,beripik*,kumpirma*,mag log,uthibitish*,kuthibitisha,kuingia,usalama,egiaztap*,dilysu,
+fíoraith*,verifika,verifikasyon,vérification,verifikasie*,xaqiijin*,tabbatar*,kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,kwemeza,fanamarin*,
+podtverzhd*,podtverjd*,vhod*,подтвержд*,підтвер*,пацвярдж*,потвърж*,потвърд*,потврд*,верифик*,вериф*,авториз*,авторизац*,активац*,активир*,
+доступ*,вход,входа,входу,войти,вхід,вход*,регистр*,реєстр*,рэгістр*,безопас*,безпек*,сигурност,одноразов*,однократ*,еднократ*,аднаразов*,
+временн*,тимчасов*,секрет*,растау*,растаңыз,ырасто*,баталгаажуул*,нэвтрэх*,нэг удаагийн,нэг удаа,тасдиқ*,тасдик*,кіру,бір реттік,
+бир жолку,επαλήθευσ*,επιβεβαίωσ*,ασφαλεί*,ασφάλει*,μιας χρήσης,ταυτοποίησ*,σύνδεσ*,συνδεθ*,ενεργοποίησ*,εξουσιοδότ*,հաստատ*,մեկանգամյա*,
+մուտք*,վավերաց*,დადასტურ*,ერთჯერად*,ავტორიზ*,ვერიფიკ*,შესვლ*,უსაფრთხო*,ertjeradi,אימות,כניסה,הזדהות,אישור,חד פעמי,חד פעמית,חד,פעמי*,אבטחה,
+התחברות,זיהוי,תחקות,תحقق,التحقق,تحقق,تحققك,التأكيد,تأكيد,تفعيل,التفعيل,الدخول,دخول,المرور,الأمان,أمان,لمرة واحدة,لمره,المصادقة,مصادقة,التعريف,
+التوثيق,توثيق,تسجيل,تأييد,تایید,تائید,تأیید,ورود,پویا,یکبار,یکبارمصرف,مصرف,فعالسازی,فعال,احراز,امنیتی,موقت,ورودی,شناسایی,تصدیق,تصدیقی,
+توثیق,لاگ ان,پشتڕاست*,تەئکید,piştrastkirin*,लॉगिन,लॉग,सत्यापन,प्रमाणीकरण,पुष्टि,पडताळणी*,सत्यापित,सुरक्षा,সত্যায়ন,যাচাই*,নিশ্চিত*,লগইন,প্রমাণীকরণ,
+নিরাপত্তা,ਪੁਸ਼ਟੀ*,ਤਸਦੀਕ,ચકાસણી,લોગિન,ଯାଞ୍ଚ,சரிபார்*,உள்நுழை*,அங்கீகார*,ధృవీకరణ*,ధృవీకరిం*,లాగిన్,ಪರಿಶೀಲನ*,ದೃಢೀಕರಣ,സ്ഥിരീകരണ*,പരിശോധന*,
+සත්‍යාපන*,තහවුරු*,ยืนยัน,เข้าสู่ระบบ,ความปลอดภัย,ลงทะเบียน,ยืนยันตัวตน,ຢືນຢັນ,ເຂົ້າສູ່,ផ្ទៀងផ្ទាត់,បញ្ជាក់,ចូល,အတည်ပြု,ဝင်ရောက်ရန်,ማረጋገጫ,መረጋገጺ,መግቢያ,
+登录,登陆,登入,验证,驗證,校验,认证,認證,認証,注册,註冊,身份,身分,本人,安全验证,绑定,綁定,ログイン,サインイン,確認用,二段階,로그인,인증,본인확인,본인인증,가입
+"""
+
+# Verbs that ask for the code: enter it, use it, type it.
+ENTER: Final = """
+enter,use,type,using,input,insert,key in,provide,submit,approve with,introduce,introduzca,introduce,ingrese,ingresa,usa,use,utilice,utiliza,
+teclea,digita,digite,insira,introduza,utilize,saisissez,saisir,saisis,entrez,entrer,utilisez,utilise,tapez,composez,renseignez,geben,gib,eingeben,
+verwende*,nutze*,benutze*,freigabe mit,inserisci,inserire,usa,utilizza,digitare,voer,gebruik,vul,ange,använd,skriv,bruk,brug,tast,indtast,oppgi,
+syötä,käytä,anna,sisesta*,kasuta*,ievadi*,izmanto*,įveskite,naudokite,wpisz,użyj,podaj,przepisz,zadejte,zadajte,použijte,použite,opište,írja,
+adja meg,használja,introdu,introduceți,folosiți,folosește,unesite,upišite,koristite,vnesite,uporabite,vendosni,përdorni,girin*,giriniz,kullan*,
+yazın,kiriting,daxil,nhập,nhap,masukkan,gunakan,ketik,masukan,pakai,taip,gamitin,ilagay,i enter,tumia,weka,ingiza,gebruik,
+введите,вводите,используйте,укажите,наберите,введіть,використ*,вкажіть,въведете,използвайте,унесите,внесите,користите,енгізіңіз,киритинг,
+оруулна,εισάγετε,εισαγάγετε,χρησιμοποι*,πληκτρολογ*,καταχωρ*,մուտքագր*,შეიყვან*,გამოიყენ*,הזן,הזינו,הקש,הקלד,הקלידו,السماح,أدخل,ادخل,استخدم,
+استعمل,قم بإدخال,ادخال,إدخال,وارد,درج کریں,دर्ज,दर्ज,प्रविष्ट,उपयोग,डालें,ব্যবহার,লিখুন,দিন,প্রবেশ,உள்ளிட*,பயன்படுத்த*,నమోదు,ఉపయోగించ*,ใส่,กรอก,ใช้,
+ປ້ອນ,បញ្ចូល,ប្រើ,ထည့်,အသုံးပြု,ያስገቡ,输入,輸入,填写,填寫,使用,入力,입력,사용
+"""
+
+# Parcels, deliveries and what is fetched with a code at a counter.
+PARCEL: Final = """
+pickup,pick up,picked up,collect,collected,collection,parcel*,package*,locker*,courier*,deliver*,delivery,driver,shipment*,shipped,shipping,dispatch*,
+postbox,groceries,cylinder,dac,safe place,rider,recogid*,recoger,recogida,paquete*,entrega*,reparto,repartidor,envío,envios,encomenda*,levantamento,
+retirada,retirar,entregador,ponto de recolha,colis,retrait,livr*,livreur,paket,pakete,paketzust*,packstation,abhol*,zustell*,liefer*,sendung*,
+pacco,ritiro,ritira,ritirare,consegna*,corriere,spedizion*,pakket*,ophaal*,ophalen,bezorg*,afhaal*,pakke,pakken,pakkeboks*,paketet,hämt,hämta,
+hämtkod*,hämtnings*,hente,hentes,hentekode*,afhent*,leverans*,levering*,utlämning*,utleverings*,pakett*,nouto*,noude*,toimitus*,lähetys,paketti*,
+sendingin*,afhending*,pakk,pakiautomaa*,pakiautomaadis,uksekood,väljastus*,sūtījum*,pakomāt*,saņemšan*,siunt*,paštomat*,atsiėmim*,paczk*,odbioru,
+odbierz,odbiór,przesyłk*,kurier*,dostaw*,zásilk*,výdej*,vyzvedn*,vyzdvih*,balík*,doruč*,kurýr*,zásielk*,z box,csomag*,átvétel*,átvehető,futár*,
+kézbesít*,colet*,ridicare,ridică,livrare,curier*,preuzim*,paketomat*,dostav*,isporuk*,prevzem*,paket,kargo*,teslim*,kurye*,gönderi*,bağlama,
+pochta,yetkazib,nhận hàng,nhan hang,giao hàng,giao hang,đang giao,dang giao,vận đơn,van don,shipper,penerimaan,pengiriman,kurir,diantar,paket,
+bungkusan,penghantaran,dihantar,padala,mzigo,пункт*,выдач*,получени*,посылк*,постамат*,доставк*,курьер*,посилк*,поштомат*,отриман*,видач*,
+кур'єр,відкриття,пратк*,пратката,получаван*,куриер*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,παραλαβ*,παράδοσ*,παραδοσ*,αποστολ*,
+առաքան*,ստացման,ամանաթ*,ამანათ*,მიტანა,חבילה,החבילה,איסוף,לוקר,משלוח,שליח,شحنتك,شحنة,الاستلام,استلام,للاستلام,المندوب,مندوب,التوصيل,توصيل,مرسوله,
+بسته,کد تحویل,پیک,رهگیری,پارسل,ڈیلیوری,पार्सल,डिलीवरी,पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,包裹,快递,快遞,
+取餐,取货,取貨,外卖,驿站,智能柜,格口,自提,到店,提货,お荷物,荷物,配達,宅配,受取,開錠,解錠,伝票,ロッカー,お届け,택배,무인함,운송장,배달,배송,수령,픽업
+"""
+
+# Orders, bookings, invoices, references, cases: what is numbered but not typed.
+ORDER: Final = """
+order,orders,booking*,reservation*,ref,refs,refno,reference*,ticket*,invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,claim,
+complaint*,pnr,flight,plate,error,versioncode,serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,branch,unicode,vscode,area,
+country,prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,reserva*,factura*,fatura*,localizador,referencia,referência,
+expediente,trámite,protocolo,nota,processo,commande*,réservation,facture*,référence,réf,bestell*,buchung*,auftrag*,rechnung*,kundennummer,vorgang*,
+referenz*,termin,vergleichswert,ticketnr,sendungsnr,ordine,ordini,prenotaz*,fattura,pratica,riferimento,bestelling*,boeking*,factuur*,klantnummer,
+kenmerk,afspraak,patiëntnummer,ordernummer,bokning*,faktura*,fakturanr,kollinummer,ocr,ordre*,bestilling*,referanse,kvittering,ärende*,tilaus*,varaus*,
+lasku*,viite*,viitenumero,tellimus*,arve,broneering*,pasūtījum*,rēķin*,užsakym*,sąskait*,zamówien*,rezerwac*,faktur*,objednávk*,rezervac*,faktúr*,
+rendelés*,foglalás*,számla*,comand*,rezervar*,programare,narudž*,narudzb*,rezervacij*,račun,računa,naročil*,sipariş*,rezervasyon*,numaralı*,nolu,sıra,
+randevu*,təyyarə,buyurtma,sifariş,mã giao dịch,ma giao dich,ma gd,mã gd,mã đơn,ma don,đơn hàng,don hang,mã đặt,mã khách,pesanan,invois,resi,no resi,
+no pesanan,rujukan,tempahan,order no,заказ*,бронь,брони,брониров*,счет,заявк*,талон*,замовлен*,квитанц*,поръчк*,фактур*,резервац*,резерв*,номер заказ*,
+нарачк*,поруџ*,тапсырыс*,захиалг*,παραγγελί*,παραγγελι*,κράτησ*,κρατησ*,τιμολόγ*,ραντεβού,αίτησ*,պատվեր*,შეკვეთ*,ჯავშან*,הזמנה,הזמנתך,חשבונית,אסמכתא,
+תור,פנייה,طلبك,طلب,الطلب,حجز,حجزك,الحجز,فاتورة,مرجع,مرجعي,بموعدك,موعدك,عيادة,سفارش,رزرو,پیگیری,نوبت,شناسه,آرڈر,ऑर्डर*,बुकिंग,অর্ডার*,ஆர்டர்*,ఆర్డర్*,
+คำสั่งซื้อ,ออเดอร์,การจอง,订单,訂單,运单,單號,单号,编号,編號,预约,預約,流水号,就诊号,車次,航班,识别码,識別碼,网页识别码,予約,注文,お問い合わせ番号,問い合わせ番号,診察券,受付番号,会員番号,주문번호,주문,예약번호,예약,접수번호,접수,거래번호,
+barkod,streckkod*,postkod*,postnummer,plz,postleitzahl,codex,errorcode,statuscode
+"""
+
+# Labels of other numbers, which say nothing of a code beside them ("your ID code").
+LABEL: Final = """
+id,case,session,member,membership,customer,client,cliente,network,site,screen,host,course,class,station,visit,consulta,cita,patient,item,product,seat,
+gate,room,platform,street,apt,flat,version,model,train,bus,hall,table,badge,place,voiture,kundennr,wagen,platz,zug,zimmer,huone,каб,gab,cabinet,
+gabinet,route,rx,wifi,wi fi,exam,policy,queue,zone,number of,loan,emi,application,meter,appointment,dossier
+"""
+
+# Discounts and gifts.
+COUPON: Final = """
+coupon*,promo*,voucher*,discount*,off,gift,giftcard,referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,desconto*,
+ahorra,rebaja*,rabat*,gutschein*,sparst,sparen,reduc*,réduc*,remise,bon,achat bon,sconto,sconti,korting*,alennus*,alekoodi*,rabatt*,allahind*,
+sooduskood*,atlaid*,nuolaid*,zniżk*,slev*,zľav*,zlav*,kedvezm*,kupon*,reducere,reduceri,popust*,zbritj*,indirim*,endirim*,chegirma*,giảm,giam,
+khuyến mãi,khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скидк*,скидок,промокод*,купон*,сертификат*,знижк*,отстъпк*,попуст*,
+жеңілдік*,хямдрал*,έκπτωσ*,κουπόν*,προσφορά*,զեղչ*,ფასდაკლებ*,הנחה,קופון,מבצע,خصم,تخفيض,قسيمة,تخفیف,رعایت,छूट,कूपन,ছাড়,কুপন,தள்ளுபடி*,తగ్గింపు*,
+ส่วนลด,ลดทันที,คูปอง,โปรโมชั่น,优惠,優惠,折扣,满减,兑换,兌換,礼品,领券,促销,立减,クーポン,割引,プレゼント,쿠폰,할인,사은품,기프트,경품
+"""
+
+# Cards and accounts: the digits that follow are their ending or number.
+CARD: Final = """
+card,cards,ending,ends,ending in,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,karte,kreditkarte,endziffer*,endet,endend,tarjeta*,terminada,
+terminado,cuenta*,cartão,cartao,final,conta,carte,cb,finissant,compte,carta,conto,termina,kaart,rekening,kort,kortet,slutar,slutter,ender,kontot,kortti*,
+päättyy,tili,kaart,konts,kortelė*,karta,karty,kartę,kartą,kartou,rach,konta,účet*,kártya*,kártyája,vége,végű,cont,contul,cardul,kartica*,karticom,
+kartico,kart,kartı*,kartınız*,biten,hesap*,hesabı*,tk,tài khoản,tai khoan,stk,kartu,rek,rekening,akaun,akaunti,karta*,карта*,карт,карты,карте,картой,
+картка*,картки,рахун*,карта,сметка,κάρτα*,καρτα*,λήγει σε,λογαριασμ*,քարտ*,ბარათ*,כרטיס*,המסתיים,מסתיים,חשבון,بطاقة,بطاقتك,بطاقه*,حسابك,حساب,المنتهية,کارت,
+کارڈ,اکاؤنٹ,खाते,खाता,कार्ड,অ্যাকাউন্ট*,কার্ড*,கணக்கு*,கார்டு,ఖాతా*,కార్డ్,บัตร,บัญชี,ບັນຊີ,គណនី,အကောင့်,ሂሳብ,尾号,尾號,末四码,末四碼,末四位,後四碼,后四位,卡号,卡號,账户,
+帳戶,帐户,カード,末尾,下4桁,口座,카드,계좌,дансанд,дансны,ඔබගේ ගිණුම*,ගිණුම*,vpa,upi,beneficiary,trf to
+"""
+
+# Telephone numbers and short codes to call or write to.
+PHONE: Final = """
+call,calling,phone,report to,police,hot line,горячая линия,гаряча лінія,линия,лінія,ცხელი ხაზი,پلیس,tel,telephone,dial,hotline,helpline,helpdesk,reply,replying,text,sms to,texts,stop,contact,ring,paybill,whatsapp us,fax,toll free,customer care,
+queries,llame,llama,llamar,teléfono,linea,línea,dudas,inquietudes,ligue,telefone,central,appelez,appeler,téléphone,rappelez,opposition,info,rufen,telefon,
+anrufen,rückruf,rufnummer,chiama,chiamare,numero verde,bel,bellen,ringa,soita,puh,zadzwoń,infolinia,volejte,volajte,infolinka,hívja,telefonszám,
+sunați,sunati,suna,pozovite,nazovite,pokličite,arayın,arayin,numaradan,zəng,qo'ng'iroq,liên hệ,lien he,lh,gọi,goi,hubungi,telepon,halo,tawagan,
+tumawag,piga simu,piga,bild,звоните,позвоните,тел,телефон*,дзвоніть,подзвоніть,зателефонуйте,обадете,позовите,қоңырау,анықтама,лавлах,утас*,
+звонили,номера,καλέστε,τηλ,τηλέφωνο,զանգահար*,զանգ*,დარეკ*,ხაზი,חייגו,התקשרו,מוקד,טלפון,للاستفسار,اتصل*,الاتصال,هاتف,تواصل,تماس,تلفن,شماره,लغو,
+کال,رابطہ,कॉल,हेल्पलाइन,संपर्क,হেল্পলাইন,কল,அழைக்க*,கால்,కాల్,โทร,ติดต่อ,สอบถาม,ໂທ,ទូរស័ព្ទ,ဖုန်း,ይደውሉ,电话,電話,致电,致電,客服,拨打,咨询,諮詢,请拨,請撥,热线,热線,熱線,
+退订,お問い合わせ先,문의,전화,신고,수신거부,무료거부,لغو
+"""
+
+# Amounts of money: their labels and currencies.
+MONEY: Final = """
+rs,inr,usd,eur,euro,euros,gbp,aed,sar,kes,ksh,ngn,ghs,zar,php,idr,rp,rm,myr,sgd,aud,cad,nzd,hkd,twd,nt,jpy,cny,rmb,krw,vnd,thb,baht,try,tl,azn,sum,som,so'm,uzs,kzt,
+rub,rur,pln,zl,zł,kc,kč,czk,ft,huf,lei,ron,bgn,din,rsd,hrk,kn,kr,sek,nok,dkk,isk,chf,egp,qar,kwd,bhd,omr,jod,irr,irt,pkr,bdt,npr,lkr,mmk,khr,amd,gel,mnt,etb,tzs,ugx,
+dollars,dollar,rupees,руб,рублей,р,₽,грн,uah,лв,ден,дин,тг,тенге,сум,сом,төгрөг,ریال,ريال,درهم,جنيه,دينار,ليرة,تومان,روپے,روپيہ,रु,रुपये,रुपए,টাকা,ரூ,ரூபாய்,రూ,රු,
+บาท,ກີບ,រៀល,ကျပ်,ብር,元,円,원,人民币,人民幣,dram,lari,
+mb,gb,kb,kmh,km,kg,grams,gram,points,pts,puntos,pontos,miles,attempts,people,homes,steps,marks,btc,eth,percent
+"""
+
+# What an amount is called; its number follows.
+AMOUNT: Final = """
+amount,amt,total,balance,bal,paid,price,fee,fare,premium,importe,saldo,monto,valor,total,montant,solde,
+betrag,kontostand,guthaben,importo,totale,bedrag,belopp,beløp,beløb,summa,kwota,částka,suma,sumă,sold,iznos,stanje,tutar*,bakiye,limit,balans,qoldiq,số tiền,so tien,
+sd,jumlah,nominal,baki,balanse,salio,сумма,баланс,остаток,сума,залишок,наличност,износ,ποσό,υπόλοιπο,գումար,մնացորդ,ნაშთი,סכום,יתרה,בסך,مبلغ,بمبلغ,الرصيد,رصيد*,مانده,
+بیلنس,शेष,राशि,ব্যালেন্স,পরিমাণ,இருப்பு,బ్యాలెన్స్,จำนวน,คงเหลือ,ยอดเงิน,金额,金額,余额,餘額,残高,잔액,금액,үлдэгдэл
+"""
+
+# Durations and the words of time that follow a number.
+TIME: Final = """
+min,mins,minute,minutes,minuts,minutos,minuti,minuten,minuter,minutter,minuutti*,minuuttia,minutit,minūtes,minučių,minut*,minuty,minuta,perc,percig,percen,minute,
+hour*,hr,hrs,sec,secs,second*,day,days,week*,month*,year*,pm,am,hora,horas,día,días,dias,dia,heure*,jours,secondes,segundos,segundo,stunde*,tage,tagen,
+sekunden,ore,giorni,secondi,uur,dagen,seconden,timer,timmar,dager,dage,dagar,sekunder,tunti*,tuntia,päivä*,pv,tundi,päeva,stundas,dienas,val,dienų,godz*,godzin*,dni,
+sekund*,hodin*,óra,órán,nap,napig,zile,secunde,sati,dana,ur,dakika*,saat,saniye,gün,dəqiqə*,daqiqa*,soat,soniya,phút,phut,giờ,gio,giây,ngày,menit,jam,hari,detik,minit,
+minuto,oras,dakika,dakikada,dakikadır,дней,минут*,мин,час,часа,часов,сек,секунд*,день,дня,хвилин*,хв,годин*,минути,часа,минута,минот,минут,λεπτά,λεπτα,ώρες,ωρες,դրոպե,րոպե*,
+წუთ*,דקות,שעות,ימים,دقيقة,دقائق,دقیقه,ساعة,ساعات,ساعت,ثانية,ثانیه,ایام,منٹ,मिनट*,घंटे,सेकंड,মিনিট*,ঘণ্টা,நிமிட*,నిమిష*,ನಿಮಿಷ*,മിനിറ്റ*,විනාඩි,นาที,ชั่วโมง,วัน,ນາທີ,
+នាទី,မိနစ်,ደቂቃ,分钟,分鐘,分間,分,秒,小时,小時,時間,天内,天,日,月,年,時,点,분,초,시간,일,월,년,시,번,회,名,次,人
+"""
+
+# The code named here does not work (any more), or was entered wrongly.
+INVALID: Final = """
+expired,has expired,wrong,incorrect,invalid,no longer,not valid,failed,attempts,attempt,tries,blocked,locked,declined,cancelled,used already,no es válid*,incorrect*,caducado,caducada,
+ha expirado,expirado,intentos,erróneo,errónea,incorret*,inválid*,expirou,expirada,tentativas,a expiré,expirée,erroné,essais,tentatives,falsch*,ungültig*,abgelaufen,versuche,
+errato,errata,scaduto,scaduta,tentativi,onjuist*,verlopen,pogingen,fel kod,felaktig*,försök,utgått,feil,forsøk,utløpt,forkert,udløbet,väärä,vanhentunut,
+yritystä,vale,aegunud,nepareiz*,neteising*,błędn*,wygasł*,próby,chybn*,nesprávn*,vypršel*,pokusy,pokus,hibás,lejárt,próbálkozás*,greșit*,gresit*,
+a expirat,încercări,pogrešan,pogrešna,istekao,istekla,netočan,napačn*,poteklo,hatalı,yanlış,geçersiz,süresi doldu,süresi dolmuş,deneme hakkı*,yanlışdır,noto'g'ri,
+không đúng,khong dung,đã hết hạn,da het han,không hợp lệ,salah,kedaluwarsa,percobaan,tidak valid,tidak sah,mali ang,si sahihi,неверн*,неправильн*,истёк,истек,
+истекла,недействит*,попытк*,невірн*,закінчився,недійсн*,спроб*,грешен,грешна,изтекъл,изтече,опита,погрешан,қате,буруу,λάθος,έληξε,λανθασμέν*,προσπάθει*,սխալ,
+არასწორ*,שגוי,שגויה,פג,ניסיונות,غير صحيح*,غير صالح*,خاطئ*,منتهي,انتهت صلاح*,محاولات,محاولتان,اشتباه,منقضی,نامعتبر,غلط,गलत,अमान्य,ভুল,মেয়াদোত্তীর্ণ,தவறான*,తప్పు,
+ไม่ถูกต้อง,หมดอายุแล้ว,รหัสผิด,错误,有误,已失效,已过期,不正确,不正確,錯誤,已逾期,間違,無効,期限切れ,失効,오류,틀렸,만료되었,일치하지
+"""
+
+# What was valid before.
+OLD: Final = """
+old,previous,former,earlier,anterior,antiguo,antigua,antigo,ancien,ancienne,précédent,alte,alter,altes,bisherige*,vorherige*,precedente,vecchio,oude,vorige,gamla,gamle,tidligere,
+vanha,stary,stare,poprzedni*,starý,předchozí,régi,korábbi,vechi,vechiul,stari,eski,önceki,cũ,lama,старый,старая,прежний,предыдущ*,старий,попередн*,стар,παλιός,παλιο*,προηγούμεν*,
+הקודם,הישן,السابق,القديم,قبلی,قدیمی,पुराना,পুরানো,旧,舊,原密码,以前の,이전,기존
+"""
+
+# Telling people not to pass codes on.
+NEVER: Final = """
+never,don,dont,not,nobody,noone,anyone,beware,nunca,jamás,nadie,no,não,ninguém,jamais,ne,pas,personne,nie,niemals,nicht,niemandem,mai,non,nessuno,nooit,niet,niemand,
+aldrig,inte,ikke,ingen,älä,koskaan,kellekään,nigdy,nikomu,nikdy,soha,senkinek,ne,nimănui,nu,niciodată,nikome,nikad,nikoli,asla,kimseyle,kimse,không,khong,
+jangan,jangan sekali,kailanman,usimpe,никогда,никому,ніколи,нікому,никога,на никого,ποτέ,μην,δεν,երբեք,არასოდეს,არავის,לעולם,אל,לא,أبدا,لا,هرگز,नहीं,किसी,कভى,কাউকে,யாரிட*,ఎవరి*,
+ห้าม,อย่า,ไม่มีนโยบาย,勿,切勿,不要,請勿,请勿,谨防,教えない,しないで,마세요,절대,ешкімге,бусдад,heç kimlə
+"""
+
+# "is": links a label with its value.
+COPULA: Final = """
+is,are,es,é,e,est,ist,lautet,är,er,on,jest,to,je,este,është,eshte,jesu,là,la,adalah,ialah,ay,ni,waa,yw,ass,dia,это,є,е,είναι,eino,է,არის,הוא,היא,הנו,هو,هي,است,ہے,है,हो,হল,হচ্ছে,
+হলো,হৈছে,ਹੈ,છે,ஆகும்,คือ,แมน,ແມ່ນ,គឺ,は,为,為,是,是:,입니다,은,는,ита,dur,dir,iyi,via
+"""
+
+# Words after which a bare number is a number of something.
+NUMBER: Final = """
+no,nr,nro,num,number,núm,numero,número,numéro,nummer,nº,č,čís,číslo,sz,szám,broj,št,numara,no.lu,số,so,nomor,nombor,номер,№,αριθ,αρ,համար,ნომერი,מספר,מס,رقم,شماره,नंबर,নম্বর,எண்,
+号,號,番,번,code de conduite,dated,dt,since,year,anno,año,ano,année,jahr
+"""

@@ -1,0 +1,147 @@
+"""Finds what arrived while nothing ran, or what no webhook brought: compares the SMS history with the inbox.
+
+One process of the machine does it at a time. It begins with the numbers that heard something lately, looks at each
+active number once per round, and takes at most 20 requests a minute (`api/limit.py`), none while a person's call waits.
+"""
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import time
+from contextlib import suppress
+from functools import partial
+
+import structlog
+
+from piv_mcp.api.client import PivClient
+from piv_mcp.api.limit import BACKFILL_OWN, Priority
+from piv_mcp.api.numbers import Number
+from piv_mcp.errors import PivError, RateLimitedError, StoreError
+from piv_mcp.inbox.history import History
+from piv_mcp.inbox.inbox import Inbox
+from piv_mcp.phonebook import Phonebook
+from piv_mcp.store import events
+
+ROUND_SECONDS = 300.0
+"""From the end of one round to the start of the next."""
+
+LEASE_SECONDS = 6.0
+"""How long a process that died keeps the others from taking over."""
+
+SETTLE_SECONDS = 5.0
+"""How long a question for the latest code on any number waits for the first looks after the start."""
+
+_LEASE = "backfill:lease"
+
+_log = structlog.get_logger(__name__)
+
+
+class Backfill:
+    """Runs in the background; `hurry` starts the next round now."""
+
+    def __init__(self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook) -> None:
+        self._client = client
+        self._inbox = inbox
+        self._history = history
+        self._phonebook = phonebook
+        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._hurry = asyncio.Event()
+        self._first_looks = asyncio.Event()
+
+    def hurry(self) -> None:
+        self._hurry.set()
+
+    async def settled(self) -> None:
+        """Until the numbers with recent activity were looked at once since the start; at most `SETTLE_SECONDS`."""
+        if self._client is None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._first_looks.wait(), SETTLE_SECONDS)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if self._client is None:
+            return
+        while True:
+            self._hurry.clear()
+            try:
+                if await self._take_lease():
+                    async with asyncio.TaskGroup() as group:
+                        keeping = group.create_task(self._keep_lease())
+                        await self._round(self._client)
+                        keeping.cancel()
+                    pause = ROUND_SECONDS
+                else:
+                    self._first_looks.set()  # another process is looking
+                    pause = LEASE_SECONDS
+            except* PivError as group:
+                problem = group.exceptions[0]
+                _log.warning("back-fill interrupted", problem=str(problem))
+                self._first_looks.set()
+                pause = max(30.0, getattr(problem, "retry_after", None) or 0.0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), pause)
+
+    async def release(self) -> None:
+        """Let the next process go on at once."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            if (events.fact(connection, _LEASE) or "").startswith(f"{self._owner}|"):
+                events.set_fact(connection, _LEASE, "")
+
+        with suppress(StoreError):
+            await self._inbox.store.write(job)
+
+    async def _round(self, client: PivClient) -> None:
+        started = time.monotonic()
+        numbers = await self._active_numbers(client)
+        recent = await self._inbox.last_heard()
+        numbers.sort(key=lambda number: recent.get(number.piv_num_id, 0.0), reverse=True)
+        filled = 0
+        for index, number in enumerate(numbers):
+            if index >= BACKFILL_OWN - 2:
+                self._first_looks.set()
+            filled += await self._look(number.piv_num_id)
+        self._first_looks.set()
+        await self._inbox.prune()
+        _log.info("back-fill done", numbers=len(numbers), filled=filled, seconds=round(time.monotonic() - started, 1))
+
+    async def _look(self, piv_num_id: str) -> int:
+        while True:
+            try:
+                return await self._history.look(piv_num_id, Priority.BACKFILL)
+            except RateLimitedError as error:
+                await asyncio.sleep(max(1.0, error.retry_after or 0.0))
+            except PivError as error:  # one number's trouble is not the others'; the next round meets what lasts
+                _log.warning("history not read", number=piv_num_id, problem=error.message)
+                return 0
+
+    async def _active_numbers(self, client: PivClient) -> list[Number]:
+        numbers: list[Number] = []
+        while True:
+            page = await client.at(Priority.BACKFILL).numbers.list(
+                status="active", limit=200, offset=len(numbers) or None
+            )
+            numbers += page.items
+            if len(page.items) < 200:
+                break
+        self._phonebook.remember(numbers)
+        return [number for number in numbers if number.can_receive_sms is not False]
+
+    async def _take_lease(self) -> bool:
+        return await self._inbox.store.write(partial(_take, owner=self._owner))
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            with suppress(StoreError):
+                await self._take_lease()
+
+
+def _take(connection: sqlite3.Connection, owner: str) -> bool:
+    holder, _, until = (events.fact(connection, _LEASE) or "|0").partition("|")
+    if holder != owner and float(until or 0) > time.time():
+        return False
+    events.set_fact(connection, _LEASE, f"{owner}|{time.time() + LEASE_SECONDS}")
+    return True

@@ -1,0 +1,64 @@
+"""Wakes whoever waits for the store to change, whichever process changed it."""
+
+import asyncio
+import sqlite3
+from contextlib import suppress
+
+from piv_mcp.errors import StoreError
+from piv_mcp.store import Store
+
+LOOK_SECONDS = 0.1
+"""How often another process's commits are looked for while somebody waits. Idle servers do not look."""
+
+
+class Changes:
+    """A counter of commits to await: take `version` before the query, then `wait` for a later one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.version = 0
+        self._changed = asyncio.Event()
+        self._waiting = 0
+        self._seen = -1
+        self._looking: asyncio.Task[None] | None = None
+
+    def notify(self) -> None:
+        """This process has committed something."""
+        self.version += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait(self, version: int, timeout: float) -> bool:
+        """Until the version passes `version` or `timeout` seconds are over; says which."""
+        if self.version != version:
+            return True
+        self._waiting += 1
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def _look(self) -> None:
+        while self._waiting:
+            with suppress(StoreError):  # locked just now: look again
+                current = await self._store.read(_data_version)
+                if current != self._seen:  # on the first look too: the waiter's query may be older than it
+                    self._seen = current
+                    self.notify()
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])

@@ -1,0 +1,114 @@
+"""Stored events as a model should see them: bounded, cleaned, and text of strangers marked as such."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from piv_mcp.inbox.inbox import data_of
+from piv_mcp.inbox.untrusted import Boundary, visible
+from piv_mcp.phonebook import Phonebook
+from piv_mcp.store.events import Event
+
+OTHERS_SECONDS = 600.0
+"""Codes this much older than the newest are shown beside it."""
+
+MOST_OTHERS = 4
+
+
+class Code(BaseModel):
+    """One message with a code. `age_seconds` since it arrived; `source` is webhook or history."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    event_id: int
+    age_seconds: int
+    received_at: datetime
+    piv_num_id: str | None = None
+    phone_number: str | None = None
+    sender: str | None = None
+    source: str
+    confirmed: bool
+    code_source: str | None = None
+    text: str | None = None
+
+
+class EventRow(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    event_id: int
+    type: str
+    received_at: datetime
+    source: str
+    piv_num_id: str | None = None
+    phone_number: str | None = None
+    sender: str | None = None
+    text: str | None = None
+    code: str | None = None
+    confirmed: bool | None = None
+    data: dict[str, Any] | None = None
+    problem: str | None = None
+
+
+def code_rows(phonebook: Phonebook, found: list[Event], boundary: Boundary) -> tuple[Code, list[Code] | None]:
+    """The newest code, and the others of the minutes before it."""
+    newest, *older = found
+    near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS][:MOST_OTHERS]
+    return _code(phonebook, newest, boundary), [_code(phonebook, event, boundary) for event in near] or None
+
+
+def _code(phonebook: Phonebook, event: Event, boundary: Boundary) -> Code:
+    return Code(
+        code=visible(event.code or "", 64),
+        event_id=event.seq,
+        age_seconds=max(0, round(time.time() - event.arrived_at)),
+        received_at=_time(event.arrived_at),
+        piv_num_id=event.subject,
+        phone_number=phonebook.phone_of(event.subject) if event.subject else None,
+        sender=visible(event.sender, 64) if event.sender else None,
+        source=event.source,
+        confirmed=event.confirmed,
+        code_source=event.code_source,
+        text=boundary.wrap(event.text) if event.text is not None else None,
+    )
+
+
+def event_row(phonebook: Phonebook, event: Event, boundary: Boundary) -> EventRow:
+    is_sms = event.text is not None
+    number = event.subject if is_sms or "piv_num_id" in data_of(event) else None
+    return EventRow(
+        event_id=event.seq,
+        type=visible(event.type, 100),
+        received_at=_time(event.arrived_at),
+        source=event.source,
+        piv_num_id=number,
+        phone_number=phonebook.phone_of(number) if number else None,
+        sender=visible(event.sender, 64) if event.sender else None,
+        text=boundary.wrap(event.text) if event.text is not None else None,
+        code=visible(event.code, 64) if event.code else None,
+        confirmed=event.confirmed if is_sms else None,
+        data=None if is_sms else cast("dict[str, Any]", _shown(data_of(event), boundary)),
+        problem=event.problem,
+    )
+
+
+def _shown(value: object, boundary: Boundary, depth: int = 0) -> object:
+    """Data of a webhook, which nobody signs: texts cleaned, what a stranger may have written wrapped, all bounded."""
+    if isinstance(value, dict):
+        items = list(cast("dict[str, object]", value).items())[:40]
+        return {visible(key, 60): _field(key, item, boundary, depth) for key, item in items}
+    if isinstance(value, list):
+        return [_shown(item, boundary, depth + 1) for item in cast("list[object]", value)[:40]] if depth < 4 else "..."
+    return visible(value, 500) if isinstance(value, str) else value
+
+
+def _field(name: str, value: object, boundary: Boundary, depth: int) -> object:
+    if name in ("captured_message", "message_body") and isinstance(value, str):
+        return boundary.wrap(value)
+    return _shown(value, boundary, depth + 1) if depth < 4 else "..."
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)

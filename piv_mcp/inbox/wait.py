@@ -1,0 +1,110 @@
+"""Waiting for a code or an event: nothing that arrives is missed, before, during or between two waits.
+
+Every wait answers with a cursor, the id of the last event it has seen; the next wait begins there.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from piv_mcp.errors import NotFoundError
+from piv_mcp.inbox.history import History
+from piv_mcp.inbox.inbox import Inbox
+from piv_mcp.store.events import Event
+
+JUST_BEFORE = 60.0
+"""Seconds before a wait without a cursor in which an arrival counts: the code may be faster than the call."""
+
+PROGRESS_SECONDS = 5.0
+
+MOST_EVENTS = 10
+"""In one answer; the cursor then stands behind the last of them."""
+
+Progress = Callable[[float, float], Awaitable[None]]
+"""Told (seconds waited, seconds to wait at most)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """`found` is empty after a time-out; codes come the newest arrival first, events in their order. `cursor` goes into the next wait."""
+
+    found: list[Event]
+    cursor: int
+    seconds: float
+
+
+async def wait_for_code(
+    inbox: Inbox,
+    history: History,
+    piv_num_id: str,
+    *,
+    seconds: float,
+    progress: Progress,
+    after: int | None = None,
+    confirmed_only: bool = False,
+) -> Waited:
+    """The newest code on a number past the cursor `after`, or that arrived just before the call.
+
+    Raises:
+        NotFoundError: the account has no such number.
+    """
+    since = 0.0 if after is not None else time.time() - JUST_BEFORE
+
+    async def query() -> tuple[list[Event], int]:
+        _, last = await inbox.span()
+        found = await inbox.codes(
+            piv_num_id, after=after or 0, since=since, confirmed_only=confirmed_only, limit=10
+        )
+        if found or not confirmed_only:
+            return found, last
+        waiting = await inbox.codes(piv_num_id, after=after or 0, since=since, limit=100)
+        return [], min([last, *(event.seq - 1 for event in waiting)])  # an unconfirmed one may be confirmed later
+
+    async with history.watched(piv_num_id) as watch:
+
+        async def checked() -> tuple[list[Event], int]:
+            found = await query()
+            if not found[0] and isinstance(watch.problem, NotFoundError):
+                raise watch.problem
+            return found
+
+        return await _wait(inbox, checked, seconds, progress)
+
+
+async def wait_for_event(
+    inbox: Inbox,
+    *,
+    types: Sequence[str],
+    match: Mapping[str, str],
+    seconds: float,
+    progress: Progress,
+    after: int | None = None,
+) -> Waited:
+    """The first events of these types past the cursor whose data has every field of `match`."""
+    since = 0.0 if after is not None else time.time() - JUST_BEFORE
+
+    async def query() -> tuple[list[Event], int]:
+        _, last = await inbox.span()
+        found = await inbox.matching(types, match, after=after or 0, since=since, limit=MOST_EVENTS)
+        return found, (found[-1].seq if len(found) == MOST_EVENTS else last)
+
+    return await _wait(inbox, query, seconds, progress)
+
+
+async def _wait(
+    inbox: Inbox, query: Callable[[], Awaitable[tuple[list[Event], int]]], seconds: float, progress: Progress
+) -> Waited:
+    started = time.monotonic()
+    told = 0.0
+    while True:
+        version = inbox.changes.version
+        found, cursor = await query()
+        waited = time.monotonic() - started
+        if found:
+            return Waited(found, max([cursor, *(event.seq for event in found)]), waited)
+        if waited >= seconds:
+            return Waited([], cursor, waited)
+        if waited - told >= PROGRESS_SECONDS:
+            told = waited
+            await progress(waited, seconds)
+        await inbox.changes.wait(version, min(seconds - waited, PROGRESS_SECONDS))

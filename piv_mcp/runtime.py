@@ -1,0 +1,198 @@
+"""Starts and stops what a server needs. Nothing of it is on the way to the first answer: it starts at the first use,
+or a moment after the start."""
+
+import asyncio
+import importlib
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pydantic import SecretStr
+
+from piv_mcp.config import Settings
+from piv_mcp.errors import ConfigError, StoreError
+from piv_mcp.log import Redactor
+from piv_mcp.services import Services
+
+if TYPE_CHECKING:
+    from piv_mcp.inbox.inbox import Inbox
+
+IDLE_START_SECONDS = 1.0
+"""After the start, unless a request needs the services before: the list of tools is answered first."""
+
+PRUNE_SECONDS = 3600.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """The services of one process. `services()` starts them; `closing()` stops them."""
+
+    def __init__(self, settings: Settings, redactor: Redactor | None = None) -> None:
+        self.settings = settings
+        self._redactor = redactor or Redactor()
+        self._starting = asyncio.Lock()
+        self._services: Services | None = None
+        self._stack = AsyncExitStack()
+        self.web_port: int | None = None
+
+    async def services(self) -> Services:
+        """The services, started on the first call.
+
+        Raises:
+            ConfigError: a setting is wrong in a way that only shows now.
+        """
+        if self._services is None:
+            async with self._starting:
+                if self._services is None:
+                    self._services = await self._start()
+        return self._services
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Runtime"]:
+        """Starts the services a moment after the beginning of the block, and stops them at its end."""
+        starting = asyncio.create_task(self._start_when_idle())
+        try:
+            yield self
+        finally:
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            await self._stack.aclose()
+
+    async def _start_when_idle(self) -> None:
+        await asyncio.sleep(IDLE_START_SECONDS)
+        try:
+            await self.services()
+        except Exception as error:
+            _log.error("the services did not start; each call will say why", problem=str(error))
+
+    async def _start(self) -> Services:
+        # Imported here, in a thread: together they cost as much as a third of the SDK, and nothing of them is needed
+        # to list the tools.
+        await asyncio.to_thread(_import_heavy)
+        from piv_mcp.api.client import PivClient
+        from piv_mcp.inbox.backfill import Backfill
+        from piv_mcp.inbox.history import History
+        from piv_mcp.inbox.inbox import Inbox
+        from piv_mcp.limiter import SharedLimiter
+        from piv_mcp.phonebook import Phonebook
+        from piv_mcp.store import Store
+        from piv_mcp.web.app import web_app
+        from piv_mcp.web.host import Host
+
+        settings = self.settings
+        directory = self._directory()
+        store = Store(settings.store_path(directory))
+        self._stack.push_async_callback(store.close)
+        inbox = Inbox(store, days=settings.inbox_days)
+        self._stack.push_async_callback(inbox.close)
+
+        sandbox = None
+        key = settings.api_key
+        if settings.sandbox:
+            from piv_mcp.sandbox import Sandbox
+
+            sandbox = Sandbox()
+            self._stack.push_async_callback(sandbox.aclose)
+            key = SecretStr(sandbox.api_key)
+        client = None
+        if key is not None:
+            self._redactor.add(key.get_secret_value())
+            client = PivClient(
+                settings.base_url,
+                key,
+                transport=sandbox.transport() if sandbox else None,
+                limiter=SharedLimiter(store),
+            )
+            self._stack.push_async_callback(client.aclose)
+
+        history = History(client, inbox)
+        self._stack.push_async_callback(history.close)
+        phonebook = Phonebook(client)
+        backfill = Backfill(client, inbox, history, phonebook)
+        self._stack.push_async_callback(backfill.release)
+
+        # A sandbox of our own takes any free port, so that it never answers for the real one.
+        port = 0 if sandbox and "webhook_port" not in settings.model_fields_set else settings.webhook_port
+        if port or sandbox:
+            secret = webhook_secret(settings, directory)
+            self._redactor.add(secret)
+            host = Host(
+                web_app(inbox, secret), settings.webhook_host, port, on_serving=backfill.hurry
+            )
+            self._background(host.run())
+            if sandbox:
+                await host.serving.wait()
+                sandbox.webhook_url = f"http://{settings.webhook_host}:{host.port}/webhooks/{secret}"
+            self.web_port = host.port
+        self._background(backfill.run())
+        self._background(_prune(inbox))
+        return Services(
+            api=client,
+            inbox=inbox,
+            history=history,
+            backfill=backfill,
+            phonebook=phonebook,
+            exports=directory / "exports",
+            sandbox=sandbox,
+        )
+
+    def _directory(self) -> Path:
+        """Where files are kept. A sandbox forgets with its process, and never mixes with what is real."""
+        if self.settings.sandbox and self.settings.data_dir is None:
+            return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="piv-mcp-sandbox-")))
+        directory = self.settings.directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_tell_of_crash)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(stop)
+
+
+def webhook_secret(settings: Settings, directory: Path) -> str:
+    """The secret path segment: as set, or made once for this data directory."""
+    if settings.webhook_secret is not None:
+        return settings.webhook_secret.get_secret_value()
+    path = directory / "webhook-secret"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(24))
+    except FileExistsError:
+        pass
+    for _ in range(100):  # another process may be between making the file and writing it
+        secret = path.read_text(encoding="ascii").strip()
+        if secret:
+            return secret
+        time.sleep(0.01)
+    raise ConfigError(f"{path} is empty", hint="Delete it: a new secret is made at the next start")
+
+
+async def _prune(inbox: "Inbox") -> None:
+    while True:
+        with suppress(StoreError):
+            await inbox.prune()
+        await asyncio.sleep(PRUNE_SECONDS)
+
+
+def _tell_of_crash(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background work crashed", exc_info=error)
+
+
+def _import_heavy() -> None:
+    for name in ("httpx", "stamina", "piv_mcp.api.client", "piv_mcp.inbox.codes", "piv_mcp.web.app"):
+        importlib.import_module(name)

@@ -1,0 +1,271 @@
+"""Numbers: countries, list, purchase, renewal, restore.
+
+A month is 30 days, as in the reference's examples. An automatic renewal is tried once, 24 hours before the
+expiry (at once, if it is switched on later than that); if the balance is too low then, the number expires.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from piv_mcp.sandbox.errors import ApiError, invalid
+from piv_mcp.sandbox.fields import COUNTRY, NAME, one_of
+from piv_mcp.sandbox.prices import RESTORE_MULTIPLIER, Country
+from piv_mcp.sandbox.records import Number
+from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
+from piv_mcp.sandbox.wire import cents
+
+MONTH = timedelta(days=30)
+RESTORE_WINDOW = timedelta(days=7)
+RENEWAL_LEAD = timedelta(hours=24)
+MOST_MONTHS = 120
+"""The reference has no upper limit; this one only keeps dates representable."""
+
+
+def list_countries(state: State, call: Call) -> Answer:
+    return data(
+        [
+            {
+                "country_code": country.country_code,
+                "price_per_month": country.price_per_month,
+                "base_price": country.base_price,
+                "can_send_sms": country.sms_send_price is not None,
+                "can_receive_sms": True,
+                "sms_send_price": country.sms_send_price,
+            }
+            for country in state.countries.values()
+        ]
+    )
+
+
+def list_numbers(state: State, call: Call) -> Answer:
+    """Newest purchase first; `search` ignores case."""
+    page = call.query.page(50, 200)
+    country = call.query.text("country", COUNTRY)
+    status = call.query.text("status", one_of("active", "expired", "pending_restore"))
+    search = (call.query.text("search") or "").casefold()
+    now = state.clock.now()
+    found = [
+        number
+        for number in sorted(state.numbers.values(), key=lambda number: number.created_at, reverse=True)
+        if country in (None, number.country_code)
+        and status in (None, number.status(now))
+        and search in f"{number.phone_number}\n{number.custom_name or ''}".casefold()
+    ]
+    shown, pagination = page.of(found)
+    return data({"numbers": [_view(state, number) for number in shown], "pagination": pagination})
+
+
+def get_number(state: State, call: Call) -> Answer:
+    return data(_view(state, find_number(state, call)))
+
+
+def purchase(state: State, call: Call) -> Answer:
+    country = _priced(state, call.body.text("country_code", COUNTRY))
+    months = call.body.integer("duration_months", 1, MOST_MONTHS)
+    auto_renew = call.body.boolean("auto_renew")
+    name = call.body.maybe_text("custom_name", NAME)
+    if not country.in_stock:
+        raise ApiError("NO_NUMBERS_AVAILABLE", f"No numbers available in {country.country_code}")
+    cost = cents(country.price_per_month * months)
+    state.ledger.require(cost)
+    number = add_number(state, country, expires_at=state.clock.now() + months * MONTH, name=name)
+    state.ledger.charge("number.purchase", number.piv_num_id, cost)
+    number.auto_renew = auto_renew
+    bought = {
+        "piv_num_id": number.piv_num_id,
+        "country_code": number.country_code,
+        "phone_number": number.phone_number,
+        "created_at": number.created_at,
+        "expires_at": number.expires_at,
+        "auto_renew": number.auto_renew,
+        "custom_name": number.custom_name,
+    }
+    return Answer({"cost": cost, "numbers": [bought]})
+
+
+def renew(state: State, call: Call) -> Answer:
+    """An expired number answers NUMBER_EXPIRED, which the endpoint's own table leaves out."""
+    months = call.body.integer("duration_months", 1, MOST_MONTHS)
+    number = require_active(state, find_number(state, call))
+    cost = cents(_priced(state, number.country_code).price_per_month * months)
+    state.ledger.charge("number.renew", number.piv_num_id, cost)
+    old = number.expires_at
+    number.expires_at = old + months * MONTH
+    plan_renewal(state, number)
+    return data(
+        {
+            "piv_num_id": number.piv_num_id,
+            "phone_number": number.phone_number,
+            "old_expires_at": old,
+            "new_expires_at": number.expires_at,
+            "cost": cost,
+        }
+    )
+
+
+def update(state: State, call: Call) -> Answer:
+    name = call.body.text("custom_name", NAME)
+    number = find_number(state, call)
+    number.custom_name = name
+    view = _view(state, number)
+    shown = ("piv_num_id", "phone_number", "country_code", "status", "custom_name", "auto_renew")
+    return data({key: view[key] for key in (*shown, "expires_at", "tags")})
+
+
+def set_auto_renewal(state: State, call: Call) -> Answer:
+    auto_renew = call.body.boolean("auto_renew")
+    number = find_number(state, call)
+    number.auto_renew = auto_renew
+    plan_renewal(state, number)
+    return data(
+        {"piv_num_id": number.piv_num_id, "phone_number": number.phone_number, "auto_renew": auto_renew}
+    )
+
+
+def restore(state: State, call: Call) -> Answer:
+    """All that can be restored, or nothing if the balance is too low; the others are counted as skipped."""
+    ids = list(dict.fromkeys(call.body.texts("piv_num_ids")))
+    if not ids:
+        raise invalid("piv_num_ids", "must not be empty")
+    now = state.clock.now()
+    costs: dict[str, Decimal] = {}
+    for piv_num_id in ids:
+        number = state.numbers.get(piv_num_id)
+        country = state.countries.get(number.country_code) if number else None
+        if number and country and _restorable(number, now):
+            costs[piv_num_id] = cents(country.price_per_month * RESTORE_MULTIPLIER)
+    if not costs:
+        raise ApiError("NO_RESTORABLE_NUMBERS", "None of the given numbers can be restored")
+    total = sum(costs.values(), Decimal("0.00"))
+    state.ledger.require(total)
+    queued = [state.numbers[piv_num_id] for piv_num_id in costs]
+    for number in queued:
+        state.ledger.charge("number.restore", number.piv_num_id, costs[number.piv_num_id])
+        number.restoring = True
+    state.agenda.after(state.timing.restore, lambda: _finish_restore(state, queued, costs))
+    return Answer(
+        {
+            "queued": len(queued),
+            "skipped": len(ids) - len(queued),
+            "total_charged": total,
+            "numbers": [
+                {"piv_num_id": number.piv_num_id, "phone_number": number.phone_number, "status": "pending"}
+                for number in queued
+            ],
+        }
+    )
+
+
+def find_number(state: State, call: Call) -> Number:
+    number = state.numbers.get(call.params["piv_num_id"])
+    if number is None:
+        raise ApiError("NUMBER_NOT_FOUND", f"Number not found: {call.params['piv_num_id']}")
+    return number
+
+
+def require_active(state: State, number: Number) -> Number:
+    status = number.status(state.clock.now())
+    if status == "expired":
+        raise ApiError("NUMBER_EXPIRED", "Number has expired; restore it within 7 days or buy a new one")
+    if status != "active":
+        raise ApiError("NUMBER_NOT_ACTIVE", f"Number is {status}")
+    return number
+
+
+def add_number(state: State, country: Country, expires_at: datetime, name: str | None = None) -> Number:
+    # Far apart, so that neighbours do not look alike; prime to 10, so that none comes twice.
+    count = state.ids.count(f"phone {country.dial}")
+    serial = (int(country.dial) + count * 79_427) % 10**country.digits
+    number = Number(
+        piv_num_id=state.ids.number(),
+        phone_number=f"{country.dial}{serial:0{country.digits}d}",
+        country_code=country.country_code,
+        created_at=state.clock.now(),
+        expires_at=expires_at,
+        custom_name=name,
+    )
+    state.numbers[number.piv_num_id] = number
+    plan_renewal(state, number)
+    return number
+
+
+def plan_renewal(state: State, number: Number) -> None:
+    """Look at the number 24 hours before it expires; by then, a plan made for another expiry is void."""
+    planned_for = number.expires_at
+
+    def renew_if_wanted() -> None:
+        country = state.countries.get(number.country_code)
+        void = number.expires_at != planned_for or number.status(state.clock.now()) != "active"
+        if void or not number.auto_renew or country is None:
+            return
+        try:
+            state.ledger.charge("number.auto_renew", number.piv_num_id, country.price_per_month)
+        except ApiError:
+            return
+        number.expires_at += MONTH
+        plan_renewal(state, number)
+
+    state.agenda.at(planned_for - RENEWAL_LEAD, renew_if_wanted)
+
+
+def _finish_restore(state: State, numbers: Sequence[Number], costs: dict[str, Decimal]) -> None:
+    restored: list[dict[str, object]] = []
+    failed: list[dict[str, object]] = []
+    refunded = Decimal("0.00")
+    for number in numbers:
+        number.restoring = False
+        summary: dict[str, object] = {
+            "piv_num_id": number.piv_num_id,
+            "phone_number": number.phone_number,
+            "country": number.country_code,
+        }
+        if doomed(number.custom_name):
+            cost = costs[number.piv_num_id]
+            state.ledger.refund("number.restore", number.piv_num_id, cost)
+            refunded += cost
+            failed.append({**summary, "refunded": cost})
+        else:
+            number.expires_at = state.clock.now() + MONTH
+            plan_renewal(state, number)
+            restored.append(summary)
+    state.emit(
+        "number.restore_completed",
+        {
+            "restored": restored,
+            "failed": failed,
+            "total_restored": len(restored),
+            "total_failed": len(failed),
+            "total_refunded": refunded,
+        },
+    )
+
+
+def _restorable(number: Number, now: datetime) -> bool:
+    return number.status(now) == "expired" and now < number.expires_at + RESTORE_WINDOW
+
+
+def _priced(state: State, country_code: str) -> Country:
+    country = state.countries.get(country_code)
+    if country is None:
+        raise ApiError("COUNTRY_NOT_AVAILABLE", f"Country is not available: {country_code}")
+    return country
+
+
+def _view(state: State, number: Number) -> dict[str, object]:
+    country = state.countries.get(number.country_code)
+    return {
+        "piv_num_id": number.piv_num_id,
+        "phone_number": number.phone_number,
+        "country_code": number.country_code,
+        "status": number.status(state.clock.now()),
+        "created_at": number.created_at,
+        "expires_at": number.expires_at,
+        "auto_renew": number.auto_renew,
+        "custom_name": number.custom_name,
+        "purchased_at": number.created_at,
+        "next_renewal_date": number.expires_at,
+        "tags": number.tags,
+        "can_send_sms": country is not None and country.sms_send_price is not None,
+        "can_receive_sms": True,
+    }

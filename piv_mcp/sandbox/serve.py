@@ -1,0 +1,102 @@
+"""The sandbox on its own port, where a dropped connection is a real one."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, cast
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from piv_mcp.sandbox.app import ABORT
+
+if TYPE_CHECKING:
+    from piv_mcp.sandbox.sandbox import Sandbox
+
+
+async def serve(
+    sandbox: "Sandbox",
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[int], None] | None = None,
+    *,
+    handle_signals: bool = False,
+) -> None:
+    """Serve until cancelled, or until SIGINT or SIGTERM with `handle_signals`.
+
+    `ready` is called with the port once requests are answered. Raises OSError if the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
+
+    def announce() -> None:
+        if ready is not None:
+            ready(listener.getsockname()[1])
+
+    config = uvicorn.Config(
+        sandbox.app,
+        http=_AbortableProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=0,
+    )
+    server = _Server(config, announce, handle_signals)
+    running = asyncio.ensure_future(server.serve([listener]))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        server.should_exit = server.force_exit = True
+        await running
+        raise
+    finally:
+        listener.close()
+        await sandbox.aclose()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object], handle_signals: bool) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._handle_signals = handle_signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        with super().capture_signals() if self._handle_signals else contextlib.nullcontext():
+            yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Requests that hang on purpose would hold up the end, or be answered by it.
+        for connection in list(self.server_state.connections):
+            cast("_AbortableProtocol", connection).transport.abort()
+        await super().shutdown(sockets)
+
+
+class _AbortableProtocol(H11Protocol):
+    """Lets the app close its connection without an answer, through the ASGI scope."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        app = cast("ASGIApp", self.app)
+
+        def abort(*, reset: bool) -> None:
+            if reset:
+                lingering = struct.pack("ii", 1, 0)
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
+            transport.abort()
+
+        async def abortable(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[ABORT] = abort
+            await app(scope, receive, send)
+
+        self.app = abortable

@@ -1,0 +1,153 @@
+"""SMS: history, sending, receiving.
+
+Where the reference is silent: a text may fill ten SMS, and control characters other than line ends are
+forbidden (INVALID_MESSAGE_FORMAT); a number that cannot send answers NUMBER_NOT_ACTIVE; a failed SMS is not
+refunded.
+"""
+
+import re
+from datetime import datetime
+from decimal import Decimal
+
+from piv_mcp.sandbox.errors import ApiError, invalid
+from piv_mcp.sandbox.fields import E164
+from piv_mcp.sandbox.numbers import find_number, require_active
+from piv_mcp.sandbox.records import Message, Number
+from piv_mcp.sandbox.segments import segments
+from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
+from piv_mcp.sandbox.wire import cents
+
+MOST_SEGMENTS = 10
+_FORBIDDEN = re.compile(r"[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_CODE = re.compile(r"(?<![0-9])[0-9]{4,8}(?![0-9])")
+
+
+def list_messages(state: State, call: Call) -> Answer:
+    """Newest first, which the reference's own example is not; an expired number keeps its history."""
+    page = call.query.page(50, 200)
+    number = find_number(state, call)
+    newest_first = sorted(
+        number.messages, key=lambda message: (message.received_at, message.id), reverse=True
+    )
+    shown, pagination = page.of(newest_first)
+    messages = [
+        {
+            "id": str(message.id),
+            "from_number": message.from_number,
+            "to_number": message.to_number,
+            "message_body": message.message_body,
+            "direction": message.direction,
+            "status": message.status,
+            "received_at": message.received_at,
+        }
+        for message in shown
+    ]
+    return data({"messages": messages, "pagination": pagination})
+
+
+def send(state: State, call: Call) -> Answer:
+    recipient = call.body.text("to_number", E164)
+    text = call.body.text("message_body")
+    number = require_active(state, find_number(state, call))
+    price = sms_price(state, number)
+    if price is None:
+        raise ApiError("NUMBER_NOT_ACTIVE", f"Numbers of {number.country_code} cannot send SMS")
+    cost = cents(price * _count_segments(text))
+    state.ledger.require(cost)
+    message = add_outbound(state, number, recipient, text)
+    state.ledger.charge("sms.send", str(message.id), cost)
+    return data(
+        {
+            "message_id": str(message.id),
+            "from_number": message.from_number,
+            "to_number": message.to_number,
+            "message_body": message.message_body,
+            "status": message.status,
+            "created_at": message.received_at,
+        }
+    )
+
+
+def sms_price(state: State, number: Number) -> Decimal | None:
+    """The price of one SMS; None if the number cannot send."""
+    country = state.countries.get(number.country_code)
+    return country.sms_send_price if country else None
+
+
+def add_outbound(state: State, number: Number, recipient: str, text: str) -> Message:
+    """A new outbound SMS in the history, on its way from queued over sent to delivered or failed."""
+    message = Message(
+        id=state.ids.count("message"),
+        from_number=number.phone_number,
+        to_number=recipient,
+        message_body=text,
+        direction="outbound",
+        status="queued",
+        received_at=state.clock.now(),
+    )
+    number.messages.append(message)
+    last = "failed" if doomed(text) else "delivered"
+    _plan_status(state, number, message, "sent", last)
+    return message
+
+
+def receive(
+    state: State, number: Number, text: str, sender: str, code: str | None, received_at: datetime
+) -> tuple[Message, dict[str, object]]:
+    """Put an inbound SMS into the history; also the data of its `sms.received` event."""
+    message = Message(
+        id=state.ids.count("message"),
+        from_number=sender,
+        to_number=number.phone_number,
+        message_body=text,
+        direction="inbound",
+        status="received",
+        received_at=received_at,
+    )
+    number.messages.append(message)
+    event: dict[str, object] = {
+        "piv_num_id": number.piv_num_id,
+        "text": text,
+        "code": code,
+        "country": number.country_code,
+        "received_at": received_at,
+    }
+    return message, event
+
+
+def find_code(text: str) -> str | None:
+    """The first run of four to eight digits."""
+    found = _CODE.search(text)
+    return found.group() if found else None
+
+
+def _plan_status(state: State, number: Number, message: Message, status: str, *later: str) -> None:
+    def move_on() -> None:
+        old, message.status = message.status, status
+        failed = status == "failed"
+        state.emit(
+            "sms.status_updated",
+            {
+                "piv_num_id": number.piv_num_id,
+                "message_id": str(message.id),
+                "old_status": old,
+                "new_status": status,
+                "error_code": "30003" if failed else None,
+                "error_message": "Unreachable destination handset" if failed else None,
+            },
+        )
+        if later:
+            _plan_status(state, number, message, *later)
+
+    state.agenda.after(state.timing.sms, move_on)
+
+
+def _count_segments(text: str) -> int:
+    if not text:
+        raise invalid("message_body", "must not be empty")
+    if _FORBIDDEN.search(text):
+        raise ApiError("INVALID_MESSAGE_FORMAT", "Message contains forbidden characters")
+    count = segments(text)
+    if count > MOST_SEGMENTS:
+        raise ApiError("INVALID_MESSAGE_FORMAT", f"Message is too long: {count} SMS, at most {MOST_SEGMENTS}")
+    return count

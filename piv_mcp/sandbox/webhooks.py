@@ -1,0 +1,135 @@
+"""Delivering webhooks as the reference has it: any 2xx within 5 s, else up to three retries after 1, 2 and 4
+s.
+
+"At most three retries" is read as four attempts in all. Every event is delivered on its own, so that one
+which is being retried holds up no other; the reference promises no order. Without a URL an event is not
+sent.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import httpx
+
+from piv_mcp.sandbox.clock import Clock, Timing
+from piv_mcp.sandbox.failures import Failures
+from piv_mcp.sandbox.wire import dumps
+
+HEADERS = {"User-Agent": "piv.day-webhook/1.0", "Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Event:
+    event_type: str
+    timestamp: datetime
+    data: Mapping[str, object]
+    tried: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
+    """Set once the first attempt has ended, or once it is clear that there will be none."""
+
+    def body(self) -> str:
+        return dumps({"event_type": self.event_type, "timestamp": self.timestamp, "data": self.data})
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One attempt to deliver an event."""
+
+    event: Event
+    attempt: int
+    url: str
+    at: datetime
+    status: int | None
+    """None: there was no answer, see `error`."""
+    error: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class Webhooks:
+    def __init__(
+        self, clock: Clock, timing: Timing, failures: Failures, transport: httpx.AsyncBaseTransport | None
+    ) -> None:
+        self.url: str | None = None
+        self.events: list[Event] = []
+        self.deliveries: list[Delivery] = []
+        self._clock = clock
+        self._timing = timing
+        self._failures = failures
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+        self._waiting: deque[Event] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def emit(self, event_type: str, data: Mapping[str, object]) -> Event:
+        """Note an event for delivery; `start` sends it."""
+        event = Event(event_type, self._clock.now(), data)
+        self.events.append(event)
+        if self.url is None or self._failures.take_webhook("lost_webhook"):
+            event.tried.set()
+            return event
+        copies = 2 if self._failures.take_webhook("duplicate_webhook") else 1
+        self._waiting.extend([event] * copies)
+        return event
+
+    def start(self) -> None:
+        """Begin to deliver what is waiting. Needs a running event loop."""
+        while self._waiting:
+            task = asyncio.get_running_loop().create_task(self._deliver(self._waiting.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait until nothing is being delivered."""
+        while self._waiting or self._tasks:
+            self.start()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        self._waiting.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def _deliver(self, event: Event) -> None:
+        try:
+            for attempt, pause in enumerate((0.0, *self._timing.webhook_retries), start=1):
+                await asyncio.sleep(pause)
+                if self.url is None:
+                    return
+                delivery = await self._attempt(event, attempt, self.url)
+                self.deliveries.append(delivery)
+                event.tried.set()
+                if delivery.succeeded:
+                    return
+        finally:
+            event.tried.set()
+
+    async def _attempt(self, event: Event, attempt: int, url: str) -> Delivery:
+        at = self._clock.now()
+        status, error = None, None
+        try:
+            # httpx limits each step; the five seconds are for the whole exchange.
+            async with asyncio.timeout(self._timing.webhook_timeout):
+                status = (await self._post(url, event.body())).status_code
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as problem:
+            error = f"{type(problem).__name__}: {problem}".rstrip(": ")
+        return Delivery(event, attempt, url, at, status, error)
+
+    async def _post(self, url: str, body: str) -> httpx.Response:
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                transport=self._transport,
+                headers=HEADERS,
+                timeout=self._timing.webhook_timeout,
+                trust_env=False,
+            )
+        return await self._client.post(url, content=body.encode())

@@ -1,0 +1,279 @@
+"""The SQL of the inbox: events in the order in which we learnt of them.
+
+An SMS has two sources, the webhook (code, no id, no sender) and the history (id and sender, no code). Both end in one
+row; `add` says whether the row is new.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+SMS = "sms.received"
+
+SAME_SMS_SECONDS = 15 * 60
+"""How far apart webhook and history may date one message (clocks disagree)."""
+
+SAME_EVENT_SECONDS = 24 * 3600
+"""Equal content within this time is a retry or a manual re-send; later it is a new event (a second restore)."""
+
+COUNTED = 1000
+"""Totals are exact up to here; counting a million rows for an answer that shows fifty helps nobody."""
+
+Source = Literal["webhook", "history"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One stored event. Times are seconds since the epoch, UTC."""
+
+    type: str
+    source: Source
+    arrived_at: float
+    payload: str
+    seq: int = 0
+    subject: str | None = None
+    sent_at: float | None = None
+    digest: str | None = None
+    message_id: str | None = None
+    sender: str | None = None
+    text: str | None = None
+    text_key: str | None = None
+    code: str | None = None
+    code_source: Literal["api", "text"] | None = None
+    problem: str | None = None
+
+    @property
+    def confirmed(self) -> bool:
+        """The account's own history holds this SMS: it was not invented by whoever knows the webhook address."""
+        return self.message_id is not None
+
+
+_COLUMNS = tuple(Event.__dataclass_fields__)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own column names
+_STORED = tuple(name for name in _COLUMNS if name != "seq")
+_INSERT = f"INSERT INTO events ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))})"  # noqa: S608
+
+
+def digest(type_: str, data: object) -> str:
+    """Content identity of a webhook. The envelope's time stays out: a retry may carry a new one."""
+    text = json.dumps([type_, data], sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def text_key(text: str) -> str:
+    """What webhook and history agree on for one SMS, whatever white space either trims."""
+    return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def add(connection: sqlite3.Connection, event: Event) -> tuple[Event, bool]:
+    """Store `event` unless it is there already; returns the stored row and whether it is new."""
+    known = _duplicate(connection, event)
+    if known is not None:
+        return known, False
+    counterpart = _counterpart(connection, event)
+    if counterpart is not None:
+        return _merge(connection, counterpart, event), False
+    return _insert(connection, event), True
+
+
+def _insert(connection: sqlite3.Connection, event: Event) -> Event:
+    cursor = connection.execute(_INSERT, [getattr(event, name) for name in _STORED])
+    return replace(event, seq=int(cursor.lastrowid or 0))
+
+
+def _duplicate(connection: sqlite3.Connection, event: Event) -> Event | None:
+    if event.source == "history":
+        return _one(
+            connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id)
+        )
+    for known in _many(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
+        if event.type == SMS and event.sent_at is not None:
+            return known  # an SMS names its own second: equal content is the same message, however late
+        if abs(_time_of(known) - _time_of(event)) <= SAME_EVENT_SECONDS:
+            return known
+    return None
+
+
+def _counterpart(connection: sqlite3.Connection, event: Event) -> Event | None:
+    """The row that the other source made of the same SMS, if it has not met its counterpart yet."""
+    if event.text_key is None:
+        return None
+    missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL"
+    candidates = _many(
+        connection, f"subject IS ? AND text_key = ? AND {missing} ORDER BY seq", (event.subject, event.text_key)
+    )
+    near = [
+        (abs(_time_of(known) - _time_of(event)), known.seq, known)
+        for known in candidates
+        if abs(_time_of(known) - _time_of(event)) <= SAME_SMS_SECONDS
+    ]
+    return min(near)[2] if near else None
+
+
+def _merge(connection: sqlite3.Connection, known: Event, event: Event) -> Event:
+    if event.source == "history":
+        merged = replace(known, message_id=event.message_id, sender=event.sender)
+    elif event.code_source == "api":
+        merged = replace(known, digest=event.digest, code=event.code, code_source="api")
+    else:
+        merged = replace(known, digest=event.digest)
+    if merged.code != known.code:
+        # Somebody may hold a cursor past this row: with its new code the message is news, under a new id.
+        connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
+        return _insert(connection, merged)
+    connection.execute(
+        "UPDATE events SET digest = ?, message_id = ?, sender = ?, code = ?, code_source = ? WHERE seq = ?",
+        (merged.digest, merged.message_id, merged.sender, merged.code, merged.code_source, merged.seq),
+    )
+    return merged
+
+
+def _time_of(event: Event) -> float:
+    return event.arrived_at if event.sent_at is None else event.sent_at
+
+
+def knows_message(connection: sqlite3.Connection, subject: str, message_ids: Sequence[str]) -> bool:
+    """Whether any of these messages of the history is stored."""
+    marks = ", ".join("?" * len(message_ids))
+    query = f"SELECT 1 FROM events WHERE subject = ? AND message_id IN ({marks}) LIMIT 1"  # noqa: S608
+    return connection.execute(query, (subject, *message_ids)).fetchone() is not None
+
+
+def codes(
+    connection: sqlite3.Connection,
+    subject: str | None,
+    *,
+    after: int = 0,
+    since: float = 0.0,
+    confirmed_only: bool = False,
+    limit: int = 1,
+) -> list[Event]:
+    """Messages with a code, the newest arrival first."""
+    where = ["code IS NOT NULL", "arrived_at >= ?", "seq > ?"]
+    values: list[object] = [since, after]
+    if subject is not None:
+        where.append("subject = ?")
+        values.append(subject)
+    if confirmed_only:
+        where.append("message_id IS NOT NULL")
+    return _many(connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit))
+
+
+def last_heard(connection: sqlite3.Connection) -> dict[str, float]:
+    """When each number's newest SMS arrived. Reads the index of messages, one entry a number."""
+    heard: dict[str, float] = {}
+    subject = ""
+    query = "SELECT subject, max(arrived_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
+    while row := connection.execute(query, (subject,)).fetchone():
+        subject = str(row[0])
+        heard[subject] = float(row[1])
+    return heard
+
+
+def newest_message(connection: sqlite3.Connection, subject: str | None) -> Event | None:
+    """The last SMS, with or without a code."""
+    if subject is None:
+        return _one(connection, "type = ? AND text IS NOT NULL ORDER BY seq DESC", (SMS,))
+    return _one(connection, "text IS NOT NULL AND subject = ? ORDER BY arrived_at DESC, seq DESC", (subject,))
+
+
+def after(
+    connection: sqlite3.Connection,
+    cursor: int,
+    *,
+    types: Sequence[str] = (),
+    subject: str | None = None,
+    limit: int = 50,
+    newest: bool = False,
+) -> tuple[list[Event], int]:
+    """Events past `cursor`, oldest first (or the newest ones, newest first), and how many there are, up to `COUNTED`."""
+    where = ["seq > ?"]
+    values: list[object] = [cursor]
+    if types:
+        where.append(f"type IN ({', '.join('?' * len(types))})")
+        values.extend(types)
+    if subject is not None:
+        where.append("subject = ?")
+        values.append(subject)
+    condition = " AND ".join(where)
+    (total,) = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} LIMIT ?)",  # noqa: S608
+        (*values, COUNTED),
+    ).fetchone()
+    order = "DESC" if newest else "ASC"
+    return _many(connection, f"{condition} ORDER BY seq {order} LIMIT ?", (*values, limit)), int(total)
+
+
+def since(
+    connection: sqlite3.Connection, cursor: int, *, types: Sequence[str] = (), arrived: float = 0.0
+) -> Iterator[Event]:
+    """Events past `cursor` that arrived at or after `arrived`, oldest first, one by one."""
+    kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
+    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? ORDER BY seq"
+    for row in connection.execute(query, (*types, cursor, arrived)):
+        yield _event(row)
+
+
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The newest event id there ever was: a cursor for "from now on"."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def pruned_through(connection: sqlite3.Connection) -> int:
+    """Events up to this id may be gone."""
+    return int(fact(connection, "pruned_through") or 0)
+
+
+def prune(connection: sqlite3.Connection, *, before: float, keep: int, at_most: int = 5000) -> int:
+    """Delete events older than `before` (by the time we learnt of them) and all but the newest `keep`.
+
+    At most `at_most` in one call, so that no writer waits long. Returns how many went.
+    """
+    last = last_seq(connection)
+    row = connection.execute("SELECT min(seq) FROM events").fetchone()
+    if row[0] is None:
+        return 0
+    first = int(row[0])
+    edge = max(first - 1, min(last - keep, first + at_most - 1))
+    for seq, arrived_at in connection.execute(
+        "SELECT seq, arrived_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (edge, max(0, first + at_most - 1 - edge))
+    ):
+        if arrived_at >= before:
+            break
+        edge = seq
+    gone = connection.execute("DELETE FROM events WHERE seq <= ?", (edge,)).rowcount
+    if gone:
+        set_fact(connection, "pruned_through", str(edge))
+    return gone
+
+
+def fact(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+
+def facts(connection: sqlite3.Connection, prefix: str) -> Mapping[str, str]:
+    rows = connection.execute("SELECT name, value FROM facts WHERE name GLOB ?", (f"{prefix}*",))
+    return {str(name): str(value) for name, value in rows}
+
+
+def _one(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> Event | None:
+    rows = _many(connection, f"{condition} LIMIT 1", values)
+    return rows[0] if rows else None
+
+
+def _many(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[Event]:
+    cursor = connection.execute(f"{_SELECT} WHERE {condition}", tuple(values))
+    return [_event(row) for row in cursor]
+
+
+def _event(row: Sequence[Any]) -> Event:
+    return Event(**dict(zip(_COLUMNS, row, strict=True)))

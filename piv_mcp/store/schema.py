@@ -1,0 +1,88 @@
+"""The tables, as numbered steps. A step that was released is never edited; a change is a new step."""
+
+import sqlite3
+
+# Times are seconds since the epoch (UTC); money is decimal text; JSON is text.
+STEPS = (
+    """
+    CREATE TABLE events (
+        seq         INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which we learnt of it; ids and cursors are this
+        type        TEXT NOT NULL,
+        subject     TEXT,               -- the number, order, domain or job that the event is about
+        source      TEXT NOT NULL,      -- webhook, or history (found in the SMS history)
+        sent_at     REAL,               -- the time that piv.day gives
+        arrived_at  REAL NOT NULL,      -- the time on our clock at which it reached the account, as far as known
+        digest      TEXT,               -- of the webhook's content; retries carry no id
+        message_id  TEXT,               -- of an SMS, once the history has shown it
+        sender      TEXT,               -- likewise
+        text        TEXT,
+        text_key    TEXT,               -- of an SMS: what webhook and history agree on
+        code        TEXT,
+        code_source TEXT,               -- api, or text (found by our extractor)
+        payload     TEXT NOT NULL,      -- as it came
+        problem     TEXT                -- why the payload was not understood, if it was not
+    );
+    CREATE INDEX events_digest ON events (digest) WHERE digest IS NOT NULL;
+    CREATE INDEX events_message ON events (subject, message_id) WHERE message_id IS NOT NULL;
+    CREATE INDEX events_text ON events (subject, text_key) WHERE text_key IS NOT NULL;
+    CREATE INDEX events_subject ON events (subject, seq);
+    CREATE INDEX events_type ON events (type, seq);
+    CREATE INDEX events_codes ON events (arrived_at, seq) WHERE code IS NOT NULL;
+    CREATE INDEX events_codes_subject ON events (subject, arrived_at, seq) WHERE code IS NOT NULL;
+    CREATE INDEX events_messages ON events (subject, arrived_at, seq) WHERE text IS NOT NULL;
+
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE requests (at REAL NOT NULL, priority TEXT NOT NULL);
+    CREATE INDEX requests_at ON requests (at);
+    CREATE TABLE waiting (token TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE spending (
+        seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+        id           TEXT NOT NULL UNIQUE,
+        kind         TEXT NOT NULL,      -- the action, by its tool's name
+        area         TEXT NOT NULL,
+        arguments    TEXT NOT NULL,
+        fingerprint  TEXT NOT NULL,      -- of kind and arguments: "the same action"
+        state        TEXT NOT NULL,      -- see spending/journal.py
+        quote        TEXT NOT NULL,
+        price        TEXT,               -- quoted; null when unknown
+        quoted_at    REAL NOT NULL,
+        expires_at   REAL NOT NULL,      -- of the quote, and so of an approval
+        token_hash   TEXT,               -- of the approval page's token
+        decided_at   REAL,
+        decided_by   TEXT,               -- elicitation, page, terminal, budget, setting
+        before       TEXT,               -- what the API showed just before
+        owner        TEXT,               -- the process that executes it
+        sent_at      REAL,
+        settled_at   REAL,
+        charged      TEXT,
+        result       TEXT,
+        problem      TEXT,
+        evidence     TEXT,
+        reported     INTEGER NOT NULL DEFAULT 0  -- somebody was told how it ended
+    );
+    CREATE INDEX spending_fingerprint ON spending (fingerprint, seq);
+    CREATE INDEX spending_state ON spending (state, seq);
+    CREATE INDEX spending_decided ON spending (decided_by, decided_at);
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to the newest step, in one transaction, whichever process comes first."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version >= len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for step in STEPS[version:]:
+            for statement in step.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {max(len(STEPS), version)}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,13 @@
+"""The account itself."""
+
+from piv_mcp.api.account import Account
+from piv_mcp.services import services
+from piv_mcp.tools.tool import Ctx, read
+
+
+async def get_account(ctx: Ctx) -> Account:
+    """Get the account's balance in US dollars and its email. Also shows whether the API key works."""
+    return await (await services(ctx)).client.account.get()
+
+
+TOOLS = (read(get_account, "Account and balance", "GET /account"),)

@@ -1,0 +1,243 @@
+"""The inbox: codes and events, as they come."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from piv_mcp.api.webhooks import EVENTS
+from piv_mcp.errors import InvalidRequestError
+from piv_mcp.inbox import wait
+from piv_mcp.inbox.untrusted import Boundary
+from piv_mcp.inbox.view import MOST_OTHERS, Code, EventRow, code_rows, event_row
+from piv_mcp.services import Services, services
+from piv_mcp.store.events import COUNTED
+from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.parameters import PivNumId, Switch
+from piv_mcp.tools.tool import Ctx, read
+
+REFRESH_SECONDS = 3.0
+"""How long a question for the latest code waits for the SMS history."""
+
+After = Annotated[int, Field(ge=0, strict=True, description="Cursor of the previous answer: continues without a gap.")]
+Timeout = Annotated[
+    float, Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead.")
+]
+EventType = Annotated[str, Field(max_length=100, description=f"One of {', '.join(EVENTS)}.")]
+
+
+class LatestCode(Answer):
+    """`status`: ok, stale (older than asked for: not a new code) or none."""
+
+    status: str
+    newest: Code | None = None
+    others: list[Code] | None = None
+    after: int
+    note: str | None = None
+    untrusted: str | None = None
+
+
+class WaitedCode(Answer):
+    """`status`: ok or timeout. `after` is the cursor for the next call."""
+
+    status: str
+    newest: Code | None = None
+    others: list[Code] | None = None
+    after: int
+    waited_seconds: float
+    note: str | None = None
+    untrusted: str | None = None
+
+
+class Events(Answer):
+    events: list[EventRow]
+    total: str
+    after: int
+    note: str | None = None
+    untrusted: str
+
+
+class WaitedEvents(Answer):
+    """`status`: ok or timeout. `after` is the cursor for the next call."""
+
+    status: str
+    events: list[EventRow]
+    after: int
+    waited_seconds: float
+    note: str | None = None
+    untrusted: str | None = None
+
+
+async def get_latest_code(
+    ctx: Ctx,
+    number: PivNumId | None = None,
+    max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older is answered as stale.")] = 600,
+) -> LatestCode:
+    """Get the newest SMS verification code at once, on one number or on any. For one still to come use wait_for_code."""
+    app = await services(ctx)
+    piv_num_id = await app.phonebook.resolve(number) if number is not None else None
+    problem = None
+    if piv_num_id is not None:
+        problem = await app.history.refresh(piv_num_id, seconds=REFRESH_SECONDS)
+    else:
+        await app.backfill.settled()
+    _, last = await app.inbox.span()
+    found = await app.inbox.codes(piv_num_id, limit=MOST_OTHERS + 1)
+    note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
+    if not found:
+        return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
+    boundary = Boundary()
+    newest, others = code_rows(app.phonebook, found, boundary)
+    stale = newest.age_seconds > max_age_seconds
+    if stale:
+        note = _join(f"This code is {_age(newest.age_seconds)} old: do not use it as a new one.", note)
+    return LatestCode(
+        status="stale" if stale else "ok",
+        newest=newest,
+        others=others,
+        after=max(last, newest.event_id),
+        note=note,
+        untrusted=boundary.notice,
+    )
+
+
+async def wait_for_code(
+    ctx: Ctx,
+    number: PivNumId,
+    timeout_seconds: Timeout = 50,
+    after: After | None = None,
+    confirmed_only: Annotated[Switch, Field(description="Only codes that the account's own SMS history confirms.")] = False,
+) -> WaitedCode:
+    """Wait for the next SMS code on a number. One that came in the last minute counts, unless after is given."""
+    app = await services(ctx)
+    piv_num_id = await app.phonebook.resolve(number)
+    after, gone = await _cursor(app, after)
+    waited = await wait.wait_for_code(
+        app.inbox,
+        app.history,
+        piv_num_id,
+        seconds=timeout_seconds,
+        progress=_progress(ctx, "waiting for the SMS"),
+        after=after,
+        confirmed_only=confirmed_only,
+    )
+    if not waited.found:
+        note = f"No code yet. To go on waiting, call again with after={waited.cursor}: nothing is missed."
+        return WaitedCode(
+            status="timeout", after=waited.cursor, waited_seconds=round(waited.seconds, 1), note=_join(gone, note)
+        )
+    boundary = Boundary()
+    newest, others = code_rows(app.phonebook, waited.found, boundary)
+    return WaitedCode(
+        status="ok",
+        newest=newest,
+        others=others,
+        after=waited.cursor,
+        waited_seconds=round(waited.seconds, 1),
+        note=gone,
+        untrusted=boundary.notice,
+    )
+
+
+async def list_events(
+    ctx: Ctx,
+    type: EventType | None = None,
+    number: PivNumId | None = None,
+    after: After | None = None,
+    limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
+) -> Events:
+    """List received events (SMS, deliveries, registrations, finished sites): the newest, or with after the next ones."""
+    app = await services(ctx)
+    piv_num_id = await app.phonebook.resolve(number) if number is not None else None
+    after, gone = await _cursor(app, after)
+    _, last = await app.inbox.span()
+    found, total = await app.inbox.after(
+        after or 0, types=[type] if type else [], subject=piv_num_id, limit=limit, newest=after is None
+    )
+    boundary = Boundary()
+    more = after is not None and total > len(found)
+    return Events(
+        events=[event_row(app.phonebook, event, boundary) for event in found],
+        total=f"{COUNTED} or more" if total >= COUNTED else str(total),
+        after=found[-1].seq if more else max([last, *(event.seq for event in found)]),
+        note=gone,
+        untrusted=boundary.notice,
+    )
+
+
+async def wait_for_event(
+    ctx: Ctx,
+    types: Annotated[list[EventType], Field(max_length=20, description="Empty: any type.")],
+    match: Annotated[
+        dict[str, str | int | bool], Field(description='Fields that the event\'s data must have, e.g. {"domain_id": "..."}.')
+    ]
+    | None = None,
+    timeout_seconds: Timeout = 50,
+    after: After | None = None,
+) -> WaitedEvents:
+    """Wait for an event other than a code: a domain registered, a site finished, a restore done, an SMS delivered."""
+    app = await services(ctx)
+    unknown = [name for name in types if name not in EVENTS]
+    if unknown:
+        raise InvalidRequestError(
+            f"types: no such event: {', '.join(unknown)}", code="VALIDATION_ERROR", hint=f"Events: {', '.join(EVENTS)}"
+        )
+    after, gone = await _cursor(app, after)
+    wanted = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()}
+    if "piv_num_id" in wanted:
+        wanted["piv_num_id"] = await app.phonebook.resolve(wanted["piv_num_id"])
+    waited = await wait.wait_for_event(
+        app.inbox,
+        types=types,
+        match=wanted,
+        seconds=timeout_seconds,
+        progress=_progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
+        after=after,
+    )
+    boundary = Boundary()
+    note = None if waited.found else f"Nothing yet. To go on waiting, call again with after={waited.cursor}."
+    return WaitedEvents(
+        status="ok" if waited.found else "timeout",
+        events=[event_row(app.phonebook, event, boundary) for event in waited.found],
+        after=waited.cursor,
+        waited_seconds=round(waited.seconds, 1),
+        note=_join(gone, note),
+        untrusted=boundary.notice if waited.found else None,
+    )
+
+
+async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | None]:
+    """Where to begin, and what the cursor has missed for good: pruned events, or a store that was begun anew."""
+    if after is None:
+        return None, None
+    pruned, last = await app.inbox.span()
+    if after < pruned:
+        return after, f"Events {after + 1} to {pruned} are gone: they were older than the inbox keeps."
+    if after > last:
+        return 0, f"The cursor {after} is of another inbox; this one was begun anew and is read from its start."
+    return after, None
+
+
+def _progress(ctx: Ctx, what: str) -> wait.Progress:
+    async def progress(waited: float, seconds: float) -> None:
+        await ctx.report_progress(waited, seconds, f"{what} ({waited:.0f} of {seconds:.0f} s)")
+
+    return progress
+
+
+def _age(seconds: int) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"
+
+
+def _join(*parts: str | None) -> str | None:
+    return " ".join(part for part in parts if part) or None
+
+
+TOOLS = (
+    read(get_latest_code, "Latest SMS code"),
+    read(wait_for_code, "Wait for an SMS code"),
+    read(list_events, "Events", local=True),
+    read(wait_for_event, "Wait for an event", local=True),
+)

@@ -1,0 +1,151 @@
+"""IPv6 proxies."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio.to_thread
+from pydantic import Field
+
+from piv_mcp.api.models import Money, UtcDatetime
+from piv_mcp.api.proxies import Proxy as ApiProxy
+from piv_mcp.api.proxies import ProxyOrder, ProxyServer
+from piv_mcp.services import services
+from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, Switch
+from piv_mcp.tools.tool import Ctx, read
+
+MASK = "********"
+
+ShowPasswords = Annotated[Switch, Field(description="Show proxy passwords. Only when the person asks to see them.")]
+
+
+class Servers(Answer):
+    servers: list[ProxyServer]
+
+
+class OrderRow(Answer):
+    """An order in a list; get_proxy_order has its proxies."""
+
+    id: str
+    country: str | None = None
+    quantity: int | None = None
+    price_per_proxy: Money | None = None
+    price_total: Money | None = None
+    status: str | None = None
+    purchased_at: UtcDatetime | None = None
+    expires_at: UtcDatetime | None = None
+
+
+class Orders(Listing):
+    orders: list[OrderRow]
+
+
+class Proxy(Answer):
+    login: str | None = None
+    password: str | None = None
+    host: str | None = None
+    socks5_port: int | None = None
+    http_port: int | None = None
+    ipv6: str | None = None
+
+
+class Order(OrderRow):
+    proxies: list[Proxy] = []
+
+
+class Export(Answer):
+    count: int | None = None
+    format: str
+    file: str | None = None
+    content: str | None = None
+
+
+async def list_proxy_servers(ctx: Ctx) -> Servers:
+    """List servers where proxies can be bought, with price per proxy and month in US dollars."""
+    return Servers(servers=await (await services(ctx)).client.proxies.servers())
+
+
+async def list_proxy_orders(
+    ctx: Ctx,
+    status: Literal["active", "expired"] | None = None,
+    search: Search | None = None,
+    limit: Limit500 | None = None,
+    offset: Offset | None = None,
+) -> Orders:
+    """List the account's proxy orders."""
+    page = await (await services(ctx)).client.proxies.orders(limit=limit, offset=offset, status=status, search=search)
+    rows = [OrderRow.model_validate(order, from_attributes=True) for order in page.items]
+    return Orders(orders=rows, **paging(page, offset))
+
+
+async def get_proxy_order(ctx: Ctx, order_id: OrderId, show_passwords: ShowPasswords = False) -> Order:
+    """Get one proxy order with its proxies: host, ports, logins; passwords are masked."""
+    order = await (await services(ctx)).client.proxies.order(order_id)
+    return order_answer(order, show_passwords=show_passwords)
+
+
+async def export_proxies(
+    ctx: Ctx,
+    order_id: OrderId,
+    format: Literal["socks5", "http", "both"] = "socks5",
+    to_file: Annotated[Switch, Field(description="Write to a private file and return its path.")] = False,
+    show_passwords: ShowPasswords = False,
+) -> Export:
+    """Export an order as login:password@host:port lines. With to_file the passwords stay out of the chat."""
+    app = await services(ctx)
+    export = await app.client.proxies.export(order_id, format=format)
+    content = export.content.get_secret_value()
+    if to_file:
+        path = app.exports / f"proxies-{order_id}-{format}.txt"
+        await anyio.to_thread.run_sync(write_private, path, content)
+        return Export(count=export.count, format=format, file=str(path))
+    return Export(count=export.count, format=format, content=content if show_passwords else masked(content))
+
+
+def order_answer(order: ProxyOrder, *, show_passwords: bool) -> Order:
+    return Order(
+        **OrderRow.model_validate(order, from_attributes=True).model_dump(),
+        proxies=[_proxy(item, show_passwords=show_passwords) for item in order.items],
+    )
+
+
+def masked(content: str) -> str:
+    """Export lines without their passwords. A line of another form is masked whole."""
+    return "\n".join(_masked_line(line) for line in content.splitlines())
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(content + "\n")
+    partial.replace(path)
+
+
+def _masked_line(line: str) -> str:
+    login, colon, remainder = line.partition(":")
+    _, at, address = remainder.rpartition("@")
+    return f"{login}:{MASK}@{address}" if colon and at else (MASK if line.strip() else line)
+
+
+def _proxy(item: ApiProxy, *, show_passwords: bool) -> Proxy:
+    password = item.password.get_secret_value() if item.password else None
+    return Proxy(
+        login=item.login,
+        password=password if show_passwords or password is None else MASK,
+        host=item.host,
+        socks5_port=item.socks5_port,
+        http_port=item.http_port,
+        ipv6=item.ipv6,
+    )
+
+
+TOOLS = (
+    read(list_proxy_servers, "Proxy servers and prices", "GET /proxy/servers"),
+    read(list_proxy_orders, "Proxy orders", "GET /proxy/orders"),
+    read(get_proxy_order, "Proxy order", "GET /proxy/orders/{id}"),
+    read(export_proxies, "Export proxies", "GET /proxy/orders/{id}/export"),
+)

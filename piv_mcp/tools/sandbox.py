@@ -1,0 +1,38 @@
+"""What only a sandbox can do."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from piv_mcp.errors import InvalidRequestError
+from piv_mcp.services import services
+from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.parameters import Line, PivNumId, Text
+from piv_mcp.tools.tool import Ctx, write
+
+
+class Arrived(Answer):
+    piv_num_id: str
+    message_id: str
+    webhook_sent: bool
+
+
+async def simulate_incoming_sms(
+    ctx: Ctx,
+    number: PivNumId,
+    text: Annotated[Text, Field(min_length=1, max_length=1600)],
+    sender: Annotated[Line, Field(min_length=1, max_length=20)] = "Google",
+) -> Arrived:
+    """Sandbox only: make an SMS arrive on a number, to try the inbox tools."""
+    app = await services(ctx)
+    if app.sandbox is None:
+        raise InvalidRequestError("this server is not connected to its own sandbox", code="VALIDATION_ERROR")
+    piv_num_id = await app.phonebook.resolve(number)
+    try:
+        message_id = await app.sandbox.receive_sms(piv_num_id, text, sender=sender)
+    except ValueError as error:
+        raise InvalidRequestError(f"number: {error}", code="VALIDATION_ERROR") from None
+    return Arrived(piv_num_id=piv_num_id, message_id=message_id, webhook_sent=app.sandbox.webhook_url is not None)
+
+
+TOOLS = (write(simulate_incoming_sms, "Simulate an SMS", destructive=False, idempotent=False, local=True),)

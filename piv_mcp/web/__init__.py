@@ -1,0 +1,1 @@
+"""The local web app: the webhook endpoint and the approval page."""

@@ -1,0 +1,90 @@
+"""Who serves the local web app: the first process that gets the port; the others take over when it goes."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+TAKE_OVER_SECONDS = 0.5
+"""How often a process that did not get the port tries again. A take-over is done within 2 s."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Host:
+    """Serves `app` on `host:port` whenever this process can have the port. Port 0 takes any free one."""
+
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, *, on_serving: Callable[[], None] | None = None
+    ) -> None:
+        self._app = app
+        self.host = host
+        self.port = port
+        self._on_serving = on_serving
+        self.serving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        waiting_told = False
+        while True:
+            listener = _listen(self.host, self.port)
+            if listener is None:
+                if not waiting_told:
+                    _log.info("another process serves the local web app; standing by", port=self.port)
+                    waiting_told = True
+                await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads the load
+                continue
+            self.port = int(listener.getsockname()[1])
+            waiting_told = False
+            await self._serve(listener)
+
+    async def _serve(self, listener: socket.socket) -> None:
+        # The access log would hold the secret path segment.
+        config = uvicorn.Config(
+            self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve([listener]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.005)
+            self.serving.set()
+            _log.info("serving the local web app", host=self.host, port=self.port)
+            if self._on_serving is not None:
+                self._on_serving()
+            await asyncio.shield(task)
+        finally:
+            self.serving.clear()
+            server.should_exit = True
+            with suppress(asyncio.CancelledError, Exception):
+                await asyncio.wait_for(task, 1.5)
+            listener.close()
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the program's business, not the web app's."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows: REUSEADDR there would let two processes share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        return None
+    return listener
