@@ -62,9 +62,12 @@ class Runtime:
             yield self
         finally:
             starting.cancel()
-            with suppress(asyncio.CancelledError):
-                await starting
-            await self._stack.aclose()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Stop what was started, the last first."""
+        await self._stack.aclose()
 
     async def _start_when_idle(self) -> None:
         await asyncio.sleep(IDLE_START_SECONDS)

@@ -10,7 +10,6 @@ from piv_mcp import __version__, catalog, prompts
 from piv_mcp.boundary import Server, sdk_resource, sdk_template, sdk_tool
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
-from piv_mcp.log import Redactor
 from piv_mcp.resources import RESOURCES
 from piv_mcp.runtime import Runtime
 
@@ -29,9 +28,9 @@ READ_TTL_MS = 5_000
 MOST_COMPLETIONS = 100
 
 
-def build_server(settings: Settings, redactor: Redactor | None = None) -> Server:
+def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
     """The server for these settings. Building it starts nothing; running it does."""
-    runtime = Runtime(settings, redactor)
+    runtime = runtime or Runtime(settings)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[Runtime]:

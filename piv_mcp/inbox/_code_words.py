@@ -11,7 +11,7 @@ from typing import Final
 # Words that name a one-time code by themselves.
 STRONG: Final = """
 otp,otps,otac,passcode*,password*,pin,pincode,pinkode,pinkod,tan,mtan,smstan,pushtan,chiptan,itan,tac,etac,
-2fa,mfa,nip,mpin,one time,onetime,token,totp,sms otp,verifycode,authcode,smscode,logincode,passphrase,
+2fa,mfa,nip,mpin,one time,onetime,token,totp,sms otp,verification number,security number,رقم التحقق,رقم تحقق,رقم التأكيد,número de verificación,número de verificação,numéro de vérification,номер подтверждения,او ٹی پی,verifycode,authcode,smscode,logincode,passphrase,
 contraseña*,contrasenya*,contrasinal*,clave,claves,senha*,palavra passe,mot de passe,mots de passe,passwort*,
 kennwort*,einmalkennwort*,einmalpasswort*,losungswort,wachtwoord*,lösenord*,passord*,adgangskode*,kodeord*,
 lykilorð*,aðgangsorð*,salasana*,salasanasi,parool*,paroli,parole,parolē,slaptažod*,hasło,hasła,hasłem,heslo,
@@ -43,7 +43,7 @@ mã của,mã là,mã xác*,mã otp,mã pin,mã kích,mã đăng,mã bảo,mã t
 kod sms,код,кода,коду,кодом,коде,коды,кодом,кодот,кодын,кодыңыз*,кодуңуз*,кодыңызды,кодоо,кодыг,кодын,кодът,кода,кодот,кодты,код*,
 κωδικ*,κωδ,կոդ,կոդը,կոդն,կոդն*,կոդի,կոդ*,კოდ*,קוד,קודים,קודך,كود,كودك,الكود,رمز,رمزك,الرمز,رمزي,رمزکم,کد,کدتان,كدتان,کوڈ,کۆد*,كۆد*,کود,
 कोड,कोड*,संकेतांक,কোড,কোড*,কোডটি,ਕੋਡ,કોડ,କୋଡ,குறியீடு*,குறியீ*,கோட்,கோடு,కోడ్,కోడ్*,ಕೋಡ್,ಕೋಡ್*,കോഡ്,കോഡ്*,කේත*,කේතය,කෝඩ්,
-รหัส,โค้ด,ລະຫັດ,កូដ,លេខកូដ,ကုဒ်,ကုတ်,ኮድ,ኮድዎ,コード,코드,码为,碼為,代码,代碼,コ-ド,ཨང་,ލިބިފައިވާ,ކޯޑް
+รหัส,โค้ด,ລະຫັດ,កូដ,លេខកូដ,ကုဒ်,ကုတ်,ኮድ,ኮድዎ,コード,코드,码为,碼為,代码,代碼,码,碼,交易码,ཨང་,ލިބިފައިވާ,ކޯޑް
 """
 
 # Words of signing in, confirming, securing: they strengthen a code word beside them.
@@ -93,7 +93,7 @@ yazın,kiriting,daxil,nhập,nhap,masukkan,gunakan,ketik,masukan,pakai,taip,gami
 
 # Parcels, deliveries and what is fetched with a code at a counter.
 PARCEL: Final = """
-pickup,pick up,picked up,collect,collected,collection,parcel*,package*,locker*,courier*,deliver*,delivery,driver,shipment*,shipped,shipping,dispatch*,
+pickup,pick up,picked up,collect,collected,collection,parcel*,package*,locker*,courier*,deliver,delivers,delivered,delivery,deliveries,delivering,driver,shipment*,shipped,shipping,dispatch*,
 postbox,groceries,cylinder,dac,safe place,rider,recogid*,recoger,recogida,paquete*,entrega*,reparto,repartidor,envío,envios,encomenda*,levantamento,
 retirada,retirar,entregador,ponto de recolha,colis,retrait,livr*,livreur,paket,pakete,paketzust*,packstation,abhol*,zustell*,liefer*,sendung*,
 pacco,ritiro,ritira,ritirare,consegna*,corriere,spedizion*,pakket*,ophaal*,ophalen,bezorg*,afhaal*,pakke,pakken,pakkeboks*,paketet,hämt,hämta,
@@ -103,16 +103,16 @@ odbierz,odbiór,przesyłk*,kurier*,dostaw*,zásilk*,výdej*,vyzvedn*,vyzdvih*,ba
 kézbesít*,colet*,ridicare,ridică,livrare,curier*,preuzim*,paketomat*,dostav*,isporuk*,prevzem*,paket,kargo*,teslim*,kurye*,gönderi*,bağlama,
 pochta,yetkazib,nhận hàng,nhan hang,giao hàng,giao hang,đang giao,dang giao,vận đơn,van don,shipper,penerimaan,pengiriman,kurir,diantar,paket,
 bungkusan,penghantaran,dihantar,padala,mzigo,пункт*,выдач*,получени*,посылк*,постамат*,доставк*,курьер*,посилк*,поштомат*,отриман*,видач*,
-кур'єр,відкриття,пратк*,пратката,получаван*,куриер*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,παραλαβ*,παράδοσ*,παραδοσ*,αποστολ*,
+кур'єр,відкриття,пратк*,пратката,получаван*,куриер*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,παραλαβ*,παράδοσ*,παραδοσ*,παραδιδ*,παραδοθ*,αποστολ*,
 առաքան*,ստացման,ամանաթ*,ამანათ*,მიტანა,חבילה,החבילה,איסוף,לוקר,משלוח,שליח,شحنتك,شحنة,الاستلام,استلام,للاستلام,المندوب,مندوب,التوصيل,توصيل,مرسوله,
-بسته,کد تحویل,پیک,رهگیری,پارسل,ڈیلیوری,पार्सल,डिलीवरी,पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,包裹,快递,快遞,
+بسته,کد تحویل,پیک,رهگیری,پارسل,ڈیلیوری,पार्सल,डिलीवरी,पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,签收,收货,包裹,快递,快遞,
 取餐,取货,取貨,外卖,驿站,智能柜,格口,自提,到店,提货,お荷物,荷物,配達,宅配,受取,開錠,解錠,伝票,ロッカー,お届け,택배,무인함,운송장,배달,배송,수령,픽업
 """
 
 # Orders, bookings, invoices, references, cases: what is numbered but not typed.
 ORDER: Final = """
 order,orders,booking*,reservation*,ref,refs,refno,reference*,ticket*,invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,claim,
-complaint*,pnr,flight,plate,error,versioncode,serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,branch,unicode,vscode,area,
+complaint*,pnr,flight,plate,error,erreur,fehler*,errore,erro,chyba,hiba,eroare,грешка,ошибк*,помилк*,hata,σφάλμα*,versioncode,serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,branch,unicode,vscode,area,
 country,prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,reserva*,factura*,fatura*,localizador,referencia,referência,
 expediente,trámite,protocolo,nota,processo,commande*,réservation,facture*,référence,réf,bestell*,buchung*,auftrag*,rechnung*,kundennummer,vorgang*,
 referenz*,termin,vergleichswert,ticketnr,sendungsnr,ordine,ordini,prenotaz*,fattura,pratica,riferimento,bestelling*,boeking*,factuur*,klantnummer,
@@ -129,6 +129,7 @@ barkod,streckkod*,postkod*,postnummer,plz,postleitzahl,codex,errorcode,statuscod
 
 # Labels of other numbers, which say nothing of a code beside them ("your ID code").
 LABEL: Final = """
+section,article,chapter,page,paragraph,terms,number plate,licence,license,号码,號碼,二维码,扫码,条码,编码,付款码,会员码,健康码,序列码,序列号,手机号,手机号码,户号,학번,고객번호,顧客番号,契約番号,会員,
 id,case,session,member,membership,customer,client,cliente,network,site,screen,host,course,class,station,visit,consulta,cita,patient,item,product,seat,
 gate,room,platform,street,apt,flat,version,model,train,bus,hall,table,badge,place,voiture,kundennr,wagen,platz,zug,zimmer,huone,каб,gab,cabinet,
 gabinet,route,rx,wifi,wi fi,exam,policy,queue,zone,number of,loan,emi,application,meter,appointment,dossier
@@ -136,12 +137,12 @@ gabinet,route,rx,wifi,wi fi,exam,policy,queue,zone,number of,loan,emi,applicatio
 
 # Discounts and gifts.
 COUPON: Final = """
-coupon*,promo*,voucher*,discount*,off,gift,giftcard,referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,desconto*,
+coupon*,promo*,presale,invite,invitation,voucher*,discount*,off,gift,giftcard,referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,desconto*,
 ahorra,rebaja*,rabat*,gutschein*,sparst,sparen,reduc*,réduc*,remise,bon,achat bon,sconto,sconti,korting*,alennus*,alekoodi*,rabatt*,allahind*,
 sooduskood*,atlaid*,nuolaid*,zniżk*,slev*,zľav*,zlav*,kedvezm*,kupon*,reducere,reduceri,popust*,zbritj*,indirim*,endirim*,chegirma*,giảm,giam,
 khuyến mãi,khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скидк*,скидок,промокод*,купон*,сертификат*,знижк*,отстъпк*,попуст*,
 жеңілдік*,хямдрал*,έκπτωσ*,κουπόν*,προσφορά*,զեղչ*,ფასდაკლებ*,הנחה,קופון,מבצע,خصم,تخفيض,قسيمة,تخفیف,رعایت,छूट,कूपन,ছাড়,কুপন,தள்ளுபடி*,తగ్గింపు*,
-ส่วนลด,ลดทันที,คูปอง,โปรโมชั่น,优惠,優惠,折扣,满减,兑换,兌換,礼品,领券,促销,立减,クーポン,割引,プレゼント,쿠폰,할인,사은품,기프트,경품
+ส่วนลด,ลดทันที,คูปอง,โปรโมชั่น,优惠,優惠,折扣,满减,兑换,兌換,礼品,领邀请码,券码,核销码,促销,立减,クーポン,割引,プレゼント,쿠폰,할인,사은품,기프트,경품
 """
 
 # Cards and accounts: the digits that follow are their ending or number.

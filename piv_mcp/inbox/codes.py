@@ -29,6 +29,8 @@ from piv_mcp.inbox._code_text import fold, normalise
 _BOUND: Final = re.compile(r"(?m)^@[\w.-]+\.[\w.-]+ #([A-Za-z0-9-]{3,12})(?: [%@][\w.-]+)?\s*$")
 _LINKED: Final = re.compile(r"[?&#/](?:code|otp|pin|passcode|token|verification_code|c|vc)=([0-9]{4,8})(?![A-Za-z0-9])")
 
+_COMMA: Final = re.compile("[,、)]")
+
 _THRESHOLD: Final = 3.4
 _NAMES: Final = {Kind.STRONG: 4.0, Kind.GENERIC: 3.2}
 # A label directly before a number says what it is instead: how far it reaches, what it costs.
@@ -202,7 +204,7 @@ def _look_left(items: list[Item], index: int, low: str) -> _Left:
             best = max(best, weight * 0.8**apart / (1 + 0.08 * distance))
         elif clear and not apart and label is None and kind in _LABELS:
             reach, price = _LABELS[kind]
-            if distance <= reach:
+            if distance <= reach and not _COMMA.search(low, cue.end, item.start):
                 cost, label = price, kind
     return _Left(best, cost, enter, linked, direct)
 
@@ -237,7 +239,10 @@ def _look_right(items: list[Item], index: int, low: str, labelled: bool) -> tupl
             if kind in (Kind.TIME, Kind.MONEY):
                 cost = 5.0
             elif not labelled and kind in (Kind.ORDER, Kind.COUPON, Kind.CARD):
-                cost = 3.5
+                # "558120 numaralı siparişiniz", but "551204 nolu şifre"
+                after = items[at + 1] if at + 1 < len(items) else None
+                if after is None or after.kind not in _NAMES or after.at - cue.until > 0.2:
+                    cost = 3.5
     is_named = is_named and best > 1.5
     return best + is_named, cost, is_named
 
@@ -287,13 +292,14 @@ def _circumstances(message: Message, item: Item) -> float:
     """What the rest of the message says against there being a code here."""
     items = message.items
     cost = 0.0
-    parcel = wrong = parcel_here = False
+    parcel = 0
+    wrong = parcel_here = False
     coupon = "%" in message.plain
     named = signing = False
     for cue in items:
         kind = cue.kind
         if kind is Kind.PARCEL or kind is Kind.NOT_A_CODE:
-            parcel = True
+            parcel += 1
             parcel_here = parcel_here or cue.sentence == item.sentence
         elif kind is Kind.AUTH:
             signing = True
@@ -312,7 +318,7 @@ def _circumstances(message: Message, item: Item) -> float:
                     cost += 4.0
             wrong = True
     if parcel:
-        cost += 0.8 if signing else 3.2 if parcel_here else 2.4
+        cost += 0.8 if signing else (2.8 if parcel == 1 else 4.2) + (0.6 if parcel_here else 0.0)
     if coupon:
         cost += 0.6 if named else 2.2
     if wrong:

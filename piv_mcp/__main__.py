@@ -1,0 +1,5 @@
+"""`python -m piv_mcp`."""
+
+from piv_mcp.cli import main
+
+main()

@@ -1,0 +1,196 @@
+"""The command line. The only module that prints; when serving, stdout belongs to the protocol."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from piv_mcp import __version__
+from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
+from piv_mcp.errors import PivError
+
+if TYPE_CHECKING:
+    from piv_mcp.runtime import Runtime
+
+STOP_SECONDS = 0.8
+"""What stopping may take; whatever is not done then is met at the next start."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _settings_options(command: Command) -> Command:
+    """Every setting as a flag, except the secrets: a command line is seen by every process of the machine."""
+    for name, field in reversed(Settings.model_fields.items()):
+        if name in ENVIRONMENT_ONLY:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=field.description)
+        else:
+            option = click.option(flag, name, default=None, metavar="VALUE", help=field.description)
+        command = option(command)
+    return command
+
+
+def _load(flags: dict[str, Any]) -> Settings:
+    try:
+        return load(**flags)
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
+
+
+def _words(error: PivError) -> str:
+    return " ".join(part for part in (error.message, error.hint) if part)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="piv-mcp")
+@_settings_options
+@click.pass_context
+def main(context: click.Context, **flags: Any) -> None:
+    """MCP server for a piv.day account. Without a command it serves over stdio, as clients start it.
+
+    Every setting is also an environment variable: --spend-mode is PIV_SPEND_MODE. The key is PIV_API_KEY or
+    PIV_API_KEY_FILE, never a flag.
+    """
+    context.obj = flags
+    if context.invoked_subcommand is None:
+        _serve(_load(flags))
+
+
+@main.command()
+@click.pass_obj
+def serve(flags: dict[str, Any]) -> None:
+    """Serve over stdio (the default)."""
+    _serve(_load(flags))
+
+
+def _serve(settings: Settings) -> None:
+    from piv_mcp import log
+
+    redactor = log.configure(settings.log_level, settings.log_format)
+    from piv_mcp.runtime import Runtime
+    from piv_mcp.server import build_server
+
+    runtime = Runtime(settings, redactor)
+    server = build_server(settings, runtime)
+
+    async def run() -> None:
+        _on_stop_signal(runtime)
+        await server.run_stdio_async()
+
+    asyncio.run(run())
+    sys.stdout.flush()
+
+
+def _on_stop_signal(runtime: "Runtime") -> None:
+    """End cleanly on SIGTERM and SIGINT, although a thread is blocked reading stdin and cannot be woken."""
+
+    async def stop() -> None:
+        try:
+            await asyncio.wait_for(runtime.stop(), STOP_SECONDS)
+        except TimeoutError:
+            pass
+        finally:
+            os._exit(0)
+
+    tasks: set[asyncio.Task[None]] = set()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, lambda: tasks.add(loop.create_task(stop())))
+        except NotImplementedError:  # Windows: the default handlers end the process
+            return
+
+
+@main.command()
+@click.option("--seconds", default=1.0, show_default=True, help="when the SMS arrives")
+def demo(seconds: float) -> None:
+    """Show the main job on the sandbox: wait for a code, and get it. Needs no key."""
+    from piv_mcp.demo import run_demo
+
+    code = asyncio.run(run_demo(click.echo, seconds))
+    if code is None:
+        raise click.ClickException("no code arrived; run again with PIV_LOG_LEVEL=DEBUG to see why")
+    click.echo(f"\nThe code is {click.style(code, bold=True)}")
+
+
+@main.command()
+@click.pass_obj
+def doctor(flags: dict[str, Any]) -> None:
+    """Check key, API, store and webhook endpoint; say what to do about each fault; print the webhook URL."""
+    settings = _load(flags)
+    from piv_mcp import log
+    from piv_mcp.doctor import examine
+
+    log.configure("ERROR", "text")
+    findings = asyncio.run(examine(settings))
+    for finding in findings:
+        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
+        click.echo(f"{mark} {finding.what}: {finding.state}")
+        if finding.do:
+            click.echo(f"     -> {finding.do}")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("client", type=click.Choice(["claude-desktop", "claude-code", "cursor", "vscode"]))
+@click.pass_obj
+def config(flags: dict[str, Any], client: str) -> None:
+    """Print the configuration snippet for CLIENT."""
+    from piv_mcp.clients import snippet
+
+    given = {f"PIV_{name.upper()}": str(value) for name, value in flags.items() if value is not None}
+    settings = _load(flags)
+    text, note = snippet(client, settings.directory / "api-key", given)
+    click.echo(note, err=True)
+    click.echo(text)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=0, show_default=True, help="0 takes any free one")
+@click.option("--webhook-url", default=None, help="where events are sent")
+@click.option("--api-key", "sandbox_key", default="sandbox-key", show_default=True, help="the key it accepts")
+def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> None:
+    """Run a pretended piv.day on its own port."""
+    from piv_mcp.sandbox import Sandbox
+    from piv_mcp.sandbox.serve import serve as serve_sandbox
+
+    pretended = Sandbox(sandbox_key, webhook_url=webhook_url)
+
+    def ready(bound: int) -> None:
+        click.echo(f"PIV_BASE_URL=http://{host}:{bound}/api/v1")
+
+    try:
+        asyncio.run(serve_sandbox(pretended, host, port, ready, handle_signals=True))
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be had: {error.strerror}") from None
+
+
+@main.command()
+@click.pass_obj
+def receive(flags: dict[str, Any]) -> None:
+    """Run the webhook receiver and the approval page alone, as a service."""
+    settings = _load(flags)
+    from piv_mcp import log
+    from piv_mcp.runtime import Runtime
+
+    runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format))
+
+    async def run() -> None:
+        async with runtime.running():
+            _on_stop_signal(runtime)
+            await runtime.services()
+            await asyncio.Event().wait()
+
+    try:
+        asyncio.run(run())
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None

@@ -1,0 +1,123 @@
+"""Examines an installation: each fault comes with what to do about it."""
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from piv_mcp.config import Settings
+from piv_mcp.errors import PivError
+from piv_mcp.runtime import webhook_secret
+from piv_mcp.store import Store, events
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    ok: bool
+    state: str
+    do: str | None = None
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order in which faults build on each other."""
+    return [await check for check in (_api(settings), _store(settings), _web(settings))]
+
+
+async def _api(settings: Settings) -> Finding:
+    if settings.sandbox:
+        return Finding("API", True, "the built-in sandbox")
+    if settings.api_key is None:
+        return Finding(
+            "API key",
+            False,
+            "not set",
+            "create one in the piv.day dashboard (Settings > API Keys) and set PIV_API_KEY or PIV_API_KEY_FILE",
+        )
+    from piv_mcp.api.client import PivClient
+
+    try:
+        async with PivClient(settings.base_url, settings.api_key, deadline=15) as client:
+            account = await client.account.get()
+    except PivError as error:
+        return Finding("API", False, error.message, error.hint)
+    return Finding("API", True, f"{settings.base_url} knows the key; balance {account.balance} dollars")
+
+
+async def _store(settings: Settings) -> Finding:
+    path = settings.store_path(settings.directory)
+    store = Store(path)
+    try:
+        count, heard = await store.write(_look)
+    except PivError as error:
+        return Finding("store", False, f"{path}: {error.message}", "free space, close other programs that use it, or set PIV_DATA_DIR")
+    finally:
+        await store.close()
+    last = f"the last {_ago(heard)} ago" if heard else "none yet"
+    return Finding("store", True, f"{path}: {count} events, {last}")
+
+
+def _look(connection: sqlite3.Connection) -> tuple[int, float | None]:
+    (count, heard) = connection.execute("SELECT count(*), max(arrived_at) FROM events").fetchone()
+    return int(count), heard
+
+
+async def _web(settings: Settings) -> Finding:
+    if settings.webhook_port == 0:
+        return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes come from the SMS history alone")
+    address = f"{settings.webhook_host}:{settings.webhook_port}"
+    who = await _who_answers(settings.webhook_host, settings.webhook_port)
+    if who == "stranger":
+        return Finding(
+            "webhook endpoint", False, f"another program has {address}", "stop it, or set PIV_WEBHOOK_PORT to a free port"
+        )
+    path = f"/webhooks/{webhook_secret(settings, _made(settings))}"
+    served = "served by a running piv-mcp" if who == "piv-mcp" else "free: the next server to start serves it"
+    guesses = await _wrong_secrets(settings)
+    return Finding(
+        "webhook endpoint",
+        True,
+        f"{address} is {served}{guesses}",
+        f"enter in the piv.day dashboard: https://YOUR-TUNNEL{path}  (a tunnel that forwards to http://{address})",
+    )
+
+
+async def _who_answers(host: str, port: int) -> str:
+    """`piv-mcp`, `stranger` or `nobody`."""
+    import httpx
+
+    address = f"[{host}]" if ":" in host else host
+    try:
+        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
+            answer = await http.get(f"http://{address}:{port}/health")
+            return "piv-mcp" if answer.json().get("name") == "piv-mcp" else "stranger"
+    except httpx.ConnectError:
+        return "nobody"
+    except (httpx.HTTPError, ValueError, AttributeError):
+        return "stranger"
+
+
+async def _wrong_secrets(settings: Settings) -> str:
+    store = Store(settings.store_path(settings.directory))
+    try:
+        count = await store.read(partial(events.fact, name="wrong_secret:count"))
+        last = await store.read(partial(events.fact, name="wrong_secret:at"))
+    except PivError:
+        return ""
+    finally:
+        await store.close()
+    return f"; {count} requests with a wrong secret, the last {_ago(float(last or 0))} ago" if count else ""
+
+
+def _made(settings: Settings) -> Path:
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.directory
+
+
+def _ago(at: float) -> str:
+    seconds = max(0.0, time.time() - at)
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
