@@ -21,10 +21,12 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
+from piv_mcp.elicitation import question
 from piv_mcp.errors import NotFoundError, PivError
 from piv_mcp.resources import ResourceSpec
 from piv_mcp.schema import input_schema, output_schema
 from piv_mcp.services import Lifespan
+from piv_mcp.spending.approval import AskFirst
 from piv_mcp.tools.tool import ToolSpec
 
 JSON = "application/json"
@@ -166,8 +168,11 @@ def resource_error(uri: str, error: PivError) -> ResourceError:
 
 def _answering(spec: ToolSpec) -> Any:
     @wraps(spec.handler)
-    async def handler(*args: Any, **kwargs: Any) -> CallToolResult:
-        return answer(await spec.handler(*args, **kwargs))
+    async def handler(*args: Any, **kwargs: Any) -> CallToolResult | InputRequiredResult:
+        try:
+            return answer(await spec.handler(*args, **kwargs))
+        except AskFirst as ask:
+            return question(ask)
 
     return handler
 

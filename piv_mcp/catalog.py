@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from piv_mcp.config import Area, Settings
-from piv_mcp.tools import account, domains, inbox, numbers, proxies, sandbox, whites
+from piv_mcp.tools import account, domains, inbox, numbers, proxies, sandbox, spending, whites
 from piv_mcp.tools.tool import ToolSpec
 
 AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
@@ -13,6 +13,7 @@ AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
     "proxies": proxies.TOOLS,
     "domains": domains.TOOLS,
     "whites": whites.TOOLS,
+    "spending": spending.TOOLS,
 }
 """Every tool, in the order in which it is listed: what people ask for most comes first."""
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,7 +86,15 @@ def _serve(settings: Settings) -> None:
         await server.run_stdio_async()
 
     asyncio.run(run())
-    sys.stdout.flush()
+    _leave()
+
+
+def _leave() -> None:
+    """All is stopped and on disk: the interpreter need not take its modules apart, which is most of an end."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
 
 
 def _on_stop_signal(runtime: "Runtime") -> None:
@@ -97,7 +106,7 @@ def _on_stop_signal(runtime: "Runtime") -> None:
         except TimeoutError:
             pass
         finally:
-            os._exit(0)
+            _leave()
 
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()

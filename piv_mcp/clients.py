@@ -26,7 +26,12 @@ def snippet(client: str, key_file: Path, settings: Mapping[str, str]) -> tuple[s
         config: dict[str, object] = {"servers": {"piv": entry}}
         if needs_key:
             config["inputs"] = [
-                {"id": "piv-api-key", "type": "promptString", "description": "piv.day API key", "password": True}
+                {
+                    "id": "piv-api-key",
+                    "type": "promptString",
+                    "description": "piv.day API key",
+                    "password": True,
+                }
             ]
     else:
         config = {"mcpServers": {"piv": entry}}

@@ -30,17 +30,22 @@ class Settings(BaseSettings):
     )
 
     api_key: SecretStr | None = Field(None, description="the account's API key (environment only)")
-    api_key_file: Path | None = Field(None, description="a file that holds the key, read instead of PIV_API_KEY")
+    api_key_file: Path | None = Field(
+        None, description="a file that holds the key, read instead of PIV_API_KEY"
+    )
     base_url: str = Field("https://app.piv.day/api/v1", description="where the API is")
     sandbox: bool = Field(False, description="use the built-in sandbox instead of the API")
     data_dir: Path | None = Field(None, description="store and secrets; default: the per-user data directory")
-    store_url: str | None = Field(None, description="where events and the journal live; default: SQLite in the data dir")
+    store_url: str | None = Field(
+        None, description="where events and the journal live; default: SQLite in the data dir"
+    )
     webhook_host: str = Field("127.0.0.1", description="address of the local web app")
     webhook_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         DEFAULT_WEB_PORT, description="port of the local web app; 0 = off"
     )
     webhook_secret: SecretStr | None = Field(
-        None, description="last path segment of the webhook URL; default: made once and kept (environment only)"
+        None,
+        description="last path segment of the webhook URL; default: made once and kept (environment only)",
     )
     spend_mode: Literal["ask", "budget", "deny"] = Field("ask", description="who approves spending")
     auto_approve_max: Annotated[Decimal, Field(ge=0)] = Field(
@@ -55,9 +60,13 @@ class Settings(BaseSettings):
     )
     confirm_destructive: bool = Field(True, description="ask before deletions and other lasting changes too")
     read_only: bool = Field(False, description="leave out every tool that changes anything")
-    toolsets: Annotated[tuple[Area, ...], NoDecode] = Field(AREAS, description="areas to offer, comma-separated, or all")
+    toolsets: Annotated[tuple[Area, ...], NoDecode] = Field(
+        AREAS, description="areas to offer, comma-separated, or all"
+    )
     inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level that is logged"
+    )
     log_format: Literal["json", "text"] = Field("json", description="form of the log on stderr")
 
     @field_validator("toolsets", mode="before")
@@ -66,8 +75,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         words = [word.strip().lower() for word in value.split(",") if word.strip()]
-        return AREAS if words in ([], ["all"]) else tuple(area for area in AREAS if area in words) + tuple(
-            word for word in words if word not in AREAS
+        return (
+            AREAS
+            if words in ([], ["all"])
+            else tuple(area for area in AREAS if area in words)
+            + tuple(word for word in words if word not in AREAS)
         )
 
     @field_validator("log_level", "spend_mode", "confirm_channel", "log_format", mode="before")
@@ -86,7 +98,9 @@ class Settings(BaseSettings):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no credentials, query or fragment")
         if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise ValueError("must be https, since the key travels with every request (http only to this machine)")
+            raise ValueError(
+                "must be https, since the key travels with every request (http only to this machine)"
+            )
         return value.rstrip("/")
 
     @field_validator("webhook_secret")
@@ -128,7 +142,11 @@ class Settings(BaseSettings):
 
     def store_path(self, directory: Path) -> Path:
         """The store's file, in `directory` unless told otherwise."""
-        return Path(self.store_url.removeprefix("sqlite:///")).expanduser() if self.store_url else directory / "store.sqlite3"
+        return (
+            Path(self.store_url.removeprefix("sqlite:///")).expanduser()
+            if self.store_url
+            else directory / "store.sqlite3"
+        )
 
 
 # The value of these is a secret, so they are no flags: a command line is seen by every process of the machine.
@@ -150,5 +168,3 @@ def load(**flags: object) -> Settings:
 def _problem(location: tuple[int | str, ...], message: str) -> str:
     message = message.removeprefix("Value error, ")
     return f"PIV_{str(location[0]).upper()}: {message}" if location else message
-
-

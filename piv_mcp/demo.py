@@ -50,7 +50,9 @@ async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
         if newest is None:
             step("wait_for_code: no code")
             return None
-        step(f"wait_for_code answered {1000 * (time.monotonic() - sent):.0f} ms later, by way of its {newest['source']}")
+        step(
+            f"wait_for_code answered {1000 * (time.monotonic() - sent):.0f} ms later, by way of its {newest['source']}"
+        )
         await arrived
     step("server stopped")
     return str(newest["code"])
@@ -60,4 +62,6 @@ def _content(result: CallToolResult) -> dict[str, Any]:
     if result.is_error:
         texts = [block.text for block in result.content if isinstance(block, TextContent)]
         raise RuntimeError(" ".join(texts))
-    return cast("dict[str, Any]", result.structured_content or json.loads(cast(TextContent, result.content[0]).text))
+    return cast(
+        "dict[str, Any]", result.structured_content or json.loads(cast(TextContent, result.content[0]).text)
+    )

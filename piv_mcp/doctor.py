@@ -51,7 +51,12 @@ async def _store(settings: Settings) -> Finding:
     try:
         count, heard = await store.write(_look)
     except PivError as error:
-        return Finding("store", False, f"{path}: {error.message}", "free space, close other programs that use it, or set PIV_DATA_DIR")
+        return Finding(
+            "store",
+            False,
+            f"{path}: {error.message}",
+            "free space, close other programs that use it, or set PIV_DATA_DIR",
+        )
     finally:
         await store.close()
     last = f"the last {_ago(heard)} ago" if heard else "none yet"
@@ -65,12 +70,17 @@ def _look(connection: sqlite3.Connection) -> tuple[int, float | None]:
 
 async def _web(settings: Settings) -> Finding:
     if settings.webhook_port == 0:
-        return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes come from the SMS history alone")
+        return Finding(
+            "webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes come from the SMS history alone"
+        )
     address = f"{settings.webhook_host}:{settings.webhook_port}"
     who = await _who_answers(settings.webhook_host, settings.webhook_port)
     if who == "stranger":
         return Finding(
-            "webhook endpoint", False, f"another program has {address}", "stop it, or set PIV_WEBHOOK_PORT to a free port"
+            "webhook endpoint",
+            False,
+            f"another program has {address}",
+            "stop it, or set PIV_WEBHOOK_PORT to a free port",
         )
     path = f"/webhooks/{webhook_secret(settings, _made(settings))}"
     served = "served by a running piv-mcp" if who == "piv-mcp" else "free: the next server to start serves it"

@@ -23,6 +23,7 @@ PivError                        root: `code`, `message`, and `hint` where the ne
 `"unknown"` that it may have been. Only `OutcomeUnknownError` says `"unknown"`.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
@@ -87,7 +88,8 @@ class ApiError(PivError):
         retry_after: float | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint or HINTS.get(code))
+        wait = None if retry_after is None else f"Wait {math.ceil(retry_after)} s, then repeat"
+        super().__init__(message, hint=hint or wait or HINTS.get(code))
         self.status = status
         self.code = code
         self.method = method
@@ -141,7 +143,7 @@ class NumberStateError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    hint = "Nothing was done. Wait, then repeat"
+    hint = "Wait a minute, then repeat"
 
 
 class ServerError(ApiError):
@@ -167,8 +169,7 @@ class NoAnswerError(ApiError):
 
 
 class OutcomeUnknownError(ApiError):
-    """A write that was sent, and whose answer does not say whether it was done. Never repeated. `cause` says
-    why."""
+    """A write that was sent, and nothing says whether it was done. Never repeated. `cause` says why."""
 
     effect: Effect = "unknown"
     hint = "Do not repeat it. Look whether it happened first; it may also have been charged"
@@ -213,8 +214,7 @@ CODES: Mapping[str, type[ApiError]] = MappingProxyType(
         "SERVER_UNAVAILABLE": ServerError,
     }
 )
-"""Every code of the reference: the table "Error codes" and the eight that only the endpoints' own tables
-have."""
+"""Every code of the reference: its table "Error codes", and the eight of the endpoints' own tables."""
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 _ID = re.compile(r"(?=.*[A-Za-z_])[A-Za-z0-9][A-Za-z0-9._-]*")
 """Ids of the reference hold letters, phone numbers do not; that is how they are told apart."""
 
-_DIALLABLE = re.compile(r"[+(]?[0-9][0-9+()./ \u00a0-]*")
+_DIALLABLE = re.compile(r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*")
+"""With the spaces and dashes that web pages and word processors put in."""
 
 LEAST_DIGITS = 6
 """Fewer digits of a phone number name nobody."""
@@ -91,7 +92,7 @@ class Phonebook:
 
 def significant_digits(phone: str) -> str:
     """The digits to compare: of the international form where there is one, else without the trunk prefix."""
-    text = re.sub(r"^\s*\(?00", "+", phone.strip())
+    text = re.sub(r"^\(?(?:00|\+)", "+", phone.strip())
     if text.startswith("+"):
         import phonenumbers
 

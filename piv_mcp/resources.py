@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from piv_mcp.inbox.view import EventRow, event_row
 from piv_mcp.services import Services
 from piv_mcp.tools import numbers as number_tools
 from piv_mcp.tools import proxies as proxy_tools
+from piv_mcp.tools import spending as spending_tools
 
 MOST_ROWS = 1000
 """Of one list. What is left out is said."""
@@ -141,10 +143,14 @@ async def commitments(app: Services) -> Commitments:
     return Commitments(
         days=COMMITMENT_DAYS,
         commitments=found,
-        automatic_cost=sum((item.renewal_cost for item in automatic if item.renewal_cost is not None), Money(0)),
+        automatic_cost=sum((item.renewal_cost for item in automatic if item.renewal_cost is not None), Decimal(0)),
         unknown_costs=sum(item.renewal_cost is None for item in found),
         balance=(await app.client.account.get()).balance,
     )
+
+
+async def spending(app: Services) -> BaseModel:
+    return await spending_tools.spending(app, days=30, state=None, limit=100)
 
 
 async def _number_commitments(app: Services, edge: datetime) -> list[Commitment]:
@@ -286,5 +292,6 @@ RESOURCES: Mapping[str, ResourceSpec] = {
             "What expires or renews in the next 30 days, and what it will cost as far as known.",
             commitments,
         ),
+        _spec("piv://spending", "Spending", "The spending journal of the last 30 days, with totals.", spending),
     )
 }

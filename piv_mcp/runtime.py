@@ -22,6 +22,7 @@ from piv_mcp.services import Services
 
 if TYPE_CHECKING:
     from piv_mcp.inbox.inbox import Inbox
+    from piv_mcp.sandbox import Sandbox
 
 IDLE_START_SECONDS = 1.0
 """After the start, unless a request needs the services before: the list of tools is answered first."""
@@ -34,9 +35,13 @@ _log = structlog.get_logger(__name__)
 class Runtime:
     """The services of one process. `services()` starts them; `closing()` stops them."""
 
-    def __init__(self, settings: Settings, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self, settings: Settings, redactor: Redactor | None = None, *, sandbox: "Sandbox | None" = None
+    ) -> None:
+        """`sandbox` stands in for the one that is made where the settings ask for one."""
         self.settings = settings
         self._redactor = redactor or Redactor()
+        self._sandbox = sandbox
         self._starting = asyncio.Lock()
         self._services: Services | None = None
         self._stack = AsyncExitStack()
@@ -51,7 +56,11 @@ class Runtime:
         if self._services is None:
             async with self._starting:
                 if self._services is None:
-                    self._services = await self._start()
+                    try:
+                        self._services = await self._start()
+                    except BaseException:
+                        await self.stop()  # what was started is no use alone; the next call begins anew
+                        raise
         return self._services
 
     @asynccontextmanager
@@ -67,6 +76,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Stop what was started, the last first."""
+        self._services = None
         await self._stack.aclose()
 
     async def _start_when_idle(self) -> None:
@@ -86,9 +96,14 @@ class Runtime:
         from piv_mcp.inbox.inbox import Inbox
         from piv_mcp.limiter import SharedLimiter
         from piv_mcp.phonebook import Phonebook
+        from piv_mcp.spending.action import Sources
+        from piv_mcp.spending.approval import Pages
+        from piv_mcp.spending.gate import Gate
+        from piv_mcp.spending.journal import Journal
+        from piv_mcp.spending.reconcile import Reconciler
         from piv_mcp.store import Store
         from piv_mcp.web.app import web_app
-        from piv_mcp.web.host import Host
+        from piv_mcp.web.presence import Presence
 
         settings = self.settings
         directory = self._directory()
@@ -102,7 +117,7 @@ class Runtime:
         if settings.sandbox:
             from piv_mcp.sandbox import Sandbox
 
-            sandbox = Sandbox()
+            sandbox = self._sandbox or Sandbox()
             self._stack.push_async_callback(sandbox.aclose)
             key = SecretStr(sandbox.api_key)
         client = None
@@ -122,19 +137,26 @@ class Runtime:
         backfill = Backfill(client, inbox, history, phonebook)
         self._stack.push_async_callback(backfill.release)
 
-        # A sandbox of our own takes any free port, so that it never answers for the real one.
-        port = 0 if sandbox and "webhook_port" not in settings.model_fields_set else settings.webhook_port
-        if port or sandbox:
-            secret = webhook_secret(settings, directory)
-            self._redactor.add(secret)
-            host = Host(
-                web_app(inbox, secret), settings.webhook_host, port, on_serving=backfill.hurry
-            )
-            self._background(host.run())
-            if sandbox:
-                await host.serving.wait()
-                sandbox.webhook_url = f"http://{settings.webhook_host}:{host.port}/webhooks/{secret}"
-            self.web_port = host.port
+        journal = Journal(store)
+        page_key = kept_secret(directory / "page-key")
+        secret = webhook_secret(settings, directory)
+        for hidden in (page_key, secret):
+            self._redactor.add(hidden)
+        app = web_app(inbox, journal, webhook_secret=secret, page_key=page_key)
+        web = Presence(app, settings.webhook_host, self._web_port(), journal.store_id, on_serving=backfill.hurry)
+        self._stack.push_async_callback(web.close)
+        await web.start()
+        if sandbox is not None and (address := web.serving_at()) is not None:
+            sandbox.webhook_url = f"{address}/webhooks/{secret}"
+
+        gate = None
+        if client is not None:
+            sources = Sources(client, inbox)
+            reconciler = Reconciler(sources, journal)
+            pages = Pages(page_key, directory / "approvals", web.address)
+            gate = Gate(sources, journal, _policy(settings), pages, inbox.changes, reconciler)
+            self._stack.push_async_callback(gate.close)
+            self._background(reconciler.run())
         self._background(backfill.run())
         self._background(_prune(inbox))
         return Services(
@@ -143,6 +165,7 @@ class Runtime:
             history=history,
             backfill=backfill,
             phonebook=phonebook,
+            spending=gate,
             exports=directory / "exports",
             sandbox=sandbox,
         )
@@ -154,6 +177,12 @@ class Runtime:
         directory = self.settings.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
+
+    def _web_port(self) -> int | None:
+        """None: off. A sandbox of our own takes any free port (0), so that it never answers for the real one."""
+        if self.settings.sandbox and "webhook_port" not in self.settings.model_fields_set:
+            return 0
+        return self.settings.webhook_port or None
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -170,7 +199,11 @@ def webhook_secret(settings: Settings, directory: Path) -> str:
     """The secret path segment: as set, or made once for this data directory."""
     if settings.webhook_secret is not None:
         return settings.webhook_secret.get_secret_value()
-    path = directory / "webhook-secret"
+    return kept_secret(directory / "webhook-secret")
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in this file, made once by whichever process comes first."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(24))
@@ -182,6 +215,19 @@ def webhook_secret(settings: Settings, directory: Path) -> str:
             return secret
         time.sleep(0.01)
     raise ConfigError(f"{path} is empty", hint="Delete it: a new secret is made at the next start")
+
+
+def _policy(settings: Settings) -> "Policy":
+    from piv_mcp.spending.policy import Policy
+
+    return Policy(
+        mode=settings.spend_mode,
+        auto_approve_max=settings.auto_approve_max,
+        daily_budget=settings.daily_budget,
+        confirm_destructive=settings.confirm_destructive,
+        channel=settings.confirm_channel,
+        confirm_wait=settings.confirm_wait,
+    )
 
 
 async def _prune(inbox: "Inbox") -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.phonebook import Phonebook
     from piv_mcp.sandbox import Sandbox
+    from piv_mcp.spending.gate import Gate
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Services:
     history: "History"
     backfill: "Backfill"
     phonebook: "Phonebook"
+    spending: "Gate | None"
     exports: Path
     """Where proxy exports are written."""
     sandbox: "Sandbox | None" = None
@@ -40,6 +42,18 @@ class Services:
         if self.api is None:
             raise no_key()
         return self.api
+
+
+    @property
+    def gate(self) -> "Gate":
+        """The money gate.
+
+        Raises:
+            ConfigError: there is no key.
+        """
+        if self.spending is None:
+            raise no_key()
+        return self.spending
 
 
 class Lifespan(Protocol):

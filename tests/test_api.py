@@ -582,6 +582,7 @@ BAD_ARGUMENTS: list[Use] = [
     lambda piv: piv.numbers.get("."),
     lambda piv: piv.domains.delete_dns("d", ".."),
     lambda piv: piv.domains.delete_dns("\ud800", "r"),
+    lambda piv: piv.numbers.list(search="\ud800"),
 ]
 
 
@@ -728,6 +729,7 @@ WHITE = {"name": "Site", "tier_key": "v2_tier1", "niche": "IT", "country": "DE",
         (PurchaseNumber, {"country_code": "SE", "duration_months": 0, "auto_renew": True}, "duration_months"),
         (PurchaseNumber, {"country_code": "SWE", "duration_months": 1, "auto_renew": True}, "country_code"),
         (PurchaseNumber, {"country_code": "SE", "duration_months": 1}, "auto_renew"),
+        (UpdateNumber, {"custom_name": "\ud800"}, "custom_name"),
         (RestoreNumbers, {"piv_num_ids": []}, "piv_num_ids"),
         (SendSms, {"to_number": "0701234567", "message_body": "hi"}, "to_number"),
         (SendSms, {"to_number": "+46701234567", "message_body": ""}, "message_body"),

@@ -134,6 +134,7 @@ STRANGE_BODIES = [
     '{"success": true, "data": {"user_id": "u", "balance": 1e99999999999999999999}}',
     '{"success": true, "data": {"user_id": "u", "balance": ' + "9" * 5000 + "}}",
     "[" * 100_000,
+    '{"success": true, "data": ' + "[" * 700 + r'"\ud800"' + "]" * 700 + "}",
     "null",
     "[]",
     '"text"',
@@ -518,6 +519,7 @@ async def test_a_retry_after_beyond_the_deadline_is_reported_at_once(write: bool
     with pytest.raises(errors.RateLimitedError) as caught:
         await (piv.numbers.purchase(PURCHASE) if write else piv.account.get())
     assert (caught.value.retry_after, caught.value.effect) == (45.0, "none")
+    assert caught.value.hint == "Wait 45 s, then repeat"
     assert len(server.requests) == 1
     assert limiter.pauses == [45.0]
 

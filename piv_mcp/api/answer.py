@@ -1,5 +1,4 @@
-"""What an HTTP answer means: the documented value, or one error that also says whether anything may have been
-done."""
+"""What an HTTP answer means: the documented value, or an error that says whether anything may be done."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

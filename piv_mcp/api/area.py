@@ -18,8 +18,7 @@ T = TypeVar("T")
 
 
 class Area:
-    """Base of the areas. Every method raises `ApiError`, and `InvalidRequestError` before anything is
-    sent."""
+    """Base of the areas. Methods raise `ApiError`; `InvalidRequestError` also before anything is sent."""
 
     def __init__(self, http: "Http", priority: Priority) -> None:
         self._http = http

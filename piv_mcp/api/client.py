@@ -55,8 +55,7 @@ class PivClient:
         self._bind(http, Priority.PERSON)
 
     def at(self, priority: Priority) -> Self:
-        """The same client, connection and limiter, whose calls have another priority. Closing either closes
-        both."""
+        """The same connection and limiter for calls of another priority. Closing one closes both."""
         other = type(self).__new__(type(self))
         other._bind(self._http, priority)
         return other

@@ -49,8 +49,7 @@ class DnsRecord(Model):
 
 
 class Nameserver(Model):
-    """The reference shows objects when nameservers are set, and does not show their form in a domain: a bare
-    name is taken, too."""
+    """The reference does not show the form that nameservers have in a domain: a bare name is taken, too."""
 
     nameserver: str
     order_index: int | None = None
@@ -99,8 +98,7 @@ class CreateDnsRecord(Request):
 
 
 class UpdateDnsRecord(Request):
-    """The fields to overwrite, at least one; the reference shows `content` alone and lists none. No
-    `priority`, as above."""
+    """The fields to overwrite, at least one; the reference shows only `content`. No `priority`, again."""
 
     type: NonEmpty | None = None
     name: NonEmpty | None = None

@@ -62,8 +62,7 @@ def beside(body: Body) -> Any:
 
 @dataclass(frozen=True)
 class Endpoint(Generic[T]):
-    """One endpoint of the reference. `template` is its path below `/api/v1`, with its own placeholder
-    names."""
+    """One endpoint. `template` is its path below `/api/v1`, with the reference's own placeholder names."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     template: str
@@ -86,8 +85,7 @@ class Endpoint(Generic[T]):
         return TypeAdapter(self.answer)
 
     def path(self, *ids: str) -> str:
-        """The path with the ids in place of the placeholders, percent-encoded. Raises
-        `InvalidRequestError`."""
+        """The path with the ids, percent-encoded, for the placeholders. Raises `InvalidRequestError`."""
         remaining = iter(ids)
         return re.sub(r"\{(\w+)\}", lambda match: self._segment(match[1], next(remaining)), self.template)
 

@@ -18,7 +18,7 @@ from piv_mcp.api.text import clean
 from piv_mcp.errors import ApiError, ConfigError, NoAnswerError, RateLimitedError
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 WRITE_TIMEOUT = 10.0
@@ -38,8 +38,7 @@ NOT_SENT = (
 
 
 class Http:
-    """A connection to the API with one key. Sends one call at a time through limiter, retries and
-    `understand`."""
+    """A connection to the API with one key. Calls pass limiter and retries, answers `understand`."""
 
     def __init__(
         self,
@@ -77,8 +76,7 @@ class Http:
             call.fail(NoAnswerError("the connection is closed for good", sent=False), certain=True)
         deadline = Deadline(self._deadline)
         writes = call.endpoint.writes
-        # A write that is cut off by the deadline has an unknown outcome: it starts with time enough, or not
-        # at all.
+        # A write that the deadline cuts off has an unknown outcome: it starts with time enough or not at all.
         room = min(10.0, self._deadline / 3) if writes else min(1.0, self._deadline / 10)
 
         async def attempt(number: int) -> T:
@@ -106,7 +104,7 @@ class Http:
             outcome = error.status or error.code
             raise
         finally:
-            level = log.info if call.endpoint.writes else log.debug
+            level = _log.info if call.endpoint.writes else _log.debug
             level(
                 "request",
                 method=call.endpoint.method,
@@ -117,8 +115,7 @@ class Http:
             )
 
     async def _exchange(self, call: Call[Any], deadline: Deadline) -> Answer:
-        # A read that hangs is given up in time to be tried again; a write is waited for as long as the call
-        # lasts.
+        # A read that hangs is given up in time to be tried again; a write may take as long as the call lasts.
         read = deadline.remaining() if call.endpoint.writes else self._timeout
         request = self._client.build_request(
             call.endpoint.method,
@@ -146,8 +143,7 @@ class Http:
             problem, sent = f"could not connect ({type(error).__name__})", False
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             problem, sent = f"no complete answer ({type(error).__name__})", True
-        # Outside of the handlers: an httpx error holds the request with its headers, and stays out of the
-        # chain.
+        # Not in the handlers: an httpx error holds the request with its headers, and stays out of the chain.
         return call.fail(NoAnswerError(problem, sent=sent), certain=not sent)
 
     def _clean(self, text: str, limit: int) -> str:

@@ -40,8 +40,7 @@ YIELD = 0.25
 """Seconds that back-fill stands aside, before it looks again, while a person's call waits."""
 
 MAX_PAUSE = 3600.0
-"""The longest pause that is believed, in seconds: neither a wrong clock nor a wrong header stops us for
-good."""
+"""The longest pause that is believed, in seconds: no wrong clock and no wrong header stops us for good."""
 
 
 def seconds_to_wait(

@@ -89,6 +89,16 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
+    @field_validator("*")
+    @classmethod
+    def _sendable(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("not valid Unicode") from None
+        return value
+
     @classmethod
     def of(cls, **values: object) -> Self:
         """The request with these fields. Raises `InvalidRequestError`, naming the fields at fault."""
@@ -135,7 +145,6 @@ class Page(Model, Generic[RowT]):
 
 
 class Acknowledged(Model):
-    """The answer of an endpoint whose answer is not documented: it said `success: true`, perhaps with a
-    message."""
+    """An answer of which the reference promises no more than `success: true`, perhaps with a message."""
 
     message: str | None = None

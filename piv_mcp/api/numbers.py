@@ -225,8 +225,10 @@ class NumbersApi(Area):
         return await self._call(SET_AUTO_RENEWAL, piv_num_id, body=request)
 
     async def restore(self, request: RestoreNumbers) -> RestoredNumbers:
-        """Bring expired numbers back within 7 days; charged at once, failed ones refunded. Raises
-        `NotFoundError`."""
+        """Bring numbers back within 7 days of their expiry; charged at once, refunded where it fails.
+
+        Raises `NotFoundError` where none can be restored, `InsufficientBalanceError`.
+        """
         return await self._call(RESTORE, body=request)
 
     async def sms(self, piv_num_id: str, *, limit: int | None = None, offset: int | None = None) -> Page[Sms]:
@@ -238,6 +240,9 @@ class NumbersApi(Area):
         return await self._call(SEND_SMS, piv_num_id, body=request)
 
     async def verify(self, piv_num_id: str, request: StartVerification) -> Acknowledged:
-        """Start a Google QR verification; charged at once, at no documented price. The result comes as an
-        event only."""
+        """Start a Google QR verification; charged at once, at no documented price.
+
+        The result comes as an event only. Raises `NumberStateError`, `InsufficientBalanceError`, and
+        `ServerError` where the charge was refunded.
+        """
         return await self._call(VERIFY, piv_num_id, body=request)

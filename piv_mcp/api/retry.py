@@ -32,8 +32,10 @@ class Deadline:
 
 
 def may_retry(error: ApiError, *, writes: bool) -> bool:
-    """A write goes out again only where it certainly did nothing: no connection, or 429. A read also after a
-    lost answer, a time-out or a 5xx."""
+    """A write goes out again only where it certainly did nothing: no connection, or 429.
+
+    A read also after a lost answer, a time-out or a 5xx.
+    """
     if isinstance(error, OutcomeUnknownError):
         return False
     if isinstance(error, NoAnswerError):
@@ -46,11 +48,9 @@ def may_retry(error: ApiError, *, writes: bool) -> bool:
 async def with_retries(
     attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, room: float
 ) -> T:
-    """Await `attempt(1)`, `attempt(2)`, ... until one succeeds or may not be repeated; then its error is
-    raised.
+    """Await `attempt(1)`, `attempt(2)`, ... until one succeeds, or raise the last one's error.
 
-    `Retry-After` replaces our own wait. A wait after which less than `room` seconds would be left is not
-    begun.
+    `Retry-After` replaces our own wait. A wait that would leave less than `room` seconds is not begun.
     """
     import stamina  # late: it is only needed once something is sent, and costs start-up time
 
@@ -71,8 +71,7 @@ async def with_retries(
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Seconds to wait by a `Retry-After` header, as a number or a date; `None` where there is none that makes
-    sense."""
+    """Seconds to wait by a `Retry-After` header, a number or a date; `None` where it makes no sense."""
     if value is None:
         return None
     try:

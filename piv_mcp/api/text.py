@@ -32,12 +32,11 @@ def parse_json(body: bytes) -> Any:
     if body.lstrip().startswith(b"<"):
         raise ValueError("a page of HTML or XML, not JSON")
     try:
-        value = json.loads(
-            body.decode("utf-8-sig", errors="replace"), parse_float=_fraction, parse_constant=_no_number
-        )
+        text = body.decode("utf-8-sig", errors="replace")
+        value = json.loads(text, parse_float=_fraction, parse_constant=_no_number)
+        return _without_surrogates(value) if _SURROGATE_ESCAPE.search(body) else value
     except (ValueError, ArithmeticError, RecursionError):
         raise ValueError("broken JSON") from None
-    return _without_surrogates(value) if _SURROGATE_ESCAPE.search(body) else value
 
 
 def _fraction(text: str) -> Decimal:

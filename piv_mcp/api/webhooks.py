@@ -163,8 +163,7 @@ class Event:
 
 
 def parse_event(body: bytes | dict[str, Any]) -> Event:
-    """The event in a webhook's body. Raises `MalformedEventError` only where the body is not a JSON
-    object."""
+    """The event in a webhook's body. Raises `MalformedEventError` only where that is not a JSON object."""
     try:
         raw = parse_json(body) if isinstance(body, bytes) else body
     except ValueError as error:

@@ -20,8 +20,7 @@ from piv_mcp.api.models import (
 
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]
 WhiteStatus = Literal["queued", "processing", "done", "failed"]
-"""The words that the list filters by. Answers hold integers, of which the reference shows 0 (queued) and 10
-(done)."""
+"""The words that the list filters by. Answers hold integers; the reference shows 0 (queued) and 10 (done)."""
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
 """ISO 639-1."""
@@ -30,8 +29,10 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class Tier(Model):
-    """`price` is for one site of standard quality, in one language, with `min_articles`; other prices than
-    `extra_article_price` are not documented."""
+    """`price` is for one site of standard quality in one language, with `min_articles` articles.
+
+    What premium quality and further languages cost is not documented.
+    """
 
     tier_key: str
     name: str | None = None

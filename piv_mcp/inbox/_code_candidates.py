@@ -20,9 +20,11 @@ _LETTERS: Final = (
 )
 _WORD, _RUN, _NUMBER, _STOP = 1, 2, 3, 4
 _TOKEN: Final = re.compile(rf"([a-z]+(?![a-z0-9]))|([{_LETTERS}]+)|([a-z0-9]+)|([.!?;।۔؟։።។៕\n。]+)")
+_SITES: Final = "com|net|org|gov|edu|info|biz|app|dev|io|online|site|shop|xyz|example|ru|ua|uk|fr|pl|cz|br|mx|ar|cn|jp|kr|tr|gr|il|ir|au|ca|nl|eu|vn|th"
 _WEB: Final = re.compile(
     r"(?:https?://|www\.)[!-~]+|[a-z0-9][a-z0-9._%+-]{0,63}@[a-z0-9][a-z0-9.-]{0,63}"
-    r"|(?<![a-z0-9@.-])[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,40}){0,4}\.[a-z]{2,12}(?:/[!-~]*|(?![a-z0-9.]))"
+    r"|(?<![a-z0-9@.-])[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,40}){0,4}\."
+    rf"(?:[a-z]{{2,12}}/[!-~]*|(?:{_SITES})(?![a-z0-9.-]))"
 )
 _HASH: Final = re.compile(r"(?:^|\s)(?=\S{0,10}[a-z])(?=\S{0,10}[0-9A-Z])[A-Za-z0-9+/]{11}\s*$")
 _SPELT: Final = re.compile(r"(?<![^\s:\"'(\[【「])[A-Za-z0-9](?: [A-Za-z0-9]){3,9}(?![^\s.,;!\"')\]】」])")
@@ -184,6 +186,11 @@ def _judge(plain: str, low: str, numbers: list[Item]) -> set[int]:
             if after.start - last.end != 1 or plain[last.end] not in _GAPS or low[last.end] != plain[last.end].lower():
                 break
             if not low[after.start : after.end].isdigit():
+                size = last.end - last.start
+                if plain[last.end] == "-" and size > 2 and low[after.start : after.start + size].isdigit():
+                    if low[after.start + size : after.end].isalpha():
+                        after.end = after.start + size  # a split code with text glued to it
+                        chain.append(after)
                 break
             chain.append(after)
         if len(chain) == 1:
@@ -192,7 +199,7 @@ def _judge(plain: str, low: str, numbers: list[Item]) -> set[int]:
             verdicts = judge_numbers(plain, [(part.start, part.end) for part in chain])
         for verdict in verdicts:
             head = chain[verdict.first]
-            head.end = chain[verdict.last].end
+            head.end, head.until = chain[verdict.last].end, chain[verdict.last].until
             head.value, head.shape, head.labelled = verdict.value, verdict.shape, verdict.labelled
             gone.update(id(part) for part in chain[verdict.first + 1 : verdict.last + 1])
         index += len(chain)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from piv_mcp.inbox import _code_words as words
-from piv_mcp.inbox._code_text import fold, normalise
+from piv_mcp.inbox._code_text import fold_words
 
 
 class Kind(IntEnum):
@@ -31,7 +31,12 @@ class Kind(IntEnum):
     NUMBER = 15
     LABEL = 16
     AMOUNT = 17
-    NOT_A_CODE = 18  # a whole label such as "pick-up code", found by joining two words
+    DONE = 18
+    COURIER = 19
+    USE = 20
+    VALID = 21
+    DOOR = 22
+    NOT_A_CODE = 23  # a whole label such as "pick-up code", found by joining two words
 
 
 class Phrase(NamedTuple):
@@ -58,7 +63,11 @@ _LISTS: Final = (
     (Kind.GENERIC, words.GENERIC),
     (Kind.AUTH, words.AUTH),
     (Kind.ENTER, words.ENTER),
+    (Kind.USE, words.USE),
+    (Kind.DONE, words.DONE),
+    (Kind.COURIER, words.COURIER),
     (Kind.PARCEL, words.PARCEL),
+    (Kind.DOOR, words.DOOR),
     (Kind.COUPON, words.COUPON),
     (Kind.ORDER, words.ORDER),
     (Kind.LABEL, words.LABEL),
@@ -69,6 +78,7 @@ _LISTS: Final = (
     (Kind.TIME, words.TIME),
     (Kind.INVALID, words.INVALID),
     (Kind.OLD, words.OLD),
+    (Kind.VALID, words.VALID),
     (Kind.NEVER, words.NEVER),
     (Kind.COPULA, words.COPULA),
     (Kind.NUMBER, words.NUMBER),
@@ -91,7 +101,7 @@ _HEBREW_PREFIX: Final = re.compile("^[הובלמשכ]{1,2}(?=..)")
 
 def _load() -> None:
     for kind, entries in _LISTS:
-        for entry in fold(normalise(entries)).replace("\n", "").split(","):
+        for entry in fold_words(entries).replace("\n", "").split(","):
             stem = entry.endswith("*")
             word = entry.removesuffix("*").strip()
             if not word:
@@ -131,7 +141,7 @@ def _compound(word: str) -> Kind | None:
     is_code = _COMPOUND_CODE.match(tail.group()) is not None
     if head in (Kind.AUTH, Kind.STRONG) and is_code:
         return Kind.STRONG
-    if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER):
+    if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.DOOR):
         return Kind.NOT_A_CODE if is_code else Kind.ORDER
     return None
 

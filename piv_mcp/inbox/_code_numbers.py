@@ -34,12 +34,15 @@ def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float 
     if not 4 <= len(value) <= LONGEST:
         return None
     vowels = sum(map(low[start:end].count, "aeiouy"))
-    weight = -1.0 if vowels * 3 > len(value) else -0.2
+    weight = -1.0 if vowels * 3 > len(value) else 0.5 if vowels * 5 <= len(value) > 4 else -0.2
     if value.isupper():
         return weight
     before = plain[:start].rstrip(" \n\"'([")[-1:]
     after = plain[end : end + 2]
-    if before in (":", "：") and (not after.strip() or after[0] in ".\n\"'"):
+    if before not in (":", "=") and vowels * 5 <= len(value) and plain[:start].rstrip()[-1:].isalpha():
+        # "your login code is abkdqz": no word looks like this
+        return weight - 0.3 if not after.strip() or after[0] in ".\n" else None
+    if before in (":", "=") and (not after.strip() or after[0] in ".\n\"'"):
         return weight - 0.3
     return None
 
@@ -133,6 +136,8 @@ def _spaced(
     if not foreign and even and total in (4, 6, 8) and 1 < count <= 8 and sizes[0] < 5:
         value = "".join(plain[a:b] for a, b in groups)
         weight = {1: 1.6, 2: 1.2, 3: 1.8, 4: 1.4}[sizes[0]] - (0.6 if total == 4 and count == 2 else 0.0)
+        if sizes[0] == 4 and plain[begin] == "0":
+            weight -= 1.4  # 0800 5511
         return count, [Verdict(first, last, value, weight)]
     if not foreign and even and sizes[0] == 1 and 4 <= count <= LONGEST:
         return count, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), 1.4)]

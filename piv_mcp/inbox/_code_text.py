@@ -88,8 +88,15 @@ _LAST_RESORT_ACCENTS: Final = re.compile("[\u0300-\u036f]")
 
 def normalise(text: str) -> str:
     """The text with plain digits, spaces and dashes and nothing invisible, of bounded length."""
-    if len(text) > _HEAD + _TAIL:
-        text = text[:_HEAD] + "\n" + text[-_TAIL:]
+    return _plain(text if len(text) <= _HEAD + _TAIL else text[:_HEAD] + "\n" + text[-_TAIL:])
+
+
+def fold_words(text: str) -> str:
+    """A list of words folded like messages, of any length."""
+    return fold(_plain(text))
+
+
+def _plain(text: str) -> str:
     if text.isascii():
         return text.replace("\r\n", "\n").replace("\t", " ")
     if _LAST_RESORT_ACCENTS.search(text):

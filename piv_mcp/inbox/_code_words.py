@@ -10,11 +10,12 @@ from typing import Final
 
 # Words that name a one-time code by themselves.
 STRONG: Final = """
+chave de acesso,chave de segurança,セキュリティ番号,ログイン番号,chiave temporanea,clave token,one time pass,
 otp,otps,otac,passcode*,password*,pin,pincode,pinkode,pinkod,tan,mtan,smstan,pushtan,chiptan,itan,tac,etac,
 2fa,mfa,nip,mpin,one time,onetime,token,totp,sms otp,verification number,security number,رقم التحقق,رقم تحقق,رقم التأكيد,número de verificación,número de verificação,numéro de vérification,номер подтверждения,او ٹی پی,verifycode,authcode,smscode,logincode,passphrase,
 contraseña*,contrasenya*,contrasinal*,clave,claves,senha*,palavra passe,mot de passe,mots de passe,passwort*,
 kennwort*,einmalkennwort*,einmalpasswort*,losungswort,wachtwoord*,lösenord*,passord*,adgangskode*,kodeord*,
-lykilorð*,aðgangsorð*,salasana*,salasanasi,parool*,paroli,parole,parolē,slaptažod*,hasło,hasła,hasłem,heslo,
+lykilorð*,aðgangsorð*,salasana*,tunnuslu*,parool*,paroli,parole,parolē,slaptažod*,hasło,hasła,hasłem,heslo,
 hesla,heslom,heslem,jelszó*,jelszav*,parola,parolă,parolei,lozink*,zaporka,geslo,gesla,fjalëkalim*,şifre,
 şifreniz*,şifresi*,şifrenizi,şifrəniz*,parolu*,parolunuz*,parol,parola,pasahitz*,cyfrinair,pasfhocal,
 mật khẩu,mat khau,kata sandi,sandi,kata laluan,nywila,neno la siri,wagwoord,
@@ -48,6 +49,8 @@ kod sms,код,кода,коду,кодом,коде,коды,кодом,код�
 
 # Words of signing in, confirming, securing: they strengthen a code word beside them.
 AUTH: Final = """
+get into,chave,
+log into,logging into,sign into,
 verif*,vérif*,verfic*,confirm*,authent*,authori*,autoris*,autoriz*,auth,autentic*,autentif*,autenti*,activa*,aktiv*,secur*,sécur*,segur*,seguranç*,
 sicher*,sicurez*,login*,logon,signin,signing,sign in,signing in,sign up,signup,log in,logging in,log on,register*,registr*,regist*,
 registra*,access,accès,acceso,acesso,acceder,accesso,accedere,validat*,validac*,validaç*,valida,validação,identity,identif*,identit*,
@@ -64,7 +67,7 @@ aktivasyon*,tek kullan*,tek seferlik,təsdiq*,birdəfəlik*,giriş,təhlükəsiz
 đăng nhập,bảo mật,xac thuc,xac nhan,kich hoat,dang nhap,bao mat,verifikasi*,konfirmasi*,masuk,rahasia,aktivasi,otentikasi,keamanan,login,
 pengesahan,keselamatan,sahkan,log masuk,pagpapatunay,beripik*,kumpirma*,mag log,uthibitish*,kuthibitisha,kuingia,usalama,egiaztap*,dilysu,
 fíoraith*,verifika,verifikasyon,vérification,verifikasie*,xaqiijin*,tabbatar*,kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,kwemeza,fanamarin*,
-podtverzhd*,podtverjd*,vhod*,подтвержд*,підтвер*,пацвярдж*,потвърж*,потвърд*,потврд*,верифик*,вериф*,авториз*,авторизац*,активац*,активир*,
+podtverzhd*,podtverjd*,vhod*,подтвержд*,подтверд*,войдите,підтвер*,пацвярдж*,потвърж*,потвърд*,потврд*,верифик*,вериф*,авториз*,авторизац*,активац*,активир*,
 доступ*,вход,входа,входу,войти,вхід,вход*,регистр*,реєстр*,рэгістр*,безопас*,безпек*,сигурност,одноразов*,однократ*,еднократ*,аднаразов*,
 временн*,тимчасов*,секрет*,растау*,растаңыз,ырасто*,баталгаажуул*,нэвтрэх*,нэг удаагийн,нэг удаа,тасдиқ*,тасдик*,кіру,бір реттік,
 бир жолку,επαλήθευσ*,επιβεβαίωσ*,ασφαλεί*,ασφάλει*,μιας χρήσης,ταυτοποίησ*,σύνδεσ*,συνδεθ*,ενεργοποίησ*,εξουσιοδότ*,հաստատ*,մեկանգամյա*,
@@ -79,38 +82,54 @@ podtverzhd*,podtverjd*,vhod*,подтвержд*,підтвер*,пацвярд�
 
 # Verbs that ask for the code: enter it, use it, type it.
 ENTER: Final = """
-enter,use,type,using,input,insert,key in,provide,submit,approve with,introduce,introduzca,introduce,ingrese,ingresa,usa,use,utilice,utiliza,
-teclea,digita,digite,insira,introduza,utilize,saisissez,saisir,saisis,entrez,entrer,utilisez,utilise,tapez,composez,renseignez,geben,gib,eingeben,
-verwende*,nutze*,benutze*,freigabe mit,inserisci,inserire,usa,utilizza,digitare,voer,gebruik,vul,ange,använd,skriv,bruk,brug,tast,indtast,oppgi,
-syötä,käytä,anna,sisesta*,kasuta*,ievadi*,izmanto*,įveskite,naudokite,wpisz,użyj,podaj,przepisz,zadejte,zadajte,použijte,použite,opište,írja,
-adja meg,használja,introdu,introduceți,folosiți,folosește,unesite,upišite,koristite,vnesite,uporabite,vendosni,përdorni,girin*,giriniz,kullan*,
-yazın,kiriting,daxil,nhập,nhap,masukkan,gunakan,ketik,masukan,pakai,taip,gamitin,ilagay,i enter,tumia,weka,ingiza,gebruik,
-введите,вводите,используйте,укажите,наберите,введіть,використ*,вкажіть,въведете,използвайте,унесите,внесите,користите,енгізіңіз,киритинг,
-оруулна,εισάγετε,εισαγάγετε,χρησιμοποι*,πληκτρολογ*,καταχωρ*,մուտքագր*,შეიყვან*,გამოიყენ*,הזן,הזינו,הקש,הקלד,הקלידו,السماح,أدخل,ادخل,استخدم,
-استعمل,قم بإدخال,ادخال,إدخال,وارد,درج کریں,دर्ज,दर्ज,प्रविष्ट,उपयोग,डालें,ব্যবহার,লিখুন,দিন,প্রবেশ,உள்ளிட*,பயன்படுத்த*,నమోదు,ఉపయోగించ*,ใส่,กรอก,ใช้,
-ປ້ອນ,បញ្ចូល,ប្រើ,ထည့်,အသုံးပြု,ያስገቡ,输入,輸入,填写,填寫,使用,入力,입력,사용
+enter,type,input,insert,key in,introduce,introduzca,ingrese,ingresa,teclea,digita,digite,insira,introduza,saisissez,saisir,saisis,entrez,entrer,tapez,
+composez,renseignez,eingeben,inserisci,inserire,digitare,voer,vul,ange,skriv,tast,indtast,oppgi,syötä,sisesta*,ievadi*,įveskite,wpisz,przepisz,zadejte,
+zadajte,opište,írja,adja meg,introdu,introduceți,unesite,upišite,vnesite,vendosni,girin*,giriniz,yazın,kiriting,daxil,nhập,nhap,masukkan,ketik,masukan,
+taip,ilagay,i enter,weka,ingiza,введите,вводите,наберите,введіть,въведете,унесите,внесите,енгізіңіз,киритинг,оруулна,εισάγετε,εισαγάγετε,πληκτρολογ*,
+καταχωρ*,մուտքագր*,შეიყვან*,הזן,הזינו,הקש,הקלד,הקלידו,أدخل,ادخل,قم بإدخال,ادخال,إدخال,درج کریں,دर्ज,दर्ज,प्रविष्ट,डालें,লিখুন,প্রবেশ,உள்ளிட*,నమోదు,ใส่,
+กรอก,ປ້ອນ,បញ្ចូល,ထည့်,ያስገቡ,输入,輸入,填写,填寫,入力,입력,punch in,teclee,marque,introduz,escriba,escribe,pon,digitar,inscreva,indique,entra,compose,gib ein,tippe*,
+eintippen,immetti,typ,skriva,skriv inn,skriv in,näppäile,kirjoita,syöttää,trükkige,napište,vyplňte,wprowadź,írja be,üsse be,tastează,scrie,ukucajte,
+otkucajte,utipkajte,natipkajte,vpišite,tuşlayın,yazınız,впишите,наберіть,впишіть,внеси,દાખલ,દાખલ કરો,ನಮೂದಿಸಿ,നൽകുക,ഇൻപുട്ട്,ଦିଅନ୍ତୁ,टाका,ඇතුළත්,yodhe,
+填入,键入,打ち込
+"""
+
+# Verbs that ask for less: use it, give it.
+USE: Final = """
+use,using,usa,utilice,utiliza,utilize,utilisez,utilise,provide,submit,verwende*,nutze*,benutze*,utilizza,gebruik,använd,bruk,brug,käytä,anna,kasuta*,
+izmanto*,naudokite,użyj,podaj,použijte,použite,használja,folosiți,folosește,foloseste,koristite,uporabite,përdorni,kullan*,gunakan,pakai,gamitin,tumia,
+используйте,використ*,използвайте,користите,χρησιμοποι*,გამოიყენ*,استخدم,استعمل,उपयोग,ব্যবহার,பயன்படுத்த*,ఉపయోగించ*,ใช้,ប្រើ,အသုံးပြု,使用,사용,informe,
+approve with,freigabe mit,وارد,السماح,दिन,দিন,བེད,ಬಳಸಿ,ഉപയോഗിക്കുക,વાપરો,वापरा,ਵਰਤੋ,укажите,вкажіть,geben,gib,dùng,dung ma,gamita
 """
 
 # Parcels, deliveries and what is fetched with a code at a counter.
 PARCEL: Final = """
-pickup,pick up,picked up,collect,collected,collection,parcel*,package*,locker*,courier*,deliver,delivers,delivered,delivery,deliveries,delivering,driver,shipment*,shipped,shipping,dispatch*,
-postbox,groceries,cylinder,dac,safe place,rider,recogid*,recoger,recogida,paquete*,entrega*,reparto,repartidor,envío,envios,encomenda*,levantamento,
-retirada,retirar,entregador,ponto de recolha,colis,retrait,livr*,livreur,paket,pakete,paketzust*,packstation,abhol*,zustell*,liefer*,sendung*,
-pacco,ritiro,ritira,ritirare,consegna*,corriere,spedizion*,pakket*,ophaal*,ophalen,bezorg*,afhaal*,pakke,pakken,pakkeboks*,paketet,hämt,hämta,
+pickup,pick up,picked up,collect,collected,collection,parcel*,package*,locker*,deliver,delivers,delivered,delivery,deliveries,delivering,shipment*,shipped,shipping,dispatch*,
+postbox,groceries,cylinder,dac,safe place,recogid*,recoger,recogida,paquete*,entrega*,reparto,envío,envios,encomenda*,levantamento,
+retirada,retirar,ponto de recolha,colis,retrait,livr*,paket,pakete,paketzust*,packstation,abhol*,zustell*,liefer*,sendung*,
+pacco,ritiro,ritira,ritirare,consegna*,spedizion*,pakket*,ophaal*,ophalen,bezorg*,afhaal*,pakke,pakken,pakkeboks*,paketet,hämt,hämta,
 hämtkod*,hämtnings*,hente,hentes,hentekode*,afhent*,leverans*,levering*,utlämning*,utleverings*,pakett*,nouto*,noude*,toimitus*,lähetys,paketti*,
 sendingin*,afhending*,pakk,pakiautomaa*,pakiautomaadis,uksekood,väljastus*,sūtījum*,pakomāt*,saņemšan*,siunt*,paštomat*,atsiėmim*,paczk*,odbioru,
-odbierz,odbiór,przesyłk*,kurier*,dostaw*,zásilk*,výdej*,vyzvedn*,vyzdvih*,balík*,doruč*,kurýr*,zásielk*,z box,csomag*,átvétel*,átvehető,futár*,
-kézbesít*,colet*,ridicare,ridică,livrare,curier*,preuzim*,paketomat*,dostav*,isporuk*,prevzem*,paket,kargo*,teslim*,kurye*,gönderi*,bağlama,
-pochta,yetkazib,nhận hàng,nhan hang,giao hàng,giao hang,đang giao,dang giao,vận đơn,van don,shipper,penerimaan,pengiriman,kurir,diantar,paket,
-bungkusan,penghantaran,dihantar,padala,mzigo,пункт*,выдач*,получени*,посылк*,постамат*,доставк*,курьер*,посилк*,поштомат*,отриман*,видач*,
-кур'єр,відкриття,пратк*,пратката,получаван*,куриер*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,παραλαβ*,παράδοσ*,παραδοσ*,παραδιδ*,παραδοθ*,αποστολ*,
-առաքան*,ստացման,ամանաթ*,ამანათ*,მიტანა,חבילה,החבילה,איסוף,לוקר,משלוח,שליח,شحنتك,شحنة,الاستلام,استلام,للاستلام,المندوب,مندوب,التوصيل,توصيل,مرسوله,
-بسته,کد تحویل,پیک,رهگیری,پارسل,ڈیلیوری,पार्सल,डिलीवरी,पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,签收,收货,包裹,快递,快遞,
+odbierz,odbiór,przesyłk*,dostaw*,zásilk*,výdej*,vyzvedn*,vyzdvih*,balík*,doruč*,zásielk*,z box,csomag*,átvétel*,átvehető,
+kézbesít*,colet*,ridicare,ridică,livrare,preuzim*,paketomat*,dostav*,isporuk*,prevzem*,paket,kargo*,teslim*,gönderi*,bağlama,
+pochta,yetkazib,nhận hàng,nhan hang,giao hàng,giao hang,đang giao,dang giao,vận đơn,van don,penerimaan,pengiriman,diantar,paket,
+bungkusan,penghantaran,dihantar,padala,mzigo,пункт*,выдач*,получени*,посылк*,постамат*,доставк*,посилк*,поштомат*,отриман*,видач*,
+кур'єр,відкриття,пратк*,пратката,получаван*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,παραλαβ*,παράδοσ*,παραδοσ*,παραδιδ*,παραδοθ*,αποστολ*,
+առաքան*,ստացման,ամանաթ*,ამანათ*,მიტანა,חבילה,החבילה,איסוף,לוקר,משלוח,شحنتك,شحنة,الاستلام,استلام,للاستلام,التوصيل,توصيل,مرسوله,
+بسته,کد تحویل,رهگیری,پارسل,ڈیلیوری,पार्सल,डिलीवरी,पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,签收,收货,包裹,快递,快遞,
 取餐,取货,取貨,外卖,驿站,智能柜,格口,自提,到店,提货,お荷物,荷物,配達,宅配,受取,開錠,解錠,伝票,ロッカー,お届け,택배,무인함,운송장,배달,배송,수령,픽업
+"""
+
+# Doors and their keypads: not even a PIN for one is a one-time code.
+DOOR: Final = """
+door,doors,gate,keypad,building,apartment,garage,alarm,lockbox,lock box,intercom,entrance,puerta,portón,portero,portão,porta,porte,immeuble,digicode,portail,interphone,tür,türcode,haustür*,eingangstür,
+cancello,portone,citofono,deur,poort,portkod*,dörr*,dørkode*,ovikoodi*,alaovi*,ovi,uksekood*,durvju,laiptinės,drzwi,bramy,brama,bramk*,domofon*,dveře,dveří,dverí,vchod*,kapukód*,kapu,ajtó*,ușă,interfon*,
+ulaz*,vrata,kapı*,πόρτα*,εισόδου,דלת,שער,הבניין,الباب,باب,بوابة,درب,दरवाज*,ประตู,pintu,门禁,大门,门锁,門禁,門鎖,玄関,オートロック,현관,공동현관,도어락,출입,домофон*,подъезд*,двер*,ворот*,калитк*,під'їзд*
 """
 
 # Orders, bookings, invoices, references, cases: what is numbered but not typed.
 ORDER: Final = """
+จอง,เที่ยวบิน,สมาชิก,会员卡,지점,오류코드,错误码,错误代码,エラーコード,에러코드,customer*,client,clients,client's,cliente*,clienti,klant*,klantcode*,kunde*,kunden*,kund,kundens,asiakas*,klient*,klijent*,zákazn*,ügyfél*,vevő*,müşteri*,müştəri*,mijoz*,клиент*,клієнт*,кліент*,абонент*,πελάτη*,πελατ*,לקוח*,عميل,العميل,العملاء,مشترک,مشتری,گاہک,ग्राहक*,গ্রাহক*,வாடிக்கையாளர்*,కస్టమర్*,ลูกค้า,pelanggan,khách hàng,khach hang,mteja,お客様,お客さま,客户,客戶,고객,item,product,products,producto*,produto*,produit*,prodott*,produkt*,artikel*,artículo,artikkel*,tuote*,termék*,termek*,produs*,proizvod*,izdelek,ürün*,məhsul*,товар*,продукт*,προϊόν*,προϊοντ*,מוצר,المنتج,منتج,محصول,کالا,उत्पाद*,পণ্য*,สินค้า,sản phẩm,san pham,produk,商品,产品,產品,상품,제품,fejlkode,felkod*,feilkode*,virhekoodi*,virhe*,kļūd*,klaid*,błąd,błędu,bledu,chyby,greška,greške,napake,xəta,xatolik,lỗi,ma loi,ralat,galat,خطأ,الخطأ,خطای,שגיאה,त्रुटि,ত্রুটি,ข้อผิดพลาด,エラー,故障,class,course,lesson,school,student*,étudiant*,alumno,branch,ifsc,услуг*,послуг*,nacional,ملی,fiscal,fiscale,steuer*,impôt,tributario,податков*,налог*,vergi,ไปรษณีย์,psč,irányítószám,country,dialling,dialing,area code,promo code,discount code,
+barras,barre,strichcode,barcode*,codigo de barras,código de barras,code barre,code barres,gate,lock,lockbox,box,alarm,intercom,entrance,домофон*,reclam*,queja,брон*,бронюван*,取票,兑奖,pocztow*,poštov*,postinumer*,postnum*,postcode*,почтов*,поштов*,пощенск*,kode pos,poskod,mã bưu,posta kodu,ταχυδρομ*,מיקוד,邮编,郵遞區號,郵便番号,우편번호,الرمز البريدي,رمز بريدي,کد پستی,पिन कोड क्षेत्र,parking,promotion,
 order,orders,booking*,reservation*,ref,refs,refno,reference*,ticket*,invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,claim,
 complaint*,pnr,flight,plate,error,erreur,fehler*,errore,erro,chyba,hiba,eroare,грешка,ошибк*,помилк*,hata,σφάλμα*,versioncode,serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,branch,unicode,vscode,area,
 country,prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,reserva*,factura*,fatura*,localizador,referencia,referência,
@@ -129,15 +148,16 @@ barkod,streckkod*,postkod*,postnummer,plz,postleitzahl,codex,errorcode,statuscod
 
 # Labels of other numbers, which say nothing of a code beside them ("your ID code").
 LABEL: Final = """
+from,user,username,userid,user id,portal,reclamo,número de caso,solicitud,solicitação,demande,anfrage,antrag,richiesta,aanvraag,
 section,article,chapter,page,paragraph,terms,number plate,licence,license,号码,號碼,二维码,扫码,条码,编码,付款码,会员码,健康码,序列码,序列号,手机号,手机号码,户号,학번,고객번호,顧客番号,契約番号,会員,
-id,case,session,member,membership,customer,client,cliente,network,site,screen,host,course,class,station,visit,consulta,cita,patient,item,product,seat,
+id,case,session,member,membership,network,site,screen,host,station,visit,consulta,cita,patient,seat,
 gate,room,platform,street,apt,flat,version,model,train,bus,hall,table,badge,place,voiture,kundennr,wagen,platz,zug,zimmer,huone,каб,gab,cabinet,
 gabinet,route,rx,wifi,wi fi,exam,policy,queue,zone,number of,loan,emi,application,meter,appointment,dossier
 """
 
 # Discounts and gifts.
 COUPON: Final = """
-coupon*,promo*,presale,invite,invitation,voucher*,discount*,off,gift,giftcard,referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,desconto*,
+coupon*,promo*,presale,invitation code,invite code,voucher*,discount*,off,gift,giftcard,referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,desconto*,
 ahorra,rebaja*,rabat*,gutschein*,sparst,sparen,reduc*,réduc*,remise,bon,achat bon,sconto,sconti,korting*,alennus*,alekoodi*,rabatt*,allahind*,
 sooduskood*,atlaid*,nuolaid*,zniżk*,slev*,zľav*,zlav*,kedvezm*,kupon*,reducere,reduceri,popust*,zbritj*,indirim*,endirim*,chegirma*,giảm,giam,
 khuyến mãi,khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скидк*,скидок,промокод*,купон*,сертификат*,знижк*,отстъпк*,попуст*,
@@ -158,7 +178,7 @@ kartico,kart,kartı*,kartınız*,biten,hesap*,hesabı*,tk,tài khoản,tai khoan
 
 # Telephone numbers and short codes to call or write to.
 PHONE: Final = """
-call,calling,phone,report to,police,hot line,горячая линия,гаряча лінія,линия,лінія,ცხელი ხაზი,پلیس,tel,telephone,dial,hotline,helpline,helpdesk,reply,replying,text,sms to,texts,stop,contact,ring,paybill,whatsapp us,fax,toll free,customer care,
+help,support,service,customer service,hilfe,kundenservice,ayuda,ajuda,suporte,aide,aiuto,assistenza,hulp,klantenservice,hjälp,kundtjänst,hjelp,kundeservice,hjælp,apua,asiakaspalvelu,pomoc,pomoć,segítség,ajutor,yardım,помощь,поддержк*,підтримк*,допомог*,помощ,βοήθεια,עזרה,מוקד,للمساعدة,پشتیبانی,मदद,সাহায্য,สอบถาม,帮助,支持,支援,고객센터,call,calling,phone,report to,police,hot line,горячая линия,гаряча лінія,линия,лінія,ცხელი ხაზი,پلیس,tel,telephone,dial,hotline,helpline,helpdesk,reply,replying,text,sms to,texts,stop,contact,ring,paybill,whatsapp us,fax,toll free,customer care,
 queries,llame,llama,llamar,teléfono,linea,línea,dudas,inquietudes,ligue,telefone,central,appelez,appeler,téléphone,rappelez,opposition,info,rufen,telefon,
 anrufen,rückruf,rufnummer,chiama,chiamare,numero verde,bel,bellen,ringa,soita,puh,zadzwoń,infolinia,volejte,volajte,infolinka,hívja,telefonszám,
 sunați,sunati,suna,pozovite,nazovite,pokličite,arayın,arayin,numaradan,zəng,qo'ng'iroq,liên hệ,lien he,lh,gọi,goi,hubungi,telepon,halo,tawagan,
@@ -170,6 +190,7 @@ tumawag,piga simu,piga,bild,звоните,позвоните,тел,телеф�
 
 # Amounts of money: their labels and currencies.
 MONEY: Final = """
+bonus,бонус*,баллов,
 rs,inr,usd,eur,euro,euros,gbp,aed,sar,kes,ksh,ngn,ghs,zar,php,idr,rp,rm,myr,sgd,aud,cad,nzd,hkd,twd,nt,jpy,cny,rmb,krw,vnd,thb,baht,try,tl,azn,sum,som,so'm,uzs,kzt,
 rub,rur,pln,zl,zł,kc,kč,czk,ft,huf,lei,ron,bgn,din,rsd,hrk,kn,kr,sek,nok,dkk,isk,chf,egp,qar,kwd,bhd,omr,jod,irr,irt,pkr,bdt,npr,lkr,mmk,khr,amd,gel,mnt,etb,tzs,ugx,
 dollars,dollar,rupees,руб,рублей,р,₽,грн,uah,лв,ден,дин,тг,тенге,сум,сом,төгрөг,ریال,ريال,درهم,جنيه,دينار,ليرة,تومان,روپے,روپيہ,रु,रुपये,रुपए,টাকা,ரூ,ரூபாய்,రూ,රු,
@@ -198,6 +219,7 @@ minuto,oras,dakika,dakikada,dakikadır,дней,минут*,мин,час,час
 
 # The code named here does not work (any more), or was entered wrongly.
 INVALID: Final = """
+already used,been used,was used,not recognised,not recognized,rejected,unsuccessful,does not match,didn t match,mismatch,ya fue utilizad*,ya utilizado,déjà utilisé,déjà été utilisé,bereits verwendet,bereits benutzt,già utilizzato,já foi utilizado,já utilizado,al gebruikt,redan använt,już wykorzyst*,již použit*,уже использован*,вже використан*,вече използван,zaten kullanıl*,已使用,已被使用,使用済み,이미 사용,使用過,
 expired,has expired,wrong,incorrect,invalid,no longer,not valid,failed,attempts,attempt,tries,blocked,locked,declined,cancelled,used already,no es válid*,incorrect*,caducado,caducada,
 ha expirado,expirado,intentos,erróneo,errónea,incorret*,inválid*,expirou,expirada,tentativas,a expiré,expirée,erroné,essais,tentatives,falsch*,ungültig*,abgelaufen,versuche,
 errato,errata,scaduto,scaduta,tentativi,onjuist*,verlopen,pogingen,fel kod,felaktig*,försök,utgått,feil,forsøk,utløpt,forkert,udløbet,väärä,vanhentunut,
@@ -216,6 +238,29 @@ vanha,stary,stare,poprzedni*,starý,předchozí,régi,korábbi,vechi,vechiul,sta
 הקודם,הישן,السابق,القديم,قبلی,قدیمی,पुराना,পুরানো,旧,舊,原密码,以前の,이전,기존
 """
 
+# It has happened already: no code is asked for.
+DONE: Final = """
+confirmed,verified,activated,authenticated,registered,registering,approved,authorised,authorized,verificado,verificada,confirmado,confirmada,confirmé,confirmée,activé,activada,activado,
+registrado,registrada,bestätigt,registriert,aktiviert,confermato,confermata,attivato,registrato,bevestigd,geactiveerd,bekräftad,bekräftat,aktiverad,bekreftet,bekræftet,aktiveret,vahvistettu,
+kinnitatud,apstiprināts,patvirtinta,potwierdzona,potwierdzony,potwierdzone,potvrzena,potvrzeno,potvrdená,potvrđena,megerősítve,confirmată,confirmata,onaylandı,onaylanmıştır,təsdiqləndi,
+подтвержден,подтверждена,подтверждён,подтверждено,зарегистрирован,підтверджено,зареєстровано,потвърдена,потвърден,επιβεβαιώθηκε,dikonfirmasi,terkonfirmasi,disahkan,đã xác nhận,da xac nhan
+"""
+
+# How long it works, which is said of codes more than of other numbers.
+VALID: Final = """
+valid,expires,expire,expiring,validity,timeout,válido,válida,vigencia,vence,caduca,expira,validade,valable,valide,valido,valida,scade,scadenza,gültig,gueltig,gültigkeit,läuft ab,geldig,
+verloopt,giltig,gäller,gyldig,udløber,utløper,voimassa,vanhenee,kehtib,derīgs,galioja,ważny,ważne,wazny,wygasa,platný,platí,platnost,platnosť,érvényes,lejár,valabil,expiră,vrijedi,važi,
+velja,veljavna,geçerli*,keçərli,amal qiladi,hiệu lực,hieu luc,hết hạn,het han,berlaku,sah,действ*,действителен,истекает,дійсний,діє,валиден,валидна,важи,ισχύ*,λήγει,жарамды,хүчинтэй,
+գործում,მოქმედებს,תקף,תקפה,בתוקף,صالح,صالحة,صلاحية,ينتهي,اعتبار,معتبر,वैध,मान्य,মেয়াদ,বৈধ,செல்லுபடி*,చెల్లుబాటు*,หมดอายุ,ใช้ได้,ใช้ภายใน,有效,有効,有効期限,期限,유효,내에
+"""
+
+# People to whom a code is told, not typed.
+COURIER: Final = """
+courier,courier's,driver,delivery agent,delivery person,delivery partner,delivery executive,delivery boy,repartidor,mensajero,entregador,estafeta,livreur,commerçant,fahrer,fahrerin,
+zusteller,corriere,bezorger,chaufför,bud,kuljettaja,kurier*,kuriér*,kurýr*,kuriera,futár*,curier*,курьер*,кур'єр,куриер*,dostavljač*,kurir*,kurye*,shipper,κουριερ,διανομέα*,שליח,לשליח,المندوب,مندوب,للمندوب,پیک,एजेंट,
+ডেলিভারি ম্যান,骑手,快递员,店员,配達員,배달원,기사님,พนักงานส่ง
+"""
+
 # Telling people not to pass codes on.
 NEVER: Final = """
 never,don,dont,not,nobody,noone,anyone,beware,nunca,jamás,nadie,no,não,ninguém,jamais,ne,pas,personne,nie,niemals,nicht,niemandem,mai,non,nessuno,nooit,niet,niemand,
@@ -226,6 +271,7 @@ jangan,jangan sekali,kailanman,usimpe,никогда,никому,ніколи,�
 
 # "is": links a label with its value.
 COPULA: Final = """
+is the,est le,es el,è il,ist die,ist der,é o,
 is,are,es,é,e,est,ist,lautet,är,er,on,jest,to,je,este,është,eshte,jesu,là,la,adalah,ialah,ay,ni,waa,yw,ass,dia,это,є,е,είναι,eino,է,არის,הוא,היא,הנו,هو,هي,است,ہے,है,हो,হল,হচ্ছে,
 হলো,হৈছে,ਹੈ,છે,ஆகும்,คือ,แมน,ແມ່ນ,គឺ,は,为,為,是,是:,입니다,은,는,ита,dur,dir,iyi,via
 """

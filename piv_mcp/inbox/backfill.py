@@ -1,7 +1,8 @@
 """Finds what arrived while nothing ran, or what no webhook brought: compares the SMS history with the inbox.
 
-One process of the machine does it at a time. It begins with the numbers that heard something lately, looks at each
-active number once per round, and takes at most 20 requests a minute (`api/limit.py`), none while a person's call waits.
+One process of the machine does it at a time, and for all. It begins with the numbers that heard something lately,
+looks at each active number once per round, and takes at most 20 requests a minute (`api/limit.py`), none while a
+person's call waits.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ SETTLE_SECONDS = 5.0
 """How long a question for the latest code on any number waits for the first looks after the start."""
 
 _LEASE = "backfill:lease"
+_DONE = "backfill:done"
 
 _log = structlog.get_logger(__name__)
 
@@ -40,16 +42,20 @@ _log = structlog.get_logger(__name__)
 class Backfill:
     """Runs in the background; `hurry` starts the next round now."""
 
-    def __init__(self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook) -> None:
+    def __init__(
+        self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook
+    ) -> None:
         self._client = client
         self._inbox = inbox
         self._history = history
         self._phonebook = phonebook
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._hurry = asyncio.Event()
+        self._wanted_at = time.time()
         self._first_looks = asyncio.Event()
 
     def hurry(self) -> None:
+        self._wanted_at = time.time()
         self._hurry.set()
 
     async def settled(self) -> None:
@@ -66,7 +72,9 @@ class Backfill:
         while True:
             self._hurry.clear()
             try:
-                if await self._take_lease():
+                if (pause := await self._seconds_to_next_round()) > 0:
+                    self._first_looks.set()
+                elif await self._take_lease():
                     async with asyncio.TaskGroup() as group:
                         keeping = group.create_task(self._keep_lease())
                         await self._round(self._client)
@@ -104,8 +112,13 @@ class Backfill:
                 self._first_looks.set()
             filled += await self._look(number.piv_num_id)
         self._first_looks.set()
-        await self._inbox.prune()
-        _log.info("back-fill done", numbers=len(numbers), filled=filled, seconds=round(time.monotonic() - started, 1))
+        await self._inbox.store.write(partial(events.set_fact, name=_DONE, value=str(time.time())))
+        _log.info(
+            "back-fill done",
+            numbers=len(numbers),
+            filled=filled,
+            seconds=round(time.monotonic() - started, 1),
+        )
 
     async def _look(self, piv_num_id: str) -> int:
         while True:
@@ -113,7 +126,9 @@ class Backfill:
                 return await self._history.look(piv_num_id, Priority.BACKFILL)
             except RateLimitedError as error:
                 await asyncio.sleep(max(1.0, error.retry_after or 0.0))
-            except PivError as error:  # one number's trouble is not the others'; the next round meets what lasts
+            except (
+                PivError
+            ) as error:  # one number's trouble is not the others'; the next round meets what lasts
                 _log.warning("history not read", number=piv_num_id, problem=error.message)
                 return 0
 
@@ -128,6 +143,12 @@ class Backfill:
                 break
         self._phonebook.remember(numbers)
         return [number for number in numbers if number.can_receive_sms is not False]
+
+    async def _seconds_to_next_round(self) -> float:
+        """A round serves every process: one that ended since this process wanted it will do."""
+        done = float(await self._inbox.store.read(partial(events.fact, name=_DONE)) or 0.0)
+        now = time.time()
+        return done + ROUND_SECONDS - now if self._wanted_at <= done <= now else 0.0
 
     async def _take_lease(self) -> bool:
         return await self._inbox.store.write(partial(_take, owner=self._owner))

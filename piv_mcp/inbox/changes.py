@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import suppress
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store
+from piv_mcp.store import Store, events
 
 LOOK_SECONDS = 0.1
 """How often another process's commits are looked for while somebody waits. Idle servers do not look."""
@@ -19,7 +19,7 @@ class Changes:
         self.version = 0
         self._changed = asyncio.Event()
         self._waiting = 0
-        self._seen = -1
+        self._seen = (-1, -1)
         self._looking: asyncio.Task[None] | None = None
 
     def notify(self) -> None:
@@ -53,12 +53,13 @@ class Changes:
     async def _look(self) -> None:
         while self._waiting:
             with suppress(StoreError):  # locked just now: look again
-                current = await self._store.read(_data_version)
+                current = await self._store.read(_state)
                 if current != self._seen:  # on the first look too: the waiter's query may be older than it
                     self._seen = current
                     self.notify()
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def _data_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+def _state(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Another one after every commit. The version alone begins anew with a new file."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0]), events.last_seq(connection)

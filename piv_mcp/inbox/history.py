@@ -19,9 +19,10 @@ from piv_mcp.errors import AuthenticationError, NotFoundError, PermissionDeniedE
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.receiver import event_of_sms
 
-PAGE = 50
-MOST_PAGES = 4
-"""Of one number in one look: what a burst of messages can be."""
+PAGES = (50, *[200] * 10)
+"""Sizes of the pages of one look, which ends at the first known message: as a rule one small page, and after a long
+downtime all that has come since, within reason. Nothing is stored before the last page has been read, so that a look
+that is broken off leaves no gap behind which the next one would stop."""
 
 POLL_SECONDS = 3.0
 """Between two polls of a number that somebody waits for, while fewer than four numbers are waited for."""
@@ -67,12 +68,14 @@ class History:
         async with watch.looking:
             started = time.time()
             found: list[Sms] = []
-            for page_index in range(MOST_PAGES):
+            for size in PAGES:
                 page = await self._client.at(priority).numbers.sms(
-                    piv_num_id, limit=PAGE, offset=page_index * PAGE or None
+                    piv_num_id, limit=size, offset=len(found) or None
                 )
                 found += page.items
-                if len(page.items) < PAGE or await self._inbox.knows(piv_num_id, [sms.id for sms in page.items]):
+                if len(page.items) < size or await self._inbox.knows(
+                    piv_num_id, [sms.id for sms in page.items]
+                ):
                     break
             new = await self._record(piv_num_id, found)
             self._looked[piv_num_id] = started
@@ -138,12 +141,17 @@ class History:
         inbound = [
             sms
             for sms in found
-            if sms.direction in (None, "inbound") and (sms.received_at is None or sms.received_at.timestamp() > oldest)
+            if sms.direction in (None, "inbound")
+            and (sms.received_at is None or sms.received_at.timestamp() > oldest)
         ]
         if not inbound:
             return 0
         not_before = self._looked.get(piv_num_id, 0.0)
         # The order of the list is not documented: the oldest is stored first, by time and then by id.
-        inbound.sort(key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id))
-        stored = await self._inbox.record_all([event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound])
+        inbound.sort(
+            key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id)
+        )
+        stored = await self._inbox.record_all(
+            [event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound]
+        )
         return sum(new for _, new in stored)

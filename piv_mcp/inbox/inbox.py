@@ -74,7 +74,12 @@ class Inbox:
         """Messages that hold a code, the newest arrival first."""
         return await self.store.read(
             partial(
-                events.codes, subject=subject, after=after, since=since, confirmed_only=confirmed_only, limit=limit
+                events.codes,
+                subject=subject,
+                after=after,
+                since=since,
+                confirmed_only=confirmed_only,
+                limit=limit,
             )
         )
 
@@ -82,7 +87,13 @@ class Inbox:
         return await self.store.read(partial(events.newest_message, subject=subject))
 
     async def after(
-        self, cursor: int, *, types: Sequence[str] = (), subject: str | None = None, limit: int = 50, newest: bool = False
+        self,
+        cursor: int,
+        *,
+        types: Sequence[str] = (),
+        subject: str | None = None,
+        limit: int = 50,
+        newest: bool = False,
     ) -> tuple[list[Event], int]:
         """Events past `cursor` and how many there are in all (counted up to `events.COUNTED`)."""
         return await self.store.read(

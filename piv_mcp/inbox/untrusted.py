@@ -47,7 +47,8 @@ def _shown(char: str) -> str:
     return char
 
 
-_LOOKS_EMPTY = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u2800\u3164\uffa0" + "".join(
-    chr(code) for code in range(0xFE00, 0xFE10)
-))
+_LOOKS_EMPTY = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u2800\u3164\uffa0"
+    + "".join(chr(code) for code in range(0xFE00, 0xFE10))
+)
 """Letters and marks that show nothing, beside those that Unicode calls format characters."""

@@ -58,7 +58,9 @@ async def wait_for_code(
         if found or not confirmed_only:
             return found, last
         waiting = await inbox.codes(piv_num_id, after=after or 0, since=since, limit=100)
-        return [], min([last, *(event.seq - 1 for event in waiting)])  # an unconfirmed one may be confirmed later
+        return [], min(
+            [last, *(event.seq - 1 for event in waiting)]
+        )  # an unconfirmed one may be confirmed later
 
     async with history.watched(piv_num_id) as watch:
 

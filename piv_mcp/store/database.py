@@ -1,17 +1,20 @@
 """One SQLite file, shared by every server process of the machine.
 
-Writes go through one thread that commits them in groups: a burst costs a few `fsync`s instead of one each, and `write`
-returns only when its group is on disk (WAL, `synchronous=FULL`). Reads have a thread and a connection of their own.
+Writes go through one thread that commits them in groups: a burst costs a few `fsync`s instead of one each, and
+`write` returns only when its group is on disk (WAL, `synchronous=FULL`). Reads have a thread and a connection of
+their own.
 """
 
 import asyncio
 import os
 import queue
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +25,8 @@ from piv_mcp.store.schema import migrate
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
+Opened = tuple[sqlite3.Connection, int]
+"""A connection, and the inode of the file that it has open."""
 
 BUSY_SECONDS = 2.0
 """How long a write waits for another process's transaction: below the 5 s that piv.day gives a webhook."""
@@ -40,7 +45,8 @@ class Store:
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
-        self._reading: tuple[sqlite3.Connection, int] | None = None
+        self._reading: Opened | None = None
+        self._writing: Opened | None = None
         self._closed = False
 
     async def write(self, job: Job[T]) -> T:
@@ -64,14 +70,23 @@ class Store:
         Raises:
             StoreError: the file cannot be read.
         """
+        try:
+            return await self._run_read(job)
+        except sqlite3.Error as error:
+            if not _is_corrupt(error):
+                raise _store_error(error) from error
+            await self.write(self._report(error))  # the writer sets the file aside and begins a new one
+        try:
+            return await self._run_read(job)
+        except sqlite3.Error as error:
+            raise _store_error(error) from error
+
+    async def _run_read(self, job: Job[T]) -> T:
         if self._closed:
             raise StoreError("the store is closed")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
-        except sqlite3.Error as error:
-            if _is_corrupt(error):
-                await self.write(_raiser(error))
-                return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
+        except OSError as error:
             raise _store_error(error) from error
 
     async def close(self) -> None:
@@ -91,9 +106,8 @@ class Store:
     def _read(self, job: Job[T]) -> T:
         if self._reading is None or self._reading[1] != _inode(self.path):
             self._stop_reading()
-            connection = _open(self.path)
-            connection.execute("PRAGMA query_only = ON")
-            self._reading = (connection, _inode(self.path))
+            self._reading = _open(self.path)
+            self._reading[0].execute("PRAGMA query_only = ON")
         return job(self._reading[0])
 
     def _stop_reading(self) -> None:
@@ -101,46 +115,60 @@ class Store:
             self._reading[0].close()
             self._reading = None
 
+    def _report(self, error: sqlite3.Error) -> Job[None]:
+        """Tells the writer that the file which the reader has open is damaged. Moot once it was replaced."""
+        damaged = self._reading[1] if self._reading is not None else _inode(self.path)
+
+        def job(_: sqlite3.Connection) -> None:
+            if _inode(self.path) == damaged:
+                raise error
+
+        return job
+
     # --- the writing thread
 
     def _write_groups(self) -> None:
-        connection: sqlite3.Connection | None = None
-        inode = 0
-        while True:
+        stopping = False
+        while not stopping:
             group, stopping = self._next_group()
-            for attempt in (1, 2):
-                try:
-                    if connection is not None and inode != _inode(self.path):
-                        connection.close()  # another process set the file aside, or somebody deleted it
-                        connection = None
-                    if connection is None:
-                        connection = _open(self.path)
-                        inode = _inode(self.path)
-                    results = _commit(connection, [job for job, _ in group])
-                except sqlite3.Error as error:
-                    if _is_corrupt(error) and attempt == 1:
-                        if connection is not None:
-                            connection.close()
-                            connection = None
-                        _set_aside(self.path, inode or _inode(self.path), error)
-                        continue
-                    _log.error("store write failed", problem=str(error), waiting=len(group))
-                    for _, done in group:
-                        done.set_exception(_store_error(error))
-                except OSError as error:
-                    for _, done in group:
-                        done.set_exception(StoreError(f"the store cannot be opened: {error.strerror}"))
+            try:
+                results = self._commit_group([job for job, _ in group])
+            except Exception as error:
+                _log.error("store write failed", problem=str(error), waiting=len(group))
+                for _, done in group:
+                    done.set_exception(_store_error(error))
+                continue
+            for (_, done), (value, problem) in zip(group, results, strict=True):
+                if problem is None:
+                    done.set_result(value)
                 else:
-                    for (_, done), (value, problem) in zip(group, results, strict=True):
-                        if problem is None:
-                            done.set_result(value)
-                        else:
-                            done.set_exception(problem)
-                break
-            if stopping:
-                if connection is not None:
-                    connection.close()
-                return
+                    done.set_exception(problem)
+        self._stop_writing()
+
+    def _commit_group(self, jobs: list[Job[Any]]) -> list[tuple[Any, Exception | None]]:
+        for _ in range(3):
+            try:
+                if self._writing is not None and self._writing[1] != _inode(self.path):
+                    self._stop_writing()  # another process set the file aside, or somebody deleted it
+                if self._writing is None:
+                    self._writing = _open(self.path)
+                connection, inode = self._writing
+                results = _commit(connection, jobs)
+            except sqlite3.Error as error:
+                if not _is_corrupt(error):
+                    raise
+                inode = self._writing[1] if self._writing is not None else _inode(self.path)
+                self._stop_writing()
+                _set_aside(self.path, inode, error)
+                continue
+            if inode == _inode(self.path):
+                return results
+        raise StoreError("the store is replaced again and again")
+
+    def _stop_writing(self) -> None:
+        if self._writing is not None:
+            self._writing[0].close()
+            self._writing = None
 
     def _next_group(self) -> tuple[list[tuple[Job[Any], Future[Any]]], bool]:
         group: list[tuple[Job[Any], Future[Any]]] = []
@@ -168,10 +196,8 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[tuple[
             connection.execute("SAVEPOINT job")
             try:
                 results.append((job(connection), None))
-            except sqlite3.OperationalError:
-                raise  # the file, not the job: disk full, I/O error
             except Exception as error:
-                if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error):
+                if isinstance(error, sqlite3.Error) and _is_of_the_file(error):
                     raise
                 connection.execute("ROLLBACK TO job")
                 results.append((None, error))
@@ -184,18 +210,40 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[tuple[
     return results
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> Opened:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its own side files the same mode
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    with _alone(path):
+        # Never opened and closed by us once it exists: that drops every lock that this process has on it. Another
+        # process that ends would then take itself for the last one and delete the log, acknowledged events and all.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
+        connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection, _inode(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """While nobody else opens the file or sets it aside. Windows needs none: it renames no open file."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    lock = os.open(path.with_name(f"{path.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _inode(path: Path) -> int:
@@ -205,30 +253,46 @@ def _inode(path: Path) -> int:
         return 0
 
 
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def _is_corrupt(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_of_the_file(error: sqlite3.Error) -> bool:
+    """Disk full, I/O error, damage: not the fault of the one job that met it."""
+    mistaken = _code(error) == sqlite3.SQLITE_ERROR
+    return _is_corrupt(error) or (isinstance(error, sqlite3.OperationalError) and not mistaken)
 
 
 def _set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
     """Rename a damaged file and its side files, unless another process did so already."""
-    if _inode(path) != inode:
-        return
-    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
-    for suffix in ("-wal", "-shm", ""):
-        source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.rename(aside.with_name(aside.name + suffix))
+    with _alone(path):
+        if _inode(path) != inode:
+            return
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        aside = path.with_name(f"{path.name}.corrupt-{now}")
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}x")
+        for side in ("-wal", "-shm", ""):  # the file last: a new one must never meet the log of the old one
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + side).rename(aside.with_name(aside.name + side))
     _log.error(
         "the store was damaged: it was set aside and a new one begun",
         problem=str(error),
         kept=str(aside),
-        do="older events are fetched again from the SMS history; look into the kept file for the spending journal",
+        do="older SMS are fetched again from the history; the spending journal is in the kept file",
     )
 
 
-def _store_error(error: sqlite3.Error) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _store_error(error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, OSError):
+        return StoreError(f"the store cannot be opened: {error.strerror}")
+    code = _code(error) if isinstance(error, sqlite3.Error) else 0
     reason = {
         sqlite3.SQLITE_FULL: "the disk is full",
         sqlite3.SQLITE_BUSY: "the store is locked by another program",
@@ -238,10 +302,3 @@ def _store_error(error: sqlite3.Error) -> StoreError:
         sqlite3.SQLITE_IOERR: "the disk reports an error",
     }.get(code, f"the store failed ({type(error).__name__})")
     return StoreError(reason)
-
-
-def _raiser(error: sqlite3.Error) -> Job[None]:
-    def job(_: sqlite3.Connection) -> None:
-        raise error
-
-    return job

@@ -103,7 +103,9 @@ def _counterpart(connection: sqlite3.Connection, event: Event) -> Event | None:
         return None
     missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL"
     candidates = _many(
-        connection, f"subject IS ? AND text_key = ? AND {missing} ORDER BY seq", (event.subject, event.text_key)
+        connection,
+        f"subject IS ? AND text_key = ? AND {missing} ORDER BY seq",
+        (event.subject, event.text_key),
     )
     near = [
         (abs(_time_of(known) - _time_of(event)), known.seq, known)
@@ -159,7 +161,9 @@ def codes(
         values.append(subject)
     if confirmed_only:
         where.append("message_id IS NOT NULL")
-    return _many(connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit))
+    return _many(
+        connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit)
+    )
 
 
 def last_heard(connection: sqlite3.Connection) -> dict[str, float]:
@@ -240,7 +244,8 @@ def prune(connection: sqlite3.Connection, *, before: float, keep: int, at_most: 
     first = int(row[0])
     edge = max(first - 1, min(last - keep, first + at_most - 1))
     for seq, arrived_at in connection.execute(
-        "SELECT seq, arrived_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (edge, max(0, first + at_most - 1 - edge))
+        "SELECT seq, arrived_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+        (edge, max(0, first + at_most - 1 - edge)),
     ):
         if arrived_at >= before:
             break

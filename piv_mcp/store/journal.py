@@ -34,7 +34,6 @@ class Entry:
     quoted_at: float
     expires_at: float
     seq: int = 0
-    token_hash: str | None = None
     decided_at: float | None = None
     decided_by: str | None = None
     before: str | None = None

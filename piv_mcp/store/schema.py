@@ -32,6 +32,7 @@ STEPS = (
     CREATE INDEX events_messages ON events (subject, arrived_at, seq) WHERE text IS NOT NULL;
 
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO facts (name, value) VALUES ('store:id', lower(hex(randomblob(8))));
 
     CREATE TABLE requests (at REAL NOT NULL, priority TEXT NOT NULL);
     CREATE INDEX requests_at ON requests (at);
@@ -50,7 +51,6 @@ STEPS = (
         price        TEXT,               -- quoted; null when unknown
         quoted_at    REAL NOT NULL,
         expires_at   REAL NOT NULL,      -- of the quote, and so of an approval
-        token_hash   TEXT,               -- of the approval page's token
         decided_at   REAL,
         decided_by   TEXT,               -- elicitation, page, terminal, budget, setting
         before       TEXT,               -- what the API showed just before

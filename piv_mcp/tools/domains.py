@@ -2,27 +2,28 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from piv_mcp.api.domains import (
     SetDomainAutoRenewal,
-    CloudflareEnabled,
     DnsRecord,
     CreateDnsRecord,
     UpdateDnsRecord,
     DnsRecordUpdated,
     Domain,
-    DomainAutoRenewal,
     DomainOffer,
-    Nameserver,
+    RegisterDomain,
+    RenewDomain,
     SetNameservers,
     QueueEntry,
 )
-from piv_mcp.api.models import Acknowledged, UtcDatetime
+from piv_mcp.api.models import UtcDatetime
 from piv_mcp.services import services
+from piv_mcp.spending.actions import domains as actions
+from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import DomainId, DomainName, Limit500, Line, Offset, QueueId, RecordId, Search, Switch
-from piv_mcp.tools.tool import Ctx, read, write
+from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
 RecordType = Annotated[str, Field(pattern="^[A-Z]{1,10}$", description="A, AAAA, CNAME, MX, TXT, ...")]
 RecordName = Annotated[Line, Field(min_length=1, max_length=253, description="@ for the domain itself, or a subdomain.")]
@@ -30,6 +31,18 @@ RecordContent = Annotated[Line, Field(min_length=1, max_length=4096)]
 Ttl = Annotated[int, Field(ge=1, le=2_147_483_647, strict=True, description="Seconds; 1 = automatic.")]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
 NameserverNames = Annotated[list[DomainName], Field(min_length=2, max_length=13)]
+
+
+class FirstRecord(BaseModel):
+    """A DNS record of a new domain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: RecordType
+    name: RecordName
+    content: RecordContent
+    ttl: Ttl | None = None
+    proxied: Proxied | None = None
 
 
 class DomainRow(Answer):
@@ -49,10 +62,6 @@ class Domains(Listing):
 
 class DnsRecords(Answer):
     records: list[DnsRecord]
-
-
-class NameserverList(Answer):
-    nameservers: list[Nameserver]
 
 
 async def search_domain(
@@ -89,11 +98,10 @@ async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> QueueEntry:
     return await (await services(ctx)).client.domains.queue(queue_id)
 
 
-async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: Switch) -> DomainAutoRenewal:
-    """Turn a domain's auto-renewal on or off."""
-    return await (await services(ctx)).client.domains.set_auto_renew(
-        domain_id, SetDomainAutoRenewal(auto_renew=auto_renew)
-    )
+async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: Switch) -> Receipt:
+    """Turn a domain's auto-renewal on or off, after the person approves."""
+    request = SetDomainAutoRenewal(auto_renew=auto_renew)
+    return await perform(ctx, actions.SetDomainAutoRenewal(domain_id=domain_id, request=request))
 
 
 async def list_dns_records(ctx: Ctx, domain_id: DomainId) -> DnsRecords:
@@ -130,20 +138,50 @@ async def update_dns_record(
     return await (await services(ctx)).client.domains.update_dns(domain_id, record_id, record)
 
 
-async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Acknowledged:
-    """Delete a DNS record."""
-    return await (await services(ctx)).client.domains.delete_dns(domain_id, record_id)
+async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Receipt:
+    """Delete a DNS record, after the person approves."""
+    return await perform(ctx, actions.DeleteDnsRecord(domain_id=domain_id, record_id=record_id))
 
 
-async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> CloudflareEnabled:
-    """Put a domain behind Cloudflare. The API cannot undo this."""
-    return await (await services(ctx)).client.domains.enable_cloudflare(domain_id)
+async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> Receipt:
+    """Put a domain behind Cloudflare, after the person approves. The API cannot undo this."""
+    return await perform(ctx, actions.EnableCloudflare(domain_id=domain_id))
 
 
-async def set_nameservers(ctx: Ctx, domain_id: DomainId, nameservers: NameserverNames) -> NameserverList:
-    """Replace a domain's nameservers."""
-    client = (await services(ctx)).client
-    return NameserverList(nameservers=await client.domains.set_nameservers(domain_id, SetNameservers(nameservers=nameservers)))
+async def set_nameservers(ctx: Ctx, domain_id: DomainId, nameservers: NameserverNames) -> Receipt:
+    """Replace a domain's nameservers, after the person approves. Not for domains behind Cloudflare."""
+    request = SetNameservers.of(nameservers=nameservers)
+    return await perform(ctx, actions.SetNameservers(domain_id=domain_id, request=request))
+
+
+async def register_domain(
+    ctx: Ctx,
+    domain: DomainName,
+    period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
+    cloudflare: Annotated[Switch, Field(description="True: no nameservers. False: nameservers are required.")],
+    auto_renew: Annotated[Switch, Field(description="True commits to yearly renewals.")],
+    ssl_mode: Annotated[Literal["flexible", "full", "strict"], Field(description="With cloudflare only.")] | None = None,
+    nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
+    dns_records: Annotated[list[FirstRecord], Field(max_length=100, description="With cloudflare only.")] | None = None,
+) -> Receipt:
+    """Register a domain, after the person approves the price. search_domain has it; get_domain_queue the progress."""
+    request = RegisterDomain.of(
+        domain=domain.lower().rstrip("."),
+        period=period,
+        cloudflare=cloudflare,
+        auto_renew=auto_renew,
+        ssl_mode=ssl_mode,
+        nameservers=nameservers,
+        dns_records=None if dns_records is None else [record.model_dump(exclude_none=True) for record in dns_records],
+    )
+    return await perform(ctx, actions.RegisterDomain(request=request))
+
+
+async def renew_domain(
+    ctx: Ctx, domain_id: DomainId, period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")]
+) -> Receipt:
+    """Renew a domain, after the person approves the price. get_domain_queue has the progress."""
+    return await perform(ctx, actions.RenewDomain(domain_id=domain_id, request=RenewDomain.of(period=period)))
 
 
 TOOLS = (
@@ -166,4 +204,6 @@ TOOLS = (
     ),
     write(enable_cloudflare, "Enable Cloudflare", "POST /domains/{id}/cloudflare", destructive=True, idempotent=True),
     write(set_nameservers, "Set nameservers", "POST /domains/{id}/ns-servers", destructive=True, idempotent=True),
+    spend(register_domain, "Register a domain", "POST /domains"),
+    spend(renew_domain, "Renew a domain", "POST /domains/{id}/renew"),
 )

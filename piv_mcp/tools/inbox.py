@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from piv_mcp.api.webhooks import EVENTS
 from piv_mcp.errors import InvalidRequestError
@@ -22,6 +22,8 @@ After = Annotated[int, Field(ge=0, strict=True, description="Cursor of the previ
 Timeout = Annotated[
     float, Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead.")
 ]
+Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
+"""Said to be a string, since many clients cannot show a choice of types; the others are understood."""
 EventType = Annotated[str, Field(max_length=100, description=f"One of {', '.join(EVENTS)}.")]
 
 
@@ -168,7 +170,7 @@ async def wait_for_event(
     ctx: Ctx,
     types: Annotated[list[EventType], Field(max_length=20, description="Empty: any type.")],
     match: Annotated[
-        dict[str, str | int | bool], Field(description='Fields that the event\'s data must have, e.g. {"domain_id": "..."}.')
+        dict[str, Wanted], Field(description='Fields that the event\'s data must have, e.g. {"domain_id": "..."}.')
     ]
     | None = None,
     timeout_seconds: Timeout = 50,

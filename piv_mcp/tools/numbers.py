@@ -5,13 +5,26 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from piv_mcp.api.models import UtcDatetime
-from piv_mcp.api.numbers import Country, Number, NumberAutoRenewal, SetNumberAutoRenewal, UpdateNumber
+from piv_mcp.api.numbers import (
+    Country,
+    Number,
+    PurchaseNumber,
+    RenewNumber,
+    RestoreNumbers,
+    SendSms,
+    SetNumberAutoRenewal,
+    StartVerification,
+    UpdateNumber,
+)
 from piv_mcp.inbox.untrusted import Boundary
 from piv_mcp.services import Services, services
+from piv_mcp.spending.actions import numbers as actions
+from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch
-from piv_mcp.tools.tool import Ctx, read, write
+from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch, Text
+from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
+Months = Annotated[int, Field(ge=1, le=120, strict=True)]
 CustomName = Annotated[Line, Field(min_length=1, max_length=100)]
 
 
@@ -88,11 +101,11 @@ async def rename_number(ctx: Ctx, piv_num_id: PivNumId, custom_name: CustomName)
     return await app.client.numbers.update(id_, UpdateNumber(custom_name=custom_name))
 
 
-async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: Switch) -> NumberAutoRenewal:
-    """Turn a number's auto-renewal on or off. When on, the renewal is charged 24 hours before expiry."""
-    app = await services(ctx)
-    id_ = await app.phonebook.resolve(piv_num_id)
-    return await app.client.numbers.set_auto_renewal(id_, SetNumberAutoRenewal(auto_renew=auto_renew))
+async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: Switch) -> Receipt:
+    """Turn a number's auto-renewal on or off, after the person approves. On: charged 24 hours before each expiry."""
+    id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
+    request = SetNumberAutoRenewal(auto_renew=auto_renew)
+    return await perform(ctx, actions.SetNumberAutoRenewal(piv_num_id=id_, request=request))
 
 
 async def list_sms(
@@ -116,6 +129,61 @@ async def sms_page(app: Services, piv_num_id: str, *, limit: int | None, offset:
     return Messages(untrusted=boundary.notice, messages=rows, **paging(page, offset))
 
 
+async def purchase_number(
+    ctx: Ctx,
+    country_code: CountryCode,
+    duration_months: Months,
+    auto_renew: Annotated[Switch, Field(description="True commits to monthly renewals.")],
+    custom_name: CustomName | None = None,
+) -> Receipt:
+    """Rent a new number, after the person approves the price. list_countries has countries and prices."""
+    request = PurchaseNumber.of(
+        country_code=country_code.upper(),
+        duration_months=duration_months,
+        auto_renew=auto_renew,
+        custom_name=custom_name,
+    )
+    return await perform(ctx, actions.PurchaseNumber(request=request))
+
+
+async def renew_number(ctx: Ctx, piv_num_id: PivNumId, duration_months: Months) -> Receipt:
+    """Extend an active number by months, after the person approves the price. For an expired one: restore_numbers."""
+    id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
+    request = RenewNumber.of(duration_months=duration_months)
+    return await perform(ctx, actions.RenewNumber(piv_num_id=id_, request=request))
+
+
+async def restore_numbers(
+    ctx: Ctx, piv_num_ids: Annotated[list[PivNumId], Field(min_length=1, max_length=20)]
+) -> Receipt:
+    """Bring back numbers within 7 days of expiry, after the person approves. wait_for_event tells the outcome of each."""
+    phonebook = (await services(ctx)).phonebook
+    ids = [await phonebook.resolve(number) for number in piv_num_ids]
+    return await perform(ctx, actions.RestoreNumbers(request=RestoreNumbers.of(piv_num_ids=list(dict.fromkeys(ids)))))
+
+
+async def send_sms(
+    ctx: Ctx,
+    piv_num_id: PivNumId,
+    to_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$", description="Recipient, as +14155551234.")],
+    message_body: Annotated[Text, Field(min_length=1, max_length=1600)],
+) -> Receipt:
+    """Send an SMS from a number, after the person approves. Long texts cost several messages."""
+    id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
+    request = SendSms.of(to_number=to_number, message_body=message_body)
+    return await perform(ctx, actions.SendSms(piv_num_id=id_, request=request))
+
+
+async def start_google_verification(
+    ctx: Ctx,
+    piv_num_id: PivNumId,
+    gv_url: Annotated[Line, Field(max_length=2000, pattern=r"^https?://[^\s/]+", description="From Google's page.")],
+) -> Receipt:
+    """Start a Google QR verification, after the person approves. The result is an event: verify.completed or .failed."""
+    id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
+    return await perform(ctx, actions.StartVerification(piv_num_id=id_, request=StartVerification.of(gv_url=gv_url)))
+
+
 TOOLS = (
     read(list_countries, "Countries and prices", "GET /numbers/countries"),
     read(list_numbers, "Numbers", "GET /numbers"),
@@ -129,4 +197,9 @@ TOOLS = (
         idempotent=True,
     ),
     read(list_sms, "SMS history", "GET /numbers/{piv_num_id}/sms"),
+    spend(purchase_number, "Rent a number", "POST /numbers/purchase"),
+    spend(renew_number, "Renew a number", "POST /numbers/{piv_num_id}/renew"),
+    spend(restore_numbers, "Restore numbers", "POST /numbers/restore"),
+    spend(send_sms, "Send an SMS", "POST /numbers/{piv_num_id}/sms/send"),
+    spend(start_google_verification, "Google verification", "POST /numbers/{piv_num_id}/verify"),
 )

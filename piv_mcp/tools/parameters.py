@@ -24,12 +24,12 @@ Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_printable)]
 
 PivNumId = Annotated[
-    Line,
+    str,
     Field(
         description="Number id from list_numbers, or the phone number itself.",
         min_length=3,
         max_length=64,
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*|[+(]?[0-9][0-9+()./ \u00a0-]*)$",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*|[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*)$",
     ),
 ]
 OrderId = Annotated[str, Field(description="From list_proxy_orders.", max_length=128, pattern=_ID)]

@@ -9,11 +9,14 @@ from pydantic import Field
 
 from piv_mcp.api.models import Money, UtcDatetime
 from piv_mcp.api.proxies import Proxy as ApiProxy
-from piv_mcp.api.proxies import ProxyOrder, ProxyServer
+from piv_mcp.api.proxies import ProxyOrder, ProxyServer, PurchaseProxies, RenewProxies
+from piv_mcp.errors import StoreError
 from piv_mcp.services import services
+from piv_mcp.spending.actions import proxies as actions
+from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, Switch
-from piv_mcp.tools.tool import Ctx, read
+from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, ServerId, Switch
+from piv_mcp.tools.tool import Ctx, perform, read, spend
 
 MASK = "********"
 
@@ -103,6 +106,29 @@ async def export_proxies(
     return Export(count=export.count, format=format, content=content if show_passwords else masked(content))
 
 
+async def purchase_proxies(
+    ctx: Ctx,
+    server_id: ServerId,
+    quantity: Annotated[int, Field(ge=1, le=500, strict=True)],
+    months: Annotated[int, Field(ge=1, le=12, strict=True)],
+) -> Receipt:
+    """Buy proxies as one order, after the person approves the price. export_proxies then has the credentials."""
+    request = PurchaseProxies.of(server_id=server_id, quantity=quantity, months=months)
+    return await perform(ctx, actions.PurchaseProxies(request=request))
+
+
+async def renew_proxy_order(
+    ctx: Ctx, order_id: OrderId, months: Annotated[int, Field(ge=1, le=120, strict=True)]
+) -> Receipt:
+    """Extend an active proxy order by months, after the person approves the price. An expired one: restore_proxy_order."""
+    return await perform(ctx, actions.RenewProxyOrder(order_id=order_id, request=RenewProxies.of(months=months)))
+
+
+async def restore_proxy_order(ctx: Ctx, order_id: OrderId) -> Receipt:
+    """Bring back an expired proxy order for a month with the same credentials, after the person approves."""
+    return await perform(ctx, actions.RestoreProxyOrder(order_id=order_id))
+
+
 def order_answer(order: ProxyOrder, *, show_passwords: bool) -> Order:
     return Order(
         **OrderRow.model_validate(order, from_attributes=True).model_dump(),
@@ -117,12 +143,15 @@ def masked(content: str) -> str:
 
 def write_private(path: Path, content: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(content + "\n")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(content + "\n")
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"the export cannot be written to {path.parent}: {error.strerror}") from error
 
 
 def _masked_line(line: str) -> str:
@@ -148,4 +177,7 @@ TOOLS = (
     read(list_proxy_orders, "Proxy orders", "GET /proxy/orders"),
     read(get_proxy_order, "Proxy order", "GET /proxy/orders/{id}"),
     read(export_proxies, "Export proxies", "GET /proxy/orders/{id}/export"),
+    spend(purchase_proxies, "Buy proxies", "POST /proxy/purchase"),
+    spend(renew_proxy_order, "Renew a proxy order", "POST /proxy/orders/{id}/renew"),
+    spend(restore_proxy_order, "Restore a proxy order", "POST /proxy/orders/{id}/restore"),
 )

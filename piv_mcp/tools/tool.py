@@ -11,7 +11,10 @@ from typing import Any, Literal
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
-from piv_mcp.services import Lifespan
+from piv_mcp.elicitation import Caller
+from piv_mcp.services import Lifespan, services
+from piv_mcp.spending.action import Action
+from piv_mcp.spending.receipt import Receipt
 
 Ctx = Context[Lifespan, Any]
 
@@ -69,3 +72,8 @@ def write(
 def spend(handler: Callable[..., Awaitable[BaseModel]], title: str, endpoint: str) -> ToolSpec:
     """A tool that costs money: it cannot be undone, and every call is a new purchase."""
     return ToolSpec(handler=handler, title=title, effect="spend", endpoint=endpoint, destructive=True)
+
+
+async def perform(ctx: Ctx, action: Action) -> Receipt:
+    """Through the gate: quote, approval by the person, journal, execution."""
+    return await (await services(ctx)).gate.perform(action, Caller(ctx))

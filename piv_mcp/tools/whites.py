@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from piv_mcp.api.models import Acknowledged
-from piv_mcp.api.whites import Tier, White, WhiteConfig, WhiteDownload
+from piv_mcp.api.whites import CreateWhite, Tier, White, WhiteConfig, WhiteDownload
 from piv_mcp.services import services
+from piv_mcp.spending.actions import whites as actions
+from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import DomainName, Limit500, Line, Offset, TierKey, WhiteId
-from piv_mcp.tools.tool import Ctx, read, write
+from piv_mcp.tools.parameters import CountryCode, DomainName, Limit500, Line, Offset, Text, TierKey, WhiteId
+from piv_mcp.tools.tool import Ctx, perform, read, spend, write
+
+
+Language = Annotated[str, Field(pattern="^[A-Za-z]{2}$", description="Two-letter ISO 639-1 code.")]
+Email = Annotated[Line, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+Link = Annotated[Line, Field(max_length=300, pattern=r"^https?://[^\s/]+")]
+Words = Annotated[list[Annotated[Line, Field(min_length=1, max_length=100)]], Field(max_length=100)]
 
 
 class Tiers(Answer):
@@ -57,7 +65,7 @@ async def configure_white(
     white_id: WhiteId,
     company: Annotated[Line, Field(max_length=200)] | None = None,
     domain: DomainName | None = None,
-    email: Annotated[Line, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None,
+    email: Email | None = None,
     phone: Annotated[Line, Field(max_length=50)] | None = None,
     address: Annotated[Line, Field(max_length=300)] | None = None,
     legal: Annotated[Line, Field(max_length=200, description="Legal name.")] | None = None,
@@ -67,10 +75,68 @@ async def configure_white(
     return await (await services(ctx)).client.whites.config(white_id, config)
 
 
+async def create_white(
+    ctx: Ctx,
+    name: Annotated[Line, Field(min_length=2, max_length=20)],
+    tier_key: TierKey,
+    niche: Annotated[Line, Field(min_length=1, max_length=25)],
+    country: CountryCode,
+    language: Language,
+    quality: Literal["standard", "premium"] | None = None,
+    languages: Annotated[list[Language], Field(max_length=20, description="The first is in the price.")] | None = None,
+    domain: DomainName | None = None,
+    email: Email | None = None,
+    phone: Annotated[Line, Field(max_length=50)] | None = None,
+    address: Annotated[Line, Field(max_length=300)] | None = None,
+    legal_name: Annotated[Line, Field(max_length=200)] | None = None,
+    style_hint: Annotated[Line, Field(max_length=200)] | None = None,
+    keywords: Words | None = None,
+    banned_words: Words | None = None,
+    blog_count: Annotated[int, Field(ge=3, le=20, strict=True, description="v2_tier3 only; 3 are in the price.")]
+    | None = None,
+    contacts_mode: Literal["same", "template"] | None = None,
+    contacts_template: Annotated[Text, Field(max_length=5000, description="With contacts_mode template only.")]
+    | None = None,
+    facebook: Link | None = None,
+    instagram: Link | None = None,
+    linkedin: Link | None = None,
+    youtube: Link | None = None,
+    tiktok: Link | None = None,
+) -> Receipt:
+    """Generate a site, after the person approves the price. list_white_tiers has tiers; get_white the progress."""
+    request = CreateWhite.of(
+        name=name,
+        tier_key=tier_key,
+        niche=niche,
+        country=country.upper(),
+        language=language.lower(),
+        quality=quality,
+        languages=None if languages is None else [code.lower() for code in languages],
+        domain=domain,
+        email=email,
+        phone=phone,
+        address=address,
+        legal_name=legal_name,
+        style_hint=style_hint,
+        keywords=keywords,
+        banned_words=banned_words,
+        blog_count=blog_count,
+        contacts_mode=contacts_mode,
+        contacts_template=contacts_template,
+        facebook=facebook,
+        instagram=instagram,
+        linkedin=linkedin,
+        youtube=youtube,
+        tiktok=tiktok,
+    )
+    return await perform(ctx, actions.CreateWhite(request=request))
+
+
 TOOLS = (
     read(list_white_tiers, "Site tiers and prices", "GET /whites/tiers"),
     read(list_whites, "Sites", "GET /whites"),
     read(get_white, "Site", "GET /whites/{id}"),
     read(get_white_download, "Site download link", "GET /whites/{id}/download"),
     write(configure_white, "Configure site", "POST /whites/{id}/config", destructive=True, idempotent=True),
+    spend(create_white, "Generate a site", "POST /whites"),
 )

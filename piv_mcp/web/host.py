@@ -3,7 +3,8 @@
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import structlog
@@ -27,6 +28,8 @@ class Host:
         self.port = port
         self._on_serving = on_serving
         self.serving = asyncio.Event()
+        self.tried = asyncio.Event()
+        """The first attempt has been made: either this process serves, or another does."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -34,6 +37,7 @@ class Host:
         while True:
             listener = _listen(self.host, self.port)
             if listener is None:
+                self.tried.set()
                 if not waiting_told:
                     _log.info("another process serves the local web app; standing by", port=self.port)
                     waiting_told = True
@@ -46,7 +50,12 @@ class Host:
     async def _serve(self, listener: socket.socket) -> None:
         # The access log would hold the secret path segment.
         config = uvicorn.Config(
-            self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            server_header=False,
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve([listener]))
@@ -54,6 +63,7 @@ class Host:
             while not server.started and not task.done():
                 await asyncio.sleep(0.005)
             self.serving.set()
+            self.tried.set()
             _log.info("serving the local web app", host=self.host, port=self.port)
             if self._on_serving is not None:
                 self._on_serving()
@@ -68,7 +78,7 @@ class Host:
 
 class _Server(uvicorn.Server):
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """Signals are the program's business, not the web app's."""
         yield
 
@@ -77,7 +87,7 @@ def _listen(host: str, port: int) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows: REUSEADDR there would let two processes share the port
+        if sys.platform == "win32":  # REUSEADDR there would let two processes share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,7 +8,7 @@ import hmac
 import time
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from piv_mcp.errors import MalformedEventError, StoreError
@@ -39,7 +39,10 @@ class Webhooks:
         kind = request.headers.get("content-type", "application/json").lower()
         if "json" not in kind:
             return _answer(415, "JSON only")
-        body = await _read(request)
+        try:
+            body = await _read(request)
+        except ClientDisconnect:
+            return _answer(400, "the body broke off")  # nobody is there to read it
         if body is None:
             return _answer(413, f"more than {MAX_BODY} bytes")
         try:
@@ -60,7 +63,9 @@ class Webhooks:
         self._guesses.append(now)
         if len(self._guesses) > GUESSES_A_MINUTE:
             del self._guesses[:-GUESSES_A_MINUTE]
-            return JSONResponse({"ok": False, "error": "too many wrong addresses"}, 429, {"Retry-After": "60"})
+            return JSONResponse(
+                {"ok": False, "error": "too many wrong addresses"}, 429, {"Retry-After": "60"}
+            )
         _log.warning("webhook with a wrong secret", in_the_last_minute=len(self._guesses))
         try:
             await self._inbox.count_wrong_secret()

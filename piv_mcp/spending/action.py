@@ -1,0 +1,95 @@
+"""What the gate can do: actions as data. An action can be stored, quoted, sent once, and looked for afterwards."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from piv_mcp.api.client import PivClient
+from piv_mcp.inbox.inbox import Inbox
+from piv_mcp.spending.quote import Price
+
+Decision = Literal["approve", "decline", "cancel"]
+"""A person's word. To cancel is to close the question without a word: it declines, too."""
+
+Shown = dict[str, Any]
+"""JSON that the API showed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where an action is carried out and looked for."""
+
+    api: PivClient
+    inbox: Inbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """An action that happened. `cost` where the API or an event says it, `object_id` of what it made."""
+
+    result: Shown = field(default_factory=dict[str, Any])
+    cost: Decimal | None = None
+    object_id: str | None = None
+    evidence: str | None = None
+
+
+class Action(BaseModel, ABC):
+    """One action with its exact arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    """The name of its tool."""
+    area: ClassVar[str]
+    spends: ClassVar[bool] = True
+    """Costs money, now or later; otherwise it changes something for good at price 0."""
+    visible: ClassVar[bool] = True
+    """The API shows afterwards whether it happened; otherwise only the balance does."""
+
+    @property
+    def commits(self) -> bool:
+        """Lets piv.day charge again and again from now on."""
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for the same action with the same arguments."""
+        return hashlib.sha256(f"{self.kind}\n{self.model_dump_json()}".encode()).hexdigest()
+
+    @abstractmethod
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        """The action in exact words, and its price.
+
+        Raises:
+            ApiError: it cannot be done (not available, no such number), or the price cannot be read.
+        """
+
+    @abstractmethod
+    async def send(self, sources: Sources) -> Done:
+        """Do it: exactly one request.
+
+        Raises:
+            OutcomeUnknownError: it may have been done.
+            ApiError: it was not done.
+        """
+
+    async def before(self, sources: Sources) -> Shown:
+        """What to remember so that `look` can tell afterwards whether it happened."""
+        return {}
+
+    @abstractmethod
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]) -> Done | None:
+        """What shows that it happened, after a request at `since` (seconds) whose answer was lost; None if nothing.
+
+        `claimed` are the objects that other entries of the journal have made.
+        """
+
+
+def shown(model: BaseModel) -> Shown:
+    """An answer for the journal: without nulls, secrets masked."""
+    return model.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,16 @@
+"""Every action that passes the gate, by its tool's name."""
+
+from collections.abc import Mapping
+
+from piv_mcp.spending.action import Action
+from piv_mcp.spending.actions import domains, numbers, proxies, whites
+
+ACTIONS: Mapping[str, type[Action]] = {
+    action.kind: action
+    for action in (*numbers.ACTIONS, *proxies.ACTIONS, *domains.ACTIONS, *whites.ACTIONS)
+}
+
+
+def load(kind: str, arguments: str) -> Action:
+    """The action of a journal entry."""
+    return ACTIONS[kind].model_validate_json(arguments)

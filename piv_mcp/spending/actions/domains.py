@@ -1,0 +1,243 @@
+"""Registering and renewing domains, and what cannot be taken back on them."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from piv_mcp.api import domains as api
+from piv_mcp.api.domains import Domain
+from piv_mcp.errors import UnavailableError
+from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
+from piv_mcp.spending.actions.numbers import moved_on
+from piv_mcp.spending.quote import FREE, Price, dollars
+
+SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"
+
+
+class RegisterDomain(Action):
+    kind: ClassVar[str] = "register_domain"
+    area: ClassVar[str] = "domains"
+    request: api.RegisterDomain
+
+    @property
+    def commits(self) -> bool:
+        return self.request.auto_renew
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        request = self.request
+        offer = await sources.api.domains.search(request.domain)
+        if offer.available is False:
+            raise UnavailableError(f"{request.domain} is not free", code="DOMAIN_NOT_AVAILABLE")
+        words = (
+            f"Register {request.domain} for {_years(request.period)}, Cloudflare {_switch(request.cloudflare)}, "
+            f"auto-renewal {_switch(request.auto_renew)}"
+        )
+        if request.nameservers:
+            words += f", nameservers {', '.join(request.nameservers)}"
+        if request.dns_records:
+            words += f", {len(request.dns_records)} DNS records"
+        recurring = _recurring(offer.renew_price) if request.auto_renew else None
+        first, further = offer.create_price, offer.renew_price
+        if first is None or (request.period > 1 and further is None):
+            return words, Price(
+                amount=None, certainty="unknown", floor=first, reason="no listed price", recurring=recurring
+            )
+        if request.period == 1:
+            return words, Price(amount=first, recurring=recurring)
+        amount = first + (further or Decimal(0)) * (request.period - 1)
+        return words, Price(amount=amount, certainty="estimate", reason=SEVERAL_YEARS, recurring=recurring)
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.domains.register(self.request)
+        return Done(result=shown(answer), object_id=answer.domain.id if answer.domain else answer.queue_id)
+
+    async def before(self, sources: Sources) -> Shown:
+        return {"ids": [domain.id for domain in await self._named(sources)]}
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        known = claimed.union(before["ids"])
+        for domain in await self._named(sources):
+            if domain.id not in known:
+                return Done(
+                    result=shown(domain), object_id=domain.id, evidence=f"the domain is on the account ({domain.status})"
+                )
+        events = await sources.inbox.matching(
+            ("domain.registered", "domain.failed"),
+            {"domain_name": self.request.domain},
+            after=0,
+            since=since,
+            limit=1,
+        )
+        if not events:
+            return None
+        failed = events[0].type == "domain.failed"
+        return Done(
+            result={"event_id": events[0].seq},
+            cost=Decimal(0) if failed else None,
+            evidence=f"event {events[0].seq}: {events[0].type}" + (", which is refunded" if failed else ""),
+        )
+
+    async def _named(self, sources: Sources) -> list[Domain]:
+        page = await sources.api.domains.list(search=self.request.domain, limit=500)
+        return [domain for domain in page.items if (domain.domain_name or "").lower() == self.request.domain.lower()]
+
+
+class RenewDomain(Action):
+    kind: ClassVar[str] = "renew_domain"
+    area: ClassVar[str] = "domains"
+    domain_id: str
+    request: api.RenewDomain
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        domain = await sources.api.domains.get(self.domain_id)
+        words = f"Renew {domain.domain_name or domain.id} for {_years(self.request.period)}"
+        price = await _renew_price(sources, domain)
+        if price is None:
+            return words, Price(amount=None, certainty="unknown", reason="no listed price")
+        if self.request.period == 1:
+            return words, Price(amount=price)
+        reason = "the API does not say what several years cost"
+        return words, Price(amount=price * self.request.period, certainty="estimate", reason=reason)
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=shown(await sources.api.domains.renew(self.domain_id, self.request)))
+
+    async def before(self, sources: Sources) -> Shown:
+        return shown(await sources.api.domains.get(self.domain_id))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        domain = shown(await sources.api.domains.get(self.domain_id))
+        if moved_on(before.get("expires_at"), domain.get("expires_at")):
+            return Done(result=domain, evidence=f"its expiry moved from {before['expires_at']} to {domain['expires_at']}")
+        return None
+
+
+class SetDomainAutoRenewal(Action):
+    kind: ClassVar[str] = "set_domain_auto_renewal"
+    area: ClassVar[str] = "domains"
+    spends: ClassVar[bool] = False
+    domain_id: str
+    request: api.SetDomainAutoRenewal
+
+    @property
+    def commits(self) -> bool:
+        return self.request.auto_renew
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        domain = await sources.api.domains.get(self.domain_id)
+        name = domain.domain_name or domain.id
+        if not self.request.auto_renew:
+            return f"Turn auto-renewal off for {name}; it ends on {_day(domain)}", FREE
+        price = await _renew_price(sources, domain)
+        return f"Turn auto-renewal on for {name}", Price(amount=Decimal(0), recurring=_recurring(price))
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=shown(await sources.api.domains.set_auto_renew(self.domain_id, self.request)))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        domain = await sources.api.domains.get(self.domain_id)
+        if domain.auto_renew is self.request.auto_renew:
+            return Done(result=shown(domain), evidence="the domain shows the new setting")
+        return None
+
+
+class DeleteDnsRecord(Action):
+    kind: ClassVar[str] = "delete_dns_record"
+    area: ClassVar[str] = "domains"
+    spends: ClassVar[bool] = False
+    domain_id: str
+    record_id: str
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        domain = await sources.api.domains.get(self.domain_id)
+        for record in await sources.api.domains.dns(self.domain_id):
+            if record.id == self.record_id:
+                what = f"{record.type} {record.name} -> {record.content}"
+                return f"Delete the DNS record {what} of {domain.domain_name or domain.id}", FREE
+        return f"Delete the DNS record {self.record_id} of {domain.domain_name or domain.id}", FREE
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=shown(await sources.api.domains.delete_dns(self.domain_id, self.record_id)))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        if all(record.id != self.record_id for record in await sources.api.domains.dns(self.domain_id)):
+            return Done(evidence="the record is gone")
+        return None
+
+
+class EnableCloudflare(Action):
+    kind: ClassVar[str] = "enable_cloudflare"
+    area: ClassVar[str] = "domains"
+    spends: ClassVar[bool] = False
+    domain_id: str
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        domain = await sources.api.domains.get(self.domain_id)
+        return f"Put {domain.domain_name or domain.id} behind Cloudflare; the API cannot undo this", FREE
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=shown(await sources.api.domains.enable_cloudflare(self.domain_id)))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        domain = await sources.api.domains.get(self.domain_id)
+        return Done(result=shown(domain), evidence="Cloudflare is on") if domain.cloudflare_enabled else None
+
+
+class SetNameservers(Action):
+    kind: ClassVar[str] = "set_nameservers"
+    area: ClassVar[str] = "domains"
+    spends: ClassVar[bool] = False
+    domain_id: str
+    request: api.SetNameservers
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        domain = await sources.api.domains.get(self.domain_id)
+        old = ", ".join(server.nameserver for server in domain.nameservers) or "unknown"
+        new = ", ".join(self.request.nameservers)
+        return f"Replace the nameservers of {domain.domain_name or domain.id}: {old} -> {new}", FREE
+
+    async def send(self, sources: Sources) -> Done:
+        servers = await sources.api.domains.set_nameservers(self.domain_id, self.request)
+        return Done(result={"nameservers": [shown(server) for server in servers]})
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        domain = await sources.api.domains.get(self.domain_id)
+        if {server.nameserver for server in domain.nameservers} == set(self.request.nameservers):
+            return Done(result=shown(domain), evidence="the domain shows the new nameservers")
+        return None
+
+
+async def _renew_price(sources: Sources, domain: Domain) -> Decimal | None:
+    """Of a year, by the search, which lists it for taken domains too."""
+    return (await sources.api.domains.search(domain.domain_name)).renew_price if domain.domain_name else None
+
+
+def _recurring(yearly: Decimal | None) -> str:
+    return f"{dollars(yearly)} every year, until auto-renewal is turned off"
+
+
+def _years(count: int) -> str:
+    return "1 year" if count == 1 else f"{count} years"
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _day(domain: Domain) -> str:
+    return f"{domain.expires_at:%Y-%m-%d}" if domain.expires_at else "its expiry date"
+
+
+ACTIONS = (RegisterDomain, RenewDomain, SetDomainAutoRenewal, DeleteDnsRecord, EnableCloudflare, SetNameservers)

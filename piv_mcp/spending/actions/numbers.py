@@ -1,0 +1,295 @@
+"""Renting, renewing and restoring numbers; sending SMS; Google verification; auto-renewal."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from piv_mcp.api import numbers as api
+from piv_mcp.api.numbers import Country, Number
+from piv_mcp.errors import NumberStateError, UnavailableError
+from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
+from piv_mcp.spending.quote import FREE, Price, dollars
+from piv_mcp.spending.segments import sms_segments
+
+PAGE = 200
+MOST_PAGES = 10
+
+
+class PurchaseNumber(Action):
+    kind: ClassVar[str] = "purchase_number"
+    area: ClassVar[str] = "numbers"
+    request: api.PurchaseNumber
+
+    @property
+    def commits(self) -> bool:
+        return self.request.auto_renew
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        request = self.request
+        country = await _country(sources, request.country_code)
+        monthly = country.price_per_month
+        name = f", named {request.custom_name!r}" if request.custom_name else ""
+        words = (
+            f"Rent a number in {request.country_code} for {_months(request.duration_months)}, "
+            f"auto-renewal {'on' if request.auto_renew else 'off'}{name}"
+        )
+        if monthly is None:
+            return words, Price(amount=None, certainty="unknown", reason="the country has no listed price")
+        recurring = _recurring(monthly) if request.auto_renew else None
+        return words, Price(amount=monthly * request.duration_months, recurring=recurring)
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.numbers.purchase(self.request)
+        first = answer.numbers[0].piv_num_id if answer.numbers else None
+        return Done(result=shown(answer), cost=answer.cost, object_id=first)
+
+    async def before(self, sources: Sources) -> Shown:
+        return {"ids": [number.piv_num_id for number in await _numbers_in(sources, self.request.country_code)]}
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        known = claimed.union(before["ids"])
+        for number in await _numbers_in(sources, self.request.country_code):
+            # A number without a name may be anybody's; one with another name is not ours.
+            if number.piv_num_id not in known and number.custom_name in (None, "", self.request.custom_name):
+                return Done(
+                    result={"numbers": [shown(number)]},
+                    object_id=number.piv_num_id,
+                    evidence=f"a new number, {number.phone_number}, is on the account",
+                )
+        return None
+
+
+class RenewNumber(Action):
+    kind: ClassVar[str] = "renew_number"
+    area: ClassVar[str] = "numbers"
+    piv_num_id: str
+    request: api.RenewNumber
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        number = await sources.api.numbers.get(self.piv_num_id)
+        words = f"Renew {_name(number)} for {_months(self.request.duration_months)}"
+        country = await _country(sources, number.country_code or "")
+        if country.price_per_month is None:
+            return words, Price(amount=None, certainty="unknown", reason="the country has no listed price")
+        return words, Price(amount=country.price_per_month * self.request.duration_months)
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.numbers.renew(self.piv_num_id, self.request)
+        return Done(result=shown(answer), cost=answer.cost)
+
+    async def before(self, sources: Sources) -> Shown:
+        return shown(await sources.api.numbers.get(self.piv_num_id))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        number = await sources.api.numbers.get(self.piv_num_id)
+        expires_at = shown(number).get("expires_at")
+        if moved_on(before.get("expires_at"), expires_at):
+            return Done(result=shown(number), evidence=f"its expiry moved from {before['expires_at']} to {expires_at}")
+        return None
+
+
+class RestoreNumbers(Action):
+    kind: ClassVar[str] = "restore_numbers"
+    area: ClassVar[str] = "numbers"
+    request: api.RestoreNumbers
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        numbers = [await sources.api.numbers.get(id_) for id_ in self.request.piv_num_ids]
+        countries = {country.country_code: country for country in await sources.api.numbers.countries()}
+        listed = [countries[number.country_code or ""] for number in numbers if number.country_code in countries]
+        floor = sum((country.price_per_month or Decimal(0) for country in listed), Decimal(0))
+        words = f"Restore {', '.join(_name(number) for number in numbers)}"
+        return words, Price(
+            amount=None,
+            certainty="unknown",
+            floor=floor,
+            reason="restoring costs more than a month's rent, and by how much is not listed",
+        )
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.numbers.restore(self.request)
+        return Done(result=shown(answer), cost=answer.total_charged)
+
+    async def before(self, sources: Sources) -> Shown:
+        return {id_: shown(await sources.api.numbers.get(id_)) for id_ in self.request.piv_num_ids}
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        for id_ in self.request.piv_num_ids:
+            number = shown(await sources.api.numbers.get(id_))
+            # "pending_restore" can mean "can be restored" or "is being restored": only a change counts.
+            if number.get("status") != before[id_].get("status"):
+                return Done(result=number, evidence=f"{id_} went from {before[id_].get('status')} to {number.get('status')}")
+            if moved_on(before[id_].get("expires_at"), number.get("expires_at")):
+                return Done(result=number, evidence=f"the expiry of {id_} moved to {number['expires_at']}")
+        return None
+
+
+class SendSms(Action):
+    kind: ClassVar[str] = "send_sms"
+    area: ClassVar[str] = "numbers"
+    piv_num_id: str
+    request: api.SendSms
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        number = await sources.api.numbers.get(self.piv_num_id)
+        country = await _country(sources, number.country_code or "")
+        if number.can_send_sms is False or country.can_send_sms is False:
+            raise NumberStateError(f"{_name(number)} cannot send SMS", code="SMS_DISABLED")
+        segments, encoding = sms_segments(self.request.message_body)
+        words = (
+            f"Send {segments} SMS ({encoding}) from {_name(number)} to {self.request.to_number}: "
+            f"{self.request.message_body!r}"
+        )
+        if country.sms_send_price is None:
+            return words, Price(amount=None, certainty="unknown", reason="the country has no listed SMS price")
+        if segments == 1:
+            return words, Price(amount=country.sms_send_price)
+        reason = f"{segments} segments of {dollars(country.sms_send_price)}; how long texts are charged is not documented"
+        return words, Price(amount=country.sms_send_price * segments, certainty="estimate", reason=reason)
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.numbers.send_sms(self.piv_num_id, self.request)
+        return Done(result=shown(answer), object_id=answer.message_id)
+
+    async def before(self, sources: Sources) -> Shown:
+        return {"ids": [sms.id for sms in await self._outbound(sources)]}
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        known = claimed.union(before["ids"])
+        for sms in await self._outbound(sources):
+            if sms.id not in known:
+                return Done(result=shown(sms), object_id=sms.id, evidence=f"the message is in the history as {sms.id}")
+        return None
+
+    async def _outbound(self, sources: Sources) -> list[api.Sms]:
+        page = await sources.api.numbers.sms(self.piv_num_id, limit=PAGE)
+        wanted = self.request
+        return [
+            sms
+            for sms in page.items
+            if sms.direction == "outbound"
+            and sms.message_body == wanted.message_body
+            and sms.to_number in (None, wanted.to_number)
+        ]
+
+
+class StartVerification(Action):
+    kind: ClassVar[str] = "start_google_verification"
+    area: ClassVar[str] = "numbers"
+    visible: ClassVar[bool] = False
+    piv_num_id: str
+    request: api.StartVerification
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        number = await sources.api.numbers.get(self.piv_num_id)
+        return (
+            f"Start a Google verification on {_name(number)} with {self.request.gv_url}",
+            Price(amount=None, certainty="unknown", reason="verifications have no listed price"),
+        )
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=shown(await sources.api.numbers.verify(self.piv_num_id, self.request)))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        # It cannot be polled: a webhook is the only trace beside the balance.
+        found = await sources.inbox.matching(
+            ("verify.completed", "verify.failed"), {"piv_num_id": self.piv_num_id}, after=0, since=since, limit=1
+        )
+        if not found:
+            return None
+        failed = found[0].type == "verify.failed"
+        return Done(
+            result={"event_id": found[0].seq},
+            object_id=f"event:{found[0].seq}",
+            cost=Decimal(0) if failed else None,
+            evidence=f"event {found[0].seq}: {found[0].type}" + (", which is refunded" if failed else ""),
+        )
+
+
+class SetNumberAutoRenewal(Action):
+    kind: ClassVar[str] = "set_number_auto_renewal"
+    area: ClassVar[str] = "numbers"
+    spends: ClassVar[bool] = False
+    piv_num_id: str
+    request: api.SetNumberAutoRenewal
+
+    @property
+    def commits(self) -> bool:
+        return self.request.auto_renew
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        number = await sources.api.numbers.get(self.piv_num_id)
+        if not self.request.auto_renew:
+            return f"Turn auto-renewal off for {_name(number)}; it ends on {_day(number)}", FREE
+        monthly = (await _country(sources, number.country_code or "")).price_per_month
+        return f"Turn auto-renewal on for {_name(number)}", Price(amount=Decimal(0), recurring=_recurring(monthly))
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=shown(await sources.api.numbers.set_auto_renewal(self.piv_num_id, self.request)))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        number = await sources.api.numbers.get(self.piv_num_id)
+        if number.auto_renew is self.request.auto_renew:
+            return Done(result=shown(number), evidence="the number shows the new setting")
+        return None
+
+
+def moved_on(old: str | None, new: str | None) -> bool:
+    """Whether an expiry moved into the future. Both are UTC in one form, so text compares as time."""
+    return new is not None and (old is None or new > old)
+
+
+async def _country(sources: Sources, code: str) -> Country:
+    for country in await sources.api.numbers.countries():
+        if country.country_code.upper() == code.upper():
+            return country
+    raise UnavailableError(f"{code or 'the country'} is not in the price list", code="COUNTRY_NOT_AVAILABLE")
+
+
+async def _numbers_in(sources: Sources, country: str) -> list[Number]:
+    numbers: list[Number] = []
+    for _ in range(MOST_PAGES):
+        page = await sources.api.numbers.list(country=country, limit=PAGE, offset=len(numbers) or None)
+        numbers += page.items
+        if len(page.items) < PAGE:
+            break
+    return numbers
+
+
+def _name(number: Number) -> str:
+    name = f" ({number.custom_name})" if number.custom_name else ""
+    return f"{number.phone_number or number.piv_num_id}{name}"
+
+
+def _months(count: int) -> str:
+    return "1 month" if count == 1 else f"{count} months"
+
+
+def _recurring(monthly: Decimal | None) -> str:
+    return f"{dollars(monthly)} every month, charged 24 hours before expiry, until auto-renewal is turned off"
+
+
+def _day(number: Number) -> str:
+    return f"{number.expires_at:%Y-%m-%d}" if number.expires_at else "its expiry date"
+
+
+ACTIONS = (
+    PurchaseNumber,
+    RenewNumber,
+    RestoreNumbers,
+    SendSms,
+    StartVerification,
+    SetNumberAutoRenewal,
+)

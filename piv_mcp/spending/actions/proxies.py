@@ -1,0 +1,149 @@
+"""Buying, renewing and restoring proxies."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from piv_mcp.api import proxies as api
+from piv_mcp.api.proxies import ProxyOrder, ProxyServer
+from piv_mcp.errors import NotFoundError
+from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
+from piv_mcp.spending.actions.numbers import moved_on
+from piv_mcp.spending.quote import Price
+
+PAGE = 500
+MOST_PAGES = 4
+
+MONTHLY = "taking the listed price as the price of a month, which the API does not say"
+
+
+class PurchaseProxies(Action):
+    kind: ClassVar[str] = "purchase_proxies"
+    area: ClassVar[str] = "proxies"
+    request: api.PurchaseProxies
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        request = self.request
+        server = await self._server(sources)
+        words = f"Buy {request.quantity} proxies on {server.name or server.id} ({server.country}) for {request.months} months"
+        if server.price_per_proxy is None:
+            return words, Price(amount=None, certainty="unknown", reason="the server has no listed price")
+        amount = server.price_per_proxy * request.quantity * request.months
+        return words, _monthly(amount, request.months)
+
+    async def send(self, sources: Sources) -> Done:
+        order = await sources.api.proxies.purchase(self.request)
+        return Done(result=shown(order), cost=order.price_total, object_id=order.id)
+
+    async def before(self, sources: Sources) -> Shown:
+        return {
+            "ids": [order.id for order in await _orders(sources)],
+            "country": (await self._server(sources)).country,
+        }
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        known = claimed.union(before["ids"])
+        for order in await _orders(sources):
+            if order.id in known or order.quantity not in (None, self.request.quantity):
+                continue
+            if order.country in (None, before["country"]):
+                return Done(
+                    result=shown(order), cost=order.price_total, object_id=order.id, evidence=f"a new order, {order.id}"
+                )
+        return None
+
+    async def _server(self, sources: Sources) -> ProxyServer:
+        for server in await sources.api.proxies.servers():
+            if server.id == self.request.server_id:
+                return server
+        raise NotFoundError(f"there is no proxy server {self.request.server_id}", code="NOT_FOUND")
+
+
+class RenewProxyOrder(Action):
+    kind: ClassVar[str] = "renew_proxy_order"
+    area: ClassVar[str] = "proxies"
+    order_id: str
+    request: api.RenewProxies
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        order = await sources.api.proxies.order(self.order_id)
+        words = f"Renew proxy order {order.id} ({order.quantity} in {order.country}) for {self.request.months} months"
+        monthly = _month_of(order)
+        if monthly.amount is None:
+            return words, monthly
+        return words, _monthly(monthly.amount * self.request.months, self.request.months)
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.proxies.renew(self.order_id, self.request)
+        return Done(result=shown(answer), cost=answer.cost)
+
+    async def before(self, sources: Sources) -> Shown:
+        return _dates(await sources.api.proxies.order(self.order_id))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        return _moved(await sources.api.proxies.order(self.order_id), before)
+
+
+class RestoreProxyOrder(Action):
+    kind: ClassVar[str] = "restore_proxy_order"
+    area: ClassVar[str] = "proxies"
+    order_id: str
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        order = await sources.api.proxies.order(self.order_id)
+        return f"Restore proxy order {order.id} ({order.quantity} in {order.country}) for 1 month", Price(
+            amount=None,
+            certainty="unknown",
+            floor=_month_of(order).amount,
+            reason="restoring has no listed price",
+        )
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.proxies.restore(self.order_id)
+        return Done(result=shown(answer), cost=answer.total_cost)
+
+    async def before(self, sources: Sources) -> Shown:
+        return _dates(await sources.api.proxies.order(self.order_id))
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        return _moved(await sources.api.proxies.order(self.order_id), before)
+
+
+def _moved(order: ProxyOrder, before: Mapping[str, Any]) -> Done | None:
+    now = _dates(order)
+    if moved_on(before.get("expires_at"), now.get("expires_at")):
+        return Done(result=now, evidence=f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}")
+    return None
+
+
+def _dates(order: ProxyOrder) -> Shown:
+    return order.model_dump(mode="json", exclude_none=True, exclude={"items"})
+
+
+def _month_of(order: ProxyOrder) -> Price:
+    if order.price_per_proxy is None or order.quantity is None:
+        return Price(amount=None, certainty="unknown", reason="the order shows no price")
+    return Price(amount=order.price_per_proxy * order.quantity)
+
+
+def _monthly(amount: Decimal, months: int) -> Price:
+    return Price(amount=amount) if months == 1 else Price(amount=amount, certainty="estimate", reason=MONTHLY)
+
+
+async def _orders(sources: Sources) -> list[ProxyOrder]:
+    orders: list[ProxyOrder] = []
+    for _ in range(MOST_PAGES):
+        page = await sources.api.proxies.orders(limit=PAGE, offset=len(orders) or None)
+        orders += page.items
+        if len(page.items) < PAGE:
+            break
+    return orders
+
+
+ACTIONS = (PurchaseProxies, RenewProxyOrder, RestoreProxyOrder)

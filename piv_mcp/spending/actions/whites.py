@@ -1,0 +1,73 @@
+"""Generating sites."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from piv_mcp.api import whites as api
+from piv_mcp.api.whites import White
+from piv_mcp.errors import UnavailableError
+from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
+from piv_mcp.spending.quote import Price
+
+PAGE = 500
+
+FREE_ARTICLES = 3
+"""Articles in the price of a tier that has a blog (reference, "获取tier列表")."""
+
+
+class CreateWhite(Action):
+    kind: ClassVar[str] = "create_white"
+    area: ClassVar[str] = "whites"
+    request: api.CreateWhite
+
+    async def quote(self, sources: Sources) -> tuple[str, Price]:
+        request = self.request
+        tier = next((tier for tier in await sources.api.whites.tiers() if tier.tier_key == request.tier_key), None)
+        if tier is None:
+            raise UnavailableError(f"there is no tier {request.tier_key}", code="INVALID_TIER")
+        languages = list(dict.fromkeys([request.language, *(request.languages or [])]))
+        words = (
+            f"Generate the site {request.name!r}: {tier.name or tier.tier_key}, {request.quality or 'standard'}, "
+            f"niche {request.niche!r}, {request.country}, in {', '.join(languages)}"
+        )
+        extra = max(0, (request.blog_count or 0) - FREE_ARTICLES)
+        if request.blog_count:
+            words += f", {request.blog_count} articles"
+        if tier.price is None or (extra and tier.extra_article_price is None):
+            return words, Price(amount=None, certainty="unknown", floor=tier.price, reason="no listed price")
+        listed = tier.price + extra * (tier.extra_article_price or 0)
+        unlisted = [
+            what
+            for what, wanted in (
+                ("premium quality", request.quality == "premium"),
+                ("further languages", len(request.languages or []) > 1 or len(languages) > 1),
+            )
+            if wanted
+        ]
+        if unlisted:
+            reason = f"{' and '.join(unlisted)} cost more, and how much is not listed"
+            return words, Price(amount=None, certainty="unknown", floor=listed, reason=reason)
+        return words, Price(amount=listed)
+
+    async def send(self, sources: Sources) -> Done:
+        answer = await sources.api.whites.create(self.request)
+        return Done(result=shown(answer), object_id=answer.white.id)
+
+    async def before(self, sources: Sources) -> Shown:
+        return {"ids": [white.id for white in await self._same(sources)]}
+
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
+        known = claimed.union(before["ids"])
+        for white in await self._same(sources):
+            if white.id not in known:
+                return Done(result=shown(white), object_id=white.id, evidence=f"a new site, {white.id}, is on the account")
+        return None
+
+    async def _same(self, sources: Sources) -> list[White]:
+        page = await sources.api.whites.list(tier_key=self.request.tier_key, limit=PAGE)
+        return [white for white in page.items if white.name == self.request.name]
+
+
+ACTIONS = (CreateWhite,)

@@ -1,0 +1,264 @@
+"""The gate: nothing is bought unasked, and nothing is bought twice."""
+
+import asyncio
+import time
+from contextlib import suppress
+from decimal import Decimal
+
+import structlog
+
+from piv_mcp.errors import ApiError, OutcomeUnknownError, PivError, StoreError
+from piv_mcp.inbox.changes import Changes
+from piv_mcp.spending.action import Action, Sources
+from piv_mcp.spending.approval import Decision, ElicitationError, Pages, Person, message
+from piv_mcp.spending.journal import Ending, Journal
+from piv_mcp.spending.policy import Policy
+from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.receipt import (
+    BalanceError,
+    DeniedError,
+    Receipt,
+    RefusedError,
+    UnknownOutcomeError,
+    receipt,
+    refusal,
+)
+from piv_mcp.spending.reconcile import Reconciler, balance_of, remembered
+from piv_mcp.store.journal import Entry
+
+PROGRESS_SECONDS = 5.0
+RECENT_SECONDS = 3600.0
+"""An equal action this young is mentioned in the question."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """Every action goes through `perform`."""
+
+    def __init__(
+        self, sources: Sources, journal: Journal, policy: Policy, pages: Pages, changes: Changes, reconciler: Reconciler
+    ) -> None:
+        self._sources = sources
+        self.journal = journal
+        self.policy = policy
+        self._pages = pages
+        self._changes = changes
+        self.reconciler = reconciler
+        self._executions: dict[str, asyncio.Task[Entry]] = {}
+        self._asked: set[str] = set()
+        self._silent_clients = 0
+
+    async def perform(self, action: Action, person: Person) -> Receipt:
+        """Carry out `action` if a person or their budget approves; one approval is good for one execution.
+
+        Raises:
+            AskFirst: the client asks the person, and repeats the call.
+            UnknownOutcomeError: it, or an equal action before it, was sent and nobody knows whether it happened.
+            RefusedError: the API said no. ApiError: it cannot be quoted. BalanceError, DeniedError.
+        """
+        if self.policy.refuses(action):
+            raise DeniedError("PIV_SPEND_MODE=deny: the person's settings allow no spending")
+        if self.policy.waves_through(action):
+            return Receipt(status="done", result=(await action.send(self._sources)).result or None)
+        reply = person.reply
+        if reply is not None:
+            entry = await self.journal.get(reply.entry_id)
+            if entry is not None and entry.fingerprint == action.fingerprint:
+                first = await self.journal.decide(entry.id, reply.decision, by="elicitation")
+                return await self._conclude(await self._again(entry), action, repeated=not first)
+            # An answer to another question counts for nothing here.
+        entry = await self.journal.standing(action)
+        if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
+            entry = await self._propose(action)
+        return await self._continue(entry, action, person)
+
+    async def _propose(self, action: Action) -> Entry:
+        """Quote the action and write it down, or find that it is written down already."""
+        words, price = await action.quote(self._sources)
+        quote = Quote(action=words, price=price, balance=await balance_of(self._sources), notes=await self._recent(action))
+        least = price.amount if price.amount is not None else price.floor
+        if action.spends and quote.balance is not None and least is not None and quote.balance < least:
+            raise BalanceError(quote)
+        return await self.journal.propose(
+            action, quote, budget=self.policy.budget_for(action, price), daily_budget=self.policy.daily_budget
+        )
+
+    async def _recent(self, action: Action) -> list[str]:
+        """A person should know that they bought just the same a moment ago."""
+        for entry in await self.journal.entries(limit=50, states=("charged",), since=time.time() - RECENT_SECONDS):
+            if entry.fingerprint == action.fingerprint and action.spends:
+                charged = f" for {dollars(Decimal(entry.charged))}" if entry.charged else ""
+                when = time.strftime("%H:%M UTC", time.gmtime(entry.settled_at or entry.quoted_at))
+                return [f"The same was done at {when}{charged} ({entry.id})"]
+        return []
+
+    async def _continue(self, entry: Entry, action: Action, person: Person) -> Receipt:
+        if entry.state == "quoted":
+            entry = await self._ask(entry, person)
+            if entry.state == "quoted":
+                return self._approval_required(entry)
+        return await self._conclude(entry, action, repeated=entry.state != "approved")
+
+    async def _conclude(self, entry: Entry, action: Action, *, repeated: bool) -> Receipt:
+        """Execute what is approved, wait for what is executing, tell what has ended."""
+        if entry.state == "approved":
+            entry = await self._execute(entry, action)
+        if entry.state == "executing":
+            entry = await self._settled(entry)
+        found_out = entry.state == "unknown"
+        if found_out:
+            entry = await self.reconciler.reconcile(entry)
+        if entry.state == "unknown":
+            raise UnknownOutcomeError(entry)
+        # What was unknown for a while is told to one more equal call, which may well be a worried repetition.
+        if repeated or not (found_out or entry.evidence):
+            await self.journal.report(entry.id)
+        self._pages.close(entry.id)
+        if entry.state == "refused":
+            raise RefusedError(entry.problem or "the API refused it")
+        balance = None
+        if entry.state == "charged":
+            with suppress(PivError):
+                balance = await balance_of(self._sources)
+        return receipt(entry, balance=balance, again=repeated and entry.reported == 0)
+
+    async def _again(self, entry: Entry) -> Entry:
+        return await self.journal.get(entry.id) or entry
+
+    # --- asking
+
+    async def _ask(self, entry: Entry, person: Person) -> Entry:
+        """Ask through the first channel that works; returns the entry as it stands after `confirm_wait` at most."""
+        asking = None
+        if self._elicits(person) and entry.id not in self._asked:
+            self._asked.add(entry.id)
+            asking = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
+        elif self.policy.channel != "elicit" and entry.id not in self._asked:
+            await self._pages.open(entry)
+        try:
+            entry = await self._decided(entry, person, asking)
+        finally:
+            if asking is not None:
+                self._asked.discard(entry.id)
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+        if asking is not None and entry.state == "quoted" and self.policy.channel == "auto":
+            self._silent_clients += 1  # elicitation was declared, and no answer came: the page is the road that works
+            await self._pages.open(entry)
+        return entry
+
+    def _elicits(self, person: Person) -> bool:
+        if self.policy.channel == "page" or not person.can_be_asked:
+            return False
+        return self.policy.channel == "elicit" or self._silent_clients == 0
+
+    async def _decided(self, entry: Entry, person: Person, asking: asyncio.Future[Decision] | None) -> Entry:
+        """Until the entry is decided, here or elsewhere, or `confirm_wait` is over."""
+        started = time.monotonic()
+        told = 0.0
+        while True:
+            version = self._changes.version
+            entry = await self._again(entry)
+            waited = time.monotonic() - started
+            if entry.state != "quoted" or waited >= self.policy.confirm_wait:
+                return entry
+            if time.time() >= entry.expires_at:
+                await self.journal.expire()
+                continue
+            if waited - told >= PROGRESS_SECONDS:
+                told = waited
+                await person.progress(waited, self.policy.confirm_wait, "waiting for the person's approval")
+            pause = min(self.policy.confirm_wait - waited, PROGRESS_SECONDS, max(0.05, entry.expires_at - time.time()))
+            changed = asyncio.ensure_future(self._changes.wait(version, pause))
+            waits: set[asyncio.Future[object]] = {changed, asking} if asking else {changed}  # pyright: ignore[reportAssignmentType]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            if asking is not None and asking.done():
+                try:
+                    await self.journal.decide(entry.id, asking.result(), by="elicitation")
+                except ElicitationError as error:
+                    _log.warning("the client could not ask", problem=error.message)
+                    return await self._again(entry)
+
+    def _approval_required(self, entry: Entry) -> Receipt:
+        quote = Quote.model_validate_json(entry.quote)
+        return Receipt(
+            status="approval_required",
+            spending_id=entry.id,
+            action=quote.action,
+            price=quote.price_words,
+            balance=quote.balance,
+            note="Nothing was sent and nothing charged. Only the person can approve: on the page that was opened in their "
+            "browser, or with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have "
+            "decided, the same call with the same arguments goes on. The quote is good for ten minutes.",
+        )
+
+    # --- executing
+
+    async def _execute(self, entry: Entry, action: Action) -> Entry:
+        """In a task of its own: a caller that goes away does not stop what was sent."""
+        running = self._executions.get(entry.id)
+        if running is None:
+            running = asyncio.create_task(self._run(entry, action))
+            self._executions[entry.id] = running
+            running.add_done_callback(lambda _: self._executions.pop(entry.id, None))
+        return await asyncio.shield(running)
+
+    async def _run(self, entry: Entry, action: Action) -> Entry:
+        before = await remembered(action, self._sources)
+        if not await self.journal.claim(entry.id, before):
+            await self.journal.expire()
+            return await self._again(entry)  # another call or process has it, or its time is over
+        entry = await self._again(entry)
+        try:
+            done = await action.send(self._sources)
+        except OutcomeUnknownError as error:
+            await self._settle(entry, Ending("unknown", problem=error.cause.message))
+        except ApiError as error:
+            await self._settle(entry, Ending("refused", problem=refusal(error)))
+        except asyncio.CancelledError:
+            stopped = Ending("unknown", problem="the server was stopped before the answer came")
+            await asyncio.shield(self._settle(entry, stopped))
+            raise
+        except Exception as error:
+            _log.exception("an execution crashed", id=entry.id)
+            await self._settle(entry, Ending("unknown", problem=f"our own fault ({type(error).__name__})"))
+        else:
+            charged = await self.reconciler.actual(entry, action, done)
+            told = entry.decided_by == "budget"  # of equal calls under a budget each is its own action
+            await self._settle(entry, Ending("charged", done=done, charged=charged, reported=told))
+        self._changes.notify()
+        settled = await self._again(entry)
+        if settled.state == "unknown":
+            self.reconciler.hurry()
+        return settled
+
+    async def _settle(self, entry: Entry, ending: Ending) -> None:
+        _log.info("spending", id=entry.id, kind=entry.kind, state=ending.state, problem=ending.problem)
+        try:
+            await self.journal.settle(entry.id, ending)
+        except StoreError as error:
+            # The disk still says "executing": the next start will find it, and look at what the account shows.
+            _log.error("the outcome could not be written down", id=entry.id, state=ending.state, problem=error.message)
+
+    async def _settled(self, entry: Entry) -> Entry:
+        """Wait for another call or process to end its execution."""
+        while entry.state == "executing":
+            version = self._changes.version
+            entry = await self._again(entry)
+            if entry.state != "executing":
+                break
+            if all(other.id != entry.id for other in await self.journal.recover()):
+                await self._changes.wait(version, 1.0)
+            entry = await self._again(entry)
+        return entry
+
+    async def close(self) -> None:
+        """Let what was sent come to its end, as far as there is time."""
+        running = list(self._executions.values())
+        if running:
+            await asyncio.wait(running, timeout=0.5)
+        for task in self._executions.values():
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

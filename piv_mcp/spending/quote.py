@@ -1,0 +1,76 @@
+"""What an action will cost, as far as the API's own listings say, and how a person is told."""
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FREEZE_SECONDS = 600.0
+"""How long a quote, and so an approval, is good."""
+
+Certainty = Literal["exact", "estimate", "unknown"]
+
+
+class Price(BaseModel):
+    """What an action costs now and later, in US dollars.
+
+    `amount` is None when the price is unknown; `floor` is then the least that is known. `recurring` says what is
+    charged again and again, in words.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    amount: Decimal | None
+    certainty: Certainty = "exact"
+    floor: Decimal | None = None
+    reason: str | None = None
+    recurring: str | None = None
+
+
+FREE = Price(amount=Decimal(0))
+
+
+class Quote(BaseModel):
+    """A question to a person: the action in words, its price, the balance. Frozen once asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    action: str
+    price: Price
+    balance: Decimal | None = None
+    notes: list[str] = []
+
+    @property
+    def balance_after(self) -> Decimal | None:
+        amount = self.price.amount
+        return None if self.balance is None or amount is None else self.balance - amount
+
+    @property
+    def price_words(self) -> str:
+        """`4.00 USD (exact)`, or what is known of an unknown price."""
+        price = self.price
+        if price.amount is None:
+            floor = f", at least {dollars(price.floor)}" if price.floor is not None else ""
+            return f"unknown{floor}" + (f" ({price.reason})" if price.reason else "")
+        return f"{dollars(price.amount)} ({'; '.join(filter(None, [price.certainty, price.reason]))})"
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The quote in full, as (label, value): the same words in every channel, and no clock in them."""
+        rows = [("Action", self.action), ("Price", self.price_words)]
+        if self.price.recurring:
+            rows.append(("Then", self.price.recurring))
+        if self.balance is not None:
+            rows.append(("Balance now", dollars(self.balance)))
+        if self.balance_after is not None:
+            rows.append(("Balance after", dollars(self.balance_after)))
+        return rows + [("Note", note) for note in self.notes]
+
+    def text(self) -> str:
+        return "\n".join(f"{label}: {value}" for label, value in self.lines())
+
+
+def dollars(amount: Decimal | None) -> str:
+    if amount is None:
+        return "unknown"
+    cents = amount.quantize(Decimal("0.01"))
+    return f"{cents if cents == amount else amount.normalize():f} USD"

@@ -1,0 +1,169 @@
+"""What was spent, and what became of requests whose answer was lost."""
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from piv_mcp.errors import NotFoundError
+from piv_mcp.services import Services, services
+from piv_mcp.spending.quote import Quote
+from piv_mcp.store.journal import Entry
+from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.tool import Ctx, read, write
+
+State = Literal[
+    "quoted", "approved", "declined", "expired", "executing", "charged", "refused", "unknown", "not_charged"
+]
+DAY_SECONDS = 86400.0
+MOST_TOTALLED = 5000
+
+
+class EntryRow(Answer):
+    """One entry of the journal. `evidence` is what settled it when the answer was lost."""
+
+    spending_id: str
+    state: str
+    action: str
+    quoted: str
+    charged: Decimal | None = None
+    quoted_at: datetime
+    settled_at: datetime | None = None
+    approved_by: str | None = None
+    problem: str | None = None
+    evidence: str | None = None
+
+
+class Total(Answer):
+    day: str
+    area: str
+    charged: Decimal
+    actions: int
+
+
+class Budget(Answer):
+    per_action: Decimal
+    per_day: Decimal
+    left_today: Decimal
+
+
+class Spending(Answer):
+    """`mode`: who approves (ask, budget, deny). `totals`: what was charged, by day (UTC) and area."""
+
+    mode: str
+    entries: list[EntryRow]
+    totals: list[Total]
+    charged: Decimal
+    left_out: int | None = None
+    budget: Budget | None = None
+
+
+class Reconciled(Answer):
+    """`unknown` entries block the same action until they are settled."""
+
+    entries: list[EntryRow]
+    unknown: int
+    note: str
+
+
+async def list_spending(
+    ctx: Ctx,
+    days: Annotated[int, Field(ge=1, le=3650, strict=True)] = 30,
+    state: State | None = None,
+    limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
+) -> Spending:
+    """List what was bought, declined, refused or left unknown, with totals by day and area, and the budget left."""
+    return await spending(await services(ctx), days=days, state=state, limit=limit)
+
+
+async def reconcile_spending(
+    ctx: Ctx,
+    spending_id: Annotated[str, Field(pattern="^sp_[0-9a-f]{10}$", description="Default: all unknown ones.")]
+    | None = None,
+) -> Reconciled:
+    """Find out what became of purchases whose outcome is unknown, by what the account shows. Sends no purchase."""
+    app = await services(ctx)
+    journal = app.gate.journal
+    entries = await journal.recover()
+    if spending_id is not None:
+        entry = await journal.get(spending_id)
+        if entry is None:
+            raise NotFoundError(f"the journal has no entry {spending_id}", code="NOT_FOUND")
+        entries = [entry]
+
+    async def tell(seconds: float) -> None:
+        await ctx.report_progress(0, seconds, "waiting until no request can be on its way any more")
+
+    looked = await app.gate.reconciler.reconcile_patiently(entries, tell)
+    for entry in looked:
+        await journal.report(entry.id)
+    unknown = sum(entry.state == "unknown" for entry in looked)
+    return Reconciled(entries=[_row(entry) for entry in looked], unknown=unknown, note=_note(looked, unknown))
+
+
+async def spending(app: Services, *, days: int, state: State | None, limit: int) -> Spending:
+    """The journal of the last `days` days."""
+    journal, policy = app.gate.journal, app.gate.policy
+    await journal.expire()
+    since = time.time() - days * DAY_SECONDS
+    entries = await journal.entries(limit=MOST_TOTALLED, since=since)
+    shown = [entry for entry in entries if state is None or entry.state == state]
+    totals: dict[tuple[str, str], list[Decimal]] = {}
+    for entry in entries:
+        if entry.state == "charged" and entry.charged is not None and Decimal(entry.charged):
+            day = f"{_time(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
+            totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
+    budget = None
+    if policy.mode == "budget":
+        left = max(Decimal(0), policy.daily_budget - await journal.reserved())
+        budget = Budget(per_action=policy.auto_approve_max, per_day=policy.daily_budget, left_today=left)
+    return Spending(
+        mode=policy.mode,
+        entries=[_row(entry) for entry in shown[:limit]],
+        totals=[
+            Total(day=day, area=area, charged=sum(amounts, Decimal(0)), actions=len(amounts))
+            for (day, area), amounts in sorted(totals.items(), reverse=True)
+        ],
+        charged=sum((amount for amounts in totals.values() for amount in amounts), Decimal(0)),
+        left_out=max(0, len(shown) - limit) or None,
+        budget=budget,
+    )
+
+
+def _row(entry: Entry) -> EntryRow:
+    quote = Quote.model_validate_json(entry.quote)
+    return EntryRow(
+        spending_id=entry.id,
+        state=entry.state,
+        action=quote.action,
+        quoted=quote.price_words,
+        charged=Decimal(entry.charged) if entry.charged is not None else None,
+        quoted_at=_time(entry.quoted_at),
+        settled_at=_time(entry.settled_at) if entry.settled_at is not None else None,
+        approved_by=entry.decided_by if entry.state not in ("quoted", "declined", "expired") else None,
+        problem=entry.problem,
+        evidence=entry.evidence,
+    )
+
+
+def _note(looked: list[Entry], unknown: int) -> str:
+    if not looked:
+        return "Nothing is unknown."
+    if not unknown:
+        return "All settled."
+    return (
+        "What stays unknown could not be told from what the account shows, or not yet: look again later. The same action "
+        "sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
+
+
+TOOLS = (
+    read(list_spending, "Spending", local=True),
+    write(reconcile_spending, "Reconcile spending", destructive=False, idempotent=True),
+)

@@ -1,0 +1,154 @@
+"""The approval page: a person reads the quote and decides. For this machine's own browser only.
+
+What is in the way of everybody else: the token in the address, which only the person's browser was given; a Host that
+names this machine; an Origin that is this page; and no proxy in between, so that a tunnel made for webhooks does not
+carry approvals.
+"""
+
+import hmac
+import time
+from functools import cache
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import jinja2
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from piv_mcp.inbox.changes import Changes
+from piv_mcp.spending.approval import token_of
+from piv_mcp.spending.journal import Journal
+from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.receipt import receipt
+from piv_mcp.store.journal import Entry
+
+GUESSES_A_MINUTE = 20
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "via")
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    # Not no-referrer: the form's Origin would be "null" then.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class Approvals:
+    """The page's two handlers."""
+
+    def __init__(self, journal: Journal, changes: Changes, key: str) -> None:
+        self._journal = journal
+        self._changes = changes
+        self._key = key
+        self._guesses: list[float] = []
+
+    async def show(self, request: Request) -> Response:
+        refused = _refused(request) or self._wrong_token(request, request.query_params.get("token", ""))
+        if refused is not None:
+            return refused
+        return await self._page(request, request.query_params["token"])
+
+    async def decide(self, request: Request) -> Response:
+        origin = request.headers.get("origin")
+        if origin != f"http://{request.headers.get('host')}" or request.headers.get("sec-fetch-site") == "cross-site":
+            _log.warning("an approval from another page was refused", origin=origin)
+            return _plain(403, "This request does not come from the approval page.")
+        form = await _form(request)
+        token = form.get("token", "")
+        refused = _refused(request) or self._wrong_token(request, token)
+        if refused is not None:
+            return refused
+        decision = form.get("decision")
+        if decision not in ("approve", "decline"):
+            return _plain(400, "Neither approved nor declined.")
+        id_ = request.path_params["id"]
+        first = await self._journal.decide(id_, "approve" if decision == "approve" else "decline", by="page")
+        _log.info("decided on the page", id=id_, decision=decision, first=first)
+        self._changes.notify()
+        return await self._page(request, token)
+
+    async def _page(self, request: Request, token: str) -> Response:
+        await self._journal.expire()
+        entry = await self._journal.get(request.path_params["id"])
+        if entry is None:
+            return _plain(404, "There is no such approval.")
+        nonce = token_of(self._key, f"{entry.id}{time.time()}")[:24]
+        headers = {name: value.replace("{nonce}", nonce) for name, value in HEADERS.items()}
+        return HTMLResponse(_template().render(**_view(entry), token=token, nonce=nonce), headers=headers)
+
+    def _wrong_token(self, request: Request, token: str) -> Response | None:
+        right = token_of(self._key, request.path_params["id"])
+        if hmac.compare_digest(right.encode(), token.encode("utf-8", "surrogateescape")):
+            return None
+        now = time.monotonic()
+        self._guesses = [at for at in self._guesses if now - at < 60][-GUESSES_A_MINUTE:] + [now]
+        _log.warning("an approval with a wrong token", in_the_last_minute=len(self._guesses))
+        if len(self._guesses) > GUESSES_A_MINUTE:
+            return _plain(429, "Too many wrong addresses.")
+        return _plain(404, "There is no such approval.")
+
+
+def _refused(request: Request) -> Response | None:
+    """Anything but this machine's own browser, speaking to us directly."""
+    host = request.headers.get("host", "")
+    name, _, port = host.rpartition(":")
+    server = request.scope.get("server")
+    if name not in LOOPBACK or server is None or port != str(server[1]):
+        return _plain(403, "The approval page is for the browser of this machine.")
+    if any(header in request.headers for header in FORWARDED):
+        return _plain(403, "The approval page is not served through a proxy or tunnel.")
+    return None
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > 4096:
+            return {}
+    fields = parse_qs(body.decode("ascii", "replace"))
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _view(entry: Entry) -> dict[str, object]:
+    """What the template shows."""
+    quote = Quote.model_validate_json(entry.quote)
+    pending = entry.state == "quoted"
+    return {
+        "id": entry.id,
+        "pending": pending,
+        "moving": entry.state in ("approved", "executing"),
+        "lines": quote.lines(),
+        "price": quote.price_words if quote.price.amount is None else dollars(quote.price.amount),
+        "seconds": max(0, round(entry.expires_at - time.time())) if pending else 0,
+        "state": {
+            "approved": "Approved. The assistant carries it out as soon as it asks again.",
+            "executing": "Approved. It is being carried out.",
+            "charged": "Approved and done.",
+            "declined": "Declined. Nothing was charged.",
+            "expired": "Too late: this approval has expired. Nothing was charged.",
+            "refused": f"Approved, but piv.day refused it: {entry.problem}. Nothing was charged.",
+            "unknown": "Approved and sent, but the answer was lost. It will not be sent again; what became of it is "
+            "being looked into.",
+            "not_charged": "Approved, but it did not happen. Nothing was charged.",
+        }.get(entry.state),
+        "note": receipt(entry).note if entry.state == "charged" else None,
+    }
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(Path(__file__).with_name("approval.html").read_text(encoding="utf-8"))
+
+
+def _plain(status: int, text: str) -> Response:
+    return PlainTextResponse(text, status, headers={"Cache-Control": "no-store"})

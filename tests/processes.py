@@ -1,0 +1,156 @@
+"""Real processes for the tests: servers over stdio and receivers, on one data directory, beside a sandbox."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox.serve import serve
+
+SECRET = "a-secret-path-of-the-tests"
+KEY = "sk-key-of-the-tests-0123456789"
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(look: Callable[[], Awaitable[T]], *, seconds: float, what: str) -> T:
+    """The first true answer of `look`, asked again and again."""
+    end = time.monotonic() + seconds
+    while True:
+        if found := await look():
+            return found
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def sandbox_on_a_port(sandbox: Sandbox) -> AsyncGenerator[str]:
+    """The base URL at which `sandbox` answers."""
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(serve(sandbox, ready=port.set_result))
+    try:
+        yield f"http://127.0.0.1:{await port}/api/v1"
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+@dataclass
+class Machine:
+    """One machine: a data directory, a port for webhooks, an account, and the processes that share them."""
+
+    data_dir: Path
+    base_url: str
+    port: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/webhooks/{SECRET}"
+
+    def environment(self, **settings: object) -> dict[str, str]:
+        given = {
+            "api_key": KEY,
+            "base_url": self.base_url,
+            "data_dir": self.data_dir,
+            "webhook_port": self.port,
+            "webhook_secret": SECRET,
+            **settings,
+        }
+        return {f"PIV_{name.upper()}": str(value) for name, value in given.items()}
+
+    @asynccontextmanager
+    async def server(self, name: str, **settings: object) -> AsyncGenerator["ServerProcess"]:
+        """A server over stdio and a client of it."""
+        self.data_dir.mkdir(mode=0o700, exist_ok=True)
+        pid, log = self.data_dir.with_name(f"{name}.pid"), self.data_dir.with_name(f"{name}.log")
+        parameters = StdioServerParameters(
+            command="/bin/sh",
+            args=["-c", f"echo $$ > '{pid}'; exec '{sys.executable}' -m piv_mcp"],
+            env=self.environment(**settings),
+        )
+        with log.open("a") as stderr:
+            async with Client(stdio_client(parameters, errlog=stderr)) as client:
+                yield ServerProcess(client, int(pid.read_text()), log)
+
+    @asynccontextmanager
+    async def receiver(self, **settings: object) -> AsyncGenerator[asyncio.subprocess.Process]:
+        """`piv-mcp receive`, serving."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "piv_mcp", "receive"),
+            env={**os.environ, **self.environment(**settings)},
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await self.served()
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def served(self) -> None:
+        """Until somebody serves the local web app."""
+
+        async def look() -> bool:
+            with suppress(httpx.TransportError):
+                async with httpx.AsyncClient(trust_env=False, timeout=1) as http:
+                    return (await http.get(f"http://127.0.0.1:{self.port}/health")).status_code == 200
+            return False
+
+        await until(look, seconds=15, what="the local web app")
+
+    async def post(self, body: bytes) -> httpx.Response | None:
+        """Deliver a webhook, once; None where nobody answered."""
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+                return await http.post(self.url, content=body, headers={"Content-Type": "application/json"})
+        return None
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    client: Client
+    pid: int
+    log: Path
+
+    async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        result = await self.client.call_tool(tool, arguments)
+        assert not result.is_error, result.content
+        assert isinstance(result.structured_content, dict)
+        return result.structured_content
+
+    def kill(self) -> None:
+        """As `kill -9` does."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def sms_webhook(
+    piv_num_id: str,
+    text: str,
+    code: str | None = None,
+    at: str = "2026-05-22T12:34:56Z",
+    sent: str | None = None,
+) -> bytes:
+    data = {"piv_num_id": piv_num_id, "text": text, "code": code, "country": "SE", "received_at": at}
+    return json.dumps({"event_type": "sms.received", "timestamp": sent or at, "data": data}).encode()

@@ -1,0 +1,166 @@
+"""The domain tools: what they send and answer."""
+
+from datetime import timedelta
+
+import pytest
+from conftest import Connect, Connected, Request
+from examples import domain, record
+
+from piv_mcp.api.domains import RegisterDomain
+from piv_mcp.sandbox import Sandbox, Timing
+
+
+async def registered(app: Connected, name: str) -> str:
+    """The queue entry of a registration on its way."""
+    request = RegisterDomain(domain=name, period=1, cloudflare=True, auto_renew=False)
+    return (await app.services.client.domains.register(request)).queue_id
+
+
+async def test_reads_send_the_documented_request_and_only_what_was_given(app: Connected) -> None:
+    id_ = domain(app.sandbox)
+    queue_id = await registered(app, "queued-site.com")
+    filters = {"status": "active", "search": "mysite", "limit": 20, "offset": 0}
+    wire = {"status": "active", "search": "mysite", "limit": "20", "offset": "0"}
+    calls: list[tuple[str, dict[str, object], Request]] = [
+        ("search_domain", {"q": "mysite.com"}, ("GET", "/domains/search", {"q": "mysite.com"}, None)),
+        ("list_domains", {}, ("GET", "/domains", {}, None)),
+        (
+            "list_domains",
+            {**filters, "cloudflare": True, "auto_renew": False},
+            ("GET", "/domains", {**wire, "cloudflare": "true", "auto_renew": "false"}, None),
+        ),
+        ("get_domain", {"domain_id": id_}, ("GET", f"/domains/{id_}", {}, None)),
+        ("get_domain_queue", {"queue_id": queue_id}, ("GET", f"/domains/queue/{queue_id}", {}, None)),
+        ("list_dns_records", {"domain_id": id_}, ("GET", f"/domains/{id_}/dns", {}, None)),
+    ]
+    for tool, arguments, request in calls:
+        await app.ok(tool, **arguments)
+        assert app.sent == [request], tool
+
+
+async def test_record_changes_send_the_given_fields_alone(app: Connected) -> None:
+    id_, record_id = domain(app.sandbox), record(app.sandbox)
+    made = {"type": "TXT", "name": "@", "content": "v=spf1 include:_spf.example.com -all"}
+    whole = {"type": "A", "name": "shop", "content": "5.6.7.8", "ttl": 300, "proxied": False}
+    calls: list[tuple[str, dict[str, object], str, str]] = [
+        ("create_dns_record", made, "POST", f"/domains/{id_}/dns"),
+        ("create_dns_record", whole, "POST", f"/domains/{id_}/dns"),
+        ("update_dns_record", {"content": "9.9.9.9"}, "PUT", f"/domains/{id_}/dns/{record_id}"),
+        ("update_dns_record", {"proxied": False, "ttl": 1}, "PUT", f"/domains/{id_}/dns/{record_id}"),
+        ("update_dns_record", whole, "PUT", f"/domains/{id_}/dns/{record_id}"),
+    ]
+    for tool, fields, method, path in calls:
+        ids = {"domain_id": id_} | ({"record_id": record_id} if tool == "update_dns_record" else {})
+        await app.ok(tool, **ids, **fields)
+        assert app.sent == [(method, path, {}, fields)], tool
+
+
+# Changes that may be asked about first send nothing else that changes anything.
+
+LASTING: list[tuple[str, dict[str, object], Request]] = [
+    (
+        "set_domain_auto_renewal",
+        {"domain_id": "CLOUDFLARE", "auto_renew": False},
+        ("POST", "/domains/CLOUDFLARE/auto-renew", {}, {"auto_renew": False}),
+    ),
+    (
+        "delete_dns_record",
+        {"domain_id": "CLOUDFLARE", "record_id": "RECORD"},
+        ("DELETE", "/domains/CLOUDFLARE/dns/RECORD", {}, None),
+    ),
+    (
+        "enable_cloudflare",
+        {"domain_id": "PLAIN"},
+        ("POST", "/domains/PLAIN/cloudflare", {}, {"enabled": True}),
+    ),
+    (
+        "set_nameservers",
+        {"domain_id": "PLAIN", "nameservers": ["ns1.example.com", "ns2.example.com"]},
+        ("POST", "/domains/PLAIN/ns-servers", {}, {"nameservers": ["ns1.example.com", "ns2.example.com"]}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "request_"), LASTING, ids=[case[0] for case in LASTING])
+async def test_a_lasting_change_sends_the_documented_request_once(
+    connect: Connect, sandbox: Sandbox, tool: str, arguments: dict[str, object], request_: Request
+) -> None:
+    ids = {
+        "CLOUDFLARE": domain(sandbox),
+        "PLAIN": domain(sandbox, cloudflare=False),
+        "RECORD": record(sandbox),
+    }
+    method, path, query, body = request_
+    for word, id_ in ids.items():
+        path = path.replace(word, id_)
+    given = {name: ids.get(str(value), value) for name, value in arguments.items()}
+    async with connect(confirm_destructive=False) as app:
+        await app.ok(tool, **given)
+        assert [sent for sent in app.sent if sent[0] != "GET"] == [(method, path, query, body)]
+
+
+async def test_the_offer_says_whether_the_domain_is_free_and_what_it_costs(modern_app: Connected) -> None:
+    assert await modern_app.ok("search_domain", q="free-name.com") == {
+        "domain": "free-name.com",
+        "available": True,
+        "create_price": "12.50",
+        "renew_price": "12.50",
+        "currency": "USD",
+    }
+    assert (await modern_app.ok("search_domain", q="taken-name.com"))["available"] is False
+
+
+async def test_a_page_says_the_total_and_where_the_next_begins(modern_app: Connected) -> None:
+    first = await modern_app.ok("list_domains", limit=1)
+    assert (first["total"], first["next_offset"], len(first["domains"])) == (2, 1, 1)
+    last = await modern_app.ok("list_domains", limit=1, offset=1)
+    assert "next_offset" not in last
+    assert set(last["domains"][0]) == {
+        *("id", "domain_name", "status", "expires_at", "auto_renew", "cloudflare_enabled")
+    }
+
+
+async def test_a_domain_shows_its_records_or_its_nameservers(modern_app: Connected) -> None:
+    behind = await modern_app.ok("get_domain", domain_id=domain(modern_app.sandbox))
+    assert [row["type"] for row in behind["dns_records"]] == ["A", "CNAME", "MX"]
+    plain = await modern_app.ok("get_domain", domain_id=domain(modern_app.sandbox, cloudflare=False))
+    assert [row["nameserver"] for row in plain["nameservers"]] == ["ns1.myhost.com", "ns2.myhost.com"]
+
+
+async def test_a_registration_is_followed_to_its_end(connect: Connect) -> None:
+    slow = Sandbox(rate_limit=0, auto_tick=False, timing=Timing(domain=60))
+    async with connect(sandbox=slow) as app:
+        queue_id = await registered(app, "queued-site.com")
+        begun = await app.ok("get_domain_queue", queue_id=queue_id)
+        assert begun["status"] in ("pending", "processing")
+        slow.advance(timedelta(minutes=10))
+        done = await app.ok("get_domain_queue", queue_id=queue_id)
+    assert done["status"] == "completed"
+    assert done["domain"]["domain_name"] == "queued-site.com"
+
+
+async def test_a_change_of_nothing_is_refused_before_anything_is_sent(modern_app: Connected) -> None:
+    ids = {"domain_id": domain(modern_app.sandbox), "record_id": record(modern_app.sandbox)}
+    said = await modern_app.error("update_dns_record", **ids)
+    assert said.startswith("VALIDATION_ERROR: pass at least one of type, name, content, ttl, proxied.")
+    assert modern_app.sent == []
+
+
+async def test_records_without_cloudflare_are_refused_in_the_server_s_words(modern_app: Connected) -> None:
+    plain = domain(modern_app.sandbox, cloudflare=False)
+    said = await modern_app.error("create_dns_record", domain_id=plain, type="A", name="@", content="1.2.3.4")
+    assert said.startswith("VALIDATION_ERROR: ")
+    assert "no money moved" in said
+
+
+@pytest.mark.parametrize("name", ["bücher.example", "xn--bcher-kva.example", "a.b.c.example", "MySite.COM"])
+async def test_names_of_every_script_and_case_can_be_asked_for(modern_app: Connected, name: str) -> None:
+    await modern_app.call("search_domain", q=name)
+    assert modern_app.sent == [("GET", "/domains/search", {"q": name}, None)]
+
+
+@pytest.mark.parametrize("name", ["mysite", ".com", "my site.com", "a..com", "-a.com", "x" * 64 + ".com", "a.b/c.com"])
+async def test_what_is_no_domain_is_not_asked_for(modern_app: Connected, name: str) -> None:
+    said = await modern_app.error("search_domain", q=name)
+    assert said.startswith("VALIDATION_ERROR: q: ")
+    assert modern_app.sent == []

@@ -1,0 +1,346 @@
+"""What a model and its client see: a rule for every tool, and a snapshot of each."""
+
+import asyncio
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+import pytest
+from conftest import ERAS, Connect, Connected, Era
+from examples import example, number
+from mcp import Client
+from mcp.types import Tool, ToolAnnotations
+
+from piv_mcp import catalog
+from piv_mcp.api.domains import RegisterDomain
+from piv_mcp.config import AREAS, Settings, load
+from piv_mcp.server import INSTRUCTIONS, build_server
+from piv_mcp.tools.tool import ToolSpec
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+UPDATE = "UPDATE_SNAPSHOTS"
+
+FREE = """
+GET /account
+GET /numbers/countries
+GET /numbers
+GET /numbers/{piv_num_id}
+PATCH /numbers/{piv_num_id}
+PATCH /numbers/{piv_num_id}/auto-renewal
+GET /numbers/{piv_num_id}/sms
+GET /proxy/servers
+GET /proxy/orders
+GET /proxy/orders/{id}
+GET /proxy/orders/{id}/export
+GET /domains/search
+GET /domains
+GET /domains/queue/{id}
+GET /domains/{id}
+POST /domains/{id}/auto-renew
+GET /domains/{id}/dns
+POST /domains/{id}/dns
+PUT /domains/{id}/dns/{recordId}
+DELETE /domains/{id}/dns/{recordId}
+POST /domains/{id}/cloudflare
+POST /domains/{id}/ns-servers
+GET /whites/tiers
+GET /whites
+GET /whites/{id}
+GET /whites/{id}/download
+POST /whites/{id}/config
+""".strip().splitlines()
+"""The endpoints of the reference that charge nothing when called, as it writes them."""
+
+SPENDING = """
+POST /numbers/purchase
+POST /numbers/{piv_num_id}/renew
+POST /numbers/restore
+POST /numbers/{piv_num_id}/sms/send
+POST /numbers/{piv_num_id}/verify
+POST /proxy/purchase
+POST /proxy/orders/{id}/renew
+POST /proxy/orders/{id}/restore
+POST /domains
+POST /domains/{id}/renew
+POST /whites
+""".strip().splitlines()
+"""And those that do."""
+
+EVERY_TOOL: tuple[ToolSpec, ...] = (
+    *(spec for tools in catalog.AREAS.values() for spec in tools),
+    *catalog.SANDBOX,
+)
+NAMES = [spec.name for spec in EVERY_TOOL]
+
+every_tool = pytest.mark.parametrize("spec", EVERY_TOOL, ids=NAMES)
+
+
+async def listed(settings: Settings, era: Era = "auto") -> list[Tool]:
+    """The tools that a client sees, without starting anything behind them."""
+    async with Client(build_server(settings), mode=era) as client:
+        return (await client.list_tools()).tools
+
+
+@cache
+def definitions() -> Mapping[str, Tool]:
+    return {tool.name: tool for tool in asyncio.run(listed(load(sandbox=True)))}
+
+
+def definition(spec: ToolSpec) -> Tool:
+    return definitions()[spec.name]
+
+
+def dumped(tool: Tool) -> dict[str, Any]:
+    return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def nodes(schema: Any) -> list[dict[str, Any]]:
+    """Every schema inside a schema, itself included; the names under `properties` are no keywords."""
+    if isinstance(schema, list):
+        return [node for item in cast("list[Any]", schema) for node in nodes(item)]
+    if not isinstance(schema, dict):
+        return []
+    own = cast("dict[str, Any]", schema)
+    inner = [
+        node
+        for key, value in own.items()
+        for node in (
+            nodes(list(cast("dict[str, Any]", value).values())) if key == "properties" else nodes(value)
+        )
+    ]
+    return [own, *inner]
+
+
+# one tool
+
+
+@every_tool
+def test_the_definition_is_the_snapshot(spec: ToolSpec) -> None:
+    actual = json.dumps(dumped(definition(spec)), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    path = SNAPSHOTS / f"{spec.name}.json"
+    if os.environ.get(UPDATE):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(actual, encoding="utf-8")
+    assert path.is_file(), f"no snapshot: look at the definition, then run the tests with {UPDATE}=1"
+    assert actual == path.read_text(encoding="utf-8"), (
+        f"if this change is meant, run the tests with {UPDATE}=1"
+    )
+
+
+def test_no_snapshot_is_left_of_a_tool_that_went() -> None:
+    stale: set[str] = {path.stem for path in SNAPSHOTS.glob("*.json")} - set(NAMES)
+    if os.environ.get(UPDATE):
+        for name in stale:
+            (SNAPSHOTS / f"{name}.json").unlink()
+        return
+    assert stale == set()
+
+
+@every_tool
+def test_all_four_hints_are_decided_and_agree(spec: ToolSpec) -> None:
+    hints = definition(spec).annotations or ToolAnnotations()
+    decided = (hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint)
+    assert None not in decided
+    assert not (hints.read_only_hint and hints.destructive_hint)
+    assert not hints.read_only_hint or hints.idempotent_hint
+    if spec.endpoint is not None:
+        assert hints.open_world_hint
+        assert hints.read_only_hint == spec.endpoint.startswith("GET ")
+    if spec.effect == "spend":
+        assert hints.destructive_hint
+        assert not hints.idempotent_hint
+
+
+@every_tool
+def test_the_input_schema_is_small_and_closed(spec: ToolSpec) -> None:
+    schema = definition(spec).input_schema
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    for node in nodes(schema):
+        assert not {"anyOf", "oneOf", "allOf", "$ref", "$defs", "title"} & set(node), node
+        assert "default" not in node or node["default"] is not None
+
+
+@every_tool
+def test_the_output_schema_is_that_of_an_object_and_has_no_titles(spec: ToolSpec) -> None:
+    schema = definition(spec).output_schema
+    assert schema is not None
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    assert not [node for node in nodes(schema) if {"title", "$ref", "$defs"} & set(node)]
+
+
+@every_tool
+def test_the_description_is_one_or_two_sentences_that_begin_with_a_verb(spec: ToolSpec) -> None:
+    tool = definition(spec)
+    text = tool.description or ""
+    assert 20 <= len(text) <= 200
+    assert "\n" not in text
+    assert "  " not in text
+    assert text.endswith(".")
+    assert len(re.findall(r"[.!?](?:\s|$)", re.sub(r"\be\.g\. ", "", text))) <= 2
+    verb = text.removeprefix("Sandbox only: ").split()[0]
+    assert verb.lower() in VERBS
+    assert 3 <= len(tool.title or "") <= 40
+
+
+VERBS = (
+    *("add", "buy", "change", "check", "configure", "delete", "export", "generate", "get", "list", "make"),
+    *("put", "register", "rename", "renew", "rent", "replace", "restore", "send", "set", "start", "turn", "wait"),
+)
+"""With which descriptions begin. A new one is welcome; "This tool" is not."""
+
+
+@every_tool
+def test_ids_say_where_they_come_from_and_no_parameter_says_much(spec: ToolSpec) -> None:
+    properties = definition(spec).input_schema["properties"]
+    for name, schema in properties.items():
+        said = schema.get("description", "")
+        assert len(said) <= 120 or said.startswith("One of "), name
+        if name.endswith("_id"):
+            assert "list_" in schema["description"] or "register_" in schema["description"], name
+
+
+# all of them
+
+
+def test_names_are_unique_and_in_snake_case() -> None:
+    assert not [name for name, count in Counter(NAMES).items() if count > 1]
+    assert not [name for name in NAMES if not re.fullmatch(r"[a-z]+(_[a-z]+){1,4}", name)]
+
+
+def test_every_endpoint_is_exactly_one_tool() -> None:
+    endpoints = [spec.endpoint for spec in EVERY_TOOL if spec.endpoint is not None]
+    spends = [spec.endpoint for spec in EVERY_TOOL if spec.effect == "spend"]
+    assert sorted(endpoints) == sorted([*FREE, *(SPENDING if spends else ())])
+
+
+def test_what_the_api_charges_for_is_marked_as_spending() -> None:
+    assert {spec.endpoint for spec in EVERY_TOOL if spec.effect == "spend"} <= set(SPENDING)
+    assert not [spec.name for spec in EVERY_TOOL if spec.endpoint in SPENDING and spec.effect != "spend"]
+
+
+async def test_the_endpoint_is_in_the_metadata_and_nothing_else() -> None:
+    metas = {tool.name: tool.meta for tool in await listed(load(sandbox=True))}
+    assert metas == {
+        spec.name: {"piv.day/endpoint": spec.endpoint} if spec.endpoint else None for spec in EVERY_TOOL
+    }
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_tools_come_in_the_catalog_s_order_every_time(era: Era) -> None:
+    first = await listed(load(sandbox=True), era)
+    second = await listed(load(sandbox=True), era)
+    assert [tool.name for tool in first] == NAMES
+    assert [dumped(tool) for tool in first] == [dumped(tool) for tool in second]
+
+
+async def test_both_eras_see_the_same_definitions() -> None:
+    today, before = [await listed(load(sandbox=True), era) for era in ERAS]
+    assert [dumped(tool) for tool in today] == [dumped(tool) for tool in before]
+
+
+async def test_the_list_needs_no_key_and_no_sandbox(tmp_path: Path) -> None:
+    tools = await listed(load(data_dir=tmp_path / "never-made"))
+    assert [tool.name for tool in tools] == [spec.name for spec in EVERY_TOOL if spec not in catalog.SANDBOX]
+    assert not (tmp_path / "never-made").exists()
+
+
+def test_the_instructions_are_a_few_lines() -> None:
+    assert len(INSTRUCTIONS) <= 900
+    for word in re.findall(r"[a-z]+(?:_[a-z]+)+", INSTRUCTIONS):
+        assert word in [*NAMES, "piv_num_id"], f"the instructions speak of {word}, which there is not"
+
+
+def test_descriptions_speak_only_of_tools_that_there_are() -> None:
+    parameters = {"to_file", "show_passwords", "piv_num_id", "max_age_seconds"}
+    for spec in EVERY_TOOL:
+        for word in re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", spec.handler.__doc__ or ""):
+            assert word in NAMES or word in parameters, f"{spec.name} speaks of {word}"
+
+
+# filters
+
+
+async def test_read_only_leaves_out_every_tool_that_changes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIV_READ_ONLY", "1")
+    monkeypatch.setenv("PIV_API_KEY", "k")
+    tools = await listed(load())
+    assert tools
+    assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
+    reads = [spec.name for tools in catalog.AREAS.values() for spec in tools if spec.effect == "read"]
+    assert [tool.name for tool in tools] == reads
+
+
+@pytest.mark.parametrize("area", AREAS)
+async def test_a_toolset_offers_its_area_alone(area: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIV_TOOLSETS", area)
+    names = [tool.name for tool in await listed(load())]
+    assert names == [spec.name for spec in catalog.AREAS.get(area, ())]
+
+
+async def test_toolsets_keep_the_catalog_s_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIV_TOOLSETS", " whites , Account,inbox ")
+    names = [tool.name for tool in await listed(load())]
+    chosen = [
+        spec.name
+        for area, tools in catalog.AREAS.items()
+        if area in ("whites", "account", "inbox")
+        for spec in tools
+    ]
+    assert names == chosen
+
+
+async def test_denied_spending_is_not_even_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIV_SPEND_MODE", "deny")
+    offered = {(tool.meta or {}).get("piv.day/endpoint") for tool in await listed(load())}
+    assert not offered & set(SPENDING)
+    assert offered >= set(FREE)
+
+
+async def test_a_tool_that_was_left_out_cannot_be_called(connect: Connect) -> None:
+    async with connect(read_only=True) as app:
+        said = await app.error("rename_number", piv_num_id="abc", custom_name="x")
+    assert said.startswith('UNKNOWN_TOOL: there is no tool "rename_number"')
+    assert "Nothing was done" in said
+    assert app.sent == []
+
+
+# answers
+
+
+async def test_the_answer_of_every_read_fits_its_own_schema(app: Connected) -> None:
+    await app.sandbox.receive_sms(number(app.sandbox), "Code 778899")
+    await registered(app)
+    reads = [
+        tool
+        for tool in (await app.client.list_tools()).tools
+        if tool.annotations and tool.annotations.read_only_hint
+    ]
+    for tool in reads:
+        answer = await app.ok(tool.name, **example(tool, app.sandbox))
+        jsonschema.validate(answer, tool.output_schema or {})
+        assert None not in leaves(answer), f"{tool.name} answers with nulls"
+        undocumented = set(answer) - set((tool.output_schema or {})["properties"])
+        assert not undocumented, f"{tool.name} answers {undocumented}, which its schema does not have"
+
+
+async def registered(app: Connected) -> None:
+    """A queue entry to look at."""
+    request = RegisterDomain(domain="queued-site.com", period=1, cloudflare=True, auto_renew=False)
+    await app.services.client.domains.register(request)
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for item in cast("dict[str, Any]", value).values() for leaf in leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in cast("list[Any]", value) for leaf in leaves(item)]
+    return [value]
