@@ -18,7 +18,14 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.resources import FunctionResource, Resource
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import (
+    CallToolResult,
+    InputRequiredResult,
+    SubscribeRequestParams,
+    TextContent,
+    ToolAnnotations,
+    UnsubscribeRequestParams,
+)
 from pydantic import BaseModel, ValidationError
 
 from piv_mcp.elicitation import question
@@ -28,6 +35,7 @@ from piv_mcp.schema import input_schema, output_schema
 from piv_mcp.services import Lifespan
 from piv_mcp.spending.approval import AskFirst
 from piv_mcp.tools.tool import ToolSpec
+from piv_mcp.updates import Updates
 
 JSON = "application/json"
 ENDPOINT_META = "piv.day/endpoint"
@@ -42,7 +50,9 @@ class Server(MCPServer[Lifespan]):
         tool = self._tool_manager.get_tool(name)
         if tool is None:
             known = [spec.name for spec in self._tool_manager.list_tools()]
-            return _failure(f"UNKNOWN_TOOL: there is no tool {_quoted(name)}{_did_you_mean(name, known)}. Nothing was done.")
+            return _failure(
+                f"UNKNOWN_TOOL: there is no tool {_quoted(name)}{_did_you_mean(name, known)}. Nothing was done."
+            )
         unknown = sorted(set(arguments) - set(tool.parameters["properties"]))
         if unknown:
             known = list(tool.parameters["properties"])
@@ -64,8 +74,19 @@ class Server(MCPServer[Lifespan]):
             )
             return _failure(
                 f"INTERNAL_ERROR: {name} failed on our side (reference {reference} in the server's log). "
-                + ("Money may have moved: call list_spending before anything else." if _spends(tool) else "No money moved.")
+                + (
+                    "Money may have moved: call list_spending before anything else."
+                    if _spends(tool)
+                    else "No money moved."
+                )
             )
+
+
+    def on_subscribe(self, updates: Updates) -> None:
+        """Serve `resources/subscribe` of the older protocols, for which `MCPServer` has no seam of its own."""
+        server = self._lowlevel_server
+        server.add_request_handler("resources/subscribe", SubscribeRequestParams, updates.on_subscribe)
+        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, updates.on_unsubscribe)
 
 
 def sdk_tool(spec: ToolSpec) -> Tool:
@@ -114,9 +135,7 @@ def sdk_template(server: Server, spec: ResourceSpec, lifespan: Lifespan) -> None
         [inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY, annotation=str)], return_annotation=str
     )
     read.__annotations__ = {parameter: str, "return": str}
-    server.resource(
-        spec.uri, name=spec.name, title=spec.title, description=spec.description, mime_type=JSON
-    )(read)
+    server.resource(spec.uri, name=spec.name, title=spec.title, description=spec.description, mime_type=JSON)(read)
 
 
 async def _read(spec: ResourceSpec, lifespan: Lifespan, uri: str, **ids: str) -> str:
@@ -206,5 +225,3 @@ def _quoted(name: str) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text if not text or text[-1] in ".!?" else f"{text}."
-
-

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +16,8 @@ from piv_mcp.errors import PivError
 
 if TYPE_CHECKING:
     from piv_mcp.runtime import Runtime
+    from piv_mcp.spending.desk import Desk
+    from piv_mcp.store.journal import Entry
 
 STOP_SECONDS = 0.8
 """What stopping may take; whatever is not done then is met at the next start."""
@@ -181,6 +182,70 @@ def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> 
         asyncio.run(serve_sandbox(pretended, host, port, ready, handle_signals=True))
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be had: {error.strerror}") from None
+
+
+@main.command()
+@click.pass_obj
+def approvals(flags: dict[str, Any]) -> None:
+    """List what waits for your approval, and decide it. Decides only at a terminal, with a word typed there."""
+    settings = _load(flags)
+    from piv_mcp import log
+    from piv_mcp.spending.desk import Desk
+
+    log.configure("ERROR", "text")
+    desk = Desk(settings.store_path(settings.directory))
+    at_a_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        waiting = asyncio.run(desk.waiting())
+        if not waiting:
+            click.echo("Nothing waits for approval.")
+        for entry in waiting:
+            _show(entry)
+            if at_a_terminal:
+                click.echo(_decide(desk, entry) if entry.state == "quoted" else _settle(desk, entry))
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
+    if waiting and not at_a_terminal:
+        raise click.ClickException("deciding needs a terminal: run this command in one yourself")
+
+
+def _show(entry: "Entry") -> None:
+    from piv_mcp.spending.quote import Quote
+
+    unknown = f" (sent, and the answer was lost: {entry.problem})" if entry.state == "unknown" else ""
+    click.echo(f"\n{click.style(entry.id, bold=True)}{unknown}")
+    for label, value in Quote.model_validate_json(entry.quote).lines():
+        click.echo(f"  {label:<14} {value}")
+
+
+def _decide(desk: "Desk", entry: "Entry") -> str:
+    from piv_mcp.spending.desk import word
+
+    expected = word()
+    typed = click.prompt(
+        f"Type {expected} to approve, no to decline, Enter to leave it", default="", show_default=False
+    )
+    if typed not in (expected, "no"):
+        return "Left as it is."
+    first = asyncio.run(desk.decide(entry, "approve" if typed == expected else "decline"))
+    if not first:
+        return "It was decided elsewhere in the meantime, or has expired."
+    return "Approved. The assistant carries it out." if typed == expected else "Declined."
+
+
+def _settle(desk: "Desk", entry: "Entry") -> str:
+    from piv_mcp.spending.desk import word
+
+    charged, not_charged = word(), word()
+    typed = click.prompt(
+        f"Look at the dashboard: type {charged} if it was charged, {not_charged} if not, Enter to leave it",
+        default="",
+        show_default=False,
+    )
+    if typed not in (charged, not_charged):
+        return "Left as it is."
+    settled = asyncio.run(desk.settle(entry, charged=typed == charged))
+    return "Settled." if settled else "It was settled elsewhere in the meantime."
 
 
 @main.command()

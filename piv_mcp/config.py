@@ -30,9 +30,7 @@ class Settings(BaseSettings):
     )
 
     api_key: SecretStr | None = Field(None, description="the account's API key (environment only)")
-    api_key_file: Path | None = Field(
-        None, description="a file that holds the key, read instead of PIV_API_KEY"
-    )
+    api_key_file: Path | None = Field(None, description="a file that holds the key, read instead of PIV_API_KEY")
     base_url: str = Field("https://app.piv.day/api/v1", description="where the API is")
     sandbox: bool = Field(False, description="use the built-in sandbox instead of the API")
     data_dir: Path | None = Field(None, description="store and secrets; default: the per-user data directory")
@@ -64,9 +62,7 @@ class Settings(BaseSettings):
         AREAS, description="areas to offer, comma-separated, or all"
     )
     inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least level that is logged"
-    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_format: Literal["json", "text"] = Field("json", description="form of the log on stderr")
 
     @field_validator("toolsets", mode="before")
@@ -78,8 +74,7 @@ class Settings(BaseSettings):
         return (
             AREAS
             if words in ([], ["all"])
-            else tuple(area for area in AREAS if area in words)
-            + tuple(word for word in words if word not in AREAS)
+            else tuple(area for area in AREAS if area in words) + tuple(word for word in words if word not in AREAS)
         )
 
     @field_validator("log_level", "spend_mode", "confirm_channel", "log_format", mode="before")
@@ -98,9 +93,7 @@ class Settings(BaseSettings):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no credentials, query or fragment")
         if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise ValueError(
-                "must be https, since the key travels with every request (http only to this machine)"
-            )
+            raise ValueError("must be https, since the key travels with every request (http only to this machine)")
         return value.rstrip("/")
 
     @field_validator("webhook_secret")

@@ -62,6 +62,4 @@ def _content(result: CallToolResult) -> dict[str, Any]:
     if result.is_error:
         texts = [block.text for block in result.content if isinstance(block, TextContent)]
         raise RuntimeError(" ".join(texts))
-    return cast(
-        "dict[str, Any]", result.structured_content or json.loads(cast(TextContent, result.content[0]).text)
-    )
+    return cast("dict[str, Any]", result.structured_content or json.loads(cast(TextContent, result.content[0]).text))

@@ -70,9 +70,7 @@ def _look(connection: sqlite3.Connection) -> tuple[int, float | None]:
 
 async def _web(settings: Settings) -> Finding:
     if settings.webhook_port == 0:
-        return Finding(
-            "webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes come from the SMS history alone"
-        )
+        return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes come from the SMS history alone")
     address = f"{settings.webhook_host}:{settings.webhook_port}"
     who = await _who_answers(settings.webhook_host, settings.webhook_port)
     if who == "stranger":

@@ -53,7 +53,10 @@ class Caller:
             raise AskFirst(entry_id, message)
         try:
             answer = await self._ctx.elicit(message, Approval)
-        except (MCPError, ValueError) as error:  # it declared the capability, and refused or garbled the question
+        except (
+            MCPError,
+            ValueError,
+        ) as error:  # it declared the capability, and refused or garbled the question
             raise ElicitationError(str(error)) from error
         return _decision(answer.action, answer.data.approve if answer.action == "accept" else None)
 

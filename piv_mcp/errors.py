@@ -161,9 +161,7 @@ class NoAnswerError(ApiError):
 
     hint = "Check the connection, then try again"
 
-    def __init__(
-        self, message: str, *, sent: bool, code: str = "NO_ANSWER", method: str = "", path: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, sent: bool, code: str = "NO_ANSWER", method: str = "", path: str = "") -> None:
         super().__init__(message, code=code, method=method, path=path)
         self.sent = sent
 

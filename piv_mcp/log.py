@@ -45,9 +45,7 @@ class Redactor:
             return value
         return self.text(str(value))
 
-    def __call__(
-        self, logger: object, method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return cast("MutableMapping[str, Any]", self._clean(event))
 
 

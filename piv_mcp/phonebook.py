@@ -61,12 +61,14 @@ class Phonebook:
             found = self._matches(wanted)
         if len(found) > 1:
             raise InvalidRequestError(
-                f"piv_num_id: {len(found)} numbers end in these digits", code="VALIDATION_ERROR",
+                f"piv_num_id: {len(found)} numbers end in these digits",
+                code="VALIDATION_ERROR",
                 hint="Give the number with its country code, or its id from list_numbers",
             )
         if not found:
             raise NotFoundError(
-                "no number of this account has this phone number", code="NUMBER_NOT_FOUND",
+                "no number of this account has this phone number",
+                code="NUMBER_NOT_FOUND",
                 hint="list_numbers shows the account's numbers",
             )
         return self._ids[found[0]]

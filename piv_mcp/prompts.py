@@ -53,6 +53,7 @@ class PromptFile:
                 for name, argument in self.header.arguments.items()
             ],
             fn=render,
+            context_kwarg=None,
         )
 
 

@@ -128,9 +128,7 @@ async def white(app: Services, white_id: str) -> BaseModel:
 async def inbox(app: Services) -> InboxRows:
     found, _ = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
     boundary = Boundary()
-    return InboxRows(
-        untrusted=boundary.notice, events=[event_row(app.phonebook, event, boundary) for event in found]
-    )
+    return InboxRows(untrusted=boundary.notice, events=[event_row(app.phonebook, event, boundary) for event in found])
 
 
 async def commitments(app: Services) -> Commitments:
@@ -266,9 +264,7 @@ def _spec(
     handler: Callable[..., Awaitable[BaseModel]],
     ids: Callable[[Services], Awaitable[list[str]]] | None = None,
 ) -> ResourceSpec:
-    return ResourceSpec(
-        uri=uri, name=handler.__name__, title=title, description=description, handler=handler, ids=ids
-    )
+    return ResourceSpec(uri=uri, name=handler.__name__, title=title, description=description, handler=handler, ids=ids)
 
 
 RESOURCES: Mapping[str, ResourceSpec] = {

@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from piv_mcp.services import Services
 if TYPE_CHECKING:
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
+    from piv_mcp.spending.policy import Policy
 
 IDLE_START_SECONDS = 1.0
 """After the start, unless a request needs the services before: the list of tools is answered first."""
@@ -64,7 +65,7 @@ class Runtime:
         return self._services
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Runtime"]:
+    async def running(self) -> AsyncGenerator["Runtime"]:
         """Starts the services a moment after the beginning of the block, and stops them at its end."""
         starting = asyncio.create_task(self._start_when_idle())
         try:

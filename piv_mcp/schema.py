@@ -1,6 +1,7 @@
 """JSON Schemas as a model should see them: small, without `anyOf`, and closed against unknown names."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ def input_schema(generated: Schema) -> Schema:
     return schema
 
 
+@cache
 def output_schema(model: type[BaseModel]) -> Schema:
     """The schema of an answer as it is sent: optional fields are left out rather than null."""
     generated = model.model_json_schema(mode="serialization")

@@ -1,10 +1,16 @@
 """Puts the MCP server together: tools, resources, prompts, and the runtime behind them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from mcp.server.caching import CacheHint
-from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from mcp.types import (
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+)
 
 from piv_mcp import __version__, catalog, prompts
 from piv_mcp.boundary import Server, sdk_resource, sdk_template, sdk_tool
@@ -12,6 +18,7 @@ from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.resources import RESOURCES
 from piv_mcp.runtime import Runtime
+from piv_mcp.updates import Updates
 
 INSTRUCTIONS = """\
 piv.day account: phone numbers with SMS codes, IPv6 proxies, domains with DNS, generated sites.
@@ -31,11 +38,15 @@ MOST_COMPLETIONS = 100
 def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
     """The server for these settings. Building it starts nothing; running it does."""
     runtime = runtime or Runtime(settings)
+    updates = Updates(runtime)
 
     @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[Runtime]:
+    async def lifespan(_: object) -> AsyncGenerator[Runtime]:
         async with runtime.running():
-            yield runtime
+            try:
+                yield runtime
+            finally:
+                await updates.close()
 
     server = Server(
         "piv-mcp",
@@ -46,6 +57,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
         tools=[sdk_tool(spec) for spec in catalog.select(settings)],
         resources=[sdk_resource(spec, runtime) for spec in RESOURCES.values() if spec.parameter is None],
         lifespan=lifespan,
+        subscriptions=updates,
         log_level=settings.log_level,
         cache_hints={
             # Decided at start: none of these lists changes while the server runs.
@@ -61,6 +73,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
             sdk_template(server, spec, runtime)
     for prompt in prompts.load():
         server.add_prompt(prompt.sdk_prompt())
+    server.on_subscribe(updates)
     _complete(server, runtime)
     return server
 

@@ -43,7 +43,6 @@ class Services:
             raise no_key()
         return self.api
 
-
     @property
     def gate(self) -> "Gate":
         """The money gate.

@@ -34,7 +34,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who runs the tests reaches them."""
+    """No setting of the person who runs the tests reaches them, and no page opens in their browser."""
+    monkeypatch.setenv("BROWSER", "true %s")
     for name in list(os.environ):
         if name.startswith("PIV_"):
             monkeypatch.delenv(name)

@@ -6,13 +6,15 @@ from typing import Any
 from mcp.types import Tool
 
 from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox.records import QueueEntry
 
 Value = Callable[[Sandbox], Any]
 
 
-def number(sandbox: Sandbox, name: str = "Office line") -> str:
-    """The id of a seeded number, by its custom name."""
-    return next(item.piv_num_id for item in sandbox.state.numbers.values() if item.custom_name == name)
+def number(sandbox: Sandbox, name: str = "") -> str:
+    """The id of a seeded number, by its custom name; "Office line" as long as nobody renamed it."""
+    numbers = sandbox.state.numbers.values()
+    return next(item.piv_num_id for item in numbers if not name or item.custom_name == name)
 
 
 def order(sandbox: Sandbox, status: str = "active") -> str:
@@ -28,7 +30,11 @@ def record(sandbox: Sandbox) -> str:
 
 
 def queue_entry(sandbox: Sandbox) -> str:
-    return next(iter(sandbox.state.queue), "unknown-queue-entry")
+    """A registration that has just begun."""
+    state = sandbox.state
+    entry = QueueEntry("queue-entry", state.domains[domain(sandbox)])
+    state.queue[entry.id] = entry
+    return entry.id
 
 
 def white(sandbox: Sandbox) -> str:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 from mcp import Client
@@ -32,11 +32,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(look: Callable[[], Awaitable[T]], *, seconds: float, what: str) -> T:
+async def until(look: Callable[[], T | Awaitable[T]], *, seconds: float, what: str) -> T:
     """The first true answer of `look`, asked again and again."""
     end = time.monotonic() + seconds
     while True:
-        if found := await look():
+        found = look()
+        if isinstance(found, Awaitable):
+            found = await cast("Awaitable[T]", found)
+        if found:
             return found
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         await asyncio.sleep(0.01)
@@ -137,8 +140,7 @@ class ServerProcess:
     async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         result = await self.client.call_tool(tool, arguments)
         assert not result.is_error, result.content
-        assert isinstance(result.structured_content, dict)
-        return result.structured_content
+        return cast("dict[str, Any]", result.structured_content)
 
     def kill(self) -> None:
         """As `kill -9` does."""

@@ -1,4 +1,4 @@
-"""From webhook bodies and history messages to stored events: nothing rejected, nothing lost, nothing double."""
+"""From webhook bodies and history messages to events: nothing rejected, nothing lost, nothing double."""
 
 import json
 import sqlite3
@@ -139,7 +139,11 @@ def test_what_is_no_json_object_is_malformed(raw: bytes) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
@@ -183,7 +187,7 @@ def test_an_event_with_any_fields_of_any_type_can_be_kept_and_shown(
     event = event_of(json.dumps({"event_type": event_type, "timestamp": timestamp, "data": data}).encode())
     storable(event)
     assert len(event.type) <= 100
-    assert event.code is None or 0 < len(event.code)
+    assert event.code != ""
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from mcp import Client
 from mcp.types import Tool, ToolAnnotations
 
 from piv_mcp import catalog
-from piv_mcp.api.domains import RegisterDomain
 from piv_mcp.config import AREAS, Settings, load
 from piv_mcp.server import INSTRUCTIONS, build_server
 from piv_mcp.tools.tool import ToolSpec
@@ -318,7 +317,6 @@ async def test_a_tool_that_was_left_out_cannot_be_called(connect: Connect) -> No
 
 async def test_the_answer_of_every_read_fits_its_own_schema(app: Connected) -> None:
     await app.sandbox.receive_sms(number(app.sandbox), "Code 778899")
-    await registered(app)
     reads = [
         tool
         for tool in (await app.client.list_tools()).tools
@@ -330,12 +328,6 @@ async def test_the_answer_of_every_read_fits_its_own_schema(app: Connected) -> N
         assert None not in leaves(answer), f"{tool.name} answers with nulls"
         undocumented = set(answer) - set((tool.output_schema or {})["properties"])
         assert not undocumented, f"{tool.name} answers {undocumented}, which its schema does not have"
-
-
-async def registered(app: Connected) -> None:
-    """A queue entry to look at."""
-    request = RegisterDomain(domain="queued-site.com", period=1, cloudflare=True, auto_renew=False)
-    await app.services.client.domains.register(request)
 
 
 def leaves(value: Any) -> list[Any]:

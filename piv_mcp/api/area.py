@@ -43,9 +43,7 @@ def _checked(endpoint: Endpoint[Any], query: type[Request], filters: dict[str, o
     try:
         return query.model_validate(filters).wire()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)
-        )
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
     raise InvalidRequestError(
         problems,
         code="VALIDATION_ERROR",

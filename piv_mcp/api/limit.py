@@ -62,9 +62,7 @@ def seconds_to_wait(
     everything = sorted(time for times in recent.values() for time in times)
     wait = max(0.0, min(paused_until - now, MAX_PAUSE), _until_fewer(everything, TOTAL[priority], now))
     if priority is Priority.BACKFILL:
-        wait = max(
-            wait, _until_fewer(recent.get(priority, []), BACKFILL_OWN, now), YIELD if person_waiting else 0.0
-        )
+        wait = max(wait, _until_fewer(recent.get(priority, []), BACKFILL_OWN, now), YIELD if person_waiting else 0.0)
     return wait
 
 

@@ -72,9 +72,7 @@ class Model(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _default_for_nonsense(
-        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
-    ) -> Any:
+    def _default_for_nonsense(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
             return handler(value)
         except ValidationError:
@@ -107,8 +105,7 @@ class Request(BaseModel):
         except ValidationError as error:
             problems = [
                 ": ".join(
-                    [".".join(map(str, item["loc"]))] * bool(item["loc"])
-                    + [item["msg"].removeprefix("Value error, ")]
+                    [".".join(map(str, item["loc"]))] * bool(item["loc"]) + [item["msg"].removeprefix("Value error, ")]
                 )
                 for item in error.errors(include_url=False, include_input=False)
             ]

@@ -45,9 +45,7 @@ def may_retry(error: ApiError, *, writes: bool) -> bool:
     return not writes and error.status is not None and (error.status == 408 or error.status >= 500)
 
 
-async def with_retries(
-    attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, room: float
-) -> T:
+async def with_retries(attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, room: float) -> T:
     """Await `attempt(1)`, `attempt(2)`, ... until one succeeds, or raise the last one's error.
 
     `Retry-After` replaces our own wait. A wait that would leave less than `room` seconds is not begun.

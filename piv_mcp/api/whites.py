@@ -161,9 +161,7 @@ class WhitesApi(Area):
         tier_key: TierKey | None = None,
     ) -> Page[White]:
         """Sites of the account. `limit` 1 to 500, by default 100."""
-        return await self._call(
-            LIST, query=WhitesQuery, limit=limit, offset=offset, status=status, tier_key=tier_key
-        )
+        return await self._call(LIST, query=WhitesQuery, limit=limit, offset=offset, status=status, tier_key=tier_key)
 
     async def create(self, request: CreateWhite) -> WhiteCreation:
         """Queue the generation of a site; charged at once. Raises `InsufficientBalanceError`."""

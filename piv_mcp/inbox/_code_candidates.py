@@ -7,20 +7,18 @@ masked end of a card) stays in the list as a dead candidate: it uses up the labe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from piv_mcp.inbox._code_lexicon import Kind, classify, phrases, runs_together, scan
 from piv_mcp.inbox._code_numbers import LONGEST, judge_mixed, judge_numbers, judge_word
 
-_LETTERS: Final = (
-    "\u0370-\u037d\u037f-\u0559\u0560-\u0588\u05d0-\u05f2\u0620-\u0669\u066e-\u06d3\u06d5-\u0963\u0966-\u0e2e\u0e30-\u0e4e"
-    "\u0e50-\u0f0a\u0f0c\u0f15-\u1049\u104c-\u135f\u1369-\u17d3\u17d7-\u1fff\u2c00-\u2dff\u3005-\u3007"
-    "\u3031-\u30fa\u30fc-\ua4ff\ua900-\uabff\uac00-\ud7ff\uf900-\ufdff\ufe70-\ufeff"
-)
 _WORD, _RUN, _NUMBER, _STOP = 1, 2, 3, 4
-_TOKEN: Final = re.compile(rf"([a-z]+(?![a-z0-9]))|([{_LETTERS}]+)|([a-z0-9]+)|([.!?;।۔؟։።។៕\n。]+)")
-_SITES: Final = "com|net|org|gov|edu|info|biz|app|dev|io|online|site|shop|xyz|example|ru|ua|uk|fr|pl|cz|br|mx|ar|cn|jp|kr|tr|gr|il|ir|au|ca|nl|eu|vn|th"
+# Folding leaves no signs outside ASCII: what is there is a letter.
+_TOKEN: Final = re.compile(r"([a-z]+(?![a-z0-9]))|([^\x00-\x7f]+)|([a-z0-9]+)|([.!?;\n]+)")
+_SITES: Final = (
+    "com|net|org|gov|edu|info|biz|app|dev|io|online|site|shop|xyz|example"
+    "|ru|ua|uk|fr|pl|cz|br|mx|ar|cn|jp|kr|tr|gr|il|ir|au|ca|nl|eu|vn|th"
+)
 _WEB: Final = re.compile(
     r"(?:https?://|www\.)[!-~]+|[a-z0-9][a-z0-9._%+-]{0,63}@[a-z0-9][a-z0-9.-]{0,63}"
     r"|(?<![a-z0-9@.-])[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,40}){0,4}\."
@@ -32,24 +30,25 @@ _HYPHENATED: Final = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9]{2,6}(?:-[A-Za-z0-
 _GAPS: Final = frozenset(" -.,:/")
 
 
-@dataclass(slots=True)
 class Item:
     """A word that says something or, without a kind, a candidate; where it is in the message."""
 
-    start: int
-    end: int
-    at: float
-    until: float
-    sentence: int
-    kind: Kind | None = None
-    value: str | None = None
-    shape: float = 0.0
-    labelled: bool = False
-    letters: bool = False
+    __slots__ = ("at", "end", "kind", "labelled", "letters", "sentence", "shape", "start", "until", "value")
+
+    def __init__(self, start: int, end: int, at: float, until: float, sentence: int, kind: Kind | None = None) -> None:
+        self.start = start
+        self.end = end
+        self.at = at  # in words from the start of the message, as is until
+        self.until = until
+        self.sentence = sentence
+        self.kind = kind
+        self.value: str | None = None
+        self.shape = 0.0
+        self.labelled = False
+        self.letters = False
 
 
-@dataclass(slots=True)
-class Message:
+class Message(NamedTuple):
     """What was read from a text."""
 
     plain: str
@@ -86,7 +85,8 @@ def read(plain: str, low: str) -> Message:
             continue
         if start in spelt:
             value, skip_to, weight = spelt[start]
-            items.append(Item(start, skip_to, place, place + 1, sentence, None, value, weight, False, value.isalpha()))
+            items.append(item := Item(start, skip_to, place, place + 1, sentence))
+            item.value, item.shape, item.letters = value, weight, value.isalpha()
             place += 1
             continue
         word = match.group()
@@ -126,8 +126,9 @@ def read(plain: str, low: str) -> Message:
         elif group == _WORD and 4 <= end - start <= LONGEST:
             value = plain[start:end]
             weight = judge_word(value, low, plain, start, end)
-            if weight is not None:
-                items.append(Item(start, end, place, place + 1, sentence, None, value, weight, False, True))
+            if weight is not None and value.isascii():
+                items.append(item := Item(start, end, place, place + 1, sentence))
+                item.value, item.shape, item.letters = value, weight, True
         place += 1
     gone = _judge(plain, low, numbers)
     return Message(plain, [item for item in items if id(item) not in gone] if gone else items, words, known)
@@ -172,7 +173,8 @@ def _judge(plain: str, low: str, numbers: list[Item]) -> set[int]:
         item = numbers[index]
         word = low[item.start : item.end]
         if not word.isdigit():
-            mixed = judge_mixed(plain[item.start : item.end], word)
+            value = plain[item.start : item.end]
+            mixed = judge_mixed(value, word) if value.isascii() else None
             if mixed is not None and plain[item.start - 1 : item.start] not in ("*", "@", "#", "_", "."):
                 item.value, offset, item.shape, item.labelled = mixed
                 item.start += offset
@@ -187,10 +189,10 @@ def _judge(plain: str, low: str, numbers: list[Item]) -> set[int]:
                 break
             if not low[after.start : after.end].isdigit():
                 size = last.end - last.start
-                if plain[last.end] == "-" and size > 2 and low[after.start : after.start + size].isdigit():
-                    if low[after.start + size : after.end].isalpha():
-                        after.end = after.start + size  # a split code with text glued to it
-                        chain.append(after)
+                glued = after.start + size  # a split code with text glued to it
+                if plain[last.end] == "-" and size > 2 and low[after.start : glued].isdigit():
+                    after.end = glued
+                    chain.append(after)
                 break
             chain.append(after)
         if len(chain) == 1:
@@ -200,7 +202,7 @@ def _judge(plain: str, low: str, numbers: list[Item]) -> set[int]:
         for verdict in verdicts:
             head = chain[verdict.first]
             head.end, head.until = chain[verdict.last].end, chain[verdict.last].until
-            head.value, head.shape, head.labelled = verdict.value, verdict.shape, verdict.labelled
+            head.value, head.shape = verdict.value, verdict.shape
             gone.update(id(part) for part in chain[verdict.first + 1 : verdict.last + 1])
         index += len(chain)
     return gone

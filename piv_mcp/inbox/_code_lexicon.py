@@ -54,9 +54,14 @@ class Found(NamedTuple):
     kind: Kind
 
 
-# Scripts that run words together: Thai to Tibetan, Burmese, Hangul, Ethiopic, Khmer, Kana, Han.
-_RUN_TOGETHER: Final = re.compile(
-    "[\u0e00-\u0fff\u1000-\u109f\u1100-\u137f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7ff\uf900-\ufaff]"
+# Scripts that run words together: Thai to Burmese, Hangul, Ethiopic, Khmer, Kana and Han.
+_RUN_TOGETHER: Final = (
+    (0x0E00, 0x109F),
+    (0x1100, 0x137F),
+    (0x1780, 0x17FF),
+    (0x3005, 0x9FFF),
+    (0xAC00, 0xD7FF),
+    (0xF900, 0xFAFF),
 )
 _LISTS: Final = (
     (Kind.STRONG, words.STRONG),
@@ -106,7 +111,7 @@ def _load() -> None:
             word = entry.removesuffix("*").strip()
             if not word:
                 continue
-            if _RUN_TOGETHER.search(word):
+            if runs_together(max(word)):
                 _runs.setdefault(word[0], []).append((word, kind))
             elif " " in word:
                 first, *rest = word.split()
@@ -119,10 +124,9 @@ def _load() -> None:
         found.sort(key=lambda item: -len(item[0]))
 
 
-_load()
-
-
 def _look_up(word: str) -> Kind | None:
+    if not _exact:
+        _load()  # on the first word, not on import
     kind = _exact.get(word)
     if kind is not None:
         return kind
@@ -161,18 +165,21 @@ def classify(word: str) -> Kind | None:
 
 
 def phrases(word: str) -> Sequence[Phrase]:
-    """The phrases that begin with this word."""
+    """The phrases that begin with this word; its kind has been asked for before."""
     return _phrases.get(word, ())
 
 
 def runs_together(char: str) -> bool:
     """Whether the script of this character is written without spaces."""
-    return _RUN_TOGETHER.match(char) is not None
+    code = ord(char)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _RUN_TOGETHER)
 
 
 @lru_cache(maxsize=4096)
 def scan(run: str) -> tuple[Found, ...]:
     """The known words inside a run of text without spaces, longest first at each place."""
+    if not _runs:
+        _load()
     found: list[Found] = []
     at = 0
     while at < len(run):

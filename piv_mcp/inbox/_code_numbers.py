@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
 from piv_mcp.inbox._code_lexicon import Kind, classify
@@ -11,10 +10,15 @@ SHORTEST: Final = 3
 LONGEST: Final = 10
 _CURRENCY: Final = frozenset("$£€₹¥₽₩₴₦₱฿₺₸₫₪₾֏৳₮₵¢₭៛₡₲%°")
 _BY_LENGTH: Final = {3: -1.2, 4: 1.0, 5: 1.3, 6: 2.0, 7: 1.0, 8: 1.2, 9: -0.2, 10: -0.6}
+# Stuck to a number, these make it a measure: 10min, 24h, 5GB.
+# Stuck to a number, these make it a measure: 10min, 24h, 5GB.
 _UNITS: Final = frozenset(
-    "st nd rd th am pm gb mb kb tb km kg kmh k h hrs hr s m mo min mins sec secs d g ml cm mm e x x2 er eur usd gel zl "
-    "kc ft tl kr lei pln uah rub byn inr rs".split()
+    {"am", "cm", "d", "e", "er", "eur", "ft", "g", "gb", "gel", "h", "hr", "hrs", "inr", "k", "kb", "kc", "kg", "km"}
+    | {"kmh", "kr", "lei", "m", "mb", "min", "mins", "ml", "mm", "mo", "nd", "pln", "pm", "rd", "rs", "rub", "s"}
+    | {"sec", "secs", "st", "tb", "th", "tl", "uah", "usd", "x", "zl", "byn"}
 )
+_GLUE: Final = frozenset("@_/\\^")
+_MASKS: Final = frozenset("•·×")
 _PHONE_LENGTH: Final = 9
 _YEARS: Final = range(1900, 2100)
 
@@ -26,7 +30,6 @@ class Verdict(NamedTuple):
     last: int
     value: str | None
     shape: float
-    labelled: bool = False
 
 
 def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float | None:
@@ -153,7 +156,7 @@ def _spaced(
 def _joined(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> Verdict:
     """Groups of digits joined by points, dashes, slashes or colons."""
     groups = spans[first : last + 1]
-    marks = {plain[a[1]] for a, b in zip(groups, groups[1:], strict=False)}
+    marks = {plain[end] for _, end in groups[:-1]}
     sizes = [end - start for start, end in groups]
     total = sum(sizes)
     begin, end = groups[0][0], groups[-1][1]
@@ -202,14 +205,11 @@ def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
     before, after = plain[start - 1 : start] if start else "", plain[end : end + 1]
     before2, after2 = plain[start - 2 : start - 1] if start > 1 else "", plain[end + 1 : end + 2]
     weight = _BY_LENGTH[size]
-    labelled = False
-    if before == "*" or after == "*" or before in "•·×" and before:
+    if before == "*" or after == "*" or before in _MASKS:
         # *482913* is bold type; *4471, **4471 and *123# are a card and a dialling code
         if before != "*" or after != "*" or before2 == "*" or after2 == "*" or after2.isdigit():
             return dead
-    elif before in ("@", "_", "/", "\\", "^") or after in ("@", "_", "\\") or (before == "." and before2 in (".", "*")):
-        return dead
-    elif after == "/" and after2.isalnum():
+    elif before in _GLUE or after in ("@", "_") or before == before2 == "." or (after == "/" and after2.isalnum()):
         return dead
     elif before == "#":
         weight -= 1.0
@@ -224,4 +224,4 @@ def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
         weight -= 1.0
     if size > 8 and value[0] == "0":
         weight -= 2.0
-    return Verdict(index, index, value, weight, labelled)
+    return Verdict(index, index, value, weight)

@@ -12,12 +12,13 @@ _HEAD: Final = 1600
 _TAIL: Final = 400
 
 # Kept apart from the dotted letters NFD would leave: letters that do not decompose.
-_PLAIN_LETTERS: Final = dict(
-    zip("øłđıæœßðþəħŋɓɗƙɲјіѐё", "oldiaasdtehnbdknjiее", strict=True)
-) | {"і": "і", "ј": "ј"}
+_PLAIN_LETTERS: Final = dict(zip("øłđıæœßðþəħŋɓɗƙɲјіѐё", "oldiaasdtehnbdknjiее", strict=True)) | {"і": "і", "ј": "ј"}
 # Arabic letters that keyboards and languages write in several ways.
 _ARABIC: Final = str.maketrans("أإآٱىيئےكةۀہھؤەڪ", "ااااییییکههههوهک")
+_SENTENCE_ENDS: Final = "。।॥؟۔։።។៕၊။…"
+_COMMAS: Final = "、،՝"
 _DASHES: Final = "‐‑‒–—―−﹣－﹘"
+_BLANKS: Final = "\u034f\u115f\u1160\u3164\u17b4\u17b5"
 _CACHE_LIMIT: Final = 20_000
 
 
@@ -52,7 +53,11 @@ def _normal(char: str) -> str:
     category = unicodedata.category(char)
     code = ord(char)
     # Joiners, bidi controls, variation selectors and keycap frames hide inside codes.
-    if category in ("Cf", "Cc", "Me", "Cs") or 0xFE00 <= code <= 0xFE0F or char in "\u034f\u115f\u1160\u3164\u17b4\u17b5":
+    if (
+        category in ("Cf", "Cc", "Me", "Cs")
+        or 0xFE00 <= code <= 0xFE0F
+        or char in "\u034f\u115f\u1160\u3164\u17b4\u17b5"
+    ):
         return ""
     # Vowel points and tatweel are written or left out at will.
     if char == "\u0640" or 0x0591 <= code <= 0x05BD or 0x064B <= code <= 0x0652 or code == 0x0670:
@@ -70,6 +75,12 @@ def _normal(char: str) -> str:
 
 
 def _folded(char: str) -> str:
+    if char in _SENTENCE_ENDS:
+        return "!"
+    if char in _COMMAS:
+        return ","
+    if ord(char) > 0x7F and unicodedata.category(char)[0] not in "LMN":
+        return " "
     lower = char.lower()[:1] or char
     if lower in _PLAIN_LETTERS:
         return _PLAIN_LETTERS[lower]
@@ -83,7 +94,6 @@ _NORMAL: Final = _Normal()
 _FOLDED: Final = _Folded()
 # Combining accents left over from decomposed text would break words apart.
 _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
-_LAST_RESORT_ACCENTS: Final = re.compile("[\u0300-\u036f]")
 
 
 def normalise(text: str) -> str:
@@ -99,7 +109,7 @@ def fold_words(text: str) -> str:
 def _plain(text: str) -> str:
     if text.isascii():
         return text.replace("\r\n", "\n").replace("\t", " ")
-    if _LAST_RESORT_ACCENTS.search(text):
+    if _ACCENTS.search(text):
         text = _ACCENTS.sub("", unicodedata.normalize("NFC", text))
     return text.translate(_NORMAL)
 

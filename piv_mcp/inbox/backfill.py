@@ -42,9 +42,7 @@ _log = structlog.get_logger(__name__)
 class Backfill:
     """Runs in the background; `hurry` starts the next round now."""
 
-    def __init__(
-        self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook
-    ) -> None:
+    def __init__(self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook) -> None:
         self._client = client
         self._inbox = inbox
         self._history = history
@@ -126,9 +124,7 @@ class Backfill:
                 return await self._history.look(piv_num_id, Priority.BACKFILL)
             except RateLimitedError as error:
                 await asyncio.sleep(max(1.0, error.retry_after or 0.0))
-            except (
-                PivError
-            ) as error:  # one number's trouble is not the others'; the next round meets what lasts
+            except PivError as error:  # one number's trouble is not the others'; the next round meets what lasts
                 _log.warning("history not read", number=piv_num_id, problem=error.message)
                 return 0
 

@@ -6,7 +6,7 @@ less often each, so that all fit into the request limit.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -69,13 +69,9 @@ class History:
             started = time.time()
             found: list[Sms] = []
             for size in PAGES:
-                page = await self._client.at(priority).numbers.sms(
-                    piv_num_id, limit=size, offset=len(found) or None
-                )
+                page = await self._client.at(priority).numbers.sms(piv_num_id, limit=size, offset=len(found) or None)
                 found += page.items
-                if len(page.items) < size or await self._inbox.knows(
-                    piv_num_id, [sms.id for sms in page.items]
-                ):
+                if len(page.items) < size or await self._inbox.knows(piv_num_id, [sms.id for sms in page.items]):
                     break
             new = await self._record(piv_num_id, found)
             self._looked[piv_num_id] = started
@@ -97,7 +93,7 @@ class History:
         return None
 
     @asynccontextmanager
-    async def watched(self, piv_num_id: str) -> AsyncIterator[Watch]:
+    async def watched(self, piv_num_id: str) -> AsyncGenerator[Watch]:
         """Polls the number for as long as the block lasts."""
         watch = self._watches.setdefault(piv_num_id, Watch())
         watch.watchers += 1
@@ -120,7 +116,7 @@ class History:
 
     async def _poll(self, piv_num_id: str, watch: Watch) -> None:
         while True:
-            pause = self._interval()
+            pause = self.interval()
             try:
                 await self.look(piv_num_id, Priority.WAIT)
             except (NotFoundError, AuthenticationError, PermissionDeniedError) as error:
@@ -132,7 +128,8 @@ class History:
                 pause = max(pause, getattr(error, "retry_after", None) or 0.0)
             await asyncio.sleep(pause)
 
-    def _interval(self) -> float:
+    def interval(self) -> float:
+        """Seconds between two polls of one number."""
         watched = sum(watch.watchers > 0 for watch in self._watches.values())
         return max(POLL_SECONDS, watched * 60 / POLLS_A_MINUTE)
 
@@ -141,17 +138,12 @@ class History:
         inbound = [
             sms
             for sms in found
-            if sms.direction in (None, "inbound")
-            and (sms.received_at is None or sms.received_at.timestamp() > oldest)
+            if sms.direction in (None, "inbound") and (sms.received_at is None or sms.received_at.timestamp() > oldest)
         ]
         if not inbound:
             return 0
         not_before = self._looked.get(piv_num_id, 0.0)
         # The order of the list is not documented: the oldest is stored first, by time and then by id.
-        inbound.sort(
-            key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id)
-        )
-        stored = await self._inbox.record_all(
-            [event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound]
-        )
+        inbound.sort(key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id))
+        stored = await self._inbox.record_all([event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound])
         return sum(new for _, new in stored)

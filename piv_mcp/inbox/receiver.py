@@ -36,9 +36,7 @@ def event_of(body: bytes) -> Event:
         sent = parsed.data.received_at
     numbers = parsed.piv_num_ids
     subject = (
-        numbers[0]
-        if len(numbers) == 1
-        else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
+        numbers[0] if len(numbers) == 1 else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
     )
     return Event(
         type=_clean(parsed.event_type)[:100] or "unknown",
@@ -75,9 +73,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, not_before: float) -> Event:
         text_key=events.text_key(text) if text is not None else None,
         code=code,
         code_source=code_source,
-        payload=json.dumps(
-            sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")
-        ),
+        payload=json.dumps(sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")),
     )
 
 

@@ -100,11 +100,7 @@ def _shown(value: object, boundary: Boundary, depth: int = 0) -> object:
         items = list(cast("dict[str, object]", value).items())[:40]
         return {visible(key, 60): _field(key, item, boundary, depth) for key, item in items}
     if isinstance(value, list):
-        return (
-            [_shown(item, boundary, depth + 1) for item in cast("list[object]", value)[:40]]
-            if depth < 4
-            else "..."
-        )
+        return [_shown(item, boundary, depth + 1) for item in cast("list[object]", value)[:40]] if depth < 4 else "..."
     return visible(value, 500) if isinstance(value, str) else value
 
 

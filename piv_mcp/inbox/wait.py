@@ -6,11 +6,14 @@ Every wait answers with a cursor, the id of the last event it has seen; the next
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from piv_mcp.errors import NotFoundError
-from piv_mcp.inbox.history import History
-from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.store.events import Event
+
+if TYPE_CHECKING:
+    from piv_mcp.inbox.history import History
+    from piv_mcp.inbox.inbox import Inbox
 
 JUST_BEFORE = 60.0
 """Seconds before a wait without a cursor in which an arrival counts: the code may be faster than the call."""
@@ -34,8 +37,8 @@ class Waited:
 
 
 async def wait_for_code(
-    inbox: Inbox,
-    history: History,
+    inbox: "Inbox",
+    history: "History",
     piv_num_id: str,
     *,
     seconds: float,
@@ -52,15 +55,11 @@ async def wait_for_code(
 
     async def query() -> tuple[list[Event], int]:
         _, last = await inbox.span()
-        found = await inbox.codes(
-            piv_num_id, after=after or 0, since=since, confirmed_only=confirmed_only, limit=10
-        )
+        found = await inbox.codes(piv_num_id, after=after or 0, since=since, confirmed_only=confirmed_only, limit=10)
         if found or not confirmed_only:
             return found, last
         waiting = await inbox.codes(piv_num_id, after=after or 0, since=since, limit=100)
-        return [], min(
-            [last, *(event.seq - 1 for event in waiting)]
-        )  # an unconfirmed one may be confirmed later
+        return [], min([last, *(event.seq - 1 for event in waiting)])  # an unconfirmed one may be confirmed later
 
     async with history.watched(piv_num_id) as watch:
 
@@ -74,7 +73,7 @@ async def wait_for_code(
 
 
 async def wait_for_event(
-    inbox: Inbox,
+    inbox: "Inbox",
     *,
     types: Sequence[str],
     match: Mapping[str, str],
@@ -94,7 +93,7 @@ async def wait_for_event(
 
 
 async def _wait(
-    inbox: Inbox, query: Callable[[], Awaitable[tuple[list[Event], int]]], seconds: float, progress: Progress
+    inbox: "Inbox", query: Callable[[], Awaitable[tuple[list[Event], int]]], seconds: float, progress: Progress
 ) -> Waited:
     started = time.monotonic()
     told = 0.0

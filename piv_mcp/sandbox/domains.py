@@ -202,6 +202,5 @@ def _certificate_expiry(state: State, domain: Domain) -> datetime:
 
 def _nameserver_view(domain: Domain) -> list[dict[str, object]]:
     return [
-        {"nameserver": nameserver, "order_index": index}
-        for index, nameserver in enumerate(domain.nameservers, start=1)
+        {"nameserver": nameserver, "order_index": index} for index, nameserver in enumerate(domain.nameservers, start=1)
     ]

@@ -160,9 +160,7 @@ class Failures:
         return self._use(next((failure for failure in self._waiting if failure.meets(method, path)), None))
 
     def take_webhook(self, kind: WebhookKind) -> bool:
-        return (
-            self._use(next((failure for failure in self._waiting if failure.kind == kind), None)) is not None
-        )
+        return self._use(next((failure for failure in self._waiting if failure.kind == kind), None)) is not None
 
     def _use(self, failure: Failure | None) -> Failure | None:
         if failure is not None and failure.times is not None:
@@ -179,6 +177,4 @@ def known_kinds() -> tuple[str, ...]:
 def _pattern(path: str) -> str:
     parts = re.split(r"(\*\*|\*|\{[^/]*?\})", path)
     wild = {"**": ".*"}
-    return "".join(
-        wild.get(part, "[^/]*") if index % 2 else re.escape(part) for index, part in enumerate(parts)
-    )
+    return "".join(wild.get(part, "[^/]*") if index % 2 else re.escape(part) for index, part in enumerate(parts))

@@ -39,9 +39,7 @@ def length(shortest: int, longest: int) -> Form:
 COUNTRY = matching(r"[A-Z]{2}", "must be a two-letter ISO 3166-1 code")
 LANGUAGE = matching(r"[a-z]{2}", "must be a two-letter ISO 639-1 code")
 E164 = matching(r"\+[1-9][0-9]{6,14}", "must be an international number (E.164)")
-HOST = matching(
-    r"(?i)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}", "must be a full domain name"
-)
+HOST = matching(r"(?i)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}", "must be a full domain name")
 EMAIL = matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "must be a full e-mail address")
 URL = matching(r"https?://\S+", "must be a full URL")
 NAME = length(1, 100)

@@ -118,9 +118,7 @@ def set_auto_renewal(state: State, call: Call) -> Answer:
     number = find_number(state, call)
     number.auto_renew = auto_renew
     plan_renewal(state, number)
-    return data(
-        {"piv_num_id": number.piv_num_id, "phone_number": number.phone_number, "auto_renew": auto_renew}
-    )
+    return data({"piv_num_id": number.piv_num_id, "phone_number": number.phone_number, "auto_renew": auto_renew})
 
 
 def restore(state: State, call: Call) -> Answer:

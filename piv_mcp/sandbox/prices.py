@@ -63,9 +63,7 @@ class Ending:
 def _country(
     code: str, price: str, base: str, sms: str | None, dial: str, digits: int, *, in_stock: bool = True
 ) -> Country:
-    return Country(
-        code, Decimal(price), Decimal(base), Decimal(sms) if sms else None, dial, digits, in_stock=in_stock
-    )
+    return Country(code, Decimal(price), Decimal(base), Decimal(sms) if sms else None, dial, digits, in_stock=in_stock)
 
 
 COUNTRIES = (

@@ -123,9 +123,7 @@ def export(state: State, call: Call) -> Answer:
         "http": [server.http_port],
         "both": [server.socks5_port, server.http_port],
     }[wanted]
-    lines = [
-        f"{proxy.login}:{proxy.password}@{server.host}:{port}" for port in ports for proxy in order.proxies
-    ]
+    lines = [f"{proxy.login}:{proxy.password}@{server.host}:{port}" for port in ports for proxy in order.proxies]
     return data(
         {
             "content": "\n".join(lines),

@@ -90,13 +90,9 @@ def _read_setup(state: State, body: Fields, domain: Domain) -> None:
     if domain.cloudflare:
         if "nameservers" in body:
             raise invalid("nameservers", "is not allowed with Cloudflare")
-        domain.ssl_mode = (
-            body.maybe_text("ssl_mode", one_of("flexible", "full", "strict")) or DEFAULT_SSL_MODE
-        )
+        domain.ssl_mode = body.maybe_text("ssl_mode", one_of("flexible", "full", "strict")) or DEFAULT_SSL_MODE
         if "dns_records" in body:
-            domain.records = [
-                new_record(state, record) for record in body.objects("dns_records", RECORD_FIELDS)
-            ]
+            domain.records = [new_record(state, record) for record in body.objects("dns_records", RECORD_FIELDS)]
         return
     for name in ("ssl_mode", "dns_records"):
         if name in body:

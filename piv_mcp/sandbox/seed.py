@@ -56,9 +56,7 @@ def _seed_number(state: State, planned: _Planned) -> Number:
 def _seed_history(state: State, office: Number, ads: Number) -> None:
     now = state.clock.now()
     with state.clock.held_at(now - timedelta(hours=30)):
-        sms.receive(
-            state, office, "G-204815 is your Google verification code.", "Google", "204815", state.clock.now()
-        )
+        sms.receive(state, office, "G-204815 is your Google verification code.", "Google", "204815", state.clock.now())
     with state.clock.held_at(now - timedelta(hours=26)):
         greeting = sms.add_outbound(state, office, "+14155551234", "Hello from piv.day")
     with state.clock.held_at(now - timedelta(hours=25)):
@@ -118,6 +116,4 @@ def _seed_whites(state: State) -> None:
         )
         state.whites[white.id] = white
         if status < whites.DONE:
-            state.agenda.after(
-                3600, partial(whites.plan_progress, state, white, state.tiers[white.tier_key].price, 10)
-            )
+            state.agenda.after(3600, partial(whites.plan_progress, state, white, state.tiers[white.tier_key].price, 10))

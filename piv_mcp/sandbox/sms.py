@@ -26,9 +26,7 @@ def list_messages(state: State, call: Call) -> Answer:
     """Newest first, which the reference's own example is not; an expired number keeps its history."""
     page = call.query.page(50, 200)
     number = find_number(state, call)
-    newest_first = sorted(
-        number.messages, key=lambda message: (message.received_at, message.id), reverse=True
-    )
+    newest_first = sorted(number.messages, key=lambda message: (message.received_at, message.id), reverse=True)
     shown, pagination = page.of(newest_first)
     messages = [
         {

@@ -34,9 +34,7 @@ async def _end(request: httpx.Request, outcome: Outcome) -> httpx.Response:
         case Drop(reset=True):
             raise httpx.ReadError("", request=request)
         case Drop():
-            raise httpx.RemoteProtocolError(
-                "Server disconnected without sending a response.", request=request
-            )
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
         case Reply() as reply if reply.delay <= patience:
             await asyncio.sleep(reply.delay)
             return httpx.Response(reply.status, headers=list(reply.headers), content=reply.body.encode())

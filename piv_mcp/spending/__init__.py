@@ -1,6 +1,6 @@
 """The money gate: quote, approval by a person, journal, execution, reconciliation.
 
-    tool ─> gate.perform(action) ─> quote ─> policy ─┬─ budget ──────────────┬─> execute once ─> journal
-                                                     └─ approval by a person ┘        │
-                                        reconcile <─ the answer was lost ─────────────┘
+tool ─> gate.perform(action) ─> quote ─> policy ─┬─ budget ──────────────┬─> execute once ─> journal
+                                                 └─ approval by a person ┘        │
+                                    reconcile <─ the answer was lost ─────────────┘
 """

@@ -5,13 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from piv_mcp.api.client import PivClient
-from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.spending.quote import Price
+
+if TYPE_CHECKING:
+    from piv_mcp.api.client import PivClient
+    from piv_mcp.inbox.inbox import Inbox
 
 Decision = Literal["approve", "decline", "cancel"]
 """A person's word. To cancel is to close the question without a word: it declines, too."""
@@ -24,8 +26,8 @@ Shown = dict[str, Any]
 class Sources:
     """Where an action is carried out and looked for."""
 
-    api: PivClient
-    inbox: Inbox
+    api: "PivClient"
+    inbox: "Inbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,9 @@ class Action(BaseModel, ABC):
         return {}
 
     @abstractmethod
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]) -> Done | None:
+    async def look(
+        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
+    ) -> Done | None:
         """What shows that it happened, after a request at `since` (seconds) whose answer was lost; None if nothing.
 
         `claimed` are the objects that other entries of the journal have made.

@@ -85,24 +85,28 @@ class Pages:
         self._key = key
         self._folder = folder
         self._address = address
-        self._opened: set[str] = set()
+        self._opened: dict[str, bool] = {}
 
-    async def open(self, entry: Entry) -> bool:
-        """Open the page, once per entry and process; says whether a browser was found.
+    def opened(self, entry: Entry) -> bool:
+        """Whether this process has opened the page in a browser."""
+        return self._opened.get(entry.id, False)
+
+    async def open(self, entry: Entry) -> None:
+        """Open the page, once per entry and process.
 
         A process list shows the browser's arguments, so they name a private file that leads on, and the token is only
         in there.
         """
         if entry.id in self._opened:
-            return True
-        self._opened.add(entry.id)
+            return
+        self._opened[entry.id] = False
         address = f"{await self._address()}/approvals/{entry.id}?token={token_of(self._key, entry.id)}"
-        opened = await _browse(self._write(entry.id, address).as_uri())
-        _log.info("approval page", id=entry.id, opened=opened)
-        return opened
+        self._opened[entry.id] = await _browse(self._write(entry.id, address).as_uri())
+        _log.info("approval page", id=entry.id, opened=self._opened[entry.id])
 
     def close(self, entry_id: str) -> None:
         """The page is no longer needed."""
+        self._opened.pop(entry_id, None)
         self._file(entry_id).unlink(missing_ok=True)
 
     def _file(self, entry_id: str) -> Path:

@@ -37,7 +37,13 @@ class Gate:
     """Every action goes through `perform`."""
 
     def __init__(
-        self, sources: Sources, journal: Journal, policy: Policy, pages: Pages, changes: Changes, reconciler: Reconciler
+        self,
+        sources: Sources,
+        journal: Journal,
+        policy: Policy,
+        pages: Pages,
+        changes: Changes,
+        reconciler: Reconciler,
     ) -> None:
         self._sources = sources
         self.journal = journal
@@ -76,7 +82,12 @@ class Gate:
     async def _propose(self, action: Action) -> Entry:
         """Quote the action and write it down, or find that it is written down already."""
         words, price = await action.quote(self._sources)
-        quote = Quote(action=words, price=price, balance=await balance_of(self._sources), notes=await self._recent(action))
+        quote = Quote(
+            action=words,
+            price=price,
+            balance=await balance_of(self._sources),
+            notes=await self._recent(action),
+        )
         least = price.amount if price.amount is not None else price.floor
         if action.spends and quote.balance is not None and least is not None and quote.balance < least:
             raise BalanceError(quote)
@@ -189,9 +200,10 @@ class Gate:
             action=quote.action,
             price=quote.price_words,
             balance=quote.balance,
-            note="Nothing was sent and nothing charged. Only the person can approve: on the page that was opened in their "
-            "browser, or with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have "
-            "decided, the same call with the same arguments goes on. The quote is good for ten minutes.",
+            note="Nothing was sent and nothing charged. Only the person can approve: "
+            + ("on the page that was opened in their browser, or " if self._pages.opened(entry) else "")
+            + "with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have decided, the same "
+            "call with the same arguments goes on. The quote is good for ten minutes.",
         )
 
     # --- executing
@@ -240,7 +252,12 @@ class Gate:
             await self.journal.settle(entry.id, ending)
         except StoreError as error:
             # The disk still says "executing": the next start will find it, and look at what the account shows.
-            _log.error("the outcome could not be written down", id=entry.id, state=ending.state, problem=error.message)
+            _log.error(
+                "the outcome could not be written down",
+                id=entry.id,
+                state=ending.state,
+                problem=error.message,
+            )
 
     async def _settled(self, entry: Entry) -> Entry:
         """Wait for another call or process to end its execution."""

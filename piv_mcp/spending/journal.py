@@ -154,7 +154,9 @@ class Journal:
 
         def job(connection: sqlite3.Connection) -> list[Entry]:
             for entry in journal.select(connection, "state = 'executing'"):
-                if entry.owner != self.owner and (not _alive(entry.owner) or now - (entry.sent_at or 0) > LEASE_SECONDS):
+                if entry.owner != self.owner and (
+                    not _alive(entry.owner) or now - (entry.sent_at or 0) > LEASE_SECONDS
+                ):
                     journal.change(
                         connection,
                         entry.id,

@@ -77,9 +77,7 @@ class Reconciler:
         entries = [await self.reconcile(entry) for entry in await self._journal.recover()]
         return [entry for entry in entries if entry.state == "unknown"]
 
-    async def reconcile_patiently(
-        self, entries: list[Entry], tell: Callable[[float], Awaitable[None]]
-    ) -> list[Entry]:
+    async def reconcile_patiently(self, entries: list[Entry], tell: Callable[[float], Awaitable[None]]) -> list[Entry]:
         """Look at these; where only the grace is missing, wait for its end and look again."""
         looked = [await self.reconcile(entry) for entry in entries]
         ends = [end for entry in looked if entry.state == "unknown" and (end := _grace_end(entry)) > time.time()]
@@ -147,7 +145,12 @@ class Reconciler:
 
     async def _not_seen(self, entry: Entry, action: Action, moved: Decimal | None) -> None:
         price = None if entry.price is None else Decimal(entry.price)
-        if moved is not None and moved > 0 and action.spends and (moved == price or (price is None and not action.visible)):
+        if (
+            moved is not None
+            and moved > 0
+            and action.spends
+            and (moved == price or (price is None and not action.visible))
+        ):
             evidence = f"the balance fell by {dollars(moved)}, and nothing else accounts for it"
             _log.info("reconciled", id=entry.id, state="charged", evidence=evidence)
             await self._journal.settle(entry.id, Ending("charged", None, moved, entry.problem, evidence))

@@ -86,9 +86,7 @@ def _insert(connection: sqlite3.Connection, event: Event) -> Event:
 
 def _duplicate(connection: sqlite3.Connection, event: Event) -> Event | None:
     if event.source == "history":
-        return _one(
-            connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id)
-        )
+        return _one(connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id))
     for known in _many(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
         if event.type == SMS and event.sent_at is not None:
             return known  # an SMS names its own second: equal content is the same message, however late
@@ -161,16 +159,16 @@ def codes(
         values.append(subject)
     if confirmed_only:
         where.append("message_id IS NOT NULL")
-    return _many(
-        connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit)
-    )
+    return _many(connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit))
 
 
 def last_heard(connection: sqlite3.Connection) -> dict[str, float]:
     """When each number's newest SMS arrived. Reads the index of messages, one entry a number."""
     heard: dict[str, float] = {}
     subject = ""
-    query = "SELECT subject, max(arrived_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
+    query = (
+        "SELECT subject, max(arrived_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
+    )
     while row := connection.execute(query, (subject,)).fetchone():
         subject = str(row[0])
         heard[subject] = float(row[1])

@@ -1,8 +1,8 @@
 """The SQL of the spending journal. Every change of state is one conditional UPDATE: of two processes, one wins.
 
-    quoted ──> approved ──> executing ──> charged | refused | unknown
-       │           │                                          │
-       └> declined └> expired                      charged | not_charged   (reconciled)
+quoted ──> approved ──> executing ──> charged | refused | unknown
+   │           │                                          │
+   └> declined └> expired                      charged | not_charged   (reconciled)
 """
 
 import sqlite3

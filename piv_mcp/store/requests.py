@@ -13,9 +13,7 @@ _PAUSED = "requests:paused_until"
 def sent_since(connection: sqlite3.Connection, since: float) -> list[tuple[str, float]]:
     """(priority, time) of each request after `since`; older ones are forgotten on the way."""
     connection.execute("DELETE FROM requests WHERE at <= ?", (since,))
-    return [
-        (str(priority), float(at)) for priority, at in connection.execute("SELECT priority, at FROM requests")
-    ]
+    return [(str(priority), float(at)) for priority, at in connection.execute("SELECT priority, at FROM requests")]
 
 
 def note_sent(connection: sqlite3.Connection, priority: str, at: float) -> None:

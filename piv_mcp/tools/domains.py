@@ -22,11 +22,23 @@ from piv_mcp.services import services
 from piv_mcp.spending.actions import domains as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import DomainId, DomainName, Limit500, Line, Offset, QueueId, RecordId, Search, Switch
+from piv_mcp.tools.parameters import (
+    DomainId,
+    DomainName,
+    Limit500,
+    Line,
+    Offset,
+    QueueId,
+    RecordId,
+    Search,
+    Switch,
+)
 from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
 RecordType = Annotated[str, Field(pattern="^[A-Z]{1,10}$", description="A, AAAA, CNAME, MX, TXT, ...")]
-RecordName = Annotated[Line, Field(min_length=1, max_length=253, description="@ for the domain itself, or a subdomain.")]
+RecordName = Annotated[
+    Line, Field(min_length=1, max_length=253, description="@ for the domain itself, or a subdomain.")
+]
 RecordContent = Annotated[Line, Field(min_length=1, max_length=4096)]
 Ttl = Annotated[int, Field(ge=1, le=2_147_483_647, strict=True, description="Seconds; 1 = automatic.")]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
@@ -160,7 +172,8 @@ async def register_domain(
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
     cloudflare: Annotated[Switch, Field(description="True: no nameservers. False: nameservers are required.")],
     auto_renew: Annotated[Switch, Field(description="True commits to yearly renewals.")],
-    ssl_mode: Annotated[Literal["flexible", "full", "strict"], Field(description="With cloudflare only.")] | None = None,
+    ssl_mode: Annotated[Literal["flexible", "full", "strict"], Field(description="With cloudflare only.")]
+    | None = None,
     nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
     dns_records: Annotated[list[FirstRecord], Field(max_length=100, description="With cloudflare only.")] | None = None,
 ) -> Receipt:
@@ -178,7 +191,9 @@ async def register_domain(
 
 
 async def renew_domain(
-    ctx: Ctx, domain_id: DomainId, period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")]
+    ctx: Ctx,
+    domain_id: DomainId,
+    period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
 ) -> Receipt:
     """Renew a domain, after the person approves the price. get_domain_queue has the progress."""
     return await perform(ctx, actions.RenewDomain(domain_id=domain_id, request=RenewDomain.of(period=period)))
@@ -198,11 +213,27 @@ TOOLS = (
     ),
     read(list_dns_records, "DNS records", "GET /domains/{id}/dns"),
     write(create_dns_record, "Add DNS record", "POST /domains/{id}/dns", destructive=False, idempotent=False),
-    write(update_dns_record, "Change DNS record", "PUT /domains/{id}/dns/{recordId}", destructive=True, idempotent=True),
     write(
-        delete_dns_record, "Delete DNS record", "DELETE /domains/{id}/dns/{recordId}", destructive=True, idempotent=True
+        update_dns_record,
+        "Change DNS record",
+        "PUT /domains/{id}/dns/{recordId}",
+        destructive=True,
+        idempotent=True,
     ),
-    write(enable_cloudflare, "Enable Cloudflare", "POST /domains/{id}/cloudflare", destructive=True, idempotent=True),
+    write(
+        delete_dns_record,
+        "Delete DNS record",
+        "DELETE /domains/{id}/dns/{recordId}",
+        destructive=True,
+        idempotent=True,
+    ),
+    write(
+        enable_cloudflare,
+        "Enable Cloudflare",
+        "POST /domains/{id}/cloudflare",
+        destructive=True,
+        idempotent=True,
+    ),
     write(set_nameservers, "Set nameservers", "POST /domains/{id}/ns-servers", destructive=True, idempotent=True),
     spend(register_domain, "Register a domain", "POST /domains"),
     spend(renew_domain, "Renew a domain", "POST /domains/{id}/renew"),

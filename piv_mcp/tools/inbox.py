@@ -12,7 +12,7 @@ from piv_mcp.inbox.view import MOST_OTHERS, Code, EventRow, code_rows, event_row
 from piv_mcp.services import Services, services
 from piv_mcp.store.events import COUNTED
 from piv_mcp.tools.answers import Answer
-from piv_mcp.tools.parameters import PivNumId, Switch
+from piv_mcp.tools.parameters import Line, PivNumId, Switch
 from piv_mcp.tools.tool import Ctx, read
 
 REFRESH_SECONDS = 3.0
@@ -20,11 +20,12 @@ REFRESH_SECONDS = 3.0
 
 After = Annotated[int, Field(ge=0, strict=True, description="Cursor of the previous answer: continues without a gap.")]
 Timeout = Annotated[
-    float, Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead.")
+    float,
+    Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead."),
 ]
 Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
 """Said to be a string, since many clients cannot show a choice of types; the others are understood."""
-EventType = Annotated[str, Field(max_length=100, description=f"One of {', '.join(EVENTS)}.")]
+EventType = Annotated[Line, Field(min_length=1, max_length=100, description=f"One of {', '.join(EVENTS)}.")]
 
 
 class LatestCode(Answer):
@@ -107,7 +108,9 @@ async def wait_for_code(
     number: PivNumId,
     timeout_seconds: Timeout = 50,
     after: After | None = None,
-    confirmed_only: Annotated[Switch, Field(description="Only codes that the account's own SMS history confirms.")] = False,
+    confirmed_only: Annotated[
+        Switch, Field(description="Only codes that the account's own SMS history confirms.")
+    ] = False,
 ) -> WaitedCode:
     """Wait for the next SMS code on a number. One that came in the last minute counts, unless after is given."""
     app = await services(ctx)
@@ -125,7 +128,10 @@ async def wait_for_code(
     if not waited.found:
         note = f"No code yet. To go on waiting, call again with after={waited.cursor}: nothing is missed."
         return WaitedCode(
-            status="timeout", after=waited.cursor, waited_seconds=round(waited.seconds, 1), note=_join(gone, note)
+            status="timeout",
+            after=waited.cursor,
+            waited_seconds=round(waited.seconds, 1),
+            note=_join(gone, note),
         )
     boundary = Boundary()
     newest, others = code_rows(app.phonebook, waited.found, boundary)
@@ -170,7 +176,8 @@ async def wait_for_event(
     ctx: Ctx,
     types: Annotated[list[EventType], Field(max_length=20, description="Empty: any type.")],
     match: Annotated[
-        dict[str, Wanted], Field(description='Fields that the event\'s data must have, e.g. {"domain_id": "..."}.')
+        dict[str, Wanted],
+        Field(description='Fields that the event\'s data must have, e.g. {"domain_id": "..."}.'),
     ]
     | None = None,
     timeout_seconds: Timeout = 50,
@@ -181,10 +188,14 @@ async def wait_for_event(
     unknown = [name for name in types if name not in EVENTS]
     if unknown:
         raise InvalidRequestError(
-            f"types: no such event: {', '.join(unknown)}", code="VALIDATION_ERROR", hint=f"Events: {', '.join(EVENTS)}"
+            f"types: no such event: {', '.join(unknown)}",
+            code="VALIDATION_ERROR",
+            hint=f"Events: {', '.join(EVENTS)}",
         )
     after, gone = await _cursor(app, after)
-    wanted = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()}
+    wanted = {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()
+    }
     if "piv_num_id" in wanted:
         wanted["piv_num_id"] = await app.phonebook.resolve(wanted["piv_num_id"])
     waited = await wait.wait_for_event(
@@ -215,7 +226,10 @@ async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | N
     if after < pruned:
         return after, f"Events {after + 1} to {pruned} are gone: they were older than the inbox keeps."
     if after > last:
-        return 0, f"The cursor {after} is of another inbox; this one was begun anew and is read from its start."
+        return (
+            0,
+            f"The cursor {after} is of another inbox; this one was begun anew and is read from its start.",
+        )
     return after, None
 
 

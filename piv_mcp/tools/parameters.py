@@ -9,7 +9,7 @@ _ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _printable(value: str) -> str:
-    if any(ord(c) < 32 and c not in "\n\t" for c in value) or "\x7f" in value:
+    if any((c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" for c in value):
         raise ValueError("must hold no control characters")
     return value
 
@@ -41,11 +41,17 @@ WhiteId = Annotated[str, Field(description="From list_whites.", max_length=128, 
 
 CountryCode = Annotated[str, Field(description="Two-letter ISO country code.", pattern="^[A-Za-z]{2}$")]
 Search = Annotated[Line, Field(min_length=1, max_length=200)]
-Offset = Annotated[int, Field(ge=0, le=10_000_000, strict=True, description="Rows to skip: next_offset of the last answer.")]
+Offset = Annotated[
+    int, Field(ge=0, le=10_000_000, strict=True, description="Rows to skip: next_offset of the last answer.")
+]
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
 Switch = Annotated[bool, Field(strict=True)]
 DomainName = Annotated[
-    str, Field(max_length=253, pattern=r"^([A-Za-z0-9\u0080-\U0010ffff]([A-Za-z0-9\u0080-\U0010ffff-]{0,61}[A-Za-z0-9\u0080-\U0010ffff])?\.)+[A-Za-z0-9\u0080-\U0010ffff-]{2,63}\.?$")
+    str,
+    Field(
+        max_length=253,
+        pattern=r"^([A-Za-z0-9\u0080-\U0010ffff]([A-Za-z0-9\u0080-\U0010ffff-]{0,61}[A-Za-z0-9\u0080-\U0010ffff])?\.)+[A-Za-z0-9\u0080-\U0010ffff-]{2,63}\.?$",
+    ),
 ]
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]

@@ -43,7 +43,13 @@ class ToolSpec:
         return self.effect == "read"
 
 
-def read(handler: Callable[..., Awaitable[BaseModel]], title: str, endpoint: str | None = None, *, local: bool = False) -> ToolSpec:
+def read(
+    handler: Callable[..., Awaitable[BaseModel]],
+    title: str,
+    endpoint: str | None = None,
+    *,
+    local: bool = False,
+) -> ToolSpec:
     """A tool that changes nothing."""
     return ToolSpec(handler=handler, title=title, effect="read", endpoint=endpoint, idempotent=True, local=local)
 

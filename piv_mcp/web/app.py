@@ -10,6 +10,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.spending.journal import Journal
 from piv_mcp.web.approvals import Approvals
+from piv_mcp.web.presence import Health
 from piv_mcp.web.webhooks import Webhooks
 
 
@@ -26,7 +27,7 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
             store = await journal.store_id()
         except StoreError:
             store = None
-        return JSONResponse({"name": "piv-mcp", "version": __version__, "store": store})
+        return JSONResponse(Health(version=__version__, store=store).model_dump())
 
     return Starlette(
         routes=[

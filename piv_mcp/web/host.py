@@ -20,9 +20,7 @@ _log = structlog.get_logger(__name__)
 class Host:
     """Serves `app` on `host:port` whenever this process can have the port. Port 0 takes any free one."""
 
-    def __init__(
-        self, app: ASGIApp, host: str, port: int, *, on_serving: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, *, on_serving: Callable[[], None] | None = None) -> None:
         self._app = app
         self.host = host
         self.port = port

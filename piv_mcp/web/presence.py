@@ -3,12 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Literal
 
+from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
 from piv_mcp.web.host import Host
 
 START_SECONDS = 2.0
+
+
+class Health(BaseModel):
+    """What `/health` answers."""
+
+    name: Literal["piv-mcp"] = "piv-mcp"
+    version: str
+    store: str | None
 
 
 class Presence:
@@ -67,10 +77,10 @@ class Presence:
 
         try:
             async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
-                answer = (await http.get(f"{address}/health")).json()
-        except (httpx.HTTPError, ValueError):
+                answer = Health.model_validate_json((await http.get(f"{address}/health")).content)
+        except (httpx.HTTPError, ValidationError):
             return False
-        return isinstance(answer, dict) and answer.get("store") == await self._store_id()  # pyright: ignore[reportUnknownMemberType]
+        return answer.store == await self._store_id()
 
 
 def _url(host: Host) -> str:

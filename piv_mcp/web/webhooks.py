@@ -63,9 +63,7 @@ class Webhooks:
         self._guesses.append(now)
         if len(self._guesses) > GUESSES_A_MINUTE:
             del self._guesses[:-GUESSES_A_MINUTE]
-            return JSONResponse(
-                {"ok": False, "error": "too many wrong addresses"}, 429, {"Retry-After": "60"}
-            )
+            return JSONResponse({"ok": False, "error": "too many wrong addresses"}, 429, {"Retry-After": "60"})
         _log.warning("webhook with a wrong secret", in_the_last_minute=len(self._guesses))
         try:
             await self._inbox.count_wrong_secret()

@@ -6,8 +6,7 @@ from piv_mcp.spending.action import Action
 from piv_mcp.spending.actions import domains, numbers, proxies, whites
 
 ACTIONS: Mapping[str, type[Action]] = {
-    action.kind: action
-    for action in (*numbers.ACTIONS, *proxies.ACTIONS, *domains.ACTIONS, *whites.ACTIONS)
+    action.kind: action for action in (*numbers.ACTIONS, *proxies.ACTIONS, *domains.ACTIONS, *whites.ACTIONS)
 }
 
 

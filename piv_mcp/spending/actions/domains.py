@@ -61,7 +61,9 @@ class RegisterDomain(Action):
         for domain in await self._named(sources):
             if domain.id not in known:
                 return Done(
-                    result=shown(domain), object_id=domain.id, evidence=f"the domain is on the account ({domain.status})"
+                    result=shown(domain),
+                    object_id=domain.id,
+                    evidence=f"the domain is on the account ({domain.status})",
                 )
         events = await sources.inbox.matching(
             ("domain.registered", "domain.failed"),
@@ -112,7 +114,10 @@ class RenewDomain(Action):
     ) -> Done | None:
         domain = shown(await sources.api.domains.get(self.domain_id))
         if moved_on(before.get("expires_at"), domain.get("expires_at")):
-            return Done(result=domain, evidence=f"its expiry moved from {before['expires_at']} to {domain['expires_at']}")
+            return Done(
+                result=domain,
+                evidence=f"its expiry moved from {before['expires_at']} to {domain['expires_at']}",
+            )
         return None
 
 
@@ -240,4 +245,11 @@ def _day(domain: Domain) -> str:
     return f"{domain.expires_at:%Y-%m-%d}" if domain.expires_at else "its expiry date"
 
 
-ACTIONS = (RegisterDomain, RenewDomain, SetDomainAutoRenewal, DeleteDnsRecord, EnableCloudflare, SetNameservers)
+ACTIONS = (
+    RegisterDomain,
+    RenewDomain,
+    SetDomainAutoRenewal,
+    DeleteDnsRecord,
+    EnableCloudflare,
+    SetNameservers,
+)

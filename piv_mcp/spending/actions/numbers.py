@@ -124,7 +124,10 @@ class RestoreNumbers(Action):
             number = shown(await sources.api.numbers.get(id_))
             # "pending_restore" can mean "can be restored" or "is being restored": only a change counts.
             if number.get("status") != before[id_].get("status"):
-                return Done(result=number, evidence=f"{id_} went from {before[id_].get('status')} to {number.get('status')}")
+                return Done(
+                    result=number,
+                    evidence=f"{id_} went from {before[id_].get('status')} to {number.get('status')}",
+                )
             if moved_on(before[id_].get("expires_at"), number.get("expires_at")):
                 return Done(result=number, evidence=f"the expiry of {id_} moved to {number['expires_at']}")
         return None
@@ -150,7 +153,9 @@ class SendSms(Action):
             return words, Price(amount=None, certainty="unknown", reason="the country has no listed SMS price")
         if segments == 1:
             return words, Price(amount=country.sms_send_price)
-        reason = f"{segments} segments of {dollars(country.sms_send_price)}; how long texts are charged is not documented"
+        reason = (
+            f"{segments} segments of {dollars(country.sms_send_price)}; how long texts are charged is not documented"
+        )
         return words, Price(amount=country.sms_send_price * segments, certainty="estimate", reason=reason)
 
     async def send(self, sources: Sources) -> Done:
@@ -203,7 +208,11 @@ class StartVerification(Action):
     ) -> Done | None:
         # It cannot be polled: a webhook is the only trace beside the balance.
         found = await sources.inbox.matching(
-            ("verify.completed", "verify.failed"), {"piv_num_id": self.piv_num_id}, after=0, since=since, limit=1
+            ("verify.completed", "verify.failed"),
+            {"piv_num_id": self.piv_num_id},
+            after=0,
+            since=since,
+            limit=1,
         )
         if not found:
             return None

@@ -50,7 +50,10 @@ class PurchaseProxies(Action):
                 continue
             if order.country in (None, before["country"]):
                 return Done(
-                    result=shown(order), cost=order.price_total, object_id=order.id, evidence=f"a new order, {order.id}"
+                    result=shown(order),
+                    cost=order.price_total,
+                    object_id=order.id,
+                    evidence=f"a new order, {order.id}",
                 )
         return None
 

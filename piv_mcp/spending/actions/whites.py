@@ -25,7 +25,7 @@ class CreateWhite(Action):
         tier = next((tier for tier in await sources.api.whites.tiers() if tier.tier_key == request.tier_key), None)
         if tier is None:
             raise UnavailableError(f"there is no tier {request.tier_key}", code="INVALID_TIER")
-        languages = list(dict.fromkeys([request.language, *(request.languages or [])]))
+        languages: list[str] = list(dict.fromkeys([request.language, *(request.languages or ())]))
         words = (
             f"Generate the site {request.name!r}: {tier.name or tier.tier_key}, {request.quality or 'standard'}, "
             f"niche {request.niche!r}, {request.country}, in {', '.join(languages)}"
@@ -62,7 +62,11 @@ class CreateWhite(Action):
         known = claimed.union(before["ids"])
         for white in await self._same(sources):
             if white.id not in known:
-                return Done(result=shown(white), object_id=white.id, evidence=f"a new site, {white.id}, is on the account")
+                return Done(
+                    result=shown(white),
+                    object_id=white.id,
+                    evidence=f"a new site, {white.id}, is on the account",
+                )
         return None
 
     async def _same(self, sources: Sources) -> list[White]:

@@ -1,0 +1,109 @@
+"""Tells subscribed clients that the inbox has changed, whichever process received the event.
+
+On 2026-07-28 subscribers hang on a bus; before, they called `resources/subscribe` on a session. Nothing is watched while
+nobody is subscribed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
+from mcp.types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+
+from piv_mcp.errors import PivError
+from piv_mcp.services import Lifespan, Services
+from piv_mcp.store.events import Event
+
+INBOX = "piv://inbox"
+PATIENCE_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Updates(InMemorySubscriptionBus):
+    """The subscription bus of both eras, and the watch that feeds it."""
+
+    def __init__(self, lifespan: Lifespan) -> None:
+        super().__init__()
+        self._lifespan = lifespan
+        self._streams = 0
+        self._sessions: dict[str, set[ServerSession]] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """A stream of protocol 2026-07-28."""
+        unsubscribe = super().subscribe(listener)
+        self._streams += 1
+        self._watch()
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                self._streams -= 1
+                unsubscribe()
+
+        return end
+
+    async def on_subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
+        """`resources/subscribe` of the older protocols."""
+        self._sessions.setdefault(str(params.uri), set()).add(ctx.session)
+        self._watch()
+        return EmptyResult()
+
+    async def on_unsubscribe(
+        self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
+    ) -> EmptyResult:
+        self._sessions.get(str(params.uri), set()).discard(ctx.session)
+        return EmptyResult()
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    @property
+    def _wanted(self) -> bool:
+        return self._streams > 0 or any(self._sessions.values())
+
+    def _watch(self) -> None:
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._run(time.time()))
+
+    async def _run(self, since: float) -> None:
+        cursor = 0
+        while self._wanted:
+            try:
+                app = await self._lifespan.services()
+                version = app.inbox.changes.version
+                found = await app.inbox.matching((), {}, after=cursor, since=since, limit=1000)
+                for uri in dict.fromkeys(uri for event in found for uri in _uris(app, event)):
+                    await self._tell(uri)
+                cursor = max([cursor, *(event.seq for event in found)])
+                await app.inbox.changes.wait(version, PATIENCE_SECONDS)
+            except PivError as error:
+                _log.warning("subscribers are not told just now", problem=error.message)
+                await asyncio.sleep(PATIENCE_SECONDS / 10)
+
+    async def _tell(self, uri: str) -> None:
+        await self.publish(ResourceUpdated(uri=uri))
+        for session in list(self._sessions.get(uri, ())):
+            try:
+                await session.send_resource_updated(uri)
+            except Exception as error:  # a session that has gone is no reason not to tell the others
+                _log.debug("a subscriber is gone", problem=type(error).__name__)
+                self._sessions[uri].discard(session)
+
+
+def _uris(app: Services, event: Event) -> list[str]:
+    if event.text is None or event.subject is None:
+        return [INBOX]
+    names = [event.subject, app.phonebook.phone_of(event.subject)]
+    return [INBOX, *(f"piv://numbers/{name}/sms" for name in names if name is not None)]

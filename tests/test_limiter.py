@@ -1,0 +1,156 @@
+"""The request limit over several processes, by way of the store."""
+
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from piv_mcp import limiter as limiter_module
+from piv_mcp.api.limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
+from piv_mcp.errors import RateLimitedError
+from piv_mcp.limiter import SharedLimiter
+from piv_mcp.store import Store, database, requests
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
+    """Two on one file, as two processes have them."""
+    stores = [Store(tmp_path / "store.sqlite3") for _ in range(2)]
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+async def fill(store: Store, count: int, priority: Priority = Priority.PERSON, ago: float = 1.0) -> None:
+    at = time.time() - ago
+
+    def job(connection: sqlite3.Connection) -> None:
+        for _ in range(count):
+            requests.note_sent(connection, priority.value, at)
+
+    await store.write(job)
+
+
+async def test_what_one_process_has_sent_counts_for_the_other(stores: list[Store]) -> None:
+    first, second = map(SharedLimiter, stores)
+    await fill(stores[0], TOTAL[Priority.PERSON] - 1)
+    await first.acquire(Priority.PERSON, timeout=0)
+    with pytest.raises(RateLimitedError) as caught:
+        await second.acquire(Priority.PERSON, timeout=0)
+    assert caught.value.retry_after == pytest.approx(WINDOW - 1, abs=2)
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_each_priority_leaves_room_for_the_more_urgent_ones(stores: list[Store], priority: Priority) -> None:
+    await fill(stores[0], TOTAL[priority])
+    with pytest.raises(RateLimitedError):
+        await SharedLimiter(stores[1]).acquire(priority, timeout=0)
+    for other in Priority:
+        if TOTAL[other] > TOTAL[priority]:
+            await SharedLimiter(stores[1]).acquire(other, timeout=0)
+
+
+async def test_back_fill_has_a_share_of_its_own_over_all_processes(stores: list[Store]) -> None:
+    await fill(stores[0], BACKFILL_OWN, Priority.BACKFILL)
+    with pytest.raises(RateLimitedError):
+        await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
+    await SharedLimiter(stores[1]).acquire(Priority.WAIT, timeout=0)
+
+
+async def test_requests_of_more_than_a_minute_ago_are_forgotten(stores: list[Store]) -> None:
+    await fill(stores[0], 500, ago=WINDOW + 1)
+    await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
+    assert await stores[0].read(lambda c: c.execute("SELECT count(*) FROM requests").fetchone()) == (1,)
+
+
+async def test_a_pause_that_one_process_was_told_holds_for_all(stores: list[Store]) -> None:
+    first, second = map(SharedLimiter, stores)
+    await first.pause(30)
+    await first.pause(1)  # does not shorten it
+    with pytest.raises(RateLimitedError) as caught:
+        await second.acquire(Priority.PERSON, timeout=0)
+    assert caught.value.retry_after == pytest.approx(30, abs=2)
+
+
+async def test_a_pause_without_end_is_not_believed(stores: list[Store]) -> None:
+    await SharedLimiter(stores[0]).pause(10**9)
+    with pytest.raises(RateLimitedError) as caught:
+        await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
+    assert (caught.value.retry_after or 0) <= 3600
+
+
+async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiter_module, "LOOK_SECONDS", 0.05)
+    await SharedLimiter(stores[0]).pause(0.4)
+    person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=5))
+    while not await stores[1].read(lambda c: c.execute("SELECT 1 FROM waiting").fetchall()):
+        await asyncio.sleep(0.01)
+    with pytest.raises(RateLimitedError):
+        await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
+    await person
+    await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=1)
+
+
+async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> None:
+    await stores[0].write(lambda c: requests.note_waiting(c, "dead", time.time() - 0.001))
+    await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
+
+
+async def test_a_caller_that_is_cancelled_while_waiting_waits_no_more(stores: list[Store]) -> None:
+    await SharedLimiter(stores[0]).pause(30)
+    person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=60))
+    while not await stores[1].read(lambda c: c.execute("SELECT 1 FROM waiting").fetchall()):
+        await asyncio.sleep(0.01)
+    person.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await person
+    assert await stores[1].read(lambda c: c.execute("SELECT 1 FROM waiting").fetchall()) == []
+
+
+async def test_without_a_store_each_process_keeps_the_limit_for_itself(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+    limiter = SharedLimiter(stores[0])
+    await limiter.acquire(Priority.PERSON, timeout=0)
+    await stores[0].close()
+    for _ in range(BACKFILL_OWN):
+        await limiter.acquire(Priority.BACKFILL, timeout=0)
+    with pytest.raises(RateLimitedError):
+        await limiter.acquire(Priority.BACKFILL, timeout=0)
+
+
+async def test_processes_that_race_for_slots_never_take_more_than_there_are(tmp_path: Path) -> None:
+    code = """
+        import asyncio, json, sys
+        from pathlib import Path
+        from piv_mcp.api.limit import Priority
+        from piv_mcp.errors import RateLimitedError
+        from piv_mcp.limiter import SharedLimiter
+        from piv_mcp.store import Store
+
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            limiter = SharedLimiter(store)
+            outcomes = await asyncio.gather(
+                *(limiter.acquire(Priority.WAIT, timeout=0) for _ in range(60)), return_exceptions=True
+            )
+            print(json.dumps([outcomes.count(None), sum(isinstance(o, RateLimitedError) for o in outcomes)]))
+            await store.close()
+
+        asyncio.run(main())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "store.sqlite3")]
+    processes = [await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE) for _ in range(2)]
+    results = [json.loads((await process.communicate())[0]) for process in processes]
+    assert sum(taken for taken, _ in results) == TOTAL[Priority.WAIT]
+    assert sum(refused for _, refused in results) == 120 - TOTAL[Priority.WAIT]

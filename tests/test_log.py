@@ -1,0 +1,129 @@
+"""The log: on stderr alone, with no secret in it, at any level and depth."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from piv_mcp import log
+from piv_mcp.log import REDACTED, Redactor
+
+KEY = "sk-0123456789-abcdef"
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Logging is the whole process's: put it back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def redactor(stream: io.StringIO) -> Redactor:
+    redactor = log.configure("DEBUG", "json", stream)
+    redactor.add(KEY)
+    return redactor
+
+
+@pytest.mark.usefixtures("redactor")
+def test_a_secret_is_cut_out_of_messages_values_and_whatever_they_hold(stream: io.StringIO) -> None:
+    class Strange:
+        def __repr__(self) -> str:
+            return f"Strange({KEY})"
+
+    logger = structlog.get_logger("piv_mcp.test")
+    logger.info(f"with {KEY} inside", url=f"https://x/?q={KEY}", nested={"a": [{"b": (KEY,)}], KEY: {KEY}}, n=7)
+    logger.warning("an object", thing=Strange(), error=ValueError(KEY), raw=KEY.encode())
+    logging.getLogger("some.library").error("theirs: %s and %r", KEY, {"k": KEY})
+    text = stream.getvalue()
+    assert KEY not in text
+    assert text.count(REDACTED) >= 9
+    assert lines(stream)[0]["n"] == 7
+
+
+@pytest.mark.usefixtures("redactor")
+def test_a_secret_is_cut_out_of_tracebacks(stream: io.StringIO) -> None:
+    def fails(argument: str) -> None:
+        raise RuntimeError(f"bad value {argument}")
+
+    for logger in (structlog.get_logger("piv_mcp.test"), logging.getLogger("some.library")):
+        try:
+            fails(KEY)
+        except RuntimeError:
+            logger.exception("it failed")
+    assert KEY not in stream.getvalue()
+    assert [("RuntimeError: bad value" in line["exception"]) for line in lines(stream)] == [True, True]
+
+
+@pytest.mark.usefixtures("redactor")
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Authorization: Bearer never-registered-1", "never-registered-1"),
+        ("{'authorization': 'bearer never-registered-2'}", "never-registered-2"),
+        ("POST http://127.0.0.1:8787/webhooks/never-registered-3 200", "never-registered-3"),
+        ("GET /approve/act_1?t=never-registered-4&x=1", "never-registered-4"),
+        ("https://strg.example/download?format=php&token=never-registered-5", "never-registered-5"),
+    ],
+)
+def test_secrets_that_nobody_registered_are_known_by_their_shape(stream: io.StringIO, text: str, secret: str) -> None:
+    structlog.get_logger("piv_mcp.test").info("seen", text=text)
+    assert secret not in stream.getvalue()
+    assert REDACTED in stream.getvalue()
+
+
+@pytest.mark.usefixtures("redactor")
+async def test_the_addresses_of_requests_are_not_logged_even_at_debug(stream: io.StringIO) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    async with httpx.AsyncClient(transport=transport) as http:
+        await http.post("http://127.0.0.1:1/webhooks/the-secret-path")
+    assert stream.getvalue() == ""
+
+
+def test_a_secret_too_short_to_be_one_is_left_alone() -> None:
+    redactor = Redactor(["ab"])
+    redactor.add("c")
+    assert redactor.text("abc") == "abc"
+
+
+@pytest.mark.parametrize(("level", "seen"), [("DEBUG", 4), ("INFO", 3), ("WARNING", 2), ("ERROR", 1)])
+def test_the_level_decides_what_is_logged(stream: io.StringIO, level: str, seen: int) -> None:
+    log.configure(level, "json", stream)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(structlog.get_logger("piv_mcp.test"), name)("said")
+    assert len(lines(stream)) == seen
+
+
+def test_the_text_form_is_for_people_and_redacted_too(stream: io.StringIO) -> None:
+    log.configure("INFO", "text", stream).add(KEY)
+    structlog.get_logger("piv_mcp.test").info("something happened", key=KEY)
+    assert "something happened" in stream.getvalue()
+    assert KEY not in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_nothing_is_logged_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("DEBUG")
+    structlog.get_logger("piv_mcp.test").info("said")
+    logging.getLogger("some.library").warning("said")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("said") == 2
