@@ -3,50 +3,86 @@
 Handlers return models and raise `PivError`; nothing else in the project speaks the SDK's result and error classes.
 """
 
+import asyncio
 import difflib
-import inspect
 import json
 import secrets
-import typing
-from functools import wraps
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
 from mcp.server import MCPServer
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
-from mcp.server.mcpserver.resources import FunctionResource, Resource
-from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool as RegisteredTool
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
+    INVALID_PARAMS,
     CallToolResult,
+    GetPromptResult,
     InputRequiredResult,
+    Resource,
+    ResourceTemplate,
     SubscribeRequestParams,
     TextContent,
-    ToolAnnotations,
+    Tool,
     UnsubscribeRequestParams,
 )
-from pydantic import BaseModel, ValidationError
+from pydantic import AnyUrl, BaseModel, ValidationError
 
-from piv_mcp.elicitation import question
 from piv_mcp.errors import NotFoundError, PivError
-from piv_mcp.resources import ResourceSpec
-from piv_mcp.schema import input_schema, output_schema
 from piv_mcp.services import Lifespan
-from piv_mcp.spending.approval import AskFirst
-from piv_mcp.tools.tool import ToolSpec
 from piv_mcp.updates import Updates
-
-JSON = "application/json"
-ENDPOINT_META = "piv.day/endpoint"
 
 
 class Server(MCPServer[Lifespan]):
-    """`MCPServer` whose tools answer in our words."""
+    """`MCPServer` whose tools answer in our words, and which loads them only when one is used.
+
+    The list of tools is answered from `definitions`, so that nothing of what is behind the tools is on the way to it.
+    """
+
+    def __init__(self, name: str, *, definitions: list[Tool], load: Callable[["Server"], None], **options: Any) -> None:
+        super().__init__(name, **options)
+        self._definitions = definitions
+        self._load = load
+        self._loading = threading.Lock()
+        self._loaded = False
+
+    def load(self) -> None:
+        """Load tools and resources, once; from whichever thread comes first."""
+        with self._loading:
+            if not self._loaded:
+                self._load(self)
+                self._loaded = True
+
+    async def loaded(self) -> None:
+        """Without keeping the event loop."""
+        if not self._loaded:
+            await asyncio.to_thread(self.load)
+
+    async def list_tools(self) -> list[Tool]:
+        return self._definitions
+
+    async def list_resources(self) -> list[Resource]:
+        await self.loaded()
+        return await super().list_resources()
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        await self.loaded()
+        return await super().list_resource_templates()
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Lifespan, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        await self.loaded()
+        return await super().read_resource(uri, context)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Lifespan, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
+        await self.loaded()
         tool = self._tool_manager.get_tool(name)
         if tool is None:
             known = [spec.name for spec in self._tool_manager.list_tools()]
@@ -66,7 +102,7 @@ class Server(MCPServer[Lifespan]):
             cause = error.__cause__
             if isinstance(cause, PivError):
                 return _failure(words(cause))
-            if isinstance(cause, ValidationError):
+            if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
                 return _failure(_refusal(problems_of(cause)))
             reference = secrets.token_hex(4)
             structlog.get_logger(__name__).error(
@@ -81,69 +117,29 @@ class Server(MCPServer[Lifespan]):
                 )
             )
 
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Lifespan, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        # The SDK answers both of these with a bare "Internal server error".
+        prompt = self._prompt_manager.get_prompt(name)
+        if prompt is None:
+            known = [item.name for item in self._prompt_manager.list_prompts()]
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {_quoted(name)}{_did_you_mean(name, known)}")
+        required = [item.name for item in prompt.arguments or [] if item.required]
+        missing = [item for item in required if item not in (arguments or {})]
+        if missing:
+            raise MCPError(INVALID_PARAMS, f"The prompt {name} needs: {', '.join(missing)}")
+        return await super().get_prompt(name, arguments, context)
+
+    def register(self, tool: RegisteredTool) -> None:
+        """Add a tool that is in the SDK's form already."""
+        self._tool_manager._tools[tool.name] = tool  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, updates: Updates) -> None:
         """Serve `resources/subscribe` of the older protocols, for which `MCPServer` has no seam of its own."""
         server = self._lowlevel_server
         server.add_request_handler("resources/subscribe", SubscribeRequestParams, updates.on_subscribe)
         server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, updates.on_unsubscribe)
-
-
-def sdk_tool(spec: ToolSpec) -> Tool:
-    """The SDK's form of a tool."""
-    tool = Tool.from_function(
-        _answering(spec),
-        name=spec.name,
-        title=spec.title,
-        description=" ".join((spec.handler.__doc__ or "").split()),
-        annotations=ToolAnnotations(
-            read_only_hint=spec.read_only,
-            destructive_hint=spec.destructive,
-            idempotent_hint=spec.idempotent,
-            open_world_hint=not spec.local,
-        ),
-        meta={ENDPOINT_META: spec.endpoint} if spec.endpoint else None,
-        structured_output=False,
-    )
-    tool.parameters = input_schema(tool.parameters)
-    # Advertised here and kept by construction: the answer is a dump of this model. Letting the SDK derive it would
-    # also build a validator for each tool at start.
-    tool.fn_metadata.output_schema = output_schema(_return_type(spec))
-    return tool
-
-
-def sdk_resource(spec: ResourceSpec, lifespan: Lifespan) -> Resource:
-    """The SDK's form of a resource with a fixed address."""
-
-    async def read() -> str:
-        return await _read(spec, lifespan, spec.uri)
-
-    return FunctionResource(
-        uri=spec.uri, name=spec.name, title=spec.title, description=spec.description, mime_type=JSON, fn=read
-    )
-
-
-def sdk_template(server: Server, spec: ResourceSpec, lifespan: Lifespan) -> None:
-    """Register a resource whose address holds an id."""
-    parameter = spec.parameter or ""
-
-    async def read(**ids: str) -> str:
-        return await _read(spec, lifespan, spec.uri.replace(f"{{{parameter}}}", ids[parameter]), **ids)
-
-    # The SDK takes a template's parameters from the handler's signature.
-    read.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
-        [inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY, annotation=str)], return_annotation=str
-    )
-    read.__annotations__ = {parameter: str, "return": str}
-    server.resource(spec.uri, name=spec.name, title=spec.title, description=spec.description, mime_type=JSON)(read)
-
-
-async def _read(spec: ResourceSpec, lifespan: Lifespan, uri: str, **ids: str) -> str:
-    try:
-        model = await spec.handler(await lifespan.services(), **ids)
-    except PivError as error:
-        raise resource_error(uri, error) from error
-    return compact(model)[0]
 
 
 def compact(model: BaseModel) -> tuple[str, dict[str, Any]]:
@@ -185,22 +181,7 @@ def resource_error(uri: str, error: PivError) -> ResourceError:
     return ResourceError(words(error))
 
 
-def _answering(spec: ToolSpec) -> Any:
-    @wraps(spec.handler)
-    async def handler(*args: Any, **kwargs: Any) -> CallToolResult | InputRequiredResult:
-        try:
-            return answer(await spec.handler(*args, **kwargs))
-        except AskFirst as ask:
-            return question(ask)
-
-    return handler
-
-
-def _return_type(spec: ToolSpec) -> type[BaseModel]:
-    return typing.get_type_hints(spec.handler)["return"]
-
-
-def _spends(tool: Tool) -> bool:
+def _spends(tool: RegisteredTool) -> bool:
     return tool.annotations is not None and bool(tool.annotations.destructive_hint)
 
 

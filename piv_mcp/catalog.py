@@ -1,8 +1,9 @@
-"""The whole surface on one page: areas in order, and which tools of them a server offers."""
+"""The whole surface on one page: every tool, by area, in the order in which it is listed."""
 
 from collections.abc import Iterator, Mapping
 
 from piv_mcp.config import Area, Settings
+from piv_mcp.definitions import is_offered
 from piv_mcp.tools import account, domains, inbox, numbers, proxies, sandbox, spending, whites
 from piv_mcp.tools.tool import ToolSpec
 
@@ -15,22 +16,21 @@ AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
     "whites": whites.TOOLS,
     "spending": spending.TOOLS,
 }
-"""Every tool, in the order in which it is listed: what people ask for most comes first."""
+"""What people ask for most comes first."""
 
 SANDBOX: tuple[ToolSpec, ...] = sandbox.TOOLS
 """Only where the account is a sandbox."""
 
 
-def select(settings: Settings) -> Iterator[ToolSpec]:
-    """The tools that these settings offer, in order. Decided at start: the list never changes while running."""
+def everything() -> Iterator[tuple[Area | None, ToolSpec]]:
+    """Every tool with its area, in order."""
     for area, tools in AREAS.items():
-        if area in settings.toolsets:
-            yield from (tool for tool in tools if _offered(tool, settings))
-    if settings.sandbox:
-        yield from SANDBOX
+        for tool in tools:
+            yield area, tool
+    for tool in SANDBOX:
+        yield None, tool
 
 
-def _offered(tool: ToolSpec, settings: Settings) -> bool:
-    if settings.read_only and not tool.read_only:
-        return False
-    return not (tool.effect == "spend" and settings.spend_mode == "deny")
+def select(settings: Settings) -> Iterator[ToolSpec]:
+    """The tools that these settings offer. Decided at start: the list never changes while running."""
+    return (tool for area, tool in everything() if is_offered(area, tool.effect, settings))

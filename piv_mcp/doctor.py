@@ -80,7 +80,15 @@ async def _web(settings: Settings) -> Finding:
             f"another program has {address}",
             "stop it, or set PIV_WEBHOOK_PORT to a free port",
         )
-    path = f"/webhooks/{webhook_secret(settings, _made(settings))}"
+    try:
+        path = f"/webhooks/{webhook_secret(settings, _made(settings))}"
+    except OSError as error:
+        return Finding(
+            "webhook endpoint",
+            False,
+            f"its secret cannot be kept in {settings.directory}: {error.strerror}",
+            "set PIV_DATA_DIR to a directory of yours",
+        )
     served = "served by a running piv-mcp" if who == "piv-mcp" else "free: the next server to start serves it"
     guesses = await _wrong_secrets(settings)
     return Finding(

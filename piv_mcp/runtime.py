@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,9 +65,9 @@ class Runtime:
         return self._services
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator["Runtime"]:
-        """Starts the services a moment after the beginning of the block, and stops them at its end."""
-        starting = asyncio.create_task(self._start_when_idle())
+    async def running(self, also: Callable[[], Awaitable[None]] | None = None) -> AsyncGenerator["Runtime"]:
+        """Starts the services, and what `also` does, a moment after the beginning of the block; stops them at its end."""
+        starting = asyncio.create_task(self._start_when_idle(also))
         try:
             yield self
         finally:
@@ -80,9 +80,11 @@ class Runtime:
         self._services = None
         await self._stack.aclose()
 
-    async def _start_when_idle(self) -> None:
+    async def _start_when_idle(self, also: Callable[[], Awaitable[None]] | None) -> None:
         await asyncio.sleep(IDLE_START_SECONDS)
         try:
+            if also is not None:
+                await also()
             await self.services()
         except Exception as error:
             _log.error("the services did not start; each call will say why", problem=str(error))

@@ -12,11 +12,10 @@ from mcp.types import (
     ResourceTemplateReference,
 )
 
-from piv_mcp import __version__, catalog, prompts
-from piv_mcp.boundary import Server, sdk_resource, sdk_template, sdk_tool
+from piv_mcp import __version__, definitions, prompts
+from piv_mcp.boundary import Server
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
-from piv_mcp.resources import RESOURCES
 from piv_mcp.runtime import Runtime
 from piv_mcp.updates import Updates
 
@@ -42,11 +41,16 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[Runtime]:
-        async with runtime.running():
+        async with runtime.running(server.loaded):
             try:
                 yield runtime
             finally:
                 await updates.close()
+
+    def load(server: Server) -> None:
+        from piv_mcp.sdk import register
+
+        register(server, settings, runtime)
 
     server = Server(
         "piv-mcp",
@@ -54,8 +58,8 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
         version=__version__,
         instructions=INSTRUCTIONS,
         website_url="https://piv.day",
-        tools=[sdk_tool(spec) for spec in catalog.select(settings)],
-        resources=[sdk_resource(spec, runtime) for spec in RESOURCES.values() if spec.parameter is None],
+        definitions=definitions.load(settings),
+        load=load,
         lifespan=lifespan,
         subscriptions=updates,
         log_level=settings.log_level,
@@ -68,9 +72,6 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
             "resources/read": CacheHint(ttl_ms=READ_TTL_MS, scope="private"),
         },
     )
-    for spec in RESOURCES.values():
-        if spec.parameter is not None:
-            sdk_template(server, spec, runtime)
     for prompt in prompts.load():
         server.add_prompt(prompt.sdk_prompt())
     server.on_subscribe(updates)
@@ -87,6 +88,9 @@ def _complete(server: Server, runtime: Runtime) -> None:
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion:
+        await server.loaded()
+        from piv_mcp.resources import RESOURCES
+
         spec = RESOURCES.get(ref.uri) if isinstance(ref, ResourceTemplateReference) else None
         if spec is None or spec.ids is None or argument.name != spec.parameter:
             return Completion(values=[])

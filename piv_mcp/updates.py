@@ -7,7 +7,7 @@ nobody is subscribed.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from mcp.server.context import ServerRequestContext
@@ -18,7 +18,9 @@ from mcp.types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestPar
 
 from piv_mcp.errors import PivError
 from piv_mcp.services import Lifespan, Services
-from piv_mcp.store.events import Event
+
+if TYPE_CHECKING:
+    from piv_mcp.store.events import Event
 
 INBOX = "piv://inbox"
 PATIENCE_SECONDS = 60.0
@@ -102,7 +104,7 @@ class Updates(InMemorySubscriptionBus):
                 self._sessions[uri].discard(session)
 
 
-def _uris(app: Services, event: Event) -> list[str]:
+def _uris(app: Services, event: "Event") -> list[str]:
     if event.text is None or event.subject is None:
         return [INBOX]
     names = [event.subject, app.phonebook.phone_of(event.subject)]

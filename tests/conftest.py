@@ -79,9 +79,7 @@ class Connected:
         """The answer of a call that must succeed."""
         result = await self.call(tool, **arguments)
         assert not result.is_error, text_of(result)
-        content: dict[str, Any] | None = result.structured_content
-        assert content is not None
-        return content
+        return content_of(result)
 
     async def error(self, tool: str, /, **arguments: Any) -> str:
         """The words of a call that must fail."""
@@ -139,3 +137,10 @@ async def modern_app(connect: Connect) -> AsyncIterator[Connected]:
 def text_of(result: CallToolResult) -> str:
     """The text that a model reads."""
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+def content_of(result: CallToolResult) -> dict[str, Any]:
+    """The answer that a program reads."""
+    content: dict[str, Any] | None = result.structured_content
+    assert content is not None
+    return content

@@ -35,7 +35,18 @@ WRONG_TYPES: dict[str, list[object]] = {
 CONTROL = ["\x00", "a\x00b", "a\nb\x1b[31m", "a\rb", "\x7f", "\x9b31m"]
 TRICKS = [
     *(".", "..", "../account", "../../account", "..\\account", "/account", "a/b", "a/../b", "a\\b"),
-    *("%2e%2e", "%2e%2e%2faccount", "%2E%2E/", "a%00", "a?limit=1", "a#b", "a;b", "a b", "\u2024\u2024", "\uff0e\uff0e/"),
+    *(
+        "%2e%2e",
+        "%2e%2e%2faccount",
+        "%2E%2E/",
+        "a%00",
+        "a?limit=1",
+        "a#b",
+        "a;b",
+        "a b",
+        "\u2024\u2024",
+        "\uff0e\uff0e/",
+    ),
     *("id\n", " id", "http://example.com/", "@example.com", "{piv_num_id}", "*"),
 ]
 """Where a path is meant to lead elsewhere."""

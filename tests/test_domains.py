@@ -1,5 +1,6 @@
 """The domain tools: what they send and answer."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,7 @@ async def test_reads_send_the_documented_request_and_only_what_was_given(app: Co
     queue_id = await registered(app, "queued-site.com")
     filters = {"status": "active", "search": "mysite", "limit": 20, "offset": 0}
     wire = {"status": "active", "search": "mysite", "limit": "20", "offset": "0"}
-    calls: list[tuple[str, dict[str, object], Request]] = [
+    calls: list[tuple[str, Mapping[str, object], Request]] = [
         ("search_domain", {"q": "mysite.com"}, ("GET", "/domains/search", {"q": "mysite.com"}, None)),
         ("list_domains", {}, ("GET", "/domains", {}, None)),
         (
@@ -42,7 +43,7 @@ async def test_record_changes_send_the_given_fields_alone(app: Connected) -> Non
     id_, record_id = domain(app.sandbox), record(app.sandbox)
     made = {"type": "TXT", "name": "@", "content": "v=spf1 include:_spf.example.com -all"}
     whole = {"type": "A", "name": "shop", "content": "5.6.7.8", "ttl": 300, "proxied": False}
-    calls: list[tuple[str, dict[str, object], str, str]] = [
+    calls: list[tuple[str, Mapping[str, object], str, str]] = [
         ("create_dns_record", made, "POST", f"/domains/{id_}/dns"),
         ("create_dns_record", whole, "POST", f"/domains/{id_}/dns"),
         ("update_dns_record", {"content": "9.9.9.9"}, "PUT", f"/domains/{id_}/dns/{record_id}"),
@@ -57,7 +58,7 @@ async def test_record_changes_send_the_given_fields_alone(app: Connected) -> Non
 
 # Changes that may be asked about first send nothing else that changes anything.
 
-LASTING: list[tuple[str, dict[str, object], Request]] = [
+LASTING: list[tuple[str, Mapping[str, object], Request]] = [
     (
         "set_domain_auto_renewal",
         {"domain_id": "CLOUDFLARE", "auto_renew": False},
@@ -83,7 +84,7 @@ LASTING: list[tuple[str, dict[str, object], Request]] = [
 
 @pytest.mark.parametrize(("tool", "arguments", "request_"), LASTING, ids=[case[0] for case in LASTING])
 async def test_a_lasting_change_sends_the_documented_request_once(
-    connect: Connect, sandbox: Sandbox, tool: str, arguments: dict[str, object], request_: Request
+    connect: Connect, sandbox: Sandbox, tool: str, arguments: Mapping[str, object], request_: Request
 ) -> None:
     ids = {
         "CLOUDFLARE": domain(sandbox),

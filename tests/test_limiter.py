@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from processes import until
 
 from piv_mcp import limiter as limiter_module
 from piv_mcp.api.limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
@@ -36,6 +37,10 @@ async def fill(store: Store, count: int, priority: Priority = Priority.PERSON, a
             requests.note_sent(connection, priority.value, at)
 
     await store.write(job)
+
+
+async def who_waits(store: Store) -> list[object]:
+    return await store.read(lambda c: c.execute("SELECT token FROM waiting").fetchall())
 
 
 async def test_what_one_process_has_sent_counts_for_the_other(stores: list[Store]) -> None:
@@ -92,8 +97,7 @@ async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(
     monkeypatch.setattr(limiter_module, "LOOK_SECONDS", 0.05)
     await SharedLimiter(stores[0]).pause(0.4)
     person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=5))
-    while not await stores[1].read(lambda c: c.execute("SELECT 1 FROM waiting").fetchall()):
-        await asyncio.sleep(0.01)
+    await until(lambda: who_waits(stores[1]), seconds=5, what="the wait")
     with pytest.raises(RateLimitedError):
         await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
     await person
@@ -108,12 +112,11 @@ async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> 
 async def test_a_caller_that_is_cancelled_while_waiting_waits_no_more(stores: list[Store]) -> None:
     await SharedLimiter(stores[0]).pause(30)
     person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=60))
-    while not await stores[1].read(lambda c: c.execute("SELECT 1 FROM waiting").fetchall()):
-        await asyncio.sleep(0.01)
+    await until(lambda: who_waits(stores[1]), seconds=5, what="the wait")
     person.cancel()
     with pytest.raises(asyncio.CancelledError):
         await person
-    assert await stores[1].read(lambda c: c.execute("SELECT 1 FROM waiting").fetchall()) == []
+    assert await who_waits(stores[1]) == []
 
 
 async def test_without_a_store_each_process_keeps_the_limit_for_itself(

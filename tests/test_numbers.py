@@ -1,6 +1,7 @@
 """The number tools: what they send, what they answer, and which number is meant."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -20,7 +21,7 @@ def phone(sandbox: Sandbox, piv_num_id: str) -> str:
 async def test_reads_send_the_documented_request_and_only_what_was_given(app: Connected) -> None:
     id_ = number(app.sandbox)
     own = f"/numbers/{id_}"
-    calls: list[tuple[str, dict[str, object], Request]] = [
+    calls: list[tuple[str, Mapping[str, object], Request]] = [
         ("list_countries", {}, ("GET", "/numbers/countries", {}, None)),
         ("list_numbers", {}, ("GET", "/numbers", {}, None)),
         (
@@ -56,11 +57,10 @@ async def test_renaming_sends_the_name_alone(app: Connected) -> None:
 async def test_auto_renewal_off_sends_the_flag_alone(connect: Connect) -> None:
     async with connect(confirm_destructive=False) as app:
         id_ = number(app.sandbox, "Ads")
-        answer = await app.ok("set_number_auto_renewal", piv_num_id=id_, auto_renew=False)
+        await app.ok("set_number_auto_renewal", piv_num_id=id_, auto_renew=False)
         assert [sent for sent in app.sent if sent[0] != "GET"] == [
             ("PATCH", f"/numbers/{id_}/auto-renewal", {}, {"auto_renew": False})
         ]
-        assert answer["auto_renew"] is False
         assert app.sandbox.state.numbers[id_].auto_renew is False
 
 
@@ -113,7 +113,6 @@ async def test_sms_texts_are_marked_as_the_words_of_strangers(modern_app: Connec
 
 
 # which number is meant
-
 
 
 async def test_a_phone_number_in_any_usual_formatting_is_its_id(connect: Connect, sandbox: Sandbox) -> None:

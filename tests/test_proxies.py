@@ -1,10 +1,11 @@
 """The proxy tools: what they send and answer, and where passwords may be."""
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import Connect, Connected, Request
+from conftest import Connect, Connected, Request, content_of
 from examples import order
 
 from piv_mcp.sandbox import Failure
@@ -18,7 +19,7 @@ def passwords(app: Connected) -> list[str]:
 async def test_reads_send_the_documented_request_and_only_what_was_given(app: Connected) -> None:
     id_ = order(app.sandbox)
     own = f"/proxy/orders/{id_}"
-    calls: list[tuple[str, dict[str, object], Request]] = [
+    calls: list[tuple[str, Mapping[str, object], Request]] = [
         ("list_proxy_servers", {}, ("GET", "/proxy/servers", {}, None)),
         ("list_proxy_orders", {}, ("GET", "/proxy/orders", {}, None)),
         (
@@ -61,7 +62,7 @@ async def test_passwords_are_masked_unless_asked_for(modern_app: Connected) -> N
     result = await modern_app.call("get_proxy_order", order_id=id_)
     assert not result.is_error
     assert not [password for password in passwords(modern_app) if password in result.model_dump_json()]
-    answer = result.structured_content or {}
+    answer = content_of(result)
     assert [item["password"] for item in answer["proxies"]] == [MASK] * 3
     assert all(item["login"] and item["host"] for item in answer["proxies"])
 
@@ -73,7 +74,7 @@ async def test_an_export_is_masked_unless_asked_for(modern_app: Connected) -> No
     id_ = order(modern_app.sandbox)
     result = await modern_app.call("export_proxies", order_id=id_)
     assert not [password for password in passwords(modern_app) if password in result.model_dump_json()]
-    answer = result.structured_content or {}
+    answer = content_of(result)
     assert answer["count"] == 3
     assert answer["content"].count(f":{MASK}@") == 3
 
@@ -81,31 +82,37 @@ async def test_an_export_is_masked_unless_asked_for(modern_app: Connected) -> No
     assert all(f":{password}@" in shown["content"] for password in passwords(modern_app))
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def assert_private(path: Path, secrets: list[str]) -> None:
+    """A file of its owner's alone, in a folder likewise, that holds these and that nothing was left beside."""
+    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+    lines = path.read_text("utf-8").splitlines()
+    assert [line.split("@")[0].split(":")[1] for line in lines] == secrets
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 async def test_an_export_to_a_file_is_for_its_owner_alone(modern_app: Connected, data_dir: Path) -> None:
     id_ = order(modern_app.sandbox)
     result = await modern_app.call("export_proxies", order_id=id_, format="http", to_file=True)
     assert not [password for password in passwords(modern_app) if password in result.model_dump_json()]
-    answer = result.structured_content or {}
+    answer = content_of(result)
     assert set(answer) == {"count", "format", "file"}
     path = Path(answer["file"])
     assert path.parent == data_dir / "exports"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert path.read_text("utf-8").count("@") == 3
-    assert all(f":{password}@" in path.read_text("utf-8") for password in passwords(modern_app))
+    assert_private(path, passwords(modern_app))
 
 
 async def test_a_second_export_replaces_the_first_file(modern_app: Connected) -> None:
     id_ = order(modern_app.sandbox)
-    first = Path((await modern_app.ok("export_proxies", order_id=id_, to_file=True))["file"])
-    before = first.read_text("utf-8")
-    first.chmod(0o644)
-    first.write_text("old", "utf-8")
-    second = await modern_app.ok("export_proxies", order_id=id_, to_file=True)
-    assert second["file"] == str(first)
-    assert first.read_text("utf-8") == before
-    assert stat.S_IMODE(first.stat().st_mode) == 0o600
-    assert [path.name for path in first.parent.iterdir()] == [first.name]
+    path = modern_app.services.exports / f"proxies-{id_}-socks5.txt"
+    path.parent.mkdir(mode=0o700)
+    path.write_text("old", "utf-8")
+    path.chmod(0o644)
+    assert (await modern_app.ok("export_proxies", order_id=id_, to_file=True))["file"] == str(path)
+    assert_private(path, passwords(modern_app))
 
 
 async def test_a_link_in_the_way_of_an_export_is_not_followed(modern_app: Connected, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def read(plain: str, low: str) -> Message:
         if open_phrases:
             still: list[tuple[list[str], Kind, int, float]] = []
             for rest, phrase_kind, begin, begin_place in open_phrases:
-                if rest[0] != word:
+                if rest[0] != word and not (rest[0][-1] == "*" and word.startswith(rest[0][:-1])):
                     continue
                 if len(rest) == 1:
                     items.append(Item(begin, end, begin_place, place + 1, sentence, phrase_kind))

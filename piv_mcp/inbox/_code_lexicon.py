@@ -115,6 +115,7 @@ def _load() -> None:
                 _runs.setdefault(word[0], []).append((word, kind))
             elif " " in word:
                 first, *rest = word.split()
+                rest[-1] += "*" * stem
                 _phrases.setdefault(first, []).append(Phrase(tuple(rest), kind))
             elif stem:
                 _stems.setdefault(word, kind)

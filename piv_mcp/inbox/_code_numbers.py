@@ -61,7 +61,7 @@ def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
             return (number, len(head), _BY_LENGTH[len(number)], True) if 4 <= len(number) <= LONGEST else None
         if (kind is not None and kind not in (Kind.COPULA, Kind.ENTER, Kind.AUTH)) or not head.strip("x"):
             return None
-        if kind in (Kind.COPULA, Kind.ENTER) and digits > 3:
+        if kind in (Kind.COPULA, Kind.ENTER) and digits > 3 and value[: len(head)].islower():
             return (value[len(head) :], len(head), _BY_LENGTH.get(digits, -3.0), True)
         if len(head) > 2 and digits < 4 and len(low) > 4:
             # SAVE20, flat7: a word with a number after it
@@ -150,6 +150,8 @@ def _spaced(
         return count, [_dead(first, last)]
     if sizes[0] <= 3 and set(sizes[1:]) == {3}:
         return count, [_dead(first, last)]
+    if sizes == [3, 4]:  # rather a telephone number
+        return 2, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), -1.4)]
     return 1, [_single(plain, groups[0], first)]
 
 
@@ -169,12 +171,19 @@ def _joined(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> 
         return Verdict(first, last, value, 1.0) if sizes == [3, 3] else _dead(first, last)
     if mark != "-" or _is_date(value, sizes) or plain[end : end + 1] == "-" or plain[begin - 1 : begin] == "-":
         return _dead(first, last)
+    if sizes == [4, 4] and _is_hour(value[:4]) and _is_hour(value[4:]):
+        return _dead(first, last)
     if even and sizes[0] > 1:
         return Verdict(first, last, value, {2: 1.0, 3: 1.8, 4: 1.4}.get(sizes[0], -1.0) - (0.8 if total == 9 else 0.0))
     if min(sizes) < 2:
         return Verdict(first, last, value, -1.0) if len(sizes) == 2 else _dead(first, last)
     # 555-0143 is rather a telephone number
     return Verdict(first, last, value, -1.4 if total == 7 else 0.2)
+
+
+def _is_hour(value: str) -> bool:
+    """Whether it is a round time of day: 0900, 1730."""
+    return int(value) <= 2400 and value[2:] in ("00", "15", "30", "45")
 
 
 def _is_date(value: str, sizes: list[int]) -> bool:
@@ -187,12 +196,13 @@ def _is_date(value: str, sizes: list[int]) -> bool:
 
 
 def _is_money_or_phone(plain: str, start: int, end: int) -> bool:
-    before, after = plain[start - 1 : start], plain[end : end + 1]
-    if before == "+" or before in _CURRENCY or after in _CURRENCY or before == "(" != plain[end : end + 1] == ")":
-        return before != "(" or (after in _CURRENCY and after != "")
-    if before == " " and plain[start - 2 : start - 1] in _CURRENCY:
+    before, after = plain[max(0, start - 2) : start], plain[end : end + 2]
+    if before[-1:] == "+" or before[-1:] in _CURRENCY or after[:1] in _CURRENCY:
         return True
-    return after == " " and plain[end + 1 : end + 2] in _CURRENCY and plain[end + 1 : end + 2] != ""
+    if before.rstrip()[-1:] in _CURRENCY or after.lstrip()[:1] in _CURRENCY:
+        return True
+    # (11) 3003-4471
+    return before.rstrip().endswith(")") and plain[:start].rstrip(") ")[-2:].isdigit()
 
 
 def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:

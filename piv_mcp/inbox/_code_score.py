@@ -32,7 +32,6 @@ _LABELS: Final = {
 _FORGIVEN: Final = frozenset((Kind.CARD, Kind.ORDER, Kind.LABEL, Kind.PHONE, Kind.PARCEL, Kind.NUMBER))
 _SPOILERS: Final = frozenset((Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.DOOR))
 _BESIDE_LETTERS: Final = frozenset((Kind.STRONG, Kind.GENERIC, Kind.COPULA, Kind.ENTER, Kind.USE))
-_ASKING: Final = frozenset((Kind.STRONG, Kind.GENERIC, Kind.ENTER, Kind.USE))
 _NOT_A_CODE_COST: Final = 7.0
 _NEXT: Final = 0.4  # the distance within which nothing stands between two words
 _COMMA: Final = re.compile("[,、)]")
@@ -67,6 +66,7 @@ class Signs(NamedTuple):
     parcel_in: frozenset[int]
     courier_in: frozenset[int]
     warned_in: frozenset[int]
+    coupon_in: frozenset[int]
     invalid: tuple[Item, ...]
     coupon: bool
     named: bool
@@ -106,6 +106,8 @@ def _beside(cues: list[Item], index: int, step: int, low: str) -> bool:
             break
         if other.kind is Kind.AUTH and gap <= 1.1:
             cue.shape = 1.0
+        elif other.kind is Kind.STRONG and gap <= 0.1:
+            cue.shape = max(cue.shape, 0.5)  # "OTP code"
         elif other.kind in _SPOILERS and gap <= (0.1 if step < 0 else 1.1):
             spoiled = spoiled or cue.kind is Kind.GENERIC or other.kind is not Kind.ORDER
         break
@@ -122,6 +124,7 @@ def read_signs(message: Message) -> Signs:
         parcel_in=frozenset(parcels),
         courier_in=frozenset(cue.sentence for cue in cues if cue.kind is Kind.COURIER),
         warned_in=frozenset(cue.sentence for cue in cues if cue.kind is Kind.NEVER),
+        coupon_in=frozenset(cue.sentence for cue in cues if cue.kind is Kind.COUPON),
         invalid=tuple(cue for cue in cues if cue.kind is Kind.INVALID),
         coupon=Kind.COUPON in kinds or "%" in message.plain,
         named=Kind.STRONG in kinds or any(cue.kind is Kind.GENERIC and cue.shape for cue in cues),
@@ -184,7 +187,8 @@ def _look_before(items: list[Item], signs: Signs, index: int, low: str) -> Befor
             elif linked and kind is Kind.ENTER:
                 enter = max(enter, 1.5)
         elif kind in NAMES:
-            weight = (NAMES[kind] + cue.shape) * 0.85 ** (apart + numbers) / (1 + 0.07 * distance)
+            fading = 0.04 if linked and not apart else 0.07
+            weight = (NAMES[kind] + cue.shape) * 0.85 ** (apart + numbers) / (1 + fading * distance)
             if apart and cue.sentence in signs.warned_in:
                 weight *= 0.5
             name = max(name, weight)
@@ -240,7 +244,9 @@ def _look_after(items: list[Item], index: int, low: str, labelled: bool) -> Afte
         elif kind is Kind.AUTH:
             name = max(name, 1.6 * 0.7 ** (apart + numbers) / (1 + 0.1 * distance))
         elif apart:
-            continue
+            if apart == 1 and distance < 1.1 and not numbers:  # "5512. Type this in"
+                name = max(name, 2.0 if kind is Kind.ENTER else 0.0)
+                used = max(used, 0.6 if kind is Kind.USE else 0.0)
         elif kind is Kind.COPULA and distance < _NEXT:
             copula = True
             after = items[at + 1] if at + 1 < len(items) else cue
@@ -275,14 +281,15 @@ def _setting(message: Message, item: Item, low: str) -> float:
     line_start = plain.rfind("\n", 0, start) + 1
     line_end = plain.find("\n", end)
     length = (line_end if line_end >= 0 else len(plain)) - line_start
-    if length - (end - start) < 3 and len(plain) > length:
+    alone = length - (end - start) < 3 and len(plain) > length
+    if alone:
         bonus += 1.6 if item.letters else 1.3
     elif plain[:start].rstrip()[-1:] in _STOPS and plain[end : end + 9].lstrip(" ")[:1] in _STOPS:
         bonus += 0.8 if item.letters else 1.3
     if plain.count(value) > 1 and len(value) > 3:
         bonus += 1.0
     if item.letters:
-        bonus += _letters(message, item, low)
+        bonus += _letters(message, item, low, alone)
     elif not value.isdigit():
         word = _WORD_IN_CODE.search(low, start, end)
         if word is not None:  # SAVE20, PIZZA4U, jane1988
@@ -290,13 +297,13 @@ def _setting(message: Message, item: Item, low: str) -> float:
     return bonus
 
 
-def _letters(message: Message, item: Item, low: str) -> float:
+def _letters(message: Message, item: Item, low: str, alone: bool) -> float:
     """A word of letters alone needs a label at its side, or a line of its own."""
     plain, value = message.plain, item.value or ""
     before = plain[: item.start].rstrip(" \n\"'([「【")[-1:]
     after = plain[item.end :].lstrip("\"')]」】 ")[:1]
     bonus = -1.5
-    if before in (":", "=") or any(
+    if before in (":", "=") or (alone and item.shape > 0) or any(
         cue.kind in _BESIDE_LETTERS
         and (0 <= item.at - cue.until < _NEXT or (cue.kind is Kind.COPULA and 0 <= cue.at - item.until < _NEXT))
         for cue in message.items
@@ -324,11 +331,29 @@ def _circumstances(items: list[Item], signs: Signs, item: Item) -> float:
         cost += 4.0 if signs.parcels or sentence in signs.courier_in else 2.0
     if signs.coupon:
         cost += 0.6 if signs.named else 1.2 if signs.signing else 2.2
+        if sentence in signs.coupon_in and not signs.signing:
+            cost += 1.5
     if signs.invalid:
         cost += 0.5
-        for cue in signs.invalid:
-            if cue.sentence == sentence and not any(
-                other.kind in _ASKING and cue.until <= other.at < item.at for other in items
-            ):
-                cost += 4.0
+        cost += 4.0 * any(cue.sentence == sentence and _spoils(items, cue, item) for cue in signs.invalid)
     return cost
+
+
+def _spoils(items: list[Item], wrong: Item, item: Item) -> bool:
+    """Whether "wrong" or "expired" is said of this candidate and not of another in its sentence."""
+    if item.at < wrong.at:
+        return True
+    beside = False
+    for other in items:
+        if other.sentence != wrong.sentence or other is item:
+            continue
+        if other.value is not None and not other.letters and other.at < wrong.at:
+            return False  # "the old code 1234 is invalid, the new one 5678"
+        if wrong.until <= other.at < item.at:
+            if other.kind is Kind.ENTER or other.kind is Kind.USE:
+                return False
+            if other.kind in NAMES:
+                beside = beside or other.at - wrong.until < _NEXT
+                if not beside:
+                    return False  # "failed login: your code is 1234"
+    return True

@@ -81,32 +81,32 @@ zugang*,zugriff*,temporär*,registrier*,einlogg*,engång*,engangs*,bekräft*,bek
 sikkerhet*,säkerhet*,innlogg*,inlogg*,logge,logga,indlog*,log ind,inlog*,beveilig*,toegang*,eenmalig*,
 inloggen,aanmeld*,vahvist*,kertakäyttö*,kirjaut*,tunnist*,turva*,staðfest*,öryggis*,innskrán*,auðkenn*,
 kinnit*,ühekord*,sisselog*,tuvasta*,apstiprin*,vienreiz*,drošīb*,pieteik*,patvirtin*,vienkartin*,
-prisijung*,saugos,weryfik*,potwierdz*,logowan*,autoryz*,uwierzyt*,jednoraz*,zalogow*,aktywac*,ověř*,
-ověřovac*,overov*,overen*,overiť,přihláš*,prihlás*,potvrzen*,potvrdn*,potvrd*,potvrđ*,bezpečnost*,megerős*,
-azonosít*,ellenőrz*,belép*,bejelentk*,egyszer*,hitelesít*,jóváhagy*,biztonság*,verificare,confirmare,unică,
-unic,autentific*,conectare,securit*,verifikac*,verifikaci*,prijav*,sigurnos*,jednokrat*,enkrat*,preverit*,
-verifikim*,konfirm*,njëpërdor*,siguris*,identifik*,doğrul*,onay*,giriş*,güvenlik*,aktivasyon*,tek kullan*,
-tek seferlik,təsdiq*,birdəfəlik*,giriş,təhlükəsizlik,tasdiq*,kirish*,faollash*,xavfsizlik,xác thực,
-xác nhận,kích hoạt,đăng nhập,bảo mật,xac thuc,xac nhan,kich hoat,dang nhap,bao mat,verifikasi*,konfirmasi*,
-masuk,rahasia,aktivasi,otentikasi,keamanan,login,pengesahan,keselamatan,sahkan,log masuk,pagpapatunay,
-beripik*,kumpirma*,mag log,uthibitish*,kuthibitisha,kuingia,usalama,egiaztap*,dilysu,fíoraith*,verifika,
-verifikasyon,vérification,verifikasie*,xaqiijin*,tabbatar*,kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,
-kwemeza,fanamarin*,podtverzhd*,podtverjd*,vhod*,подтвержд*,подтверд*,войдите,підтвер*,пацвярдж*,потвърж*,
-потвърд*,потврд*,верифик*,вериф*,авториз*,авторизац*,активац*,активир*,доступ*,вход,входа,входу,войти,вхід,
-вход*,регистр*,реєстр*,рэгістр*,безопас*,безпек*,сигурност,одноразов*,однократ*,еднократ*,аднаразов*,
-временн*,тимчасов*,секрет*,растау*,растаңыз,ырасто*,баталгаажуул*,нэвтрэх*,нэг удаагийн,нэг удаа,тасдиқ*,
-тасдик*,кіру,бір реттік,бир жолку,επαλήθευσ*,επιβεβαίωσ*,ασφαλεί*,ασφάλει*,μιας χρήσης,ταυτοποίησ*,σύνδεσ*,
-συνδεθ*,ενεργοποίησ*,εξουσιοδότ*,հաստատ*,մեկանգամյա*,մուտք*,վավերաց*,დადასტურ*,ერთჯერად*,ავტორიზ*,ვერიფიკ*,
-შესვლ*,უსაფრთხო*,ertjeradi,אימות,כניסה,הזדהות,אישור,חד פעמי,חד פעמית,חד,פעמי*,אבטחה,התחברות,זיהוי,תחקות,
-תحقق,التحقق,تحقق,تحققك,التأكيد,تأكيد,تفعيل,التفعيل,الدخول,دخول,المرور,الأمان,أمان,لمرة واحدة,لمره,المصادقة,
-مصادقة,التعريف,التوثيق,توثيق,تسجيل,تأييد,تایید,تائید,تأیید,ورود,پویا,یکبار,یکبارمصرف,مصرف,فعالسازی,فعال,
-احراز,امنیتی,موقت,ورودی,شناسایی,تصدیق,تصدیقی,توثیق,لاگ ان,پشتڕاست*,تەئکید,piştrastkirin*,लॉगिन,लॉग,सत्यापन,
-प्रमाणीकरण,पुष्टि,पडताळणी*,सत्यापित,सुरक्षा,সত্যায়ন,যাচাই*,নিশ্চিত*,লগইন,প্রমাণীকরণ,নিরাপত্তা,ਪੁਸ਼ਟੀ*,
-ਤਸਦੀਕ,ચકાસણી,લોગિન,ଯାଞ୍ଚ,சரிபார்*,உள்நுழை*,அங்கீகார*,ధృవీకరణ*,ధృవీకరిం*,లాగిన్,ಪರಿಶೀಲನ*,ದೃಢೀಕರಣ,സ്ഥിരീകരണ*,
-പരിശോധന*,සත්‍යාපන*,තහවුරු*,ยืนยัน,เข้าสู่ระบบ,ความปลอดภัย,ลงทะเบียน,ยืนยันตัวตน,ຢືນຢັນ,ເຂົ້າສູ່,
-ផ្ទៀងផ្ទាត់,បញ្ជាក់,ចូល,အတည်ပြု,ဝင်ရောက်ရန်,ማረጋገጫ,መረጋገጺ,መግቢያ,登录,登陆,登入,验证,驗證,校验,认证,認證,認証,
-注册,註冊,身份,身分,本人,安全验证,绑定,綁定,ログイン,サインイン,確認用,二段階,로그인,인증,본인확인,
-본인인증,가입
+prisijung*,saugos,weryfik*,potwierdz*,logowan*,autoryz*,uwierzyt*,jednoraz*,zalogow*,aktywac*,ověřit,
+ověřte,ověření,ověřen*,ověřovac*,overov*,overen*,overiť,přihláš*,prihlás*,potvrzen*,potvrdn*,potvrd*,
+potvrđ*,bezpečnost*,megerős*,azonosít*,ellenőrz*,belép*,bejelentk*,egyszer*,hitelesít*,jóváhagy*,
+biztonság*,verificare,confirmare,unică,unic,autentific*,conectare,securit*,verifikac*,verifikaci*,prijav*,
+sigurnos*,jednokrat*,enkrat*,preverit*,verifikim*,konfirm*,njëpërdor*,siguris*,identifik*,doğrul*,onay*,
+giriş*,güvenlik*,aktivasyon*,tek kullan*,tek seferlik,təsdiq*,birdəfəlik*,giriş,təhlükəsizlik,tasdiq*,
+kirish*,faollash*,xavfsizlik,xác thực,xác nhận,kích hoạt,đăng nhập,bảo mật,xac thuc,xac nhan,kich hoat,
+dang nhap,bao mat,verifikasi*,konfirmasi*,masuk,rahasia,aktivasi,otentikasi,keamanan,login,pengesahan,
+keselamatan,sahkan,log masuk,pagpapatunay,beripik*,kumpirma*,mag log,uthibitish*,kuthibitisha,kuingia,
+usalama,egiaztap*,dilysu,fíoraith*,verifika,verifikasyon,vérification,verifikasie*,xaqiijin*,tabbatar*,
+kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,kwemeza,fanamarin*,podtverzhd*,podtverjd*,vhod*,подтвержд*,
+подтверд*,войдите,підтвер*,пацвярдж*,потвърж*,потвърд*,потврд*,верифик*,вериф*,авториз*,авторизац*,
+активац*,активир*,доступ*,вход,входа,входу,войти,вхід,вход*,регистр*,реєстр*,рэгістр*,безопас*,безпек*,
+сигурност,одноразов*,однократ*,еднократ*,аднаразов*,временн*,тимчасов*,секрет*,растау*,растаңыз,ырасто*,
+баталгаажуул*,нэвтрэх*,нэг удаагийн,нэг удаа,тасдиқ*,тасдик*,кіру,бір реттік,бир жолку,επαλήθευσ*,
+επιβεβαίωσ*,ασφαλεί*,ασφάλει*,μιας χρήσης,ταυτοποίησ*,σύνδεσ*,συνδεθ*,ενεργοποίησ*,εξουσιοδότ*,հաստատ*,
+մեկանգամյա*,մուտք*,վավերաց*,დადასტურ*,ერთჯერად*,ავტორიზ*,ვერიფიკ*,შესვლ*,უსაფრთხო*,ertjeradi,אימות,כניסה,
+הזדהות,אישור,חד פעמי,חד פעמית,חד,פעמי*,אבטחה,התחברות,זיהוי,תחקות,תحقق,التحقق,تحقق,تحققك,التأكيد,تأكيد,
+تفعيل,التفعيل,الدخول,دخول,المرور,الأمان,أمان,لمرة واحدة,لمره,المصادقة,مصادقة,التعريف,التوثيق,توثيق,تسجيل,
+تأييد,تایید,تائید,تأیید,ورود,پویا,یکبار,یکبارمصرف,مصرف,فعالسازی,فعال,احراز,امنیتی,موقت,ورودی,شناسایی,تصدیق,
+تصدیقی,توثیق,لاگ ان,پشتڕاست*,تەئکید,piştrastkirin*,लॉगिन,लॉग,सत्यापन,प्रमाणीकरण,पुष्टि,पडताळणी*,सत्यापित,
+सुरक्षा,সত্যায়ন,যাচাই*,নিশ্চিত*,লগইন,প্রমাণীকরণ,নিরাপত্তা,ਪੁਸ਼ਟੀ*,ਤਸਦੀਕ,ચકાસણી,લોગિન,ଯାଞ୍ଚ,சரிபார்*,
+உள்நுழை*,அங்கீகார*,ధృవీకరణ*,ధృవీకరిం*,లాగిన్,ಪರಿಶೀಲನ*,ದೃಢೀಕರಣ,സ്ഥിരീകരണ*,പരിശോധന*,සත්‍යාපන*,තහවුරු*,ยืนยัน,
+เข้าสู่ระบบ,ความปลอดภัย,ลงทะเบียน,ยืนยันตัวตน,ຢືນຢັນ,ເຂົ້າສູ່,ផ្ទៀងផ្ទាត់,បញ្ជាក់,ចូល,အတည်ပြု,ဝင်ရောက်ရန်,
+ማረጋገጫ,መረጋገጺ,መግቢያ,登录,登陆,登入,验证,驗證,校验,认证,認證,認証,注册,註冊,身份,身分,本人,安全验证,绑定,綁定,
+ログイン,サインイン,確認用,二段階,로그인,인증,본인확인,본인인증,가입
 """
 
 # Verbs that ask for the code: enter it, use it, type it.
@@ -117,12 +117,12 @@ vul,ange,skriv,tast,indtast,oppgi,syötä,sisesta*,ievadi*,įveskite,wpisz,przep
 írja,adja meg,introdu,introduceți,unesite,upišite,vnesite,vendosni,girin*,giriniz,yazın,kiriting,daxil,
 nhập,nhap,masukkan,ketik,masukan,taip,ilagay,i enter,weka,ingiza,введите,вводите,наберите,введіть,въведете,
 унесите,внесите,енгізіңіз,киритинг,оруулна,εισάγετε,εισαγάγετε,πληκτρολογ*,καταχωρ*,մուտքագր*,შეიყვან*,הזן,
-הזינו,הקש,הקלד,הקלידו,أدخل,ادخل,قم بإدخال,ادخال,إدخال,درج کریں,دर्ज,दर्ज,प्रविष्ट,डालें,লিখুন,প্রবেশ,
-உள்ளிட*,నమోదు,ใส่,กรอก,ປ້ອນ,បញ្ចូល,ထည့်,ያስገቡ,输入,輸入,填写,填寫,入力,입력,punch in,teclee,marque,introduz,
-escriba,escribe,pon,digitar,inscreva,indique,entra,compose,gib ein,tippe*,eintippen,immetti,typ,skriva,
-skriv inn,skriv in,näppäile,kirjoita,syöttää,trükkige,napište,vyplňte,wprowadź,írja be,üsse be,tastează,
-scrie,ukucajte,otkucajte,utipkajte,natipkajte,vpišite,tuşlayın,yazınız,впишите,наберіть,впишіть,внеси,દાખલ,
-દાખલ કરો,ನಮೂದಿಸಿ,നൽകുക,ഇൻപുട്ട്,ଦିଅନ୍ତୁ,टाका,ඇතුළත්,yodhe,填入,键入,打ち込
+הזינו,הקש,הקלד,הקלידו,أدخل,ادخل,قم بإدخال,ادخال,إدخال,درج کریں,دर्ज,दर्ज करें,दर्ज करे,दर्ज कीजिए,प्रविष्ट,
+डालें,লিখুন,প্রবেশ,உள்ளிட*,నమోదు,ใส่,กรอก,ປ້ອນ,បញ្ចូល,ထည့်,ያስገቡ,输入,輸入,填写,填寫,入力,입력,punch in,
+teclee,marque,introduz,escriba,escribe,pon,digitar,inscreva,indique,entra,compose,gib ein,tippe*,eintippen,
+immetti,typ,skriva,skriv inn,skriv in,näppäile,kirjoita,syöttää,trükkige,napište,vyplňte,wprowadź,írja be,
+üsse be,tastează,scrie,ukucajte,otkucajte,utipkajte,natipkajte,vpišite,tuşlayın,yazınız,впишите,наберіть,
+впишіть,внеси,દાખલ,દાખલ કરો,ನಮೂದಿಸಿ,നൽകുക,ഇൻപുട്ട്,ଦିଅନ୍ତୁ,टाका,ඇතුළත්,yodhe,填入,键入,打ち込
 """
 
 # Verbs that ask for less: use it, give it.
@@ -137,31 +137,34 @@ folosiți,folosește,foloseste,koristite,uporabite,përdorni,kullan*,gunakan,pak
 
 # Parcels, deliveries and what is fetched with a code at a counter.
 PARCEL: Final = """
-pickup,pick up,picked up,collect,collected,collection,parcel*,package*,locker*,deliver,delivers,delivered,
-delivery,deliveries,delivering,shipment*,shipped,shipping,dispatch*,postbox,groceries,cylinder,dac,
-safe place,recogid*,recoger,recogida,paquete*,entrega*,reparto,envío,envios,encomenda*,levantamento,
-retirada,retirar,ponto de recolha,colis,retrait,livr*,paket,pakete,paketzust*,packstation,abhol*,zustell*,
-liefer*,sendung*,pacco,ritiro,ritira,ritirare,consegna*,spedizion*,pakket*,ophaal*,ophalen,bezorg*,afhaal*,
-pakke,pakken,pakkeboks*,paketet,hämt,hämta,hämtkod*,hämtnings*,hente,hentes,hentekode*,afhent*,leverans*,
-levering*,utlämning*,utleverings*,pakett*,nouto*,noude*,toimitus*,lähetys,paketti*,sendingin*,afhending*,
-pakk,pakiautomaa*,pakiautomaadis,uksekood,väljastus*,sūtījum*,pakomāt*,saņemšan*,siunt*,paštomat*,
-atsiėmim*,paczk*,odbioru,odbierz,odbiór,przesyłk*,dostaw*,zásilk*,výdej*,vyzvedn*,vyzdvih*,balík*,doruč*,
-zásielk*,z box,csomag*,átvétel*,átvehető,kézbesít*,colet*,ridicare,ridică,livrare,preuzim*,paketomat*,
-dostav*,isporuk*,prevzem*,kargo*,teslim*,gönderi*,bağlama,pochta,yetkazib,nhận hàng,nhan hang,giao hàng,
-giao hang,đang giao,dang giao,vận đơn,van don,penerimaan,pengiriman,diantar,bungkusan,penghantaran,
-dihantar,padala,mzigo,пункт*,выдач*,получени*,посылк*,постамат*,доставк*,посилк*,поштомат*,отриман*,видач*,
-кур'єр,відкриття,пратк*,пратката,получаван*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,
-παραλαβ*,παράδοσ*,παραδοσ*,παραδιδ*,παραδοθ*,αποστολ*,առաքան*,ստացման,ամանաթ*,ამანათ*,მიტანა,חבילה,החבילה,
-איסוף,לוקר,משלוח,شحنتك,شحنة,الاستلام,استلام,للاستلام,التوصيل,توصيل,مرسوله,بسته,کد تحویل,رهگیری,پارسل,
-ڈیلیوری,पार्सल,डिलीवरी,पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,
-签收,收货,包裹,快递,快遞,取餐,取货,取貨,外卖,驿站,智能柜,格口,自提,到店,提货,お荷物,荷物,配達,宅配,受取,
-開錠,解錠,伝票,ロッカー,お届け,택배,무인함,운송장,배달,배송,수령,픽업
+taquilla,casillero,cacifo,recoger,recogerlo,recogerla,recoge,recógelo,recojo,recogido,
+cajero automático de paquetes,retrouvez votre colis,алу коды,алып кету,locker*,mailbox,click collect,
+ячейк*,комірк*,клетка,skrinka,schránk*,zbox,fach,schließfach,kluis,skap,luukku,kapp,pickup,pick up,
+picked up,collect,collected,collection,parcel*,package*,deliver,delivers,delivered,delivery,deliveries,
+delivering,shipment*,shipped,shipping,dispatch*,postbox,groceries,cylinder,dac,safe place,recogid*,
+recogida,paquete*,entrega*,reparto,envío,envios,encomenda*,levantamento,retirada,retirar,ponto de recolha,
+colis,retrait,livr*,paket,pakete,paketzust*,packstation,abhol*,zustell*,liefer*,sendung*,pacco,ritiro,
+ritira,ritirare,consegna*,spedizion*,pakket*,ophaal*,ophalen,bezorg*,afhaal*,pakke,pakken,pakkeboks*,
+paketet,hämt,hämta,hämtkod*,hämtnings*,hente,hentes,hentekode*,afhent*,leverans*,levering*,utlämning*,
+utleverings*,pakett*,nouto*,noude*,toimitus*,lähetys,paketti*,sendingin*,afhending*,pakk,pakiautomaa*,
+pakiautomaadis,uksekood,väljastus*,sūtījum*,pakomāt*,saņemšan*,siunt*,paštomat*,atsiėmim*,paczk*,odbioru,
+odbierz,odbiór,przesyłk*,dostaw*,zásilk*,výdej*,vyzvedn*,vyzdvih*,balík*,doruč*,zásielk*,z box,csomag*,
+átvétel*,átvehető,kézbesít*,colet*,ridicare,ridică,livrare,preuzim*,paketomat*,dostav*,isporuk*,prevzem*,
+kargo*,teslim*,gönderi*,bağlama,pochta,yetkazib,nhận hàng,nhan hang,giao hàng,giao hang,đang giao,
+dang giao,vận đơn,van don,penerimaan,pengiriman,diantar,bungkusan,penghantaran,dihantar,padala,mzigo,
+пункт*,выдач*,получени*,посылк*,постамат*,доставк*,посилк*,поштомат*,отриман*,видач*,кур'єр,відкриття,
+пратк*,пратката,получаван*,пакет,пакета,преузим*,пратка,сәлемдеме,жеткіз*,δέμα,δεμα*,παραλαβ*,παράδοσ*,
+παραδοσ*,παραδιδ*,παραδοθ*,αποστολ*,առաքան*,ստացման,ամանաթ*,ამანათ*,მიტანა,חבילה,החבילה,איסוף,לוקר,משלוח,
+شحنتك,شحنة,الاستلام,استلام,للاستلام,التوصيل,توصيل,مرسوله,بسته,کد تحویل,رهگیری,پارسل,ڈیلیوری,पार्सल,डिलीवरी,
+पैकेज,পার্সেল,ডেলিভারি,பார்சல்,డెలివరీ,พัสดุ,จัดส่ง,รับสินค้า,รับของ,ຈັດສົ່ງ,取件,签收,收货,包裹,快递,快遞,
+取餐,取货,取貨,外卖,驿站,智能柜,格口,自提,到店,提货,お荷物,荷物,配達,宅配,受取,開錠,解錠,伝票,ロッカー,
+お届け,택배,무인함,운송장,배달,배송,수령,픽업
 """
 
 # Doors and their keypads: not even a PIN for one is a one-time code.
 DOOR: Final = """
 door,doors,gate,keypad,building,apartment,garage,alarm,lockbox,lock box,intercom,entrance,puerta,portón,
-portero,portão,porta,porte,immeuble,digicode,portail,interphone,tür,türcode,haustür*,eingangstür,cancello,
+portero,portão,porta,porte,immeuble,digicode,portail,interphone,türcode,haustür*,eingangstür,cancello,
 portone,citofono,deur,poort,portkod*,dörr*,dørkode*,ovikoodi*,alaovi*,ovi,uksekood*,durvju,laiptinės,drzwi,
 bramy,brama,bramk*,domofon*,dveře,dveří,dverí,vchod*,kapukód*,kapu,ajtó*,ușă,interfon*,ulaz*,vrata,kapı*,
 πόρτα*,εισόδου,דלת,שער,הבניין,الباب,باب,بوابة,درب,दरवाज*,ประตู,pintu,门禁,大门,门锁,門禁,門鎖,玄関,
@@ -170,43 +173,44 @@ bramy,brama,bramk*,domofon*,dveře,dveří,dverí,vchod*,kapukód*,kapu,ajtó*,u
 
 # Orders, bookings, invoices, references, cases: what is numbered but not typed.
 ORDER: Final = """
-подразделен*,访客,访客码,整理番号,จอง,เที่ยวบิน,สมาชิก,会员卡,지점,오류코드,错误码,错误代码,エラーコード,
-에러코드,customer*,client,clients,client's,cliente*,clienti,klant*,klantcode*,kunde*,kunden*,kund,kundens,
-asiakas*,klient*,klijent*,zákazn*,ügyfél*,vevő*,müşteri*,müştəri*,mijoz*,клиент*,клієнт*,кліент*,абонент*,
-πελάτη*,πελατ*,לקוח*,عميل,العميل,العملاء,مشترک,مشتری,گاہک,ग्राहक*,গ্রাহক*,வாடிக்கையாளர்*,కస్టమర్*,ลูกค้า,
-pelanggan,khách hàng,khach hang,mteja,お客様,お客さま,客户,客戶,고객,item,product,products,producto*,
-produto*,produit*,prodott*,produkt*,artikel*,artículo,artikkel*,tuote*,termék*,termek*,produs*,proizvod*,
-izdelek,ürün*,məhsul*,товар*,продукт*,προϊόν*,προϊοντ*,מוצר,المنتج,منتج,محصول,کالا,उत्पाद*,পণ্য*,สินค้า,
-sản phẩm,san pham,produk,商品,产品,產品,상품,제품,fejlkode,felkod*,feilkode*,virhekoodi*,virhe*,kļūd*,
-klaid*,błąd,błędu,bledu,chyby,greška,greške,napake,xəta,xatolik,lỗi,ma loi,ralat,galat,خطأ,الخطأ,خطای,
-שגיאה,त्रुटि,ত্রুটি,ข้อผิดพลาด,エラー,故障,class,course,lesson,school,student*,étudiant*,alumno,branch,
-ifsc,услуг*,послуг*,nacional,ملی,fiscal,fiscale,steuer*,impôt,tributario,податков*,налог*,vergi,ไปรษณีย์,
-psč,irányítószám,country,dialling,dialing,area code,promo code,discount code,barras,barre,strichcode,
-barcode*,codigo de barras,código de barras,code barre,code barres,gate,lock,lockbox,box,alarm,intercom,
-entrance,домофон*,reclam*,queja,брон*,бронюван*,取票,兑奖,pocztow*,poštov*,postinumer*,postnum*,postcode*,
-почтов*,поштов*,пощенск*,kode pos,poskod,mã bưu,posta kodu,ταχυδρομ*,מיקוד,邮编,郵遞區號,郵便番号,우편번호,
-الرمز البريدي,رمز بريدي,کد پستی,पिन कोड क्षेत्र,parking,promotion,order,orders,booking*,reservation*,ref,
-refs,refno,reference*,ticket*,invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,
-claim,complaint*,pnr,flight,plate,error,erreur,fehler*,errore,erro,chyba,hiba,eroare,грешка,ошибк*,помилк*,
-hata,σφάλμα*,versioncode,serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,
-unicode,vscode,area,prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,
-reserva*,factura*,fatura*,localizador,referencia,referência,expediente,trámite,protocolo,nota,processo,
-commande*,réservation,facture*,référence,réf,bestell*,buchung*,auftrag*,rechnung*,kundennummer,vorgang*,
-referenz*,termin,vergleichswert,ticketnr,sendungsnr,ordine,ordini,prenotaz*,fattura,pratica,riferimento,
-bestelling*,boeking*,factuur*,klantnummer,kenmerk,afspraak,patiëntnummer,ordernummer,bokning*,faktura*,
-fakturanr,kollinummer,ocr,ordre*,bestilling*,referanse,kvittering,ärende*,tilaus*,varaus*,lasku*,viite*,
-viitenumero,tellimus*,arve,broneering*,pasūtījum*,rēķin*,užsakym*,sąskait*,zamówien*,rezerwac*,faktur*,
-objednávk*,rezervac*,faktúr*,rendelés*,foglalás*,számla*,comand*,rezervar*,programare,narudž*,narudzb*,
-rezervacij*,račun,računa,naročil*,sipariş*,rezervasyon*,numaralı*,nolu,sıra,randevu*,təyyarə,buyurtma,
-sifariş,mã giao dịch,ma giao dich,ma gd,mã gd,mã đơn,ma don,đơn hàng,don hang,mã đặt,mã khách,pesanan,
-invois,resi,no resi,no pesanan,rujukan,tempahan,order no,заказ*,бронь,брони,брониров*,счет,заявк*,талон*,
-замовлен*,квитанц*,поръчк*,фактур*,резервац*,резерв*,номер заказ*,нарачк*,поруџ*,тапсырыс*,захиалг*,
-παραγγελί*,παραγγελι*,κράτησ*,κρατησ*,τιμολόγ*,ραντεβού,αίτησ*,պատվեր*,შეკვეთ*,ჯავშან*,הזמנה,הזמנתך,
-חשבונית,אסמכתא,תור,פנייה,طلبك,طلب,الطلب,حجز,حجزك,الحجز,فاتورة,مرجع,مرجعي,بموعدك,موعدك,عيادة,سفارش,رزرو,
-پیگیری,نوبت,شناسه,آرڈر,ऑर्डर*,बुकिंग,অর্ডার*,ஆர்டர்*,ఆర్డర్*,คำสั่งซื้อ,ออเดอร์,การจอง,订单,訂單,运单,單號,
-单号,编号,編號,预约,預約,流水号,就诊号,車次,航班,识别码,識別碼,网页识别码,予約,注文,お問い合わせ番号,
-問い合わせ番号,診察券,受付番号,会員番号,주문번호,주문,예약번호,예약,접수번호,접수,거래번호,barkod,
-streckkod*,postkod*,postnummer,plz,postleitzahl,codex,errorcode,statuscode
+शिकायत*,आवेदन*,অভিযোগ*,আবেদন*,ਸ਼ਿਕਾਇਤ,புகார்*,ఫిర్యాదు*,подразделен*,访客,访客码,整理番号,จอง,เที่ยวบิน,
+สมาชิก,会员卡,지점,오류코드,错误码,错误代码,エラーコード,에러코드,customer*,client,clients,client's,
+cliente*,clienti,klant*,klantcode*,kunde*,kunden*,kund,kundens,asiakas*,klient*,klijent*,zákazn*,ügyfél*,
+vevő*,müşteri*,müştəri*,mijoz*,клиент*,клієнт*,кліент*,абонент*,πελάτη*,πελατ*,לקוח*,عميل,العميل,العملاء,
+مشترک,مشتری,گاہک,ग्राहक*,গ্রাহক*,வாடிக்கையாளர்*,కస్టమర్*,ลูกค้า,pelanggan,khách hàng,khach hang,mteja,
+お客様,お客さま,客户,客戶,고객,item,product,products,producto*,produto*,produit*,prodott*,produkt*,
+artikel*,artículo,artikkel*,tuote*,termék*,termek*,produs*,proizvod*,izdelek,ürün*,məhsul*,товар*,продукт*,
+προϊόν*,προϊοντ*,מוצר,المنتج,منتج,محصول,کالا,उत्पाद*,পণ্য*,สินค้า,sản phẩm,san pham,produk,商品,产品,產品,
+상품,제품,fejlkode,felkod*,feilkode*,virhekoodi*,virhe*,kļūd*,klaid*,błąd,błędu,bledu,chyby,greška,greške,
+napake,xəta,xatolik,lỗi,ma loi,ralat,galat,خطأ,الخطأ,خطای,שגיאה,त्रुटि,ত্রুটি,ข้อผิดพลาด,エラー,故障,class,
+course,lesson,school,student*,étudiant*,alumno,branch,ifsc,услуг*,послуг*,nacional,ملی,fiscal,fiscale,
+steuer*,impôt,tributario,податков*,налог*,vergi,ไปรษณีย์,psč,irányítószám,country,dialling,dialing,
+area code,promo code,discount code,barras,barre,strichcode,barcode*,codigo de barras,código de barras,
+code barre,code barres,gate,lock,lockbox,box,alarm,intercom,entrance,домофон*,reclam*,queja,брон*,
+бронюван*,取票,兑奖,pocztow*,poštov*,postinumer*,postnum*,postcode*,почтов*,поштов*,пощенск*,kode pos,
+poskod,mã bưu,posta kodu,ταχυδρομ*,מיקוד,邮编,郵遞區號,郵便番号,우편번호,الرمز البريدي,رمز بريدي,کد پستی,
+पिन कोड क्षेत्र,parking,promotion,order,orders,booking*,reservation*,ref,refs,refno,reference*,ticket*,
+invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,claim,complaint*,pnr,flight,
+plate,error,erreur,fehler*,errore,erro,chyba,hiba,eroare,грешка,ошибк*,помилк*,hata,σφάλμα*,versioncode,
+serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,unicode,vscode,area,
+prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,reserva*,factura*,
+fatura*,localizador,referencia,referência,expediente,trámite,protocolo,nota,processo,commande*,réservation,
+facture*,référence,réf,bestell*,buchung*,auftrag*,rechnung*,kundennummer,vorgang*,referenz*,termin,
+vergleichswert,ticketnr,sendungsnr,ordine,ordini,prenotaz*,fattura,pratica,riferimento,bestelling*,
+boeking*,factuur*,klantnummer,kenmerk,afspraak,patiëntnummer,ordernummer,bokning*,faktura*,fakturanr,
+kollinummer,ocr,ordre*,bestilling*,referanse,kvittering,ärende*,tilaus*,varaus*,lasku*,viite*,viitenumero,
+tellimus*,arve,broneering*,pasūtījum*,rēķin*,užsakym*,sąskait*,zamówien*,rezerwac*,faktur*,objednávk*,
+rezervac*,faktúr*,rendelés*,foglalás*,számla*,comand*,rezervar*,programare,narudž*,narudzb*,rezervacij*,
+račun,računa,naročil*,sipariş*,rezervasyon*,numaralı*,nolu,sıra,randevu*,təyyarə,buyurtma,sifariş,
+mã giao dịch,ma giao dich,ma gd,mã gd,mã đơn,ma don,đơn hàng,don hang,mã đặt,mã khách,pesanan,invois,resi,
+no resi,no pesanan,rujukan,tempahan,order no,заказ*,бронь,брони,брониров*,счет,заявк*,талон*,замовлен*,
+квитанц*,поръчк*,фактур*,резервац*,резерв*,номер заказ*,нарачк*,поруџ*,тапсырыс*,захиалг*,παραγγελί*,
+παραγγελι*,κράτησ*,κρατησ*,τιμολόγ*,ραντεβού,αίτησ*,պատվեր*,შეკვეთ*,ჯავშან*,הזמנה,הזמנתך,חשבונית,אסמכתא,
+תור,פנייה,طلبك,طلب,الطلب,حجز,حجزك,الحجز,فاتورة,مرجع,مرجعي,بموعدك,موعدك,عيادة,سفارش,رزرو,پیگیری,نوبت,شناسه,
+آرڈر,ऑर्डर*,बुकिंग,অর্ডার*,ஆர்டர்*,ఆర్డర్*,คำสั่งซื้อ,ออเดอร์,การจอง,订单,訂單,运单,單號,单号,编号,編號,
+预约,預約,流水号,就诊号,車次,航班,识别码,識別碼,网页识别码,予約,注文,お問い合わせ番号,問い合わせ番号,
+診察券,受付番号,会員番号,주문번호,주문,예약번호,예약,접수번호,접수,거래번호,barkod,streckkod*,postkod*,
+postnummer,plz,postleitzahl,codex,errorcode,statuscode
 """
 
 # Labels of other numbers, which say nothing of a code beside them ("your ID code").
@@ -222,15 +226,16 @@ number of,loan,emi,application,meter,appointment,dossier
 
 # Discounts and gifts.
 COUPON: Final = """
-coupon*,promo*,presale,invitation code,invite code,voucher*,discount*,off,gift,giftcard,referral,refer a,
-sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,desconto*,ahorra,
-rebaja*,rabat*,gutschein*,sparst,sparen,reduc*,réduc*,remise,bon,achat bon,sconto,sconti,korting*,alennus*,
-alekoodi*,rabatt*,allahind*,sooduskood*,atlaid*,nuolaid*,zniżk*,slev*,zľav*,zlav*,kedvezm*,kupon*,reducere,
-reduceri,popust*,zbritj*,indirim*,endirim*,chegirma*,giảm,giam,khuyến mãi,khuyen mai,ưu đãi,diskon*,
-potongan,diskaun,baucar,punguzo,diskwento,скидк*,скидок,промокод*,купон*,сертификат*,знижк*,отстъпк*,
-попуст*,жеңілдік*,хямдрал*,έκπτωσ*,κουπόν*,προσφορά*,զեղչ*,ფასდაკლებ*,הנחה,קופון,מבצע,خصم,تخفيض,قسيمة,
-تخفیف,رعایت,छूट,कूपन,ছাড়,কুপন,தள்ளுபடி*,తగ్గింపు*,ส่วนลด,ลดทันที,คูปอง,โปรโมชั่น,优惠,優惠,折扣,满减,兑换,
-兌換,礼品,领邀请码,券码,核销码,促销,立减,クーポン,割引,プレゼント,쿠폰,할인,사은품,기프트,경품
+红包,領取,领取,coupon*,promo*,presale,invitation code,invite code,voucher*,discount*,off,gift,giftcard,
+referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,
+desconto*,ahorra,rebaja*,rabat*,gutschein*,sparst,sparen,reduc*,réduc*,remise,achat bon,sconto,sconti,
+korting*,alennus*,alekoodi*,rabatt*,allahind*,sooduskood*,atlaid*,nuolaid*,zniżk*,slev*,zľav*,zlav*,
+kedvezm*,kupon*,reducere,reduceri,popust*,zbritj*,indirim*,endirim*,chegirma*,giảm,giam,khuyến mãi,
+khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скидк*,скидок,промокод*,купон*,
+сертификат*,знижк*,отстъпк*,попуст*,жеңілдік*,хямдрал*,έκπτωσ*,κουπόν*,προσφορά*,զեղչ*,ფასდაკლებ*,הנחה,
+קופון,מבצע,خصم,تخفيض,قسيمة,تخفیف,رعایت,छूट,कूपन,ছাড়,কুপন,தள்ளுபடி*,తగ్గింపు*,ส่วนลด,ลดทันที,คูปอง,
+โปรโมชั่น,优惠,優惠,折扣,满减,兑换,兌換,礼品,领邀请码,券码,核销码,促销,立减,クーポン,割引,プレゼント,쿠폰,
+할인,사은품,기프트,경품
 """
 
 # Cards and accounts: the digits that follow are their ending or number.
@@ -304,24 +309,39 @@ minit,minuto,oras,dakika,dakikada,dakikadır,дней,минут*,мин,час,
 
 # The code named here does not work (any more), or was entered wrongly.
 INVALID: Final = """
-already used,been used,was used,not recognised,not recognized,rejected,unsuccessful,does not match,
-didn t match,mismatch,ya fue utilizad*,ya utilizado,déjà utilisé,déjà été utilisé,bereits verwendet,
-bereits benutzt,già utilizzato,já foi utilizado,já utilizado,al gebruikt,redan använt,już wykorzyst*,
-již použit*,уже использован*,вже використан*,вече използван,zaten kullanıl*,已使用,已被使用,使用済み,
-이미 사용,使用過,expired,has expired,wrong,incorrect,invalid,no longer,not valid,failed,attempts,attempt,
-tries,blocked,locked,declined,cancelled,used already,no es válid*,incorrect*,caducado,caducada,ha expirado,
-expirado,intentos,erróneo,errónea,incorret*,inválid*,expirou,expirada,tentativas,a expiré,expirée,erroné,
-essais,tentatives,falsch*,ungültig*,abgelaufen,versuche,errato,errata,scaduto,scaduta,tentativi,onjuist*,
-verlopen,pogingen,fel kod,felaktig*,försök,utgått,feil,forsøk,utløpt,forkert,udløbet,väärä,vanhentunut,
-yritystä,vale,aegunud,nepareiz*,neteising*,błędn*,wygasł*,próby,chybn*,nesprávn*,vypršel*,pokusy,pokus,
-hibás,lejárt,próbálkozás*,greșit*,gresit*,a expirat,încercări,pogrešan,pogrešna,istekao,istekla,netočan,
-napačn*,poteklo,hatalı,yanlış,geçersiz,süresi doldu,süresi dolmuş,deneme hakkı*,yanlışdır,noto'g'ri,
-không đúng,khong dung,đã hết hạn,da het han,không hợp lệ,salah,kedaluwarsa,percobaan,tidak valid,tidak sah,
-mali ang,si sahihi,неверн*,неправильн*,истёк,истек,истекла,недействит*,попытк*,невірн*,закінчився,недійсн*,
-спроб*,грешен,грешна,изтекъл,изтече,опита,погрешан,қате,буруу,λάθος,έληξε,λανθασμέν*,προσπάθει*,սխալ,
-არასწორ*,שגוי,שגויה,פג,ניסיונות,غير صحيح*,غير صالح*,خاطئ*,منتهي,انتهت صلاح*,محاولات,محاولتان,اشتباه,منقضی,
-نامعتبر,غلط,गलत,अमान्य,ভুল,মেয়াদোত্তীর্ণ,தவறான*,తప్పు,ไม่ถูกต้อง,หมดอายุแล้ว,รหัสผิด,错误,有误,已失效,
-已过期,不正确,不正確,錯誤,已逾期,間違,無効,期限切れ,失効,오류,틀렸,만료되었,일치하지
+couldn t match,could not match,can t match,did not match,no longer works,doesn t work,does not work,
+timed out,revoked,replaced,void,canceled,was cancelled,ya no es,ya no sirve,no es válid*,no válid*,anulad*,
+ha caducado,já não é,não é mais,cancelad*,plus valide,plus valable,n est plus,annulé,annulée,périmé,
+nicht mehr,nicht gültig,storniert,non è più,annullat*,niet meer geldig,niet geldig,gått ut,inte längre,
+ogiltig*,ugyldig*,ikke lenger,ikke længere,ei kelpaa,ei ole enää,virheellinen,ei kehti,enam ei kehti,
+nebegalioja,negalioja,nederīg*,nav derīg*,vairs nav,nieważn*,stracił ważność,unieważn*,neplatn*,
+již neplatí,érvénytelen,már nem,nu mai,anulat,invalid,nevažeć*,više ne,ne velja,neveljav*,nije valjan*,
+nije ispravan,pa vlefshëm,artık geçerli değil,geçerli değil,iptal edil*,keçərsiz,etibarsız,yaroqsiz,
+больше не,не действует,не действителен,аннулирован*,просрочен*,більше не,не діє,недійсн*,прострочен*,
+скасован*,вече не,невалиден,невалидна,анулиран*,повеќе не,не важи,жарамсыз,хүчингүй,дууссан,δεν ισχύει,
+άκυρ*,ակտիվ չէ,անվավեր,ვადაგასული,არ არის მოქმედი,לא תקף,אינו תקף,בוטל,انتهت صلاح*,انتهى صلاح*,لم يعد,ملغى,
+ألغي,غير صالح*,باطل شد*,معتبر نیست,میعاد ختم,ختم ہو,समाप्त,एक्सपायर,রद्द,रद्द,মেয়াদ শেষ,বাতিল,காலாவதி*,
+గడువు ముగిసిన*,ముగిసింది,ಅವಧಿ ಮುಗಿದ*,കാലഹരണ*,කල් ඉකුත්,ยกเลิกแล้ว,ใช้ไม่ได้,ໝົດອາຍຸ,ផុតកំណត់,သက်တမ်းကုန်,
+không còn,khong con,hết hiệu lực,het hieu luc,sudah tidak berlaku,tidak berlaku,sudah tidak,luput,
+tamat tempoh,hindi na valid,imeisha muda,已作废,作废,不匹配,期限が切れ,が切れて,使えません,一致しません,
+만료된,유효하지 않,already used,been used,was used,not recognised,not recognized,rejected,unsuccessful,
+does not match,didn t match,mismatch,ya fue utilizad*,ya utilizado,déjà utilisé,déjà été utilisé,
+bereits verwendet,bereits benutzt,già utilizzato,já foi utilizado,já utilizado,al gebruikt,redan använt,
+już wykorzyst*,již použit*,уже использован*,вже використан*,вече използван,zaten kullanıl*,已使用,已被使用,
+使用済み,이미 사용,使用過,expired,has expired,wrong,incorrect,no longer,not valid,failed,attempts,attempt,
+tries,blocked,locked,declined,cancelled,used already,incorrect*,caducado,caducada,ha expirado,expirado,
+intentos,erróneo,errónea,incorret*,inválid*,expirou,expirada,tentativas,a expiré,expirée,erroné,essais,
+tentatives,falsch*,ungültig*,abgelaufen,versuche,errato,errata,scaduto,scaduta,tentativi,onjuist*,verlopen,
+pogingen,fel kod,felaktig*,försök,utgått,feil,forsøk,utløpt,forkert,udløbet,väärä,vanhentunut,yritystä,
+vale,aegunud,nepareiz*,neteising*,błędn*,wygasł*,próby,chybn*,nesprávn*,vypršel*,pokusy,pokus,hibás,lejárt,
+próbálkozás*,greșit*,gresit*,a expirat,încercări,pogrešan,pogrešna,istekao,istekla,netočan,napačn*,poteklo,
+hatalı,yanlış,geçersiz,süresi doldu,süresi dolmuş,deneme hakkı*,yanlışdır,noto'g'ri,không đúng,khong dung,
+đã hết hạn,da het han,không hợp lệ,salah,kedaluwarsa,percobaan,tidak valid,tidak sah,mali ang,si sahihi,
+неверн*,неправильн*,истёк,истек,истекла,недействит*,попытк*,невірн*,закінчився,спроб*,грешен,грешна,
+изтекъл,изтече,опита,погрешан,қате,буруу,λάθος,έληξε,λανθασμέν*,προσπάθει*,սխալ,არასწორ*,שגוי,שגויה,פג,
+ניסיונות,غير صحيح*,خاطئ*,منتهي,محاولات,محاولتان,اشتباه,منقضی,نامعتبر,غلط,गलत,अमान्य,ভুল,মেয়াদোত্তীর্ণ,
+தவறான*,తప్పు,ไม่ถูกต้อง,หมดอายุแล้ว,รหัสผิด,错误,有误,已失效,已过期,不正确,不正確,錯誤,已逾期,間違,無効,
+期限切れ,失効,오류,틀렸,만료되었,일치하지
 """
 
 # What was valid before.
@@ -335,14 +355,15 @@ starý,předchozí,régi,korábbi,vechi,vechiul,stari,eski,önceki,cũ,lama,ст
 
 # It has happened already: no code is asked for.
 DONE: Final = """
-confirmed,verified,activated,authenticated,registered,registering,approved,authorised,authorized,
-verificado,verificada,confirmado,confirmada,confirmé,confirmée,activé,activada,activado,registrado,
-registrada,bestätigt,registriert,aktiviert,confermato,confermata,attivato,registrato,bevestigd,geactiveerd,
-bekräftad,bekräftat,aktiverad,bekreftet,bekræftet,aktiveret,vahvistettu,kinnitatud,apstiprināts,
-patvirtinta,potwierdzona,potwierdzony,potwierdzone,potvrzena,potvrzeno,potvrdená,potvrđena,megerősítve,
-confirmată,confirmata,onaylandı,onaylanmıştır,təsdiqləndi,подтвержден,подтверждена,подтверждён,
-подтверждено,зарегистрирован,підтверджено,зареєстровано,потвърдена,потвърден,επιβεβαιώθηκε,dikonfirmasi,
-terkonfirmasi,disahkan,đã xác nhận,da xac nhan
+changed,updated,disabled,enabled,sent,required,needed,ready,hidden,pending,requested,confirmed,verified,
+activated,authenticated,registered,registering,approved,authorised,authorized,verificado,verificada,
+confirmado,confirmada,confirmé,confirmée,activé,activada,activado,registrado,registrada,bestätigt,
+registriert,aktiviert,confermato,confermata,attivato,registrato,bevestigd,geactiveerd,bekräftad,bekräftat,
+aktiverad,bekreftet,bekræftet,aktiveret,vahvistettu,kinnitatud,apstiprināts,patvirtinta,potwierdzona,
+potwierdzony,potwierdzone,potvrzena,potvrzeno,potvrdená,potvrđena,megerősítve,confirmată,confirmata,
+onaylandı,onaylanmıştır,təsdiqləndi,подтвержден,подтверждена,подтверждён,подтверждено,зарегистрирован,
+підтверджено,зареєстровано,потвърдена,потвърден,επιβεβαιώθηκε,dikonfirmasi,terkonfirmasi,disahkan,
+đã xác nhận,da xac nhan
 """
 
 # How long it works, which is said of codes more than of other numbers.
@@ -358,11 +379,13 @@ hiệu lực,hieu luc,hết hạn,het han,berlaku,sah,действ*,действ
 
 # People to whom a code is told, not typed.
 COURIER: Final = """
-courier,courier's,driver,delivery agent,delivery person,delivery partner,delivery executive,delivery boy,
-repartidor,mensajero,entregador,estafeta,livreur,commerçant,fahrer,fahrerin,zusteller,corriere,bezorger,
-chaufför,bud,kuljettaja,kurier*,kuriér*,kurýr*,kuriera,futár*,curier*,курьер*,кур'єр,куриер*,dostavljač*,
-kurir*,kurye*,shipper,κουριερ,διανομέα*,שליח,לשליח,المندوب,مندوب,للمندوب,پیک,एजेंट,ডেলিভারি ম্যান,骑手,
-快递员,店员,配達員,배달원,기사님,พนักงานส่ง
+the counter,at checkout desk,comptoir,en caisse,à la caisse,caissier,an der kasse,kasse,kassan,kassa,
+alla cassa,in cassa,en caja,no caixa,na kasie,przy kasie,u pokladny,pénztár*,на кассе,на касі,на каса,
+kasada,ταμείο,לקופה,בקופה,レジ,店頭,계산대,柜台,櫃台,แคชเชียร์,courier,courier's,driver,delivery agent,
+delivery person,delivery partner,delivery executive,delivery boy,repartidor,mensajero,entregador,estafeta,
+livreur,commerçant,fahrer,fahrerin,zusteller,corriere,bezorger,chaufför,kuljettaja,kurier*,kuriér*,kurýr*,
+kuriera,futár*,curier*,курьер*,кур'єр,куриер*,dostavljač*,kurir*,kurye*,shipper,κουριερ,διανομέα*,שליח,
+לשליח,المندوب,مندوب,للمندوب,پیک,एजेंट,ডেলিভারি ম্যান,骑手,快递员,店员,配達員,배달원,기사님,พนักงานส่ง
 """
 
 # Telling people not to pass codes on.
@@ -384,7 +407,7 @@ eshte,jesu,là,la,adalah,ialah,ay,ni,waa,yw,ass,dia,это,є,е,είναι,eino
 
 # Words after which a bare number is a number of something.
 NUMBER: Final = """
-no,nr,nro,num,number,núm,numero,número,numéro,nummer,nº,č,čís,číslo,sz,szám,broj,št,numara,no.lu,số,so,
-nomor,nombor,номер,№,αριθ,αρ,համար,ნომერი,מספר,מס,رقم,شماره,नंबर,নম্বর,எண்,号,號,番,번,code de conduite,
-dated,dt,since,year,anno,año,ano,année,jahr
+संख्या,क्रमांक,সংখ্যা,no,nr,nro,num,number,núm,numero,número,numéro,nummer,nº,č,čís,číslo,sz,szám,broj,št,
+numara,no.lu,số,so,nomor,nombor,номер,№,αριθ,αρ,համար,ნომერი,מספר,מס,رقم,شماره,नंबर,নম্বর,எண்,号,號,番,번,
+code de conduite,dated,dt,since,year,anno,año,ano,année,jahr
 """

@@ -44,7 +44,7 @@ def event_of(body: bytes) -> Event:
         subject=_clean(subject)[:200] if subject else None,
         sent_at=sent.timestamp() if sent else None,
         arrived_at=now,
-        digest=events.digest(parsed.event_type, raw_data if data else parsed.raw),
+        digest=events.digest(parsed.event_type, data or parsed.raw),
         text=text,
         text_key=events.text_key(text) if text is not None and subject else None,
         code=code,

@@ -53,4 +53,9 @@ class Desk:
 
 def word() -> str:
     """To be typed by whoever reads the screen."""
-    return f"{secrets.choice(_WORDS)}-{secrets.randbelow(90) + 10}"
+    return words(1)[0]
+
+
+def words(count: int) -> list[str]:
+    """Likewise several, no two of them alike."""
+    return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_WORDS, count)]

@@ -25,6 +25,9 @@ OBJECT_ID = "object_id"
 LEASE_SECONDS = 120.0
 """No execution lasts longer (a call of the API ends within 30 s): after that its process is taken for dead."""
 
+ENDED: tuple[State, ...] = ("charged", "refused", "not_charged")
+"""Known outcomes of what was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -44,6 +47,7 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.owner = _this_process()
+        self._executing: set[str] = set()
 
     async def propose(self, action: Action, quote: Quote, *, budget: Decimal | None, daily_budget: Decimal) -> Entry:
         """The entry for this action: the one that is open already, or a new one.
@@ -71,11 +75,14 @@ class Journal:
             blocking = _blocking(connection, entry.fingerprint)
             if blocking is not None:
                 return blocking
+            shared = _shared(connection, entry.fingerprint)
+            if shared is not None and shared.state == "approved":
+                return shared  # a person has said yes to it: that comes before the budget, and is good for one
             if budget is not None:
                 taken = journal.reserved_by_budget(connection, now - DAY_SECONDS)
                 if taken + budget <= daily_budget:
                     return _insert(connection, entry, state="approved", decided_at=now, decided_by="budget")
-            return _shared(connection, entry.fingerprint) or _insert(connection, entry)
+            return shared or _insert(connection, entry)
 
         return await self._store.write(job)
 
@@ -124,29 +131,42 @@ class Journal:
     async def claim(self, id_: str, before: str) -> bool:
         """Take the one execution that an approval is good for."""
         now = time.time()
-        return await self._change(
-            id_, ("approved",), now=now, state="executing", owner=self.owner, before=before, sent_at=now
-        )
+        self._executing.add(id_)
+        taken = False
+        try:
+            taken = await self._change(
+                id_, ("approved",), now=now, state="executing", owner=self.owner, before=before, sent_at=now
+            )
+        finally:
+            if not taken:
+                self.release(id_)
+        return taken
+
+    def release(self, id_: str) -> None:
+        """This process is done with it: if the journal still says that it is executing, nobody knows how it ended."""
+        self._executing.discard(id_)
 
     async def settle(self, id_: str, ending: Ending) -> bool:
-        """How it ended, or that nobody knows."""
-        done, charged = ending.done, ending.charged
-        result = None if done is None else json.dumps({**done.result, OBJECT_ID: done.object_id}, ensure_ascii=False)
-        return await self._change(
-            id_,
-            ("executing", "unknown"),
-            state=ending.state,
-            settled_at=time.time(),
-            charged=None if charged is None else str(charged),
-            result=result,
-            problem=ending.problem,
-            evidence=ending.evidence,
-            reported=int(ending.reported),
-        )
+        """How its own execution ended, or that nobody knows. Knowledge overrules what was concluded meanwhile."""
+        only_if: tuple[State, ...] = ("executing", "unknown")
+        if ending.state != "unknown":
+            only_if = (*only_if, "not_charged")
+        return await self._change(id_, only_if, settled_at=time.time(), **_columns(ending))
+
+    async def conclude(self, id_: str, ending: Ending) -> bool:
+        """What the account's looks say of an unknown outcome; not if another entry has made the same object."""
+        columns, object_id = _columns(ending), None if ending.done is None else ending.done.object_id
+
+        def job(connection: sqlite3.Connection) -> bool:
+            if object_id is not None and object_id in _made(connection):
+                return False
+            return journal.change(connection, id_, only_if=("unknown",), settled_at=time.time(), **columns)
+
+        return await self._store.write(job)
 
     async def report(self, id_: str) -> None:
         """Somebody was told how it ended: the next equal call is a new action."""
-        await self._change(id_, ("charged", "refused", "not_charged"), reported=1)
+        await self._change(id_, ENDED, reported=1)
 
     async def recover(self) -> list[Entry]:
         """Executions whose process is gone become unknown. Returns all unknown entries, the oldest first."""
@@ -154,9 +174,7 @@ class Journal:
 
         def job(connection: sqlite3.Connection) -> list[Entry]:
             for entry in journal.select(connection, "state = 'executing'"):
-                if entry.owner != self.owner and (
-                    not _alive(entry.owner) or now - (entry.sent_at or 0) > LEASE_SECONDS
-                ):
+                if not self._runs(entry, now):
                     journal.change(
                         connection,
                         entry.id,
@@ -171,25 +189,27 @@ class Journal:
 
     async def claimed(self) -> frozenset[str]:
         """Objects that entries have made: no other entry can have made them."""
-        rows = await self._store.read(
-            partial(journal.select, condition="result IS NOT NULL ORDER BY seq DESC LIMIT 500")
-        )
-        ids = (json.loads(entry.result or "{}").get(OBJECT_ID) for entry in rows)
-        return frozenset(id_ for id_ in ids if isinstance(id_, str))
+        return frozenset(await self._store.read(_made))
 
-    async def around(self, entry: Entry) -> list[Entry]:
-        """Other entries that were executing or settled since `entry` was sent: they moved the balance, too."""
+    async def around(self, entry: Entry, since: float) -> list[Entry]:
+        """Other entries that were executing or settled since then: they moved the balance, too."""
         return await self._store.read(
             partial(
                 journal.select,
                 condition="id <> ? AND sent_at IS NOT NULL AND (state IN ('executing', 'unknown') OR settled_at >= ?)",
-                values=(entry.id, entry.sent_at or 0.0),
+                values=(entry.id, since),
             )
         )
 
     async def reserved(self) -> Decimal:
         """What the budget has approved in the last 24 hours."""
         return await self._store.read(partial(journal.reserved_by_budget, since=time.time() - DAY_SECONDS))
+
+    def _runs(self, entry: Entry, now: float) -> bool:
+        """Whether somebody still waits for the answer of this execution."""
+        if entry.owner == self.owner:
+            return entry.id in self._executing
+        return _alive(entry.owner) and now - (entry.sent_at or 0) <= LEASE_SECONDS
 
     async def _change(self, id_: str, only_if: Sequence[State], *, now: float | None = None, **columns: object) -> bool:
         def job(connection: sqlite3.Connection) -> bool:
@@ -218,6 +238,28 @@ def _shared(connection: sqlite3.Connection, fingerprint: str) -> Entry | None:
         (fingerprint,),
     )
     return rows[0] if rows else None
+
+
+def _columns(ending: Ending) -> dict[str, object]:
+    done, charged = ending.done, ending.charged
+    return {
+        "state": ending.state,
+        "charged": None if charged is None else str(charged),
+        "result": None if done is None else json.dumps({**done.result, OBJECT_ID: done.object_id}, ensure_ascii=False),
+        "problem": ending.problem,
+        "evidence": ending.evidence,
+        "reported": int(ending.reported),
+    }
+
+
+def _made(connection: sqlite3.Connection) -> dict[str, str]:
+    """The objects that entries have made, with the entry of each."""
+    made: dict[str, str] = {}
+    for entry in journal.select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT 500"):
+        object_id = json.loads(entry.result or "{}").get(OBJECT_ID)
+        if isinstance(object_id, str):
+            made[object_id] = entry.id
+    return made
 
 
 def _insert(connection: sqlite3.Connection, entry: Entry, **columns: Any) -> Entry:

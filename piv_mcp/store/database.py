@@ -131,6 +131,8 @@ class Store:
         stopping = False
         while not stopping:
             group, stopping = self._next_group()
+            if not group:
+                continue
             try:
                 results = self._commit_group([job for job, _ in group])
             except Exception as error:

@@ -80,7 +80,7 @@ async def list_spending(
 
 async def reconcile_spending(
     ctx: Ctx,
-    spending_id: Annotated[str, Field(pattern="^sp_[0-9a-f]{10}$", description="Default: all unknown ones.")]
+    spending_id: Annotated[str, Field(pattern="^sp_[0-9a-f]{10}$", description="From list_spending. Default: all unknown ones.")]
     | None = None,
 ) -> Reconciled:
     """Find out what became of purchases whose outcome is unknown, by what the account shows. Sends no purchase."""

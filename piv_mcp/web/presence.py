@@ -1,8 +1,10 @@
 """Where the local web app is: on the machine's port, served by this process or another, or on a port of its own."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +14,11 @@ from piv_mcp.web.host import Host
 
 START_SECONDS = 2.0
 
+LINGER_SECONDS = 30.0
+"""How long a port of its own outlives the last need for it: the page shows what became of the approval."""
+
+LOOK_SECONDS = 0.25
+
 
 class Health(BaseModel):
     """What `/health` answers."""
@@ -19,6 +26,18 @@ class Health(BaseModel):
     name: Literal["piv-mcp"] = "piv-mcp"
     version: str
     store: str | None
+
+
+@dataclass(eq=False, slots=True)
+class Address:
+    """Where the web app is, served until `until` (seconds since the epoch) or its release."""
+
+    url: str
+    until: float
+
+    def release(self) -> None:
+        """It is needed no longer, but for the last look that a person takes."""
+        self.until = min(self.until, time.time())
 
 
 class Presence:
@@ -38,6 +57,7 @@ class Presence:
         self._store_id = store_id
         self._shared = None if port is None else Host(app, host, port, on_serving=on_serving)
         self._own: Host | None = None
+        self._on_own: list[Address] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -51,17 +71,23 @@ class Presence:
         """The address at which this process serves the machine's port, if it does."""
         return _url(self._shared) if self._shared is not None and self._shared.serving.is_set() else None
 
-    async def address(self) -> str:
-        """An address at which approvals of this store can be decided: served for it alone if need be."""
-        if (address := self.serving_at()) is not None:
-            return address
+    async def address(self, until: float) -> Address:
+        """An address at which approvals of this store can be decided: on a port of their own if need be.
+
+        `until`: when the need for it ends, in seconds since the epoch.
+        """
+        if (shared := self.serving_at()) is not None:
+            return Address(shared, until)
         if self._shared is not None and await self._answers(_url(self._shared)):
-            return _url(self._shared)
+            return Address(_url(self._shared), until)
         if self._own is None:
             self._own = Host(self._app, "127.0.0.1", 0)
-            self._run(self._own)
+            self._tasks.append(asyncio.create_task(self._serve_while_needed(self._own)))
+        address = Address("", until)
+        self._on_own.append(address)
         await self._own.serving.wait()
-        return _url(self._own)
+        address.url = _url(self._own)
+        return address
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -70,6 +96,17 @@ class Presence:
 
     def _run(self, host: Host) -> None:
         self._tasks.append(asyncio.create_task(host.run()))
+
+    async def _serve_while_needed(self, own: Host) -> None:
+        serving = asyncio.create_task(own.run())
+        try:
+            while self._on_own:
+                await asyncio.sleep(LOOK_SECONDS)
+                self._on_own = [held for held in self._on_own if time.time() < held.until + LINGER_SECONDS]
+        finally:
+            self._own = None
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
     async def _answers(self, address: str) -> bool:
         """Whether a piv-mcp with our store has the port, rather than a stranger."""

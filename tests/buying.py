@@ -1,0 +1,292 @@
+"""What the tests of the money gate share: every action that costs money, a person who answers, and a way to look."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from conftest import Era, text_of
+from examples import domain, number, order
+from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult
+from processes import until
+
+from piv_mcp.api.client import PivClient
+from piv_mcp.config import load
+from piv_mcp.runtime import Runtime
+from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox.ledger import Charge
+from piv_mcp.sandbox.service import Recorded
+from piv_mcp.server import build_server
+from piv_mcp.services import Services
+from piv_mcp.spending import reconcile
+from piv_mcp.spending.gate import Gate
+from piv_mcp.store.journal import Entry
+
+GRACE = 0.05
+LONG_GRACE = 0.4
+DEADLINE = 0.4
+"""Seconds, in place of the ones that suit a real network."""
+
+HANG = DEADLINE + 0.2
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """One action that costs money. `price` is what the sandbox charges."""
+
+    tool: str
+    path: str
+    ledger: str
+    price: Decimal
+    quoted: Literal["exact", "estimate", "unknown"]
+    arguments: Callable[[Sandbox], dict[str, Any]]
+
+    def __str__(self) -> str:
+        return self.tool
+
+
+def _of(**arguments: Any) -> Callable[[Sandbox], dict[str, Any]]:
+    return lambda sandbox: {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
+
+
+def _purchase(
+    tool: str, path: str, ledger: str, price: str, quoted: Literal["exact", "estimate", "unknown"], **arguments: Any
+) -> Purchase:
+    return Purchase(tool, path, ledger, Decimal(price), quoted, _of(**arguments))
+
+
+def german_server(sandbox: Sandbox) -> str:
+    return next(iter(sandbox.state.servers))
+
+
+BUY_NUMBER = _purchase(
+    "purchase_number",
+    "/numbers/purchase",
+    "number.purchase",
+    "4.00",
+    "exact",
+    country_code="SE",
+    duration_months=1,
+    auto_renew=False,
+)
+RENEW_NUMBER = _purchase(
+    "renew_number", "/numbers/*/renew", "number.renew", "8.00", "exact", piv_num_id=number, duration_months=2
+)
+SEND_SMS = _purchase(
+    "send_sms",
+    "/numbers/*/sms/send",
+    "sms.send",
+    "0.25",
+    "exact",
+    piv_num_id=number,
+    to_number="+14155551234",
+    message_body="Hello",
+)
+VERIFY = _purchase(
+    "start_google_verification",
+    "/numbers/*/verify",
+    "number.verify",
+    "1.00",
+    "unknown",
+    piv_num_id=number,
+    gv_url="https://gv.google.com/verify",
+)
+CREATE_WHITE = _purchase(
+    "create_white",
+    "/whites",
+    "white.create",
+    "3.00",
+    "exact",
+    name="A new site",
+    tier_key="v2_tier1",
+    niche="Gardening",
+    country="DE",
+    language="de",
+)
+PURCHASES: Sequence[Purchase] = (
+    BUY_NUMBER,
+    RENEW_NUMBER,
+    _purchase(
+        "restore_numbers",
+        "/numbers/restore",
+        "number.restore",
+        "6.00",
+        "unknown",
+        piv_num_ids=lambda sandbox: [number(sandbox, "Old campaign")],
+    ),
+    SEND_SMS,
+    VERIFY,
+    _purchase(
+        "purchase_proxies",
+        "/proxy/purchase",
+        "proxy.purchase",
+        "3.00",
+        "estimate",
+        server_id=german_server,
+        quantity=2,
+        months=3,
+    ),
+    _purchase(
+        "renew_proxy_order", "/proxy/orders/*/renew", "proxy.renew", "1.50", "exact", order_id=order, months=1
+    ),
+    _purchase(
+        "restore_proxy_order",
+        "/proxy/orders/*/restore",
+        "proxy.restore",
+        "0.90",
+        "unknown",
+        order_id=lambda sandbox: order(sandbox, "expired"),
+    ),
+    _purchase(
+        "register_domain",
+        "/domains",
+        "domain.register",
+        "12.50",
+        "exact",
+        domain="free-name.com",
+        period=1,
+        cloudflare=True,
+        auto_renew=False,
+    ),
+    _purchase("renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1),
+    CREATE_WHITE,
+)
+
+
+@dataclass
+class Person:
+    """Answers every question in turn: with `answers` while there are any, then with `default`."""
+
+    default: ElicitResult
+    answers: list[ElicitResult] = field(default_factory=list[ElicitResult])
+    asked: list[str] = field(default_factory=list[str])
+    before_answering: Callable[[], object] | None = None
+
+    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        self.asked.append(params.message)
+        if self.before_answering is not None:
+            self.before_answering()
+        return self.answers.pop(0) if self.answers else self.default
+
+
+APPROVE = ElicitResult(action="accept", content={"approve": True})
+DECLINE = ElicitResult(action="decline")
+CANCEL = ElicitResult(action="cancel")
+
+
+def approver() -> Person:
+    return Person(APPROVE)
+
+
+def decliner() -> Person:
+    return Person(DECLINE)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A client, the server's services, and the account behind them."""
+
+    client: Client
+    services: Services
+    sandbox: Sandbox
+
+    @property
+    def gate(self) -> Gate:
+        return self.services.gate
+
+    async def call(self, tool: str, /, **arguments: Any) -> CallToolResult:
+        return await self.client.call_tool(tool, arguments)
+
+    async def buy(self, purchase: Purchase, /, **changed: Any) -> CallToolResult:
+        return await self.client.call_tool(purchase.tool, {**purchase.arguments(self.sandbox), **changed})
+
+    async def receipt(self, purchase: Purchase, /, **changed: Any) -> dict[str, Any]:
+        return content(await self.buy(purchase, **changed))
+
+    @property
+    def writes(self) -> list[Recorded]:
+        return [request for request in self.sandbox.requests if request.method != "GET"]
+
+    async def entries(self) -> list[Entry]:
+        return await self.gate.journal.entries(limit=500)
+
+    async def states(self) -> list[str]:
+        """Of every entry, the oldest first."""
+        return [entry.state for entry in reversed(await self.entries())]
+
+    async def only_entry(self) -> Entry:
+        (entry,) = await self.entries()
+        return entry
+
+    async def settled(self, seconds: float = 5) -> list[Entry]:
+        """The journal once nothing in it is executing or unknown, which it becomes by itself."""
+
+        async def look() -> list[Entry] | None:
+            entries = await self.entries()
+            return entries if all(entry.state not in ("executing", "unknown") for entry in entries) else None
+
+        return await until(look, seconds=seconds, what="the journal's unknown entries are settled")
+
+
+def content(result: CallToolResult) -> dict[str, Any]:
+    assert not result.is_error, text_of(result)
+    structured: dict[str, Any] | None = result.structured_content
+    assert structured is not None
+    return structured
+
+
+def charges(sandbox: Sandbox, purchase: Purchase) -> list[Charge]:
+    """What the account was charged for this kind of action."""
+    return [charge for charge in sandbox.charges if charge.action == purchase.ledger]
+
+
+@asynccontextmanager
+async def open_shop(
+    sandbox: Sandbox, data_dir: Path, person: Person | None, era: Era = "auto", **settings: Any
+) -> AsyncGenerator[Shop]:
+    """A server with these settings, and a client that asks `person`, or that cannot ask anybody."""
+    chosen = load(**{"sandbox": True, "data_dir": data_dir, "webhook_port": 0, **settings})
+    runtime = Runtime(chosen, sandbox=sandbox)
+    async with Client(build_server(chosen, runtime), mode=era, elicitation_callback=person) as client:
+        services = await runtime.services()
+        await services.backfill.settled()
+        sandbox.requests.clear()
+        yield Shop(client, services, sandbox)
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace of the reconciliation and the deadline of a call, as short as a test can bear."""
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", GRACE)
+    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
+    monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
+    defaults: Mapping[str, Any] = PivClient.__init__.__kwdefaults__ or {}
+    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4})
+
+
+@pytest.fixture
+def silent_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A browser that shows nothing; the file has a line for each page that it was to open."""
+    opened = tmp_path / "opened-pages"
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("BROWSER", str(script))
+    return opened
+
+
+def pages(opened: Path) -> list[str]:
+    return opened.read_text().splitlines() if opened.exists() else []
+
+
+async def within(seconds: float, look: Callable[[], bool], what: str) -> float:
+    """Seconds until `look` was true."""
+    began = time.monotonic()
+    await until(look, seconds=seconds, what=what)
+    return time.monotonic() - began
