@@ -210,11 +210,13 @@ def approvals(flags: dict[str, Any]) -> None:
 
 
 def _show(entry: "Entry") -> None:
+    from piv_mcp.inbox.untrusted import visible
+    from piv_mcp.spending.approval import lines
     from piv_mcp.spending.quote import Quote
 
-    unknown = f" (sent, and the answer was lost: {entry.problem})" if entry.state == "unknown" else ""
-    click.echo(f"\n{click.style(entry.id, bold=True)}{unknown}")
-    for label, value in Quote.model_validate_json(entry.quote).lines():
+    lost = f" (sent, and the answer was lost: {visible(entry.problem or 'no answer')})"
+    click.echo(f"\n{click.style(entry.id, bold=True)}{lost if entry.state == 'unknown' else ''}")
+    for label, value in lines(Quote.model_validate_json(entry.quote)):
         click.echo(f"  {label:<14} {value}")
 
 
@@ -234,9 +236,9 @@ def _decide(desk: "Desk", entry: "Entry") -> str:
 
 
 def _settle(desk: "Desk", entry: "Entry") -> str:
-    from piv_mcp.spending.desk import word
+    from piv_mcp.spending.desk import words
 
-    charged, not_charged = word(), word()
+    charged, not_charged = words(2)
     typed = click.prompt(
         f"Look at the dashboard: type {charged} if it was charged, {not_charged} if not, Enter to leave it",
         default="",

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from piv_mcp.clock import span
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events
+
+
+LEAST_SECRET = 16
+"""Characters. piv.day does not sign webhooks: the secret in the address is all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which faults build on each other."""
-    return [await check for check in (_api(settings), _store(settings), _web(settings))]
+    return [await check for check in (_api(settings), _store(settings), _secret(settings), _web(settings))]
 
 
 async def _api(settings: Settings) -> Finding:
@@ -59,13 +64,28 @@ async def _store(settings: Settings) -> Finding:
         )
     finally:
         await store.close()
-    last = f"the last {_ago(heard)} ago" if heard else "none yet"
+    last = f"the last {span(time.time() - heard)} ago" if heard else "none yet"
     return Finding("store", True, f"{path}: {count} events, {last}")
 
 
 def _look(connection: sqlite3.Connection) -> tuple[int, float | None]:
     (count, heard) = connection.execute("SELECT count(*), max(arrived_at) FROM events").fetchone()
     return int(count), heard
+
+
+async def _secret(settings: Settings) -> Finding:
+    secret = settings.webhook_secret
+    if secret is None:
+        return Finding("webhook secret", True, "made here, 32 characters")
+    length = len(secret.get_secret_value())
+    if length < LEAST_SECRET:
+        return Finding(
+            "webhook secret",
+            False,
+            f"{length} characters: whoever guesses it can invent codes",
+            f"use at least {LEAST_SECRET} random ones, or leave PIV_WEBHOOK_SECRET out: one is made and kept",
+        )
+    return Finding("webhook secret", True, f"set, {length} characters")
 
 
 async def _web(settings: Settings) -> Finding:
@@ -123,17 +143,9 @@ async def _wrong_secrets(settings: Settings) -> str:
         return ""
     finally:
         await store.close()
-    return f"; {count} requests with a wrong secret, the last {_ago(float(last or 0))} ago" if count else ""
+    return f"; {count} requests with a wrong secret, the last {span(time.time() - float(last or 0))} ago" if count else ""
 
 
 def _made(settings: Settings) -> Path:
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return settings.directory
-
-
-def _ago(at: float) -> str:
-    seconds = max(0.0, time.time() - at)
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -66,10 +66,11 @@ def bad_values(name: str, schema: Schema) -> Iterator[object]:
     if kind == "string":
         yield HUGE
         yield "letters " * 1_250
+        yield ""
         if "enum" in schema:
-            yield from ("", "unheard-of")
-        if "pattern" in schema or "minLength" in schema:
-            yield from ("", "   ") if "pattern" in schema else ("",)
+            yield "unheard-of"
+        if "pattern" in schema or name.endswith("_id"):
+            yield "   "
         yield from CONTROL
         if name.endswith("_id"):
             yield from TRICKS

@@ -144,6 +144,8 @@ def _spaced(
         return count, [Verdict(first, last, value, weight)]
     if not foreign and even and sizes[0] == 1 and 4 <= count <= LONGEST:
         return count, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), 1.4)]
+    if plain[begin] == "0" and sizes[0] < 5 and total >= _PHONE_LENGTH:
+        foreign = True  # 010 551204
     if foreign or total > LONGEST or (total >= _PHONE_LENGTH and count > 2):
         if count == 2 and max(sizes) >= 5 and not foreign:
             return 1, [_single(plain, groups[0], first)]

@@ -189,10 +189,11 @@ def _look_before(items: list[Item], signs: Signs, index: int, low: str) -> Befor
         elif kind in NAMES:
             fading = 0.04 if linked and not apart else 0.07
             weight = (NAMES[kind] + cue.shape) * 0.85 ** (apart + numbers) / (1 + fading * distance)
-            if apart and cue.sentence in signs.warned_in:
-                weight *= 0.5
+            name_here = not apart or cue.sentence not in signs.warned_in
+            if not name_here:  # "never share your code": the next sentence has a number to call
+                weight *= 0.5 if low[: item.start].rstrip()[-1:] in ("!", ".") else 0.3
             name = max(name, weight)
-            named = True
+            named = named or name_here
             if clear and apart < 2 and (distance < _NEXT or (linked and not apart)):
                 direct = True
             if label in _FORGIVEN and linked and not apart and not numbers:
@@ -303,10 +304,14 @@ def _letters(message: Message, item: Item, low: str, alone: bool) -> float:
     before = plain[: item.start].rstrip(" \n\"'([「【")[-1:]
     after = plain[item.end :].lstrip("\"')]」】 ")[:1]
     bonus = -1.5
-    if before in (":", "=") or (alone and item.shape > 0) or any(
-        cue.kind in _BESIDE_LETTERS
-        and (0 <= item.at - cue.until < _NEXT or (cue.kind is Kind.COPULA and 0 <= cue.at - item.until < _NEXT))
-        for cue in message.items
+    if (
+        before in (":", "=")
+        or (alone and item.shape > 0)
+        or any(
+            cue.kind in _BESIDE_LETTERS
+            and (0 <= item.at - cue.until < _NEXT or (cue.kind is Kind.COPULA and 0 <= cue.at - item.until < _NEXT))
+            for cue in message.items
+        )
     ):
         bonus += 1.5
     if after and after not in ".,\n!;。、" and (after.isupper() or not value.isupper()):

@@ -254,7 +254,7 @@ tai khoan,stk,kartu,rek,akaun,akaunti,karta*,карта*,карт,карты,к�
 
 # Telephone numbers and short codes to call or write to.
 PHONE: Final = """
-help,support,service,customer service,hilfe,kundenservice,ayuda,ajuda,suporte,aide,aiuto,assistenza,hulp,
+line,emergency line,linka,linku,signalez,sulkupalvel*,spärra,spær,sperr*,notruf,meld via,denuncie,denuncia al,segnala*,rapporter*,anmäl,相談,通報,举报,舉報,專線,专线,상담,แจ้ง,lapor*,help,support,service,customer service,hilfe,kundenservice,ayuda,ajuda,suporte,aide,aiuto,assistenza,hulp,
 klantenservice,hjälp,kundtjänst,hjelp,kundeservice,hjælp,apua,asiakaspalvelu,pomoc,pomoć,segítség,ajutor,
 yardım,помощь,поддержк*,підтримк*,допомог*,помощ,βοήθεια,עזרה,מוקד,للمساعدة,پشتیبانی,मदद,সাহায্য,สอบถาม,
 帮助,支持,支援,고객센터,call,calling,phone,report to,police,hot line,горячая линия,гаряча лінія,линия,

@@ -1,11 +1,12 @@
 """Stored events as a model should see them: bounded, cleaned, and text of strangers marked as such."""
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from piv_mcp.clock import utc
 from piv_mcp.inbox.inbox import data_of
 from piv_mcp.inbox.untrusted import Boundary, visible
 from piv_mcp.phonebook import Phonebook
@@ -64,7 +65,7 @@ def _code(phonebook: Phonebook, event: Event, boundary: Boundary) -> Code:
         code=visible(event.code or "", 64),
         event_id=event.seq,
         age_seconds=max(0, round(time.time() - event.arrived_at)),
-        received_at=_time(event.arrived_at),
+        received_at=utc(event.arrived_at),
         piv_num_id=event.subject,
         phone_number=phonebook.phone_of(event.subject) if event.subject else None,
         sender=visible(event.sender, 64) if event.sender else None,
@@ -81,7 +82,7 @@ def event_row(phonebook: Phonebook, event: Event, boundary: Boundary) -> EventRo
     return EventRow(
         event_id=event.seq,
         type=visible(event.type, 100),
-        received_at=_time(event.arrived_at),
+        received_at=utc(event.arrived_at),
         source=event.source,
         piv_num_id=number,
         phone_number=phonebook.phone_of(number) if number else None,
@@ -108,7 +109,3 @@ def _field(name: str, value: object, boundary: Boundary, depth: int) -> object:
     if name in ("captured_message", "message_body") and isinstance(value, str):
         return boundary.wrap(value)
     return _shown(value, boundary, depth + 1) if depth < 4 else "..."
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)

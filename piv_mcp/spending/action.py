@@ -40,6 +40,22 @@ class Done:
     evidence: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Other entries of the journal that can have made what `look` finds."""
+
+    claimed: frozenset[str] = frozenset()
+    """Objects that an entry is known to have made."""
+    done: "tuple[Action, ...]" = ()
+    """Actions that happened since."""
+    open: "tuple[Action, ...]" = ()
+    """Actions that may have happened since."""
+
+
+class Ambiguous(Exception):
+    """Something happened, and it fits another story as well."""
+
+
 class Action(BaseModel, ABC):
     """One action with its exact arguments."""
 
@@ -51,7 +67,7 @@ class Action(BaseModel, ABC):
     spends: ClassVar[bool] = True
     """Costs money, now or later; otherwise it changes something for good at price 0."""
     visible: ClassVar[bool] = True
-    """The API shows afterwards whether it happened; otherwise only the balance does."""
+    """The API shows soon afterwards whether it happened; otherwise the balance may be all that does."""
 
     @property
     def commits(self) -> bool:
@@ -85,12 +101,11 @@ class Action(BaseModel, ABC):
         return {}
 
     @abstractmethod
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         """What shows that it happened, after a request at `since` (seconds) whose answer was lost; None if nothing.
 
-        `claimed` are the objects that other entries of the journal have made.
+        Raises:
+            Ambiguous: something shows that may as well come from one of the `rivals`, or from piv.day itself.
         """
 
 

@@ -156,7 +156,8 @@ class Pages:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as page:
             page.write(
                 '<!doctype html><meta charset="utf-8"><title>piv-mcp</title>'
-                f'<meta http-equiv="refresh" content="0;url={address}"><a href="{address}">Go to the approval page</a>\n'
+                f'<meta http-equiv="refresh" content="0;url={address}">'
+                f'<a href="{address}">Go to the approval page</a>\n'
             )
         return file
 

@@ -9,9 +9,7 @@ from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.store import Store
 from piv_mcp.store.journal import Entry
 
-_WORDS = (
-    "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow".split()
-)
+_WORDS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
 
 
 class Desk:
@@ -58,4 +56,4 @@ def word() -> str:
 
 def words(count: int) -> list[str]:
     """Likewise several, no two of them alike."""
-    return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_WORDS, count)]
+    return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_WORDS.split(), count)]

@@ -1,7 +1,8 @@
 """Finds out what became of a request whose answer was lost: by what the account shows, and by its balance.
 
-Nothing is ever sent again. Presence settles at once. Absence settles only after `GRACE_SECONDS`, when the request can no
-longer be on its way, and only where the balance does not contradict it.
+Nothing is ever sent again. Presence settles at once. Absence settles only after a grace, when the request can no longer
+be on its way, and only where the balance does not contradict it: money that left the account and may have been this
+action's keeps it unknown. What fits two stories is not decided.
 """
 
 import asyncio
@@ -15,19 +16,24 @@ import structlog
 
 from piv_mcp.errors import PivError
 from piv_mcp.spending import actions
-from piv_mcp.spending.action import Action, Done, Sources
+from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Sources
 from piv_mcp.spending.journal import Ending, Journal
-from piv_mcp.spending.quote import dollars
+from piv_mcp.spending.quote import Quote, dollars
 from piv_mcp.store.journal import Entry
 
 GRACE_SECONDS = 10.0
 """From the loss of the answer until the absence of an effect is believed."""
 
 LONG_GRACE_SECONDS = 60.0
-"""Likewise where the balance moved for other reasons, and only the missing object speaks."""
+"""Likewise where the balance moved, but by less than the action costs, or cannot be compared."""
+
+ABSENT_SECONDS = 3600.0
+"""After this the absence of what the API would show speaks alone, whatever the balance did."""
 
 AGAIN_SECONDS = 15.0
-"""Between two looks at what stays unknown."""
+"""Between two looks at what stays unknown; twice as long after each, up to `SELDOM_SECONDS`."""
+
+SELDOM_SECONDS = 900.0
 
 _log = structlog.get_logger(__name__)
 
@@ -37,11 +43,13 @@ async def balance_of(sources: Sources) -> Decimal | None:
 
 
 async def remembered(action: Action, sources: Sources) -> str:
-    """What the API shows just before the request, for the journal."""
+    """What the API shows just before the request, for the journal, and when the balance was read."""
+    shown = await action.before(sources)
+    began = time.time()
     balance = await balance_of(sources)
+    read = {"began": began, "ended": time.time()}
     return json.dumps(
-        {"balance": None if balance is None else str(balance), "shown": await action.before(sources)},
-        ensure_ascii=False,
+        {"balance": None if balance is None else str(balance), "read": read, "shown": shown}, ensure_ascii=False
     )
 
 
@@ -59,6 +67,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Until cancelled."""
+        pause = AGAIN_SECONDS
         while True:
             self._hurry.clear()
             left = True
@@ -67,10 +76,12 @@ class Reconciler:
             except PivError as error:
                 _log.warning("reconciliation interrupted", problem=str(error))
             try:
-                await asyncio.wait_for(self._hurry.wait(), AGAIN_SECONDS if left else None)
-                await asyncio.sleep(GRACE_SECONDS)  # the call that lost it has looked already
+                await asyncio.wait_for(self._hurry.wait(), pause if left else None)
             except TimeoutError:
-                continue
+                pause = min(2 * pause, SELDOM_SECONDS)
+            else:
+                pause = AGAIN_SECONDS
+                await asyncio.sleep(GRACE_SECONDS)  # the call that lost it has looked already
 
     async def reconcile_all(self) -> list[Entry]:
         """Look at every unknown entry; returns those that stay unknown."""
@@ -92,79 +103,119 @@ class Reconciler:
         """Settle the entry if what the account shows allows it; returns it as it then stands."""
         if entry.state != "unknown":
             return entry
-        action = actions.load(entry.kind, entry.arguments)
-        before: dict[str, Any] = json.loads(entry.before or "{}")
         try:
-            done = await action.look(
-                self._sources, before.get("shown", {}), entry.sent_at or 0.0, await self._journal.claimed()
-            )
-            balance = await balance_of(self._sources)
+            return await self._reconcile(entry, actions.load(entry.kind, entry.arguments))
         except PivError as error:
             _log.warning("not reconciled yet", id=entry.id, problem=str(error))
-            return entry
-        remembered_balance = None if before.get("balance") is None else Decimal(before["balance"])
-        fell = None if balance is None or remembered_balance is None else remembered_balance - balance
-        others = await self._journal.around(entry)
-        if any(other.state in ("executing", "unknown") for other in others):
-            moved = None  # another open action may have moved the balance
-        else:
-            moved = None if fell is None else fell - sum((Decimal(o.charged or 0) for o in others), Decimal(0))
-        if done is not None:
-            await self._happened(entry, done, moved)
-        else:
-            await self._not_seen(entry, action, moved)
-        return await self._journal.get(entry.id) or entry
+        except Exception:  # one entry that cannot be understood must not keep the others unknown
+            _log.exception("an entry cannot be reconciled", id=entry.id)
+        return entry
 
     async def actual(self, entry: Entry, action: Action, done: Done) -> Decimal | None:
-        """What was charged: as the answer says, else by the fall of the balance, else None."""
-        if not action.spends or done.cost is not None:
-            return done.cost if action.spends else Decimal(0)
+        """What was charged: as the answer says, else by the fall of the balance, else as quoted; None if unknown."""
+        if not action.spends:
+            return Decimal(0)
+        if done.cost is not None:
+            return done.cost
         try:
-            balance = await balance_of(self._sources)
-            others = await self._journal.around(entry)
+            moved, _ = await self._movement(entry)
         except PivError:
-            return None
-        before = json.loads(entry.before or "{}").get("balance")
-        price = None if entry.price is None else Decimal(entry.price)
-        if balance is None or before is None:
-            return price
-        fell = Decimal(before) - balance
-        # Alone on the account, the fall is the charge. Else only a fall that fits the price tells anything.
-        return fell if not others and fell >= 0 else price
+            moved = None
+        # A balance that has not moved yet tells nothing.
+        return moved if moved is not None and moved > 0 else _price(entry)
 
-    async def _happened(self, entry: Entry, done: Done, moved: Decimal | None) -> None:
-        price = None if entry.price is None else Decimal(entry.price)
-        charged = done.cost
-        if charged is None:
-            charged = moved if moved is not None and moved >= 0 else price
+    async def _reconcile(self, entry: Entry, action: Action) -> Entry:
+        claimed = await self._journal.claimed()
+        moved, others = await self._movement(entry)
+        rivals = Rivals(claimed, _actions(others, "charged"), _actions(others, "executing", "unknown"))
+        before = json.loads(entry.before or "{}").get("shown", {})
+        try:
+            done = await action.look(self._sources, before, entry.sent_at or 0.0, rivals)
+            clear = True
+        except Ambiguous:
+            done, clear = None, False
+        if done is None:
+            ending = self._not_seen(entry, action, moved, clear=clear)
+        elif done.object_id is not None and any(o.state == "executing" and o.kind == entry.kind for o in others):
+            return entry  # whose object it is will be known once that one has its answer
+        else:
+            ending = self._happened(entry, action, done, moved)
+        if ending is not None and await self._journal.conclude(entry.id, ending):
+            _log.info("reconciled", id=entry.id, state=ending.state, evidence=ending.evidence)
+        return await self._journal.get(entry.id) or entry
+
+    async def _movement(self, entry: Entry) -> tuple[Decimal | None, list[Entry]]:
+        """How far the balance fell since just before the request, but for what other entries took; and those entries.
+
+        None where that cannot be told: another entry may have moved it, and when or by how much is not known.
+        """
+        before: dict[str, Any] = json.loads(entry.before or "{}")
+        read = before.get("read") or {"began": entry.sent_at or 0.0, "ended": entry.sent_at or 0.0}
+        began = time.time()
+        balance = await balance_of(self._sources)
+        others = await self._journal.around(entry, read["began"])
+        if balance is None or before.get("balance") is None:
+            return None, others
+        fell = Decimal(before["balance"]) - balance
+        for other in others:
+            if other.state != "charged" or (other.charged is not None and not Decimal(other.charged)):
+                continue
+            in_between = (other.sent_at or 0.0) >= read["ended"] and (other.settled_at or 0.0) < began
+            if other.charged is None or not in_between:
+                return None, others
+            fell -= Decimal(other.charged)
+        if fell != 0 and any(other.state in ("executing", "unknown") for other in others):
+            return None, others
+        return fell, others
+
+    def _happened(self, entry: Entry, action: Action, done: Done, moved: Decimal | None) -> Ending:
+        price = _price(entry)
         evidence = done.evidence or "the account shows it"
         if moved is not None and moved > 0:
             evidence += f"; the balance fell by {dollars(moved)}"
-        _log.info("reconciled", id=entry.id, state="charged", evidence=evidence)
-        await self._journal.settle(entry.id, Ending("charged", done, charged, entry.problem, evidence))
-
-    async def _not_seen(self, entry: Entry, action: Action, moved: Decimal | None) -> None:
-        price = None if entry.price is None else Decimal(entry.price)
-        if (
-            moved is not None
-            and moved > 0
-            and action.spends
-            and (moved == price or (price is None and not action.visible))
-        ):
-            evidence = f"the balance fell by {dollars(moved)}, and nothing else accounts for it"
-            _log.info("reconciled", id=entry.id, state="charged", evidence=evidence)
-            await self._journal.settle(entry.id, Ending("charged", None, moved, entry.problem, evidence))
-            return
-        age = time.time() - (entry.settled_at or entry.sent_at or 0.0)
-        if moved == 0 or not action.spends:
-            believed = age >= GRACE_SECONDS
+        if not action.spends:
+            charged = Decimal(0)
+        elif done.cost is not None:
+            charged = done.cost
+        elif moved is None or moved == price:
+            charged = price
         else:
-            believed = action.visible and age >= LONG_GRACE_SECONDS
-        if believed:
-            unchanged = ", and the balance is unchanged" if moved == 0 else ""
-            evidence = f"{age:.0f} s after the answer was lost the account shows nothing of it{unchanged}"
-            _log.info("reconciled", id=entry.id, state="not_charged", evidence=evidence)
-            await self._journal.settle(entry.id, Ending("not_charged", problem=entry.problem, evidence=evidence))
+            # A fall that is not the price may hold somebody else's charge, too.
+            charged = moved if price is None and moved > 0 else None
+        return Ending("charged", done, charged, entry.problem, evidence)
+
+    def _not_seen(self, entry: Entry, action: Action, moved: Decimal | None, *, clear: bool) -> Ending | None:
+        """`clear`: what the account shows is certainly not this action's work."""
+        price = _price(entry)
+        least = price if price is not None else _floor(entry)
+        suspicious = action.spends and moved is not None and moved > 0 and moved >= (least or 0)
+        if suspicious and (not action.visible or not clear) and price in (None, moved):
+            evidence = f"the balance fell by {dollars(moved)}, and nothing else accounts for it"
+            return Ending("charged", None, moved, entry.problem, evidence)
+        if moved == 0 or not action.spends:
+            grace = GRACE_SECONDS
+        elif not action.visible or not clear:
+            return None
+        else:
+            grace = ABSENT_SECONDS if suspicious else LONG_GRACE_SECONDS
+        age = time.time() - (entry.settled_at or entry.sent_at or 0.0)
+        if age < grace:
+            return None
+        unchanged = ", and the balance is unchanged" if moved == 0 else ""
+        evidence = f"{age:.0f} s after the answer was lost the account shows nothing of it{unchanged}"
+        return Ending("not_charged", problem=entry.problem, evidence=evidence)
+
+
+def _price(entry: Entry) -> Decimal | None:
+    return None if entry.price is None else Decimal(entry.price)
+
+
+def _floor(entry: Entry) -> Decimal | None:
+    return Quote.model_validate_json(entry.quote).price.floor
+
+
+def _actions(entries: list[Entry], *states: str) -> tuple[Action, ...]:
+    return tuple(actions.load(entry.kind, entry.arguments) for entry in entries if entry.state in states)
 
 
 def _grace_end(entry: Entry) -> float:

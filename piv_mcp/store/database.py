@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,14 +28,19 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 Opened = tuple[sqlite3.Connection, int]
 """A connection, and the inode of the file that it has open."""
+Outcome = tuple[Any, Exception | None]
+"""What a job returned, or what it raised."""
 
 BUSY_SECONDS = 2.0
 """How long a write waits for another process's transaction: below the 5 s that piv.day gives a webhook."""
 
-GROUP = 512
-"""Most writes in one commit."""
-
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    job: Job[Any]
+    done: asyncio.Future[Any]
 
 
 class Store:
@@ -42,7 +48,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._waiting: list[_Write] = []
+        self._handed: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._reading: Opened | None = None
@@ -50,7 +57,8 @@ class Store:
         self._closed = False
 
     async def write(self, job: Job[T]) -> T:
-        """Run `job` in a transaction; returns when it is on disk.
+        """Run `job` in a transaction; returns when it is on disk. What was undone may be run once more: a job does
+        nothing but what it does to the connection.
 
         Raises:
             StoreError: nothing was written (disk full, file locked); the same call may work later.
@@ -60,9 +68,18 @@ class Store:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_groups, name="store-write", daemon=True)
             self._writer.start()
-        done: Future[T] = Future()
-        self._jobs.put((job, done))
-        return await asyncio.wrap_future(done)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Write(job, done))
+        if len(self._waiting) == 1:
+            # Once the loop has run all that is ready: those writes too, and none of it competes with the writer.
+            loop.call_soon(self._hand_over)
+        return await done
+
+    def _hand_over(self) -> None:
+        if self._waiting:
+            self._handed.put(self._waiting)
+            self._waiting = []
 
     async def read(self, job: Job[T]) -> T:
         """Run `job` on the reading connection.
@@ -96,7 +113,8 @@ class Store:
         self._closed = True
         loop = asyncio.get_running_loop()
         if self._writer is not None:
-            self._jobs.put(None)
+            self._hand_over()
+            self._handed.put(None)
             await loop.run_in_executor(None, self._writer.join)
         await loop.run_in_executor(self._reader, self._stop_reading)
         self._reader.shutdown(wait=False)
@@ -128,26 +146,20 @@ class Store:
     # --- the writing thread
 
     def _write_groups(self) -> None:
-        stopping = False
-        while not stopping:
-            group, stopping = self._next_group()
+        while (handed := self._handed.get()) is not None:
+            group = [write for write in handed if not write.done.cancelled()]  # they want nothing written
             if not group:
                 continue
             try:
-                results = self._commit_group([job for job, _ in group])
+                outcomes = self._commit_group([write.job for write in group])
             except Exception as error:
                 _log.error("store write failed", problem=str(error), waiting=len(group))
-                for _, done in group:
-                    done.set_exception(_store_error(error))
-                continue
-            for (_, done), (value, problem) in zip(group, results, strict=True):
-                if problem is None:
-                    done.set_result(value)
-                else:
-                    done.set_exception(problem)
+                outcomes = [(None, _store_error(error)) for _ in group]
+            with suppress(RuntimeError):  # nobody is told after the end of the event loop
+                group[0].done.get_loop().call_soon_threadsafe(_tell, group, outcomes)
         self._stop_writing()
 
-    def _commit_group(self, jobs: list[Job[Any]]) -> list[tuple[Any, Exception | None]]:
+    def _commit_group(self, jobs: list[Job[Any]]) -> list[Outcome]:
         for _ in range(3):
             try:
                 if self._writing is not None and self._writing[1] != _inode(self.path):
@@ -172,44 +184,52 @@ class Store:
             self._writing[0].close()
             self._writing = None
 
-    def _next_group(self) -> tuple[list[tuple[Job[Any], Future[Any]]], bool]:
-        group: list[tuple[Job[Any], Future[Any]]] = []
-        item = self._jobs.get()
-        while item is not None:
-            if item[1].set_running_or_notify_cancel():  # a caller that has gone away wants nothing written
-                group.append(item)
-            if len(group) == GROUP:
-                return group, False
-            try:
-                item = self._jobs.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
+
+def _tell(group: list[_Write], outcomes: list[Outcome]) -> None:
+    for write, (value, problem) in zip(group, outcomes, strict=True):
+        if write.done.done():
+            continue  # cancelled while it was written
+        if problem is None:
+            write.done.set_result(value)
+        else:
+            write.done.set_exception(problem)
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[tuple[Any, Exception | None]]:
+def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcome]:
     """Run every job in one transaction. A job that fails is undone alone; the others stay."""
-    if not jobs:
-        return []
-    results: list[tuple[Any, Exception | None]] = []
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        with _transaction(connection):
+            return [(job(connection), None) for job in jobs]
+    except sqlite3.Error as error:
+        if _is_of_the_file(error):
+            raise
+    except Exception as error:
+        _log.debug("a write failed; its group is written one by one", problem=type(error).__name__)
+    outcomes: list[Outcome] = []
+    with _transaction(connection):
         for job in jobs:
             connection.execute("SAVEPOINT job")
             try:
-                results.append((job(connection), None))
+                outcomes.append((job(connection), None))
             except Exception as error:
                 if isinstance(error, sqlite3.Error) and _is_of_the_file(error):
                     raise
                 connection.execute("ROLLBACK TO job")
-                results.append((None, error))
+                outcomes.append((None, error))
             connection.execute("RELEASE job")
+    return outcomes
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return results
 
 
 def _open(path: Path) -> Opened:

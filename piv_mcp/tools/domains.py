@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from piv_mcp.api.domains import (
-    SetDomainAutoRenewal,
-    DnsRecord,
     CreateDnsRecord,
-    UpdateDnsRecord,
+    DnsRecord,
     DnsRecordUpdated,
     Domain,
     DomainOffer,
+    QueueEntry,
     RegisterDomain,
     RenewDomain,
+    SetDomainAutoRenewal,
     SetNameservers,
-    QueueEntry,
+    UpdateDnsRecord,
 )
 from piv_mcp.api.models import UtcDatetime
 from piv_mcp.services import services
@@ -32,14 +32,13 @@ from piv_mcp.tools.parameters import (
     RecordId,
     Search,
     Switch,
+    limited,
 )
 from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
-RecordType = Annotated[str, Field(pattern="^[A-Z]{1,10}$", description="A, AAAA, CNAME, MX, TXT, ...")]
-RecordName = Annotated[
-    Line, Field(min_length=1, max_length=253, description="@ for the domain itself, or a subdomain.")
-]
-RecordContent = Annotated[Line, Field(min_length=1, max_length=4096)]
+RecordType = Annotated[str, limited(10, form="[A-Z]+"), Field(description="A, AAAA, CNAME, MX, TXT, ...")]
+RecordName = Annotated[Line, limited(253), Field(description="@ for the domain itself, or a subdomain.")]
+RecordContent = Annotated[Line, limited(4096)]
 Ttl = Annotated[int, Field(ge=1, le=2_147_483_647, strict=True, description="Seconds; 1 = automatic.")]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
 NameserverNames = Annotated[list[DomainName], Field(min_length=2, max_length=13)]

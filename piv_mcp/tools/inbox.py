@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from piv_mcp.api.webhooks import EVENTS
+from piv_mcp.clock import span
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import wait
 from piv_mcp.inbox.untrusted import Boundary
@@ -12,7 +13,7 @@ from piv_mcp.inbox.view import MOST_OTHERS, Code, EventRow, code_rows, event_row
 from piv_mcp.services import Services, services
 from piv_mcp.store.events import COUNTED
 from piv_mcp.tools.answers import Answer
-from piv_mcp.tools.parameters import Line, PivNumId, Switch
+from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
 from piv_mcp.tools.tool import Ctx, read
 
 REFRESH_SECONDS = 3.0
@@ -25,7 +26,7 @@ Timeout = Annotated[
 ]
 Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
 """Said to be a string, since many clients cannot show a choice of types; the others are understood."""
-EventType = Annotated[Line, Field(min_length=1, max_length=100, description=f"One of {', '.join(EVENTS)}.")]
+EventType = Annotated[Line, limited(100), Field(description=f"One of {', '.join(EVENTS)}.")]
 
 
 class LatestCode(Answer):
@@ -92,7 +93,7 @@ async def get_latest_code(
     newest, others = code_rows(app.phonebook, found, boundary)
     stale = newest.age_seconds > max_age_seconds
     if stale:
-        note = _join(f"This code is {_age(newest.age_seconds)} old: do not use it as a new one.", note)
+        note = _join(f"This code is {span(newest.age_seconds)} old: do not use it as a new one.", note)
     return LatestCode(
         status="stale" if stale else "ok",
         newest=newest,
@@ -238,13 +239,6 @@ def _progress(ctx: Ctx, what: str) -> wait.Progress:
         await ctx.report_progress(waited, seconds, f"{what} ({waited:.0f} of {seconds:.0f} s)")
 
     return progress
-
-
-def _age(seconds: int) -> str:
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} seconds"
 
 
 def _join(*parts: str | None) -> str | None:

@@ -21,11 +21,11 @@ from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch, Text
+from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch, Text, limited
 from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True)]
-CustomName = Annotated[Line, Field(min_length=1, max_length=100)]
+CustomName = Annotated[Line, limited(100)]
 
 
 class Countries(Answer):
@@ -165,8 +165,10 @@ async def restore_numbers(
 async def send_sms(
     ctx: Ctx,
     piv_num_id: PivNumId,
-    to_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$", description="Recipient, as +14155551234.")],
-    message_body: Annotated[Text, Field(min_length=1, max_length=1600)],
+    to_number: Annotated[
+        str, limited(16, form=r"\+[1-9][0-9]{1,14}"), Field(description="Recipient, as +14155551234.")
+    ],
+    message_body: Annotated[Text, limited(1600)],
 ) -> Receipt:
     """Send an SMS from a number, after the person approves. Long texts cost several messages."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
@@ -177,7 +179,7 @@ async def send_sms(
 async def start_google_verification(
     ctx: Ctx,
     piv_num_id: PivNumId,
-    gv_url: Annotated[Line, Field(max_length=2000, pattern=r"^https?://[^\s/]+", description="From Google's page.")],
+    gv_url: Annotated[Line, limited(2000, form=r"https?://[^\s/]\S*"), Field(description="From Google's page.")],
 ) -> Receipt:
     """Start a Google QR verification, after the person approves. The result is an event: verify.completed or .failed."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)

@@ -1,11 +1,24 @@
 """The parameter types that tools share. A description names the tool that yields the value."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-# Ids come from strangers' hands (a model's): nothing in them may leave its path segment.
-_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:
+    """Our own limits on a text, in characters: checked like those of the reference, but not part of the schema, where
+    every model would have to read them."""
+    pattern = re.compile(form) if form else None
+
+    def check(value: str) -> str:
+        if not least <= len(value) <= most:
+            raise ValueError(f"must have {least} to {most} characters")
+        if pattern is not None and not pattern.fullmatch(value):
+            raise ValueError("is not of the expected form")
+        return value
+
+    return AfterValidator(check)
 
 
 def _printable(value: str) -> str:
@@ -23,35 +36,33 @@ def _one_line(value: str) -> str:
 Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_printable)]
 
+# Ids come from strangers' hands (a model's): nothing in them may leave its path segment.
+_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_PHONE = r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*"
+_LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
+_LABEL = rf"{_LETTER}([A-Za-z0-9\u0080-\U0010ffff-]{{0,61}}{_LETTER})?"
+
+Id = Annotated[str, limited(128, form=_ID)]
+
 PivNumId = Annotated[
     str,
-    Field(
-        description="Number id from list_numbers, or the phone number itself.",
-        min_length=3,
-        max_length=64,
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*|[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*)$",
-    ),
+    limited(64, least=3, form=f"{_ID}|{_PHONE}"),
+    Field(description="Number id from list_numbers, or the phone number itself."),
 ]
-OrderId = Annotated[str, Field(description="From list_proxy_orders.", max_length=128, pattern=_ID)]
-ServerId = Annotated[str, Field(description="From list_proxy_servers.", max_length=128, pattern=_ID)]
-DomainId = Annotated[str, Field(description="From list_domains.", max_length=128, pattern=_ID)]
-QueueId = Annotated[str, Field(description="From register_domain or renew_domain.", max_length=128, pattern=_ID)]
-RecordId = Annotated[str, Field(description="From list_dns_records.", max_length=128, pattern=_ID)]
-WhiteId = Annotated[str, Field(description="From list_whites.", max_length=128, pattern=_ID)]
+OrderId = Annotated[Id, Field(description="From list_proxy_orders.")]
+ServerId = Annotated[Id, Field(description="From list_proxy_servers.")]
+DomainId = Annotated[Id, Field(description="From list_domains.")]
+QueueId = Annotated[Id, Field(description="From register_domain or renew_domain.")]
+RecordId = Annotated[Id, Field(description="From list_dns_records.")]
+WhiteId = Annotated[Id, Field(description="From list_whites.")]
 
 CountryCode = Annotated[str, Field(description="Two-letter ISO country code.", pattern="^[A-Za-z]{2}$")]
-Search = Annotated[Line, Field(min_length=1, max_length=200)]
+Search = Annotated[Line, limited(200)]
 Offset = Annotated[
     int, Field(ge=0, le=10_000_000, strict=True, description="Rows to skip: next_offset of the last answer.")
 ]
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
 Switch = Annotated[bool, Field(strict=True)]
-DomainName = Annotated[
-    str,
-    Field(
-        max_length=253,
-        pattern=r"^([A-Za-z0-9\u0080-\U0010ffff]([A-Za-z0-9\u0080-\U0010ffff-]{0,61}[A-Za-z0-9\u0080-\U0010ffff])?\.)+[A-Za-z0-9\u0080-\U0010ffff-]{2,63}\.?$",
-    ),
-]
+DomainName = Annotated[str, limited(253, form=rf"({_LABEL}\.)+[A-Za-z0-9\u0080-\U0010ffff-]{{2,63}}\.?")]
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]

@@ -2,12 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.services import services
 from piv_mcp.tools.answers import Answer
-from piv_mcp.tools.parameters import Line, PivNumId, Text
+from piv_mcp.tools.parameters import Line, PivNumId, Text, limited
 from piv_mcp.tools.tool import Ctx, write
 
 
@@ -20,8 +18,8 @@ class Arrived(Answer):
 async def simulate_incoming_sms(
     ctx: Ctx,
     number: PivNumId,
-    text: Annotated[Text, Field(min_length=1, max_length=1600)],
-    sender: Annotated[Line, Field(min_length=1, max_length=20)] = "Google",
+    text: Annotated[Text, limited(1600)],
+    sender: Annotated[Line, limited(20)] = "Google",
 ) -> Arrived:
     """Sandbox only: make an SMS arrive on a number, to try the inbox tools."""
     app = await services(ctx)

@@ -1,12 +1,13 @@
 """What was spent, and what became of requests whose answer was lost."""
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from piv_mcp.clock import utc
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.quote import Quote
@@ -80,7 +81,9 @@ async def list_spending(
 
 async def reconcile_spending(
     ctx: Ctx,
-    spending_id: Annotated[str, Field(pattern="^sp_[0-9a-f]{10}$", description="From list_spending. Default: all unknown ones.")]
+    spending_id: Annotated[
+        str, Field(pattern="^sp_[0-9a-f]{10}$", description="From list_spending. Default: all unknown ones.")
+    ]
     | None = None,
 ) -> Reconciled:
     """Find out what became of purchases whose outcome is unknown, by what the account shows. Sends no purchase."""
@@ -113,7 +116,7 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
     totals: dict[tuple[str, str], list[Decimal]] = {}
     for entry in entries:
         if entry.state == "charged" and entry.charged is not None and Decimal(entry.charged):
-            day = f"{_time(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
+            day = f"{utc(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
             totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
     budget = None
     if policy.mode == "budget":
@@ -140,8 +143,8 @@ def _row(entry: Entry) -> EntryRow:
         action=quote.action,
         quoted=quote.price_words,
         charged=Decimal(entry.charged) if entry.charged is not None else None,
-        quoted_at=_time(entry.quoted_at),
-        settled_at=_time(entry.settled_at) if entry.settled_at is not None else None,
+        quoted_at=utc(entry.quoted_at),
+        settled_at=utc(entry.settled_at) if entry.settled_at is not None else None,
         approved_by=entry.decided_by if entry.state not in ("quoted", "declined", "expired") else None,
         problem=entry.problem,
         evidence=entry.evidence,
@@ -157,10 +160,6 @@ def _note(looked: list[Entry], unknown: int) -> str:
         "What stays unknown could not be told from what the account shows, or not yet: look again later. The same action "
         "sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
     )
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
 
 
 TOOLS = (

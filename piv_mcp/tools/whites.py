@@ -10,14 +10,13 @@ from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import CountryCode, DomainName, Limit500, Line, Offset, Text, TierKey, WhiteId
+from piv_mcp.tools.parameters import CountryCode, DomainName, Limit500, Line, Offset, Text, TierKey, WhiteId, limited
 from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
-
 Language = Annotated[str, Field(pattern="^[A-Za-z]{2}$", description="Two-letter ISO 639-1 code.")]
-Email = Annotated[Line, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
-Link = Annotated[Line, Field(max_length=300, pattern=r"^https?://[^\s/]+")]
-Words = Annotated[list[Annotated[Line, Field(min_length=1, max_length=100)]], Field(max_length=100)]
+Email = Annotated[Line, limited(254, form=r"[^@\s]+@[^@\s]+")]
+Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*")]
+Words = Annotated[list[Annotated[Line, limited(100)]], Field(max_length=100)]
 
 
 class Tiers(Answer):
@@ -54,7 +53,7 @@ async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
 async def get_white_download(
     ctx: Ctx,
     white_id: WhiteId,
-    format: Annotated[Line, Field(pattern="^[a-z0-9]{1,20}$", description="Only php is documented.")] = "php",
+    format: Annotated[str, limited(20, form="[a-z0-9]+"), Field(description="Only php is documented.")] = "php",
 ) -> WhiteDownload:
     """Get a download link for a finished site's archive. It works for about 5 minutes; call again for a new one."""
     return await (await services(ctx)).client.whites.download(white_id, format=format)
@@ -63,12 +62,12 @@ async def get_white_download(
 async def configure_white(
     ctx: Ctx,
     white_id: WhiteId,
-    company: Annotated[Line, Field(max_length=200)] | None = None,
+    company: Annotated[Line, limited(200)] | None = None,
     domain: DomainName | None = None,
     email: Email | None = None,
-    phone: Annotated[Line, Field(max_length=50)] | None = None,
-    address: Annotated[Line, Field(max_length=300)] | None = None,
-    legal: Annotated[Line, Field(max_length=200, description="Legal name.")] | None = None,
+    phone: Annotated[Line, limited(50)] | None = None,
+    address: Annotated[Line, limited(300)] | None = None,
+    legal: Annotated[Line, limited(200), Field(description="Legal name.")] | None = None,
 ) -> Acknowledged:
     """Change a site's domain and contact details without generating it again. Fields left out stay as they are."""
     config = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
@@ -86,16 +85,16 @@ async def create_white(
     languages: Annotated[list[Language], Field(max_length=20, description="The first is in the price.")] | None = None,
     domain: DomainName | None = None,
     email: Email | None = None,
-    phone: Annotated[Line, Field(max_length=50)] | None = None,
-    address: Annotated[Line, Field(max_length=300)] | None = None,
-    legal_name: Annotated[Line, Field(max_length=200)] | None = None,
-    style_hint: Annotated[Line, Field(max_length=200)] | None = None,
+    phone: Annotated[Line, limited(50)] | None = None,
+    address: Annotated[Line, limited(300)] | None = None,
+    legal_name: Annotated[Line, limited(200)] | None = None,
+    style_hint: Annotated[Line, limited(200)] | None = None,
     keywords: Words | None = None,
     banned_words: Words | None = None,
     blog_count: Annotated[int, Field(ge=3, le=20, strict=True, description="v2_tier3 only; 3 are in the price.")]
     | None = None,
     contacts_mode: Literal["same", "template"] | None = None,
-    contacts_template: Annotated[Text, Field(max_length=5000, description="With contacts_mode template only.")]
+    contacts_template: Annotated[Text, limited(5000), Field(description="With contacts_mode template only.")]
     | None = None,
     facebook: Link | None = None,
     instagram: Link | None = None,

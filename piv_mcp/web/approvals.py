@@ -6,25 +6,28 @@ carry approvals.
 """
 
 import hmac
+import secrets
 import time
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import jinja2
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from piv_mcp.inbox.changes import Changes
-from piv_mcp.spending.approval import token_of
+from piv_mcp.inbox.untrusted import visible
+from piv_mcp.spending.approval import lines, token_of
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.quote import Quote, dollars
-from piv_mcp.spending.receipt import receipt
 from piv_mcp.store.journal import Entry
 
 GUESSES_A_MINUTE = 20
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK_HOSTS = frozenset(f"[{name}]" if ":" in name else name for name in LOOPBACK)
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "via")
 
 HEADERS = {
@@ -73,23 +76,27 @@ class Approvals:
         first = await self._journal.decide(id_, "approve" if decision == "approve" else "decline", by="page")
         _log.info("decided on the page", id=id_, decision=decision, first=first)
         self._changes.notify()
-        return await self._page(request, token)
+        # To the page by GET: a reload shows how it stands and sends nothing.
+        said = {} if first else {"late": decision}
+        address = f"/approvals/{id_}?{urlencode({'token': token, **said})}"
+        return RedirectResponse(address, 303, headers={"Cache-Control": "no-store"})
 
     async def _page(self, request: Request, token: str) -> Response:
         await self._journal.expire()
         entry = await self._journal.get(request.path_params["id"])
         if entry is None:
             return _plain(404, "There is no such approval.")
-        nonce = token_of(self._key, f"{entry.id}{time.time()}")[:24]
+        nonce = secrets.token_urlsafe(16)
         headers = {name: value.replace("{nonce}", nonce) for name, value in HEADERS.items()}
-        return HTMLResponse(_template().render(**_view(entry), token=token, nonce=nonce), headers=headers)
+        late = request.query_params.get("late") in ("approve", "decline")
+        return HTMLResponse(_template().render(**_view(entry), late=late, token=token, nonce=nonce), headers=headers)
 
     def _wrong_token(self, request: Request, token: str) -> Response | None:
         right = token_of(self._key, request.path_params["id"])
         if hmac.compare_digest(right.encode(), token.encode("utf-8", "surrogateescape")):
             return None
         now = time.monotonic()
-        self._guesses = [at for at in self._guesses if now - at < 60][-GUESSES_A_MINUTE:] + [now]
+        self._guesses = [*(at for at in self._guesses[-GUESSES_A_MINUTE:] if now - at < 60), now]
         _log.warning("an approval with a wrong token", in_the_last_minute=len(self._guesses))
         if len(self._guesses) > GUESSES_A_MINUTE:
             return _plain(429, "Too many wrong addresses.")
@@ -98,10 +105,8 @@ class Approvals:
 
 def _refused(request: Request) -> Response | None:
     """Anything but this machine's own browser, speaking to us directly."""
-    host = request.headers.get("host", "")
-    name, _, port = host.rpartition(":")
     server = request.scope.get("server")
-    if name not in LOOPBACK or server is None or port != str(server[1]):
+    if server is None or request.headers.get("host") not in {f"{name}:{server[1]}" for name in LOOPBACK_HOSTS}:
         return _plain(403, "The approval page is for the browser of this machine.")
     if any(header in request.headers for header in FORWARDED):
         return _plain(403, "The approval page is not served through a proxy or tunnel.")
@@ -121,27 +126,75 @@ async def _form(request: Request) -> dict[str, str]:
 def _view(entry: Entry) -> dict[str, object]:
     """What the template shows."""
     quote = Quote.model_validate_json(entry.quote)
-    pending = entry.state == "quoted"
+    price = quote.price
+    words = dict(lines(quote))
+    kind, title, text = _standing(entry, quote)
     return {
         "id": entry.id,
-        "pending": pending,
-        "moving": entry.state in ("approved", "executing"),
-        "lines": quote.lines(),
-        "price": quote.price_words if quote.price.amount is None else dollars(quote.price.amount),
-        "seconds": max(0, round(entry.expires_at - time.time())) if pending else 0,
-        "state": {
-            "approved": "Approved. The assistant carries it out as soon as it asks again.",
-            "executing": "Approved. It is being carried out.",
-            "charged": "Approved and done.",
-            "declined": "Declined. Nothing was charged.",
-            "expired": "Too late: this approval has expired. Nothing was charged.",
-            "refused": f"Approved, but piv.day refused it: {entry.problem}. Nothing was charged.",
-            "unknown": "Approved and sent, but the answer was lost. It will not be sent again; what became of it is "
-            "being looked into.",
-            "not_charged": "Approved, but it did not happen. Nothing was charged.",
-        }.get(entry.state),
-        "note": receipt(entry).note if entry.state == "charged" else None,
+        "pending": entry.state == "quoted",
+        # What can still change by itself is looked at again; what became of a lost answer takes longer.
+        "refresh": {"approved": 2, "executing": 1, "unknown": 5}.get(entry.state),
+        "kind": kind,
+        "title": title,
+        "text": text,
+        "action": words["Action"],
+        "price": dollars(price.amount) if price.amount is not None else "Price unknown",
+        "sure": price.certainty == "exact",
+        "about": words["Price"],
+        "recurring": words.get("Then"),
+        "details": [(label, value) for label, value in lines(quote) if label not in ("Action", "Price", "Then")],
+        "button": _button(quote),
+        "expires": round(entry.expires_at * 1000),
     }
+
+
+def _button(quote: Quote) -> str:
+    """What a click agrees to."""
+    price = quote.price
+    if price.amount is None:
+        return "Approve at unknown price"
+    now = f" {dollars(price.amount)}" if price.amount else ""
+    return f"Approve{now}{' and what recurs' if price.recurring else ''}"
+
+
+def _standing(entry: Entry, quote: Quote) -> tuple[str, str, str]:
+    """How it stands: its colour, and in words."""
+    match entry.state:
+        case "quoted":
+            return "ask", "Your assistant asks for your approval", ""
+        case "approved":
+            return "wait", "Approved", "The assistant carries it out as soon as it asks again."
+        case "executing":
+            return "wait", "Approved", "It is being carried out."
+        case "charged":
+            return "good", "Approved and done", _charged(entry, quote)
+        case "declined":
+            return "off", "Declined", "Nothing was charged."
+        case "expired":
+            return "off", "Expired", "Its time was over before it was approved and carried out. Nothing was charged."
+        case "refused":
+            problem = visible(entry.problem or "no reason given", 500).rstrip(".")
+            return "bad", "Approved, but refused by piv.day", f"Nothing was charged. The reason: {problem}."
+        case "unknown":
+            return (
+                "bad",
+                "Approved and sent, but the answer was lost",
+                "It will not be sent again. What became of it is being looked into.",
+            )
+        case "not_charged":
+            return "off", "Approved, but it did not happen", "Nothing was charged."
+
+
+def _charged(entry: Entry, quote: Quote) -> str:
+    charged, quoted = Decimal(entry.charged or 0), quote.price.amount
+    if quoted == charged == 0:
+        return "It cost nothing."
+    if entry.charged is None:
+        return "What was charged is not known yet: compare your balance."
+    text = f"{dollars(charged)} was charged."
+    if quoted is None or charged == quoted:
+        return text
+    return f"{text} That is {dollars(abs(charged - quoted))} {'more' if charged > quoted else 'less'} than quoted."
 
 
 @cache

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
+from piv_mcp.web.approvals import LOOPBACK
 from piv_mcp.web.host import Host
 
 START_SECONDS = 2.0
@@ -76,10 +78,11 @@ class Presence:
 
         `until`: when the need for it ends, in seconds since the epoch.
         """
-        if (shared := self.serving_at()) is not None:
-            return Address(shared, until)
-        if self._shared is not None and await self._answers(_url(self._shared)):
-            return Address(_url(self._shared), until)
+        shared = self._shared
+        # The page is for this machine's browser: where the web app listens to another address only, it is not there.
+        near = shared is not None and urlsplit(_url(shared)).hostname in LOOPBACK
+        if shared is not None and near and (shared.serving.is_set() or await self._answers(_url(shared))):
+            return Address(_url(shared), until)
         if self._own is None:
             self._own = Host(self._app, "127.0.0.1", 0)
             self._tasks.append(asyncio.create_task(self._serve_while_needed(self._own)))

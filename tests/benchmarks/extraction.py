@@ -117,9 +117,7 @@ def node_peer(messages: Sequence[Message], node_modules: Path | None) -> Run | s
 
 def same(found: str | None, wanted: str | None) -> bool:
     """Whether two answers are the same code; peers may keep separators or the G- tag."""
-    return found == wanted or (
-        found is not None and wanted is not None and re.sub(r"^[Gg]-|[- ]", "", found) == wanted
-    )
+    return found == wanted or (found is not None and wanted is not None and re.sub(r"^[Gg]-|[- ]", "", found) == wanted)
 
 
 def show(run: Run, messages: Sequence[Message]) -> None:

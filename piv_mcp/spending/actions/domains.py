@@ -1,14 +1,14 @@
 """Registering and renewing domains, and what cannot be taken back on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import domains as api
 from piv_mcp.api.domains import Domain
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
-from piv_mcp.spending.actions.numbers import moved_on
+from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.numbers import EVENTS, extended, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, dollars
 
 SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"
@@ -54,12 +54,10 @@ class RegisterDomain(Action):
     async def before(self, sources: Sources) -> Shown:
         return {"ids": [domain.id for domain in await self._named(sources)]}
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        known = claimed.union(before["ids"])
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        known = rivals.claimed.union(before["ids"])
         for domain in await self._named(sources):
-            if domain.id not in known:
+            if domain.id not in known and self._fits(domain):
                 return Done(
                     result=shown(domain),
                     object_id=domain.id,
@@ -70,15 +68,17 @@ class RegisterDomain(Action):
             {"domain_name": self.request.domain},
             after=0,
             since=since,
-            limit=1,
+            limit=EVENTS,
         )
-        if not events:
-            return None
-        failed = events[0].type == "domain.failed"
-        return Done(
-            result={"event_id": events[0].seq},
-            cost=Decimal(0) if failed else None,
-            evidence=f"event {events[0].seq}: {events[0].type}" + (", which is refunded" if failed else ""),
+        return outcome_of(events, rivals)
+
+    def _fits(self, domain: Domain) -> bool:
+        """The same name, registered in another way, is not ours."""
+        wanted = self.request
+        return (
+            domain.cloudflare_enabled in (None, wanted.cloudflare)
+            and domain.auto_renew in (None, wanted.auto_renew)
+            and lasts(domain.registered_at, domain.expires_at, 12 * wanted.period) is not False
         )
 
     async def _named(self, sources: Sources) -> list[Domain]:
@@ -89,6 +89,7 @@ class RegisterDomain(Action):
 class RenewDomain(Action):
     kind: ClassVar[str] = "renew_domain"
     area: ClassVar[str] = "domains"
+    visible: ClassVar[bool] = False  # the expiry moves only when the queue has got there
     domain_id: str
     request: api.RenewDomain
 
@@ -109,16 +110,19 @@ class RenewDomain(Action):
     async def before(self, sources: Sources) -> Shown:
         return shown(await sources.api.domains.get(self.domain_id))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         domain = shown(await sources.api.domains.get(self.domain_id))
-        if moved_on(before.get("expires_at"), domain.get("expires_at")):
-            return Done(
-                result=domain,
-                evidence=f"its expiry moved from {before['expires_at']} to {domain['expires_at']}",
-            )
-        return None
+        months = 12 * self.request.period
+        evidence = extended(before, domain, months, self._months(rivals.done), self._months(rivals.open), auto=12)
+        return Done(result=domain, evidence=evidence) if evidence else None
+
+    def _months(self, rivals: Sequence[Action]) -> list[int]:
+        """Of other renewals of this domain."""
+        return [
+            12 * other.request.period
+            for other in rivals
+            if isinstance(other, RenewDomain) and other.domain_id == self.domain_id
+        ]
 
 
 class SetDomainAutoRenewal(Action):
@@ -143,9 +147,7 @@ class SetDomainAutoRenewal(Action):
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.set_auto_renew(self.domain_id, self.request)))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
         if domain.auto_renew is self.request.auto_renew:
             return Done(result=shown(domain), evidence="the domain shows the new setting")
@@ -170,9 +172,7 @@ class DeleteDnsRecord(Action):
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.delete_dns(self.domain_id, self.record_id)))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         if all(record.id != self.record_id for record in await sources.api.domains.dns(self.domain_id)):
             return Done(evidence="the record is gone")
         return None
@@ -191,9 +191,7 @@ class EnableCloudflare(Action):
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.enable_cloudflare(self.domain_id)))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
         return Done(result=shown(domain), evidence="Cloudflare is on") if domain.cloudflare_enabled else None
 
@@ -215,9 +213,7 @@ class SetNameservers(Action):
         servers = await sources.api.domains.set_nameservers(self.domain_id, self.request)
         return Done(result={"nameservers": [shown(server) for server in servers]})
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
         if {server.nameserver for server in domain.nameservers} == set(self.request.nameservers):
             return Done(result=shown(domain), evidence="the domain shows the new nameservers")

@@ -1,17 +1,22 @@
 """Renting, renewing and restoring numbers; sending SMS; Google verification; auto-renewal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import numbers as api
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.errors import NumberStateError, UnavailableError
-from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
+from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.quote import FREE, Price, dollars
 from piv_mcp.spending.segments import sms_segments
 
 PAGE = 200
+EVENTS = 20
+AUTO_RENEWAL = timedelta(days=2)
+"""Auto-renewal is charged 24 hours before the expiry; as much again for clocks and queues."""
+
 MOST_PAGES = 10
 
 
@@ -46,19 +51,26 @@ class PurchaseNumber(Action):
     async def before(self, sources: Sources) -> Shown:
         return {"ids": [number.piv_num_id for number in await _numbers_in(sources, self.request.country_code)]}
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        known = claimed.union(before["ids"])
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        known = rivals.claimed.union(before["ids"])
         for number in await _numbers_in(sources, self.request.country_code):
-            # A number without a name may be anybody's; one with another name is not ours.
-            if number.piv_num_id not in known and number.custom_name in (None, "", self.request.custom_name):
+            if number.piv_num_id not in known and self._fits(number):
                 return Done(
                     result={"numbers": [shown(number)]},
                     object_id=number.piv_num_id,
                     evidence=f"a new number, {number.phone_number}, is on the account",
                 )
         return None
+
+
+    def _fits(self, number: Number) -> bool:
+        """A number without a name may be anybody's; one with another name, term or setting is not ours."""
+        wanted = self.request
+        return (
+            number.custom_name in (None, "", wanted.custom_name)
+            and number.auto_renew in (None, wanted.auto_renew)
+            and lasts(number.created_at, number.expires_at, wanted.duration_months) is not False
+        )
 
 
 class RenewNumber(Action):
@@ -82,14 +94,19 @@ class RenewNumber(Action):
     async def before(self, sources: Sources) -> Shown:
         return shown(await sources.api.numbers.get(self.piv_num_id))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        number = await sources.api.numbers.get(self.piv_num_id)
-        expires_at = shown(number).get("expires_at")
-        if moved_on(before.get("expires_at"), expires_at):
-            return Done(result=shown(number), evidence=f"its expiry moved from {before['expires_at']} to {expires_at}")
-        return None
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        number = shown(await sources.api.numbers.get(self.piv_num_id))
+        months = self.request.duration_months
+        evidence = extended(before, number, months, self._months(rivals.done), self._months(rivals.open), auto=1)
+        return Done(result=number, evidence=evidence) if evidence else None
+
+    def _months(self, rivals: Sequence[Action]) -> list[int]:
+        """Of other renewals of this number."""
+        return [
+            other.request.duration_months
+            for other in rivals
+            if isinstance(other, RenewNumber) and other.piv_num_id == self.piv_num_id
+        ]
 
 
 class RestoreNumbers(Action):
@@ -117,11 +134,16 @@ class RestoreNumbers(Action):
     async def before(self, sources: Sources) -> Shown:
         return {id_: shown(await sources.api.numbers.get(id_)) for id_ in self.request.piv_num_ids}
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        ids = set(self.request.piv_num_ids)
+        shared = any(
+            isinstance(other, RestoreNumbers) and ids.intersection(other.request.piv_num_ids)
+            for other in (*rivals.done, *rivals.open)
+        )
         for id_ in self.request.piv_num_ids:
             number = shown(await sources.api.numbers.get(id_))
+            if shared and number != before[id_]:
+                raise Ambiguous
             # "pending_restore" can mean "can be restored" or "is being restored": only a change counts.
             if number.get("status") != before[id_].get("status"):
                 return Done(
@@ -165,10 +187,8 @@ class SendSms(Action):
     async def before(self, sources: Sources) -> Shown:
         return {"ids": [sms.id for sms in await self._outbound(sources)]}
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        known = claimed.union(before["ids"])
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        known = rivals.claimed.union(before["ids"])
         for sms in await self._outbound(sources):
             if sms.id not in known:
                 return Done(result=shown(sms), object_id=sms.id, evidence=f"the message is in the history as {sms.id}")
@@ -203,26 +223,16 @@ class StartVerification(Action):
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.numbers.verify(self.piv_num_id, self.request)))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         # It cannot be polled: a webhook is the only trace beside the balance.
         found = await sources.inbox.matching(
             ("verify.completed", "verify.failed"),
             {"piv_num_id": self.piv_num_id},
             after=0,
             since=since,
-            limit=1,
+            limit=EVENTS,
         )
-        if not found:
-            return None
-        failed = found[0].type == "verify.failed"
-        return Done(
-            result={"event_id": found[0].seq},
-            object_id=f"event:{found[0].seq}",
-            cost=Decimal(0) if failed else None,
-            evidence=f"event {found[0].seq}: {found[0].type}" + (", which is refunded" if failed else ""),
-        )
+        return outcome_of(found, rivals)
 
 
 class SetNumberAutoRenewal(Action):
@@ -246,18 +256,69 @@ class SetNumberAutoRenewal(Action):
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.numbers.set_auto_renewal(self.piv_num_id, self.request)))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         number = await sources.api.numbers.get(self.piv_num_id)
         if number.auto_renew is self.request.auto_renew:
             return Done(result=shown(number), evidence="the number shows the new setting")
         return None
 
 
-def moved_on(old: str | None, new: str | None) -> bool:
-    """Whether an expiry moved into the future. Both are UTC in one form, so text compares as time."""
-    return new is not None and (old is None or new > old)
+def outcome_of(events: Sequence[Event], rivals: Rivals) -> Done | None:
+    """The first event that nobody else's action explains; a failure is refunded."""
+    for event in events:
+        object_id = f"event:{event.seq}"
+        if object_id not in rivals.claimed:
+            failed = event.type.endswith(".failed")
+            return Done(
+                result={"event_id": event.seq},
+                object_id=object_id,
+                cost=Decimal(0) if failed else None,
+                evidence=f"event {event.seq}: {event.type}" + (", which is refunded" if failed else ""),
+            )
+    return None
+
+
+def lasts(start: datetime | None, end: datetime | None, months: int) -> bool | None:
+    """Whether it is that many months, of 30 days or of the calendar; None if that is not shown."""
+    if start is None or end is None:
+        return None
+    days = (end - start).total_seconds() / 86400
+    return 30 * months - 3 <= days <= 31 * months + 1
+
+
+def extended(
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    months: int,
+    done: Sequence[int],
+    possible: Sequence[int],
+    *,
+    auto: int | None = None,
+) -> str | None:
+    """How the expiry shows a renewal by `months`, in words; None if it has not moved.
+
+    Other renewals have moved it by the months in `done`, or may have by some of `possible`; auto-renewal, where it is on
+    and due, by `auto`.
+
+    Raises:
+        Ambiguous: it moved, and the others may have done so alone, or not even all together.
+    """
+    old, new = (_moment(view.get("expires_at")) for view in (before, now))
+    if new is None or (old is not None and new <= old):
+        return None
+    if old is not None:
+        due = auto is not None and before.get("auto_renew") and old - datetime.now(UTC) < AUTO_RENEWAL
+        sums = {sum(done)}
+        for more in (*possible, *([auto] if due and auto is not None else [])):
+            sums |= {total + more for total in sums}
+        without = any(total and lasts(old, new, total) for total in sums)
+        if without or not any(lasts(old, new, total + months) for total in sums):
+            raise Ambiguous
+    return f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}"
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 async def _country(sources: Sources, code: str) -> Country:

@@ -1,14 +1,14 @@
 """Buying, renewing and restoring proxies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import proxies as api
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
-from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
-from piv_mcp.spending.actions.numbers import moved_on
+from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.numbers import extended, lasts
 from piv_mcp.spending.quote import Price
 
 PAGE = 500
@@ -41,14 +41,13 @@ class PurchaseProxies(Action):
             "country": (await self._server(sources)).country,
         }
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        known = claimed.union(before["ids"])
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        known = rivals.claimed.union(before["ids"])
         for order in await _orders(sources):
             if order.id in known or order.quantity not in (None, self.request.quantity):
                 continue
-            if order.country in (None, before["country"]):
+            begun = order.purchased_at or order.created_at
+            if order.country in (None, before["country"]) and lasts(begun, order.expires_at, self.request.months) is not False:
                 return Done(
                     result=shown(order),
                     cost=order.price_total,
@@ -85,10 +84,19 @@ class RenewProxyOrder(Action):
     async def before(self, sources: Sources) -> Shown:
         return _dates(await sources.api.proxies.order(self.order_id))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        return _moved(await sources.api.proxies.order(self.order_id), before)
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        now = _dates(await sources.api.proxies.order(self.order_id))
+        months = self.request.months
+        evidence = extended(before, now, months, self._months(rivals.done), self._months(rivals.open))
+        return Done(result=now, evidence=evidence) if evidence else None
+
+    def _months(self, rivals: Sequence[Action]) -> list[int]:
+        """Of other renewals of this order."""
+        return [
+            other.request.months
+            for other in rivals
+            if isinstance(other, RenewProxyOrder) and other.order_id == self.order_id
+        ]
 
 
 class RestoreProxyOrder(Action):
@@ -112,17 +120,11 @@ class RestoreProxyOrder(Action):
     async def before(self, sources: Sources) -> Shown:
         return _dates(await sources.api.proxies.order(self.order_id))
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        return _moved(await sources.api.proxies.order(self.order_id), before)
-
-
-def _moved(order: ProxyOrder, before: Mapping[str, Any]) -> Done | None:
-    now = _dates(order)
-    if moved_on(before.get("expires_at"), now.get("expires_at")):
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        now = _dates(await sources.api.proxies.order(self.order_id))
+        if now.get("expires_at", "") <= before.get("expires_at", ""):  # both are UTC in one form
+            return None
         return Done(result=now, evidence=f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}")
-    return None
 
 
 def _dates(order: ProxyOrder) -> Shown:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from piv_mcp.api import whites as api
 from piv_mcp.api.whites import White
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.action import Action, Done, Shown, Sources, shown
+from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.quote import Price
 
 PAGE = 500
@@ -56,10 +56,8 @@ class CreateWhite(Action):
     async def before(self, sources: Sources) -> Shown:
         return {"ids": [white.id for white in await self._same(sources)]}
 
-    async def look(
-        self, sources: Sources, before: Mapping[str, Any], since: float, claimed: frozenset[str]
-    ) -> Done | None:
-        known = claimed.union(before["ids"])
+    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+        known = rivals.claimed.union(before["ids"])
         for white in await self._same(sources):
             if white.id not in known:
                 return Done(
@@ -71,7 +69,19 @@ class CreateWhite(Action):
 
     async def _same(self, sources: Sources) -> list[White]:
         page = await sources.api.whites.list(tier_key=self.request.tier_key, limit=PAGE)
-        return [white for white in page.items if white.name == self.request.name]
+        return [white for white in page.items if self._fits(white)]
+
+    def _fits(self, white: White) -> bool:
+        """A site of the same name for something else is not ours."""
+        wanted = self.request
+        return (
+            white.name == wanted.name
+            and white.niche in (None, wanted.niche)
+            and white.country in (None, wanted.country)
+            and white.language in (None, wanted.language)
+            and white.quality in (None, wanted.quality or "standard")
+            and white.domain in (None, wanted.domain)
+        )
 
 
 ACTIONS = (CreateWhite,)
