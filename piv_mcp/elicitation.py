@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from piv_mcp.spending.action import Decision
 from piv_mcp.spending.approval import AskFirst, ElicitationError, Reply
@@ -23,7 +23,7 @@ QUESTION = "approval"
 class Approval(BaseModel):
     """The form. Submitting it without a tick is no approval."""
 
-    approve: bool = Field(title="Approve", description="Tick to approve. Anything else declines.")
+    approve: StrictBool = Field(title="Approve", description="Tick to approve. Anything else declines.")
 
 
 class Caller:
@@ -53,11 +53,10 @@ class Caller:
             raise AskFirst(entry_id, message)
         try:
             answer = await self._ctx.elicit(message, Approval)
-        except (
-            MCPError,
-            ValueError,
-        ) as error:  # it declared the capability, and refused or garbled the question
+        except MCPError as error:  # it declared the capability, and refused the question
             raise ElicitationError(str(error)) from error
+        except ValueError:  # accepted, with something else than a tick
+            return "decline"
         return _decision(answer.action, answer.data.approve if answer.action == "accept" else None)
 
     async def progress(self, seconds: float, total: float, message: str) -> None:

@@ -149,7 +149,31 @@ def test_finds_no_code(text: str) -> None:
     assert extract_code(text) is None
 
 
-TEXTS = st.text(max_size=300) | st.text(alphabet="code is:OTP 0123456789-./#@\n₹x*", max_size=200)
+PIECES = [
+    "code",
+    "is",
+    "OTP",
+    ":",
+    " ",
+    "123456789",
+    "0",
+    "12",
+    "-",
+    ".",
+    "ABC",
+    "x",
+    "\n",
+    "#",
+    "@a.b",
+    "验证码",
+    "₹",
+    "١٢٣",
+]
+TEXTS = (
+    st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+    | st.text(max_size=300)
+    | st.text(alphabet="code is:OTP 0123456789-./#@\n₹x*", max_size=200)
+)
 
 
 @given(TEXTS)

@@ -61,8 +61,8 @@ def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
             return (number, len(head), _BY_LENGTH[len(number)], True) if 4 <= len(number) <= LONGEST else None
         if (kind is not None and kind not in (Kind.COPULA, Kind.ENTER, Kind.AUTH)) or not head.strip("x"):
             return None
-        if kind in (Kind.COPULA, Kind.ENTER) and digits > 3 and value[: len(head)].islower():
-            return (value[len(head) :], len(head), _BY_LENGTH.get(digits, -3.0), True)
+        if kind in (Kind.COPULA, Kind.ENTER) and 3 < digits <= LONGEST and value[: len(head)].islower():
+            return (value[len(head) :], len(head), _BY_LENGTH[digits], True)
         if len(head) > 2 and digits < 4 and len(low) > 4:
             # SAVE20, flat7: a word with a number after it
             return (value, 0, -1.2, False) if len(low) <= LONGEST else None
@@ -71,8 +71,8 @@ def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
         kind = classify(tail)
         if tail in _UNITS or kind in (Kind.MONEY, Kind.TIME):
             return None
-        if kind is not None and digits > 3:
-            return (value[:digits], 0, _BY_LENGTH.get(digits, -3.0), True)
+        if kind is not None and 3 < digits <= LONGEST:
+            return (value[:digits], 0, _BY_LENGTH[digits], True)
     if not 4 <= len(low) <= LONGEST:
         return None
     weight = 0.6 if len(low) < 9 else -0.6

@@ -12,9 +12,8 @@ from typing import Final, NamedTuple
 
 from piv_mcp.inbox._code_candidates import Item, Message
 from piv_mcp.inbox._code_lexicon import Kind
+from piv_mcp.inbox._code_signs import NAMES, Signs
 
-# Words that name a code.
-NAMES: Final = {Kind.STRONG: 4.0, Kind.GENERIC: 3.2}
 # A label directly before a number says what it is instead: how far it reaches, what it costs.
 _LABELS: Final = {
     Kind.CARD: (1.1, 4.5),
@@ -25,17 +24,15 @@ _LABELS: Final = {
     Kind.COUPON: (2.1, 3.5),
     Kind.PARCEL: (0.6, 3.0),
     Kind.LABEL: (0.6, 3.5),
-    Kind.NUMBER: (1.6, 1.0),
+    Kind.NUMBER: (0.6, 1.0),
     Kind.OLD: (2.1, 3.0),
 }
 # ... unless it is part of the name: "the code for your order is".
 _FORGIVEN: Final = frozenset((Kind.CARD, Kind.ORDER, Kind.LABEL, Kind.PHONE, Kind.PARCEL, Kind.NUMBER))
-_SPOILERS: Final = frozenset((Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.DOOR))
 _BESIDE_LETTERS: Final = frozenset((Kind.STRONG, Kind.GENERIC, Kind.COPULA, Kind.ENTER, Kind.USE))
 _NOT_A_CODE_COST: Final = 7.0
 _NEXT: Final = 0.4  # the distance within which nothing stands between two words
 _COMMA: Final = re.compile("[,、)]")
-_BREAK: Final = re.compile("[0-9:=,]")
 _WORD_IN_CODE: Final = re.compile("(?=[a-z]*[aeiouy])[a-z]{4,}")
 _STOPS: Final = frozenset((".", "!", "?", "\n", "。", "।", ""))
 _OPEN, _CLOSE = "\"'([{「『【《“‘<*", "\"')]}」』】》”’>*"
@@ -57,80 +54,6 @@ class After(NamedTuple):
     name: float  # the weight of the best word that names a code
     cost: float  # of the unit or label that says it is something else
     named: bool  # it "is" that name
-
-
-class Signs(NamedTuple):
-    """What the message says as a whole."""
-
-    parcels: int
-    parcel_in: frozenset[int]
-    courier_in: frozenset[int]
-    warned_in: frozenset[int]
-    coupon_in: frozenset[int]
-    invalid: tuple[Item, ...]
-    coupon: bool
-    named: bool
-    signing: bool
-    valid: bool
-
-
-def join_labels(items: list[Item], low: str) -> None:
-    """Joins code words with the words beside them: "pick-up code" names none, "login code" one."""
-    cues = [item for item in items if item.kind is not None]
-    for index, cue in enumerate(cues):
-        if cue.kind not in NAMES:
-            continue
-        spoiled = _beside(cues, index, -1, low)
-        spoiled = _beside(cues, index, 1, low) or spoiled
-        if spoiled and not cue.shape:
-            cue.kind = Kind.NOT_A_CODE
-
-
-def _beside(cues: list[Item], index: int, step: int, low: str) -> bool:
-    """Whether the word on one side of a name says it is no one-time code."""
-    cue = cues[index]
-    spoiled = False
-    at = index + step
-    while 0 <= at < len(cues):
-        other = cues[at]
-        gap = cue.at - other.until if step < 0 else other.at - cue.until
-        if other.sentence != cue.sentence or gap > 2.1:
-            break
-        overlaps = other.start < cue.end and other.end > cue.start
-        if overlaps and other.start <= cue.start and other.end >= cue.end and other.kind in _SPOILERS:
-            spoiled = True
-        if overlaps or other.kind is Kind.COPULA or other.kind is Kind.NUMBER:
-            at += step
-            continue
-        if _BREAK.search(low, min(other.end, cue.end), max(other.start, cue.start)):
-            break
-        if other.kind is Kind.AUTH and gap <= 1.1:
-            cue.shape = 1.0
-        elif other.kind is Kind.STRONG and gap <= 0.1:
-            cue.shape = max(cue.shape, 0.5)  # "OTP code"
-        elif other.kind in _SPOILERS and gap <= (0.1 if step < 0 else 1.1):
-            spoiled = spoiled or cue.kind is Kind.GENERIC or other.kind is not Kind.ORDER
-        break
-    return spoiled
-
-
-def read_signs(message: Message) -> Signs:
-    """What the message says as a whole, read once for all its candidates."""
-    cues = [item for item in message.items if item.kind is not None]
-    parcels = [cue.sentence for cue in cues if cue.kind in (Kind.PARCEL, Kind.NOT_A_CODE)]
-    kinds = {cue.kind for cue in cues}
-    return Signs(
-        parcels=len(parcels),
-        parcel_in=frozenset(parcels),
-        courier_in=frozenset(cue.sentence for cue in cues if cue.kind is Kind.COURIER),
-        warned_in=frozenset(cue.sentence for cue in cues if cue.kind is Kind.NEVER),
-        coupon_in=frozenset(cue.sentence for cue in cues if cue.kind is Kind.COUPON),
-        invalid=tuple(cue for cue in cues if cue.kind is Kind.INVALID),
-        coupon=Kind.COUPON in kinds or "%" in message.plain,
-        named=Kind.STRONG in kinds or any(cue.kind is Kind.GENERIC and cue.shape for cue in cues),
-        signing=Kind.AUTH in kinds,
-        valid=Kind.VALID in kinds,
-    )
 
 
 def score(message: Message, signs: Signs, index: int, low: str) -> float:

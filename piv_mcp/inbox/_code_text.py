@@ -11,8 +11,8 @@ from typing import Final
 _HEAD: Final = 1600
 _TAIL: Final = 400
 
-# Kept apart from the dotted letters NFD would leave: letters that do not decompose.
-_PLAIN_LETTERS: Final = dict(zip("øłđıæœßðþəħŋɓɗƙɲјіѐё", "oldiaasdtehnbdknjiее", strict=True)) | {"і": "і", "ј": "ј"}
+# Letters with strokes and ligatures, which do not decompose into a plain one and an accent.
+_PLAIN_LETTERS: Final = dict(zip("øłđıæœßðþəħŋɓɗƙɲѐё", "oldiaasdtehnbdknее", strict=True))
 # Arabic letters that keyboards and languages write in several ways.
 _ARABIC: Final = str.maketrans("أإآٱىيئےكةۀہھؤەڪ", "ااااییییکههههوهک")
 _SENTENCE_ENDS: Final = "。।॥؟۔։።។៕၊။…"
@@ -53,11 +53,7 @@ def _normal(char: str) -> str:
     category = unicodedata.category(char)
     code = ord(char)
     # Joiners, bidi controls, variation selectors and keycap frames hide inside codes.
-    if (
-        category in ("Cf", "Cc", "Me", "Cs")
-        or 0xFE00 <= code <= 0xFE0F
-        or char in "\u034f\u115f\u1160\u3164\u17b4\u17b5"
-    ):
+    if category in ("Cf", "Cc", "Me", "Cs") or 0xFE00 <= code <= 0xFE0F or char in _BLANKS:
         return ""
     # Vowel points and tatweel are written or left out at will.
     if char == "\u0640" or 0x0591 <= code <= 0x05BD or 0x064B <= code <= 0x0652 or code == 0x0670:

@@ -254,21 +254,23 @@ tai khoan,stk,kartu,rek,akaun,akaunti,karta*,карта*,карт,карты,к�
 
 # Telephone numbers and short codes to call or write to.
 PHONE: Final = """
-line,emergency line,linka,linku,signalez,sulkupalvel*,spärra,spær,sperr*,notruf,meld via,denuncie,denuncia al,segnala*,rapporter*,anmäl,相談,通報,举报,舉報,專線,专线,상담,แจ้ง,lapor*,help,support,service,customer service,hilfe,kundenservice,ayuda,ajuda,suporte,aide,aiuto,assistenza,hulp,
-klantenservice,hjälp,kundtjänst,hjelp,kundeservice,hjælp,apua,asiakaspalvelu,pomoc,pomoć,segítség,ajutor,
-yardım,помощь,поддержк*,підтримк*,допомог*,помощ,βοήθεια,עזרה,מוקד,للمساعدة,پشتیبانی,मदद,সাহায্য,สอบถาม,
-帮助,支持,支援,고객센터,call,calling,phone,report to,police,hot line,горячая линия,гаряча лінія,линия,
-лінія,ცხელი ხაზი,پلیس,tel,telephone,dial,hotline,helpline,helpdesk,reply,replying,text,sms to,texts,stop,
-contact,ring,paybill,whatsapp us,fax,toll free,customer care,queries,llame,llama,llamar,teléfono,linea,
-línea,dudas,inquietudes,ligue,telefone,central,appelez,appeler,téléphone,rappelez,opposition,info,rufen,
-telefon,anrufen,rückruf,rufnummer,chiama,chiamare,numero verde,bel,bellen,ringa,soita,puh,zadzwoń,
-infolinia,volejte,volajte,infolinka,hívja,telefonszám,sunați,sunati,suna,pozovite,nazovite,pokličite,
-arayın,arayin,numaradan,zəng,qo'ng'iroq,liên hệ,lien he,lh,gọi,goi,hubungi,telepon,halo,tawagan,tumawag,
-piga simu,piga,bild,звоните,позвоните,тел,телефон*,дзвоніть,подзвоніть,зателефонуйте,обадете,позовите,
-қоңырау,анықтама,лавлах,утас*,звонили,номера,καλέστε,τηλ,τηλέφωνο,զանգահար*,զանգ*,დარეკ*,ხაზი,חייגו,התקשרו,
-טלפון,للاستفسار,اتصل*,الاتصال,هاتف,تواصل,تماس,تلفن,شماره,लغو,کال,رابطہ,कॉल,हेल्पलाइन,संपर्क,হেল্পলাইন,কল,
-அழைக்க*,கால்,కాల్,โทร,ติดต่อ,ໂທ,ទូរស័ព្ទ,ဖုန်း,ይደውሉ,电话,電話,致电,致電,客服,拨打,咨询,諮詢,请拨,請撥,热线,
-热線,熱線,退订,お問い合わせ先,문의,전화,신고,수신거부,무료거부,لغو
+line,emergency line,linka,linku,signalez,sulkupalvel*,spärra,spær,sperr*,notruf,meld via,denuncie,
+denuncia al,segnala*,rapporter*,anmäl,相談,通報,举报,舉報,專線,专线,상담,แจ้ง,lapor*,help,support,service,
+customer service,hilfe,kundenservice,ayuda,ajuda,suporte,aide,aiuto,assistenza,hulp,klantenservice,hjälp,
+kundtjänst,hjelp,kundeservice,hjælp,apua,asiakaspalvelu,pomoc,pomoć,segítség,ajutor,yardım,помощь,
+поддержк*,підтримк*,допомог*,помощ,βοήθεια,עזרה,מוקד,للمساعدة,پشتیبانی,मदद,সাহায্য,สอบถาม,帮助,支持,支援,
+고객센터,call,calling,phone,report to,police,hot line,горячая линия,гаряча лінія,линия,лінія,ცხელი ხაზი,
+پلیس,tel,telephone,dial,hotline,helpline,helpdesk,reply,replying,text,sms to,texts,stop,contact,ring,
+paybill,whatsapp us,fax,toll free,customer care,queries,llame,llama,llamar,teléfono,linea,línea,dudas,
+inquietudes,ligue,telefone,central,appelez,appeler,téléphone,rappelez,opposition,info,rufen,telefon,
+anrufen,rückruf,rufnummer,chiama,chiamare,numero verde,bel,bellen,ringa,soita,puh,zadzwoń,infolinia,
+volejte,volajte,infolinka,hívja,telefonszám,sunați,sunati,suna,pozovite,nazovite,pokličite,arayın,arayin,
+numaradan,zəng,qo'ng'iroq,liên hệ,lien he,lh,gọi,goi,hubungi,telepon,halo,tawagan,tumawag,piga simu,piga,
+bild,звоните,позвоните,тел,телефон*,дзвоніть,подзвоніть,зателефонуйте,обадете,позовите,қоңырау,анықтама,
+лавлах,утас*,звонили,номера,καλέστε,τηλ,τηλέφωνο,զանգահար*,զանգ*,დარეკ*,ხაზი,חייגו,התקשרו,טלפון,للاستفسار,
+اتصل*,الاتصال,هاتف,تواصل,تماس,تلفن,شماره,लغو,کال,رابطہ,कॉल,हेल्पलाइन,संपर्क,হেল্পলাইন,কল,அழைக்க*,கால்,కాల్,
+โทร,ติดต่อ,ໂທ,ទូរស័ព្ទ,ဖုန်း,ይደውሉ,电话,電話,致电,致電,客服,拨打,咨询,諮詢,请拨,請撥,热线,热線,熱線,退订,
+お問い合わせ先,문의,전화,신고,수신거부,무료거부,لغو
 """
 
 # Amounts of money: their labels and currencies.

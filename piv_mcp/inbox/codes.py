@@ -26,7 +26,8 @@ from typing import Final
 
 from piv_mcp.inbox._code_candidates import Item, Message, read, without_addresses
 from piv_mcp.inbox._code_lexicon import Kind
-from piv_mcp.inbox._code_score import NAMES, join_labels, read_signs, score
+from piv_mcp.inbox._code_score import score
+from piv_mcp.inbox._code_signs import NAMES, join_labels, read_signs
 from piv_mcp.inbox._code_text import fold, normalise
 
 _THRESHOLD: Final = 3.4

@@ -44,7 +44,7 @@ class Desk:
             amount = Decimal(entry.price) if charged and entry.price is not None else None
             evidence = "a person settled it in the terminal"
             ending = Ending("charged" if charged else "not_charged", None, amount, entry.problem, evidence)
-            return await Journal(store).settle(entry.id, ending)
+            return await Journal(store).conclude(entry.id, ending)
         finally:
             await store.close()
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import structlog
@@ -27,6 +29,9 @@ from piv_mcp.spending.reconcile import Reconciler, balance_of, remembered
 from piv_mcp.store.journal import Entry
 
 PROGRESS_SECONDS = 5.0
+JOIN_SECONDS = 2.0
+"""An equal call that comes so soon after the question waits for its answer, and does not put the question again."""
+
 RECENT_SECONDS = 3600.0
 """An equal action this young is mentioned in the question."""
 
@@ -52,7 +57,8 @@ class Gate:
         self._changes = changes
         self.reconciler = reconciler
         self._executions: dict[str, asyncio.Task[Entry]] = {}
-        self._asked: set[str] = set()
+        self._waiting: Counter[str] = Counter()
+        self._asked: dict[str, float] = {}
         self._silent_clients = 0
 
     async def perform(self, action: Action, person: Person) -> Receipt:
@@ -120,19 +126,20 @@ class Gate:
         found_out = entry.state == "unknown"
         if found_out:
             entry = await self.reconciler.reconcile(entry)
-        if entry.state == "unknown":
+        if entry.state in ("executing", "unknown"):
             raise UnknownOutcomeError(entry)
         # What was unknown for a while is told to one more equal call, which may well be a worried repetition.
         if repeated or not (found_out or entry.evidence):
             await self.journal.report(entry.id)
         self._pages.close(entry.id)
+        self._asked.pop(entry.id, None)
         if entry.state == "refused":
             raise RefusedError(entry.problem or "the API refused it")
         balance = None
         if entry.state == "charged":
             with suppress(PivError):
                 balance = await balance_of(self._sources)
-        return receipt(entry, balance=balance, again=repeated and entry.reported == 0)
+        return receipt(entry, balance=balance, again=repeated)
 
     async def _again(self, entry: Entry) -> Entry:
         return await self.journal.get(entry.id) or entry
@@ -142,22 +149,32 @@ class Gate:
     async def _ask(self, entry: Entry, person: Person) -> Entry:
         """Ask through the first channel that works; returns the entry as it stands after `confirm_wait` at most."""
         asking = None
-        if self._elicits(person) and entry.id not in self._asked:
-            self._asked.add(entry.id)
-            asking = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
-        elif self.policy.channel != "elicit" and entry.id not in self._asked:
+        if self._elicits(person):
+            if self._is_unanswered(entry):
+                self._silent_clients += 1
+                await self._pages.open(entry)
+            elif time.monotonic() - self._asked.get(entry.id, -JOIN_SECONDS) >= JOIN_SECONDS:
+                self._asked[entry.id] = time.monotonic()
+                asking = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
+        elif self.policy.channel != "elicit":
             await self._pages.open(entry)
         try:
             entry = await self._decided(entry, person, asking)
         finally:
             if asking is not None:
-                self._asked.discard(entry.id)
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
-        if asking is not None and entry.state == "quoted" and self.policy.channel == "auto":
-            self._silent_clients += 1  # elicitation was declared, and no answer came: the page is the road that works
+        if entry.state == "quoted" and self.policy.channel == "auto":
+            if asking is not None:
+                self._silent_clients += 1  # elicitation was declared, and no answer came: the page is the road that works
             await self._pages.open(entry)
         return entry
+
+    def _is_unanswered(self, entry: Entry) -> bool:
+        """The client was to ask and to repeat the call with the answer (protocol 2026-07-28), and repeats it without."""
+        asked_at = self._asked.get(entry.id)
+        overdue = asked_at is not None and time.monotonic() - asked_at >= self.policy.confirm_wait
+        return overdue and self.policy.channel == "auto"
 
     def _elicits(self, person: Person) -> bool:
         if self.policy.channel == "page" or not person.can_be_asked:
@@ -168,6 +185,10 @@ class Gate:
         """Until the entry is decided, here or elsewhere, or `confirm_wait` is over."""
         started = time.monotonic()
         told = 0.0
+        if asking is not None:
+            await asyncio.wait({asking}, timeout=0)
+            if asking.done():
+                return await self._answered(entry, asking)
         while True:
             version = self._changes.version
             entry = await self._again(entry)
@@ -186,11 +207,14 @@ class Gate:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
             if asking is not None and asking.done():
-                try:
-                    await self.journal.decide(entry.id, asking.result(), by="elicitation")
-                except ElicitationError as error:
-                    _log.warning("the client could not ask", problem=error.message)
-                    return await self._again(entry)
+                return await self._answered(entry, asking)
+
+    async def _answered(self, entry: Entry, asking: asyncio.Future[Decision]) -> Entry:
+        try:
+            await self.journal.decide(entry.id, asking.result(), by="elicitation")
+        except ElicitationError as error:
+            _log.warning("the client could not ask", problem=error.message)
+        return await self._again(entry)
 
     def _approval_required(self, entry: Entry) -> Receipt:
         quote = Quote.model_validate_json(entry.quote)
@@ -215,49 +239,63 @@ class Gate:
             running = asyncio.create_task(self._run(entry, action))
             self._executions[entry.id] = running
             running.add_done_callback(lambda _: self._executions.pop(entry.id, None))
-        return await asyncio.shield(running)
+        self._waiting[entry.id] += 1
+        try:
+            return await asyncio.shield(running)
+        finally:
+            self._waiting[entry.id] -= 1
+            if not self._waiting[entry.id]:
+                del self._waiting[entry.id]
 
     async def _run(self, entry: Entry, action: Action) -> Entry:
         before = await remembered(action, self._sources)
         if not await self.journal.claim(entry.id, before):
             await self.journal.expire()
             return await self._again(entry)  # another call or process has it, or its time is over
-        entry = await self._again(entry)
+        try:
+            entry = await self._send(await self._again(entry), action)
+        finally:
+            self.journal.release(entry.id)
+        self._changes.notify()
+        if entry.state == "unknown":
+            self.reconciler.hurry()
+        return entry
+
+    async def _send(self, entry: Entry, action: Action) -> Entry:
         try:
             done = await action.send(self._sources)
         except OutcomeUnknownError as error:
-            await self._settle(entry, Ending("unknown", problem=error.cause.message))
+            ending = Ending("unknown", problem=error.cause.message)
         except ApiError as error:
-            await self._settle(entry, Ending("refused", problem=refusal(error)))
+            ending = Ending("refused", problem=refusal(error))
         except asyncio.CancelledError:
             stopped = Ending("unknown", problem="the server was stopped before the answer came")
             await asyncio.shield(self._settle(entry, stopped))
             raise
         except Exception as error:
             _log.exception("an execution crashed", id=entry.id)
-            await self._settle(entry, Ending("unknown", problem=f"our own fault ({type(error).__name__})"))
+            ending = Ending("unknown", problem=f"our own fault ({type(error).__name__})")
         else:
             charged = await self.reconciler.actual(entry, action, done)
-            told = entry.decided_by == "budget"  # of equal calls under a budget each is its own action
-            await self._settle(entry, Ending("charged", done=done, charged=charged, reported=told))
-        self._changes.notify()
-        settled = await self._again(entry)
-        if settled.state == "unknown":
-            self.reconciler.hurry()
-        return settled
+            # Of equal calls under a budget each is its own action, once its caller is told.
+            told = entry.decided_by == "budget" and self._waiting[entry.id] > 0
+            ending = Ending("charged", done=done, charged=charged, reported=told)
+        return await self._settle(entry, ending)
 
-    async def _settle(self, entry: Entry, ending: Ending) -> None:
+    async def _settle(self, entry: Entry, ending: Ending) -> Entry:
         _log.info("spending", id=entry.id, kind=entry.kind, state=ending.state, problem=ending.problem)
         try:
             await self.journal.settle(entry.id, ending)
+            return await self._again(entry)
         except StoreError as error:
-            # The disk still says "executing": the next start will find it, and look at what the account shows.
             _log.error(
                 "the outcome could not be written down",
                 id=entry.id,
                 state=ending.state,
                 problem=error.message,
             )
+            # The disk still says "executing". Nobody does, so it is found as unknown, and looked for on the account.
+            return replace(entry, state="unknown", problem=f"its outcome could not be written down: {error.message}")
 
     async def _settled(self, entry: Entry) -> Entry:
         """Wait for another call or process to end its execution."""

@@ -189,7 +189,7 @@ class Reconciler:
         price = _price(entry)
         least = price if price is not None else _floor(entry)
         suspicious = action.spends and moved is not None and moved > 0 and moved >= (least or 0)
-        if suspicious and (not action.visible or not clear) and price in (None, moved):
+        if suspicious and clear and not action.visible and price in (None, moved):
             evidence = f"the balance fell by {dollars(moved)}, and nothing else accounts for it"
             return Ending("charged", None, moved, entry.problem, evidence)
         if moved == 0 or not action.spends:

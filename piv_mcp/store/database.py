@@ -150,6 +150,7 @@ class Store:
             group = [write for write in handed if not write.done.cancelled()]  # they want nothing written
             if not group:
                 continue
+            outcomes: list[Outcome]
             try:
                 outcomes = self._commit_group([write.job for write in group])
             except Exception as error:

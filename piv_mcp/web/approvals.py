@@ -88,8 +88,8 @@ class Approvals:
             return _plain(404, "There is no such approval.")
         nonce = secrets.token_urlsafe(16)
         headers = {name: value.replace("{nonce}", nonce) for name, value in HEADERS.items()}
-        late = request.query_params.get("late") in ("approve", "decline")
-        return HTMLResponse(_template().render(**_view(entry), late=late, token=token, nonce=nonce), headers=headers)
+        view = _view(entry, request.query_params.get("late"))
+        return HTMLResponse(_template().render(**view, token=token, nonce=nonce), headers=headers)
 
     def _wrong_token(self, request: Request, token: str) -> Response | None:
         right = token_of(self._key, request.path_params["id"])
@@ -123,37 +123,57 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _view(entry: Entry) -> dict[str, object]:
-    """What the template shows."""
+def _view(entry: Entry, late: str | None) -> dict[str, object]:
+    """What the template shows. `late`: the decision of a click that was not the first."""
     quote = Quote.model_validate_json(entry.quote)
-    price = quote.price
+    pending = entry.state == "quoted"
     words = dict(lines(quote))
     kind, title, text = _standing(entry, quote)
+    # Once it is settled the balance has moved on.
+    details = [(label, value) for label, value in lines(quote) if label not in ("Action", "Price", "Then")]
     return {
         "id": entry.id,
-        "pending": entry.state == "quoted",
+        "pending": pending,
         # What can still change by itself is looked at again; what became of a lost answer takes longer.
         "refresh": {"approved": 2, "executing": 1, "unknown": 5}.get(entry.state),
         "kind": kind,
         "title": title,
         "text": text,
+        "late": _late(entry, late),
         "action": words["Action"],
-        "price": dollars(price.amount) if price.amount is not None else "Price unknown",
-        "sure": price.certainty == "exact",
-        "about": words["Price"],
+        "price": dollars(quote.price.amount) if quote.price.amount is not None else "Price unknown",
+        "about": _about(quote),
         "recurring": words.get("Then"),
-        "details": [(label, value) for label, value in lines(quote) if label not in ("Action", "Price", "Then")],
+        "details": [row for row in details if pending or not row[0].startswith("Balance")],
         "button": _button(quote),
         "expires": round(entry.expires_at * 1000),
     }
 
 
+def _about(quote: Quote) -> str:
+    """How sure the price is."""
+    price = quote.price
+    if price.certainty == "exact":
+        return price.reason or "Exact price"
+    least = f"At least {dollars(price.floor)}" if price.amount is None and price.floor is not None else None
+    sure = least or ("Estimate" if price.amount is not None else None)
+    return ": ".join(filter(None, [sure, price.reason])) or "Nothing is known of it"
+
+
+def _late(entry: Entry, decision: str | None) -> str | None:
+    if decision not in ("approve", "decline") or entry.state == "quoted":
+        return None
+    if entry.state == "expired":
+        return "Your click came too late and changed nothing."
+    if (decision == "decline") == (entry.state == "declined"):
+        return None  # it stands as this click, too, would have it
+    return "It had been decided before: your click changed nothing."
+
+
 def _button(quote: Quote) -> str:
     """What a click agrees to."""
     price = quote.price
-    if price.amount is None:
-        return "Approve at unknown price"
-    now = f" {dollars(price.amount)}" if price.amount else ""
+    now = " at unknown price" if price.amount is None else f" {dollars(price.amount)}" if price.amount else ""
     return f"Approve{now}{' and what recurs' if price.recurring else ''}"
 
 

@@ -11,6 +11,7 @@ from piv_mcp.errors import NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.quote import FREE, Price, dollars
 from piv_mcp.spending.segments import sms_segments
+from piv_mcp.store.events import Event
 
 PAGE = 200
 EVENTS = 20
@@ -150,7 +151,7 @@ class RestoreNumbers(Action):
                     result=number,
                     evidence=f"{id_} went from {before[id_].get('status')} to {number.get('status')}",
                 )
-            if moved_on(before[id_].get("expires_at"), number.get("expires_at")):
+            if number.get("expires_at", "") > before[id_].get("expires_at", ""):  # both are UTC in one form
                 return Done(result=number, evidence=f"the expiry of {id_} moved to {number['expires_at']}")
         return None
 
@@ -312,7 +313,7 @@ def extended(
         for more in (*possible, *([auto] if due and auto is not None else [])):
             sums |= {total + more for total in sums}
         without = any(total and lasts(old, new, total) for total in sums)
-        if without or not any(lasts(old, new, total + months) for total in sums):
+        if sums != {0} and (without or not any(lasts(old, new, total + months) for total in sums)):
             raise Ambiguous
     return f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}"
 
