@@ -12,7 +12,6 @@ from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events
 
-
 LEAST_SECRET = 16
 """Characters. piv.day does not sign webhooks: the secret in the address is all there is."""
 
@@ -143,7 +142,9 @@ async def _wrong_secrets(settings: Settings) -> str:
         return ""
     finally:
         await store.close()
-    return f"; {count} requests with a wrong secret, the last {span(time.time() - float(last or 0))} ago" if count else ""
+    return (
+        f"; {count} requests with a wrong secret, the last {span(time.time() - float(last or 0))} ago" if count else ""
+    )
 
 
 def _made(settings: Settings) -> Path:

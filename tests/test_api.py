@@ -460,11 +460,7 @@ def assert_holds(example: Any, value: Any, where: str = "answer") -> None:
         for name, part in cast("dict[str, Any]", example).items():
             if where == "answer" and name == "success":
                 continue
-            field = (
-                "domain_name"
-                if name == "domain" and isinstance(value, QueueEntry) and part == str(part)
-                else name
-            )
+            field = "domain_name" if name == "domain" and isinstance(value, QueueEntry) and part == str(part) else name
             assert hasattr(value, field), f"{where}.{name} is not in {type(value).__name__}"
             assert_holds(part, getattr(value, field), f"{where}.{name}")
     elif isinstance(example, list):
@@ -492,9 +488,7 @@ def test_there_are_38_endpoints_each_with_a_method() -> None:
     assert set(all_endpoints()) == set(CALLS) == set(ANSWERS) | UNDOCUMENTED
 
 
-@pytest.mark.parametrize(
-    ("name", "number"), [(name, n) for name in ANSWERS for n in range(len(ANSWERS[name]))]
-)
+@pytest.mark.parametrize(("name", "number"), [(name, n) for name in ANSWERS for n in range(len(ANSWERS[name]))])
 async def test_example_answer_is_parsed_without_loss(name: str, number: int) -> None:
     call, model = CALLS[name]
     example = ANSWERS[name][number]
@@ -695,9 +689,7 @@ async def test_an_object_may_lack_its_name_and_a_purchase_may_be_in_data() -> No
     order = await Server('{"success": true, "data": {"id": "o", "items": []}}').client().proxies.order("o")
     assert order.id == "o"
     server = Server('{"success": true, "data": {"queued": 2, "total_charged": 9.00}}')
-    assert (
-        await server.client().numbers.restore(RestoreNumbers(piv_num_ids=["n"]))
-    ).total_charged == Decimal(9)
+    assert (await server.client().numbers.restore(RestoreNumbers(piv_num_ids=["n"]))).total_charged == Decimal(9)
 
 
 async def test_nameservers_of_a_domain_may_be_names_or_objects() -> None:
@@ -766,9 +758,7 @@ WHITE = {"name": "Site", "tier_key": "v2_tier1", "niche": "IT", "country": "DE",
         (CreateWhite, {**WHITE, "facebook": "facebook.com/x"}, "facebook"),
     ],
 )
-def test_a_bad_request_is_refused_by_field_name(
-    model: type[Request], fields: dict[str, Any], names: str
-) -> None:
+def test_a_bad_request_is_refused_by_field_name(model: type[Request], fields: dict[str, Any], names: str) -> None:
     with pytest.raises(ValidationError, match=names):
         model.model_validate(fields)
 
@@ -809,14 +799,12 @@ def test_every_documented_code_has_a_class() -> None:
 @pytest.mark.parametrize("code", sorted(DOCUMENTED))
 async def test_documented_error_becomes_its_class(code: str) -> None:
     status, kind = DOCUMENTED[code]
-    server = Server(
-        json.dumps({"success": False, "error": {"code": code, "message": "Not enough: $5.00"}}), status
-    )
+    server = Server(json.dumps({"success": False, "error": {"code": code, "message": "Not enough: $5.00"}}), status)
     # A verification: a write, and the one endpoint whose 5xx are documented to have been refunded.
     with pytest.raises(errors.ApiError) as caught:
-        await PivClient(
-            BASE, SecretStr(KEY), transport=httpx.MockTransport(server), deadline=0.2
-        ).numbers.verify("n/1", StartVerification(gv_url="https://gv.google.com/..."))
+        await PivClient(BASE, SecretStr(KEY), transport=httpx.MockTransport(server), deadline=0.2).numbers.verify(
+            "n/1", StartVerification(gv_url="https://gv.google.com/...")
+        )
     error = caught.value
     if code == "INTERNAL_ERROR":
         assert isinstance(error, errors.OutcomeUnknownError)
@@ -920,17 +908,13 @@ def test_an_unknown_event_still_names_its_number_and_time() -> None:
 
 
 def test_a_known_event_without_a_valid_time_is_flagged_and_known() -> None:
-    event = parse_event(
-        {"event_type": "sms.received", "timestamp": "now", "data": {"piv_num_id": "n", "text": "1"}}
-    )
+    event = parse_event({"event_type": "sms.received", "timestamp": "now", "data": {"piv_num_id": "n", "text": "1"}})
     assert isinstance(event.data, SmsReceived)
     assert event.timestamp is None
     assert event.problem == "timestamp is not a time"
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", b"\xff", b"<html>", b'{"a":', b'{"a": NaN}', b"[" * 100_000]
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff", b"<html>", b'{"a":', b'{"a": NaN}', b"[" * 100_000])
 def test_only_a_body_that_is_no_json_object_is_an_error(body: bytes) -> None:
     with pytest.raises(errors.MalformedEventError):
         parse_event(body)
@@ -968,9 +952,7 @@ async def test_every_method_works_against_the_sandbox() -> None:
 
 async def _use_numbers(piv: PivClient) -> None:
     prices = {country.country_code: country.price_per_month for country in await piv.numbers.countries()}
-    bought = await piv.numbers.purchase(
-        PurchaseNumber(country_code="SE", duration_months=1, auto_renew=False)
-    )
+    bought = await piv.numbers.purchase(PurchaseNumber(country_code="SE", duration_months=1, auto_renew=False))
     assert prices["SE"] is not None
     assert bought.cost is not None
     [number] = bought.numbers
@@ -986,9 +968,7 @@ async def _use_numbers(piv: PivClient) -> None:
     expired = (await piv.numbers.list(status="pending_restore")).items or (
         await piv.numbers.list(status="expired")
     ).items
-    restored = await piv.numbers.restore(
-        RestoreNumbers(piv_num_ids=[number.piv_num_id for number in expired])
-    )
+    restored = await piv.numbers.restore(RestoreNumbers(piv_num_ids=[number.piv_num_id for number in expired]))
     assert restored.queued
 
 
@@ -1010,9 +990,7 @@ async def _use_domains(piv: PivClient, sandbox: Sandbox) -> None:
     assert (await piv.domains.search("new-site.com")).available is True
     record = CreateDnsRecord(type="A", name="@", content="1.2.3.4", proxied=True)
     ordered = await piv.domains.register(
-        RegisterDomain(
-            domain="new-site.com", period=1, cloudflare=True, auto_renew=False, dns_records=[record]
-        )
+        RegisterDomain(domain="new-site.com", period=1, cloudflare=True, auto_renew=False, dns_records=[record])
     )
     waiting = await piv.domains.queue(ordered.queue_id)
     assert (waiting.domain, waiting.domain_name) == (None, "new-site.com")
@@ -1022,9 +1000,7 @@ async def _use_domains(piv: PivClient, sandbox: Sandbox) -> None:
     assert done.domain is not None
     id_ = done.domain.id
     assert (await piv.domains.get(id_)).dns_records[0].content == "1.2.3.4"
-    added = await piv.domains.create_dns(
-        id_, CreateDnsRecord(type="TXT", name="@", content="v=spf1 -all", ttl=1)
-    )
+    added = await piv.domains.create_dns(id_, CreateDnsRecord(type="TXT", name="@", content="v=spf1 -all", ttl=1))
     assert added.id is not None
     await piv.domains.update_dns(id_, added.id, UpdateDnsRecord(content="v=spf1 ~all"))
     assert {entry.content for entry in await piv.domains.dns(id_)} == {"1.2.3.4", "v=spf1 ~all"}
@@ -1033,9 +1009,7 @@ async def _use_domains(piv: PivClient, sandbox: Sandbox) -> None:
     assert (await piv.domains.set_auto_renew(id_, SetDomainAutoRenewal(auto_renew=True))).auto_renew is True
     assert (await piv.domains.renew(id_, RenewDomain(period=1))).queue_id
     [other] = (await piv.domains.list(cloudflare=False)).items
-    servers = await piv.domains.set_nameservers(
-        other.id, SetNameservers(nameservers=["ns1.x.com", "ns2.x.com"])
-    )
+    servers = await piv.domains.set_nameservers(other.id, SetNameservers(nameservers=["ns1.x.com", "ns2.x.com"]))
     assert [server.nameserver for server in servers] == ["ns1.x.com", "ns2.x.com"]
     assert (await piv.domains.get(other.id)).nameservers == servers
     assert (await piv.domains.enable_cloudflare(other.id)).ssl_mode == "flexible"

@@ -162,9 +162,7 @@ async def test_a_strange_answer_to_a_write_is_an_unknown_outcome(body: str) -> N
 
 async def test_the_snippet_shows_what_came_instead() -> None:
     caught = await failure_of_read("<html>\n\t<h1>Main\x1b[31mtenance\u202e</h1></html>" + "x" * 5000)
-    assert caught.message.startswith(
-        "HTTP 200 with a page of HTML or XML, not JSON: <html> <h1>Main[31mtenance</h1>"
-    )
+    assert caught.message.startswith("HTTP 200 with a page of HTML or XML, not JSON: <html> <h1>Main[31mtenance</h1>")
     assert caught.message.endswith("…")
 
 
@@ -253,16 +251,12 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=12,
 )
-fields = st.sampled_from(
-    ["success", "data", "error", "numbers", "cost", "piv_num_id", "code", "message", "items"]
-)
+fields = st.sampled_from(["success", "data", "error", "numbers", "cost", "piv_num_id", "code", "message", "items"])
 envelopes = st.dictionaries(
     fields, st.booleans() | json_values | st.dictionaries(fields, json_values, max_size=4), max_size=5
 )
 bodies = st.binary(max_size=200) | (json_values | envelopes).map(lambda value: json.dumps(value).encode())
-endpoints = st.sampled_from(
-    [account.GET, numbers.LIST, numbers.PURCHASE, numbers.VERIFY, whites.CONFIG, numbers.SMS]
-)
+endpoints = st.sampled_from([account.GET, numbers.LIST, numbers.PURCHASE, numbers.VERIFY, whites.CONFIG, numbers.SMS])
 
 
 def _clean(text: str, limit: int) -> str:
@@ -270,9 +264,7 @@ def _clean(text: str, limit: int) -> str:
 
 
 @given(endpoint=endpoints, status=st.integers(200, 599), body=bodies)
-def test_any_answer_is_a_value_or_one_of_our_errors(
-    endpoint: Endpoint[Any], status: int, body: bytes
-) -> None:
+def test_any_answer_is_a_value_or_one_of_our_errors(endpoint: Endpoint[Any], status: int, body: bytes) -> None:
     call = Call(endpoint, endpoint.template, {}, None)
     caught = _failure(call, Answer(status, None, body))
     if caught is None:
@@ -766,11 +758,7 @@ async def test_a_request_carries_no_more_than_it_must() -> None:
 
 async def test_a_request_is_logged_without_query_body_and_headers() -> None:
     with structlog.testing.capture_logs() as logs:
-        await (
-            Server(httpx.ReadTimeout("x"), '{"success": true, "data": []}')
-            .client()
-            .numbers.list(search="Bob")
-        )
+        await Server(httpx.ReadTimeout("x"), '{"success": true, "data": []}').client().numbers.list(search="Bob")
         await Server(PURCHASED).client().numbers.purchase(PURCHASE)
     lines = [line for line in logs if line["event"] == "request"]
     for line in lines:
@@ -800,9 +788,7 @@ async def test_the_key_is_in_no_log_of_a_real_connection(caplog: pytest.LogCaptu
         nonlocal received
         received = await reader.readuntil(b"\r\n\r\n")
         body = b'{"success": true, "data": [{"piv_num_id": "n"}]}'
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
-        )
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
         await writer.drain()
         writer.close()
         await writer.wait_closed()
@@ -843,15 +829,11 @@ async def test_closing_one_client_closes_what_it_shares() -> None:
 def test_the_models_are_imported_without_the_http_libraries() -> None:
     areas = "account, numbers, proxies, domains, whites, webhooks"
     program = f"import sys; from piv_mcp.api import {areas}; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert not {"httpx", "stamina", "structlog", "mcp"} & set(loaded.split())
 
 
 def test_the_client_is_imported_without_the_retry_library() -> None:
     program = "import sys; import piv_mcp.api.client; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert not {"stamina", "tenacity", "mcp"} & set(loaded.split())

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from conftest import ERAS, Connect, Connected, Era
-from examples import example
+from examples import domain, example
 from mcp.types import Tool
 
 from piv_mcp.api.client import PivClient
@@ -110,6 +110,22 @@ async def test_bad_values_are_refused_by_name_before_anything_is_sent(spec: Tool
                 assert len(said) < 600, f"{case}: the value is repeated"
                 assert "pydantic" not in said, case
         assert (await app.ok("get_account"))["balance"] == "150.50"
+
+
+async def test_our_own_limits_hold_although_no_schema_shows_them(modern_app: Connected) -> None:
+    ids = {"domain_id": domain(modern_app.sandbox)}
+    names = [f"ns{index}.example.com" for index in range(14)]
+    made = {**ids, "type": "A", "name": "www", "content": "1.2.3.4"}
+    calls: list[tuple[str, dict[str, object], str]] = [
+        ("list_domains", {"offset": 10**7 + 1}, "offset: must be at most 10000000"),
+        ("create_dns_record", {**made, "ttl": 2**31}, "ttl: must be at most 2147483647"),
+        ("create_dns_record", {**made, "content": "x" * 4097}, "content: must have 1 to 4096 characters"),
+        ("set_nameservers", {**ids, "nameservers": names}, "nameservers: must have at most 13 items"),
+    ]
+    for tool, arguments, problem in calls:
+        said = await modern_app.error(tool, **arguments)
+        assert said == f"{REFUSED}{problem}. {NOTHING}"
+        assert modern_app.sent == []
 
 
 @pytest.mark.parametrize("era", ERAS)

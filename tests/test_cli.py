@@ -114,7 +114,7 @@ async def test_a_client_of_either_era_works_over_stdio(era: Era) -> None:
         assert {"get_latest_code", "wait_for_code", "simulate_incoming_sms"} <= set(names)
         answer = await client.call_tool("get_account", {})
         assert answer.structured_content is not None
-        assert answer.structured_content["balance"] == "150.5"
+        assert answer.structured_content["balance"] == "150.50"
 
 
 async def test_stdout_holds_protocol_lines_only_whatever_is_sent_and_logged() -> None:
@@ -163,7 +163,7 @@ async def test_a_server_ends_within_a_second(how: str, busy: bool) -> None:
         ("PIV_WEBHOOK_PORT", "hunter2"),
         ("PIV_SPEND_MODE", "hunter2"),
         ("PIV_BASE_URL", "http://hunter2.example/"),
-        ("PIV_WEBHOOK_SECRET", "hunter2"),
+        ("PIV_WEBHOOK_SECRET", "hunter2/hunter2"),
         ("PIV_API_KEY_FILE", "/nowhere/hunter2"),
         ("PIV_TOOLSETS", "hunter2"),
     ],
@@ -285,6 +285,16 @@ async def test_doctor_says_that_the_data_directory_cannot_be_used(tmp_path: Path
     assert not found["store"].ok
     assert not found["webhook endpoint"].ok
     assert "PIV_DATA_DIR" in (found["webhook endpoint"].do or "")
+
+
+async def test_doctor_warns_of_a_webhook_secret_that_can_be_guessed(
+    monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
+    monkeypatch.setenv("PIV_WEBHOOK_SECRET", "hunter2")
+    finding = (await findings(data_dir=data_dir, webhook_port=free_port()))["webhook secret"]
+    assert not finding.ok
+    assert "PIV_WEBHOOK_SECRET" in (finding.do or "")
+    assert "hunter2" not in repr(finding)
 
 
 async def test_doctor_tells_a_stranger_on_the_port_from_ourselves(data_dir: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_WEBHOOK_PORT", "65536"),
         ("PIV_WEBHOOK_PORT", "-7777"),
         ("PIV_WEBHOOK_PORT", "hunter2"),
-        ("PIV_WEBHOOK_SECRET", "hunter2"),
+        ("PIV_WEBHOOK_SECRET", "hunter2 hunter2"),
         ("PIV_WEBHOOK_SECRET", "hunter2/hunter2/hunter2"),
         ("PIV_SPEND_MODE", "hunter2"),
         ("PIV_AUTO_APPROVE_MAX", "-7777"),

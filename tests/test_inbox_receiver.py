@@ -46,9 +46,7 @@ def stored() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def body(
-    data: object, event_type: object = "sms.received", timestamp: object = "2026-05-22T12:34:56Z"
-) -> bytes:
+def body(data: object, event_type: object = "sms.received", timestamp: object = "2026-05-22T12:34:56Z") -> bytes:
     return json.dumps({"event_type": event_type, "timestamp": timestamp, "data": data}).encode()
 
 
@@ -139,17 +137,11 @@ def test_what_is_no_json_object_is_malformed(raw: bytes) -> None:
 
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-FIELDS = st.sampled_from(
-    ["piv_num_id", "text", "code", "received_at", "order_id", "job_id", "restored", "failed"]
-)
+FIELDS = st.sampled_from(["piv_num_id", "text", "code", "received_at", "order_id", "job_id", "restored", "failed"])
 
 
 def storable(event: Event) -> None:
@@ -202,9 +194,7 @@ def test_an_event_with_any_fields_of_any_type_can_be_kept_and_shown(
         ({"code": "1"}, "482913", "text"),
     ],
 )
-def test_the_codes_own_field_wins_over_the_text_where_it_holds_one(
-    given_code: object, code: str, source: str
-) -> None:
+def test_the_codes_own_field_wins_over_the_text_where_it_holds_one(given_code: object, code: str, source: str) -> None:
     event = event_of(body({"piv_num_id": NUMBER, "text": "Your code is 482913", "code": given_code}))
     assert (event.code, event.code_source) == (code, source)
 
@@ -235,12 +225,8 @@ def test_the_same_words_in_another_second_are_another_message(stored: sqlite3.Co
 def test_the_same_restore_a_month_later_is_another_event(stored: sqlite3.Connection) -> None:
     data = {"restored": [{"piv_num_id": NUMBER}], "failed": [], "total_restored": 1}
     events.add(stored, event_of(body(data, "number.restore_completed", "2026-05-22T12:34:56Z")))
-    _, retry_new = events.add(
-        stored, event_of(body(data, "number.restore_completed", "2026-05-22T12:35:00Z"))
-    )
-    _, month_new = events.add(
-        stored, event_of(body(data, "number.restore_completed", "2026-06-22T12:34:56Z"))
-    )
+    _, retry_new = events.add(stored, event_of(body(data, "number.restore_completed", "2026-05-22T12:35:00Z")))
+    _, month_new = events.add(stored, event_of(body(data, "number.restore_completed", "2026-06-22T12:34:56Z")))
     assert (retry_new, month_new) == (False, True)
 
 
@@ -252,9 +238,7 @@ def webhook(text: str = "Your code is 482913", code: str | None = "482913", **ch
 
 
 def history(text: str = "Your code is 482913", *, not_before: float = 0.0, **changes: Any) -> Event:
-    return event_of_sms(
-        NUMBER, history_sms(text, at=changes.pop("at", NOW), **changes), not_before=not_before
-    )
+    return event_of_sms(NUMBER, history_sms(text, at=changes.pop("at", NOW), **changes), not_before=not_before)
 
 
 @pytest.mark.parametrize("first", ["webhook", "history"])

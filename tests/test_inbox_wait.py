@@ -1,6 +1,7 @@
 """Waiting and looking: what comes before, during or between two calls is found, and the limit holds."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -42,9 +43,7 @@ class Home:
 
     async def webhook(self, number: str, code: str, at: datetime | None = None) -> Event:
         moment = (at or datetime.now(UTC)).isoformat()
-        stored, _ = await self.inbox.record(
-            event_of(sms_webhook(number, f"Your code is {code}", code, moment))
-        )
+        stored, _ = await self.inbox.record(event_of(sms_webhook(number, f"Your code is {code}", code, moment)))
         return stored
 
     async def wait(
@@ -276,9 +275,7 @@ async def test_old_messages_that_are_filled_in_do_not_pass_for_the_newest(home: 
     await home.webhook(number, "9999", now)
     for minutes in (30, 5, 90):
         old = now - timedelta(minutes=minutes)
-        await home.sandbox.receive_sms(
-            number, f"Your code is {1000 + minutes}", deliver=False, received_at=old
-        )
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + minutes}", deliver=False, received_at=old)
     await home.history.look(number, Priority.PERSON)
     found = await home.inbox.codes(number, limit=10)
     assert [event.code for event in found] == ["9999", "1005", "1030", "1090"]
@@ -325,9 +322,7 @@ async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(home: Ho
 
 async def test_an_idle_server_does_not_look(home: Home) -> None:
     await home.wait(home.numbers[0], seconds=0.05)
-    await until(
-        lambda: not any("_look" in repr(task) for task in asyncio.all_tasks()), seconds=2, what="rest"
-    )
+    await until(lambda: not any("_look" in repr(task) for task in asyncio.all_tasks()), seconds=2, what="rest")
 
 
 # Back-fill
@@ -422,6 +417,16 @@ async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_tha
     await cancelled(running)
     await filling.release()
     assert await home.inbox.store.read(lambda c: events.fact(c, "backfill:lease")) == ""
+
+
+async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home) -> None:
+    dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await asyncio.wait_for(dead.wait(), 10)
+    lease = f"{dead.pid}-abcdef|{time.time() + 3600}"
+    await home.inbox.store.write(lambda c: events.set_fact(c, "backfill:lease", lease))
+    running = asyncio.create_task(a_backfill(home).run())
+    await until(home.polls, seconds=5, what="the round")
+    await cancelled(running)
 
 
 async def test_one_number_that_cannot_be_read_does_not_keep_the_others_from_it(home: Home) -> None:

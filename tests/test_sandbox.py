@@ -654,9 +654,7 @@ PRICES = [
 
 
 @pytest.mark.parametrize(("price", "path", "body"), PRICES)
-async def test_price_is_charged_once(
-    price: str, path: str, body: Json | None, sandbox: Sandbox, api: Api
-) -> None:
+async def test_price_is_charged_once(price: str, path: str, body: Json | None, sandbox: Sandbox, api: Api) -> None:
     names = ids(sandbox)
     await api.ok("POST", filled(path, names), filled(body, names))
     assert [charge.amount for charge in sandbox.charges] == [Decimal(price)]
@@ -666,10 +664,7 @@ async def test_price_is_charged_once(
 async def test_money_is_exact_on_the_wire(sandbox: Sandbox, api: Api) -> None:
     sandbox.balance = Decimal("0.30")
     assert '"balance": 0.30,' in (await api.client.get("/account")).text
-    assert (
-        dumps({"sum": Decimal("0.1") + Decimal("0.2"), "tiny": Decimal("1E-7")})
-        == '{"sum": 0.3, "tiny": 0.0000001}'
-    )
+    assert dumps({"sum": Decimal("0.1") + Decimal("0.2"), "tiny": Decimal("1E-7")}) == '{"sum": 0.3, "tiny": 0.0000001}'
 
 
 @pytest.mark.parametrize(
@@ -696,9 +691,7 @@ def test_text_is_cut_into_segments(text: str, count: int) -> None:
 # time
 
 
-async def test_number_expires_and_is_restored_with_its_history(
-    sandbox: Sandbox, api: Api, receiver: Receiver
-) -> None:
+async def test_number_expires_and_is_restored_with_its_history(sandbox: Sandbox, api: Api, receiver: Receiver) -> None:
     number = ids(sandbox)["number"]
     history = await api.data("GET", f"/numbers/{number}/sms")
     sandbox.advance(timedelta(days=20))
@@ -755,9 +748,7 @@ async def test_auto_renewal_charges_a_day_before_each_expiry(sandbox: Sandbox, a
     number = bought["numbers"][0]["piv_num_id"]
     start = sandbox.now
     sandbox.advance(timedelta(days=60))
-    renewals = [
-        charge for charge in sandbox.charges if (charge.action, charge.id) == ("number.auto_renew", number)
-    ]
+    renewals = [charge for charge in sandbox.charges if (charge.action, charge.id) == ("number.auto_renew", number)]
     assert [round((charge.at - start) / timedelta(days=1)) for charge in renewals] == [29, 59]
     assert (await api.data("GET", f"/numbers/{number}"))["status"] == "active"
 
@@ -793,9 +784,7 @@ async def test_expiry_notices_come_three_and_seven_days_before(sandbox: Sandbox,
     domain = sandbox.state.domains[names["plain_domain"]]
     sandbox.advance(timedelta(days=366))
     await sandbox.settled()
-    notices = {
-        event["data"].get("order_id") or event["data"].get("domain_id"): event for event in receiver.events
-    }
+    notices = {event["data"].get("order_id") or event["data"].get("domain_id"): event for event in receiver.events}
     of_order, of_domain = notices[order.id], notices[domain.id]
     assert of_order["event_type"] == "proxy.expires_soon"
     assert set(of_order["data"]) == {"order_id", "country", "quantity", "expires_at"}
@@ -856,9 +845,7 @@ async def test_numbers_are_filtered_and_found(sandbox: Sandbox, api: Api) -> Non
         assert (await api.data("GET", f"/numbers?search={search}"))["numbers"][-1]["country_code"] == "SE"
 
 
-async def test_sent_sms_moves_from_queued_to_delivered(
-    sandbox: Sandbox, api: Api, receiver: Receiver
-) -> None:
+async def test_sent_sms_moves_from_queued_to_delivered(sandbox: Sandbox, api: Api, receiver: Receiver) -> None:
     number = ids(sandbox)["number"]
     sent = await api.data("POST", f"/numbers/{number}/sms/send", SEND)
     await sandbox.settled()
@@ -874,9 +861,7 @@ async def test_sent_sms_moves_from_queued_to_delivered(
 
 
 async def test_failed_sms_carries_the_operators_error(sandbox: Sandbox, api: Api, receiver: Receiver) -> None:
-    await api.ok(
-        "POST", f"/numbers/{ids(sandbox)['number']}/sms/send", {**SEND, "message_body": "please fail"}
-    )
+    await api.ok("POST", f"/numbers/{ids(sandbox)['number']}/sms/send", {**SEND, "message_body": "please fail"})
     await sandbox.settled()
     data = receiver.events[-1]["data"]
     assert (data["new_status"], bool(data["error_code"]), bool(data["error_message"])) == (
@@ -886,9 +871,7 @@ async def test_failed_sms_carries_the_operators_error(sandbox: Sandbox, api: Api
     )
 
 
-async def test_verification_completes_or_fails_by_webhook(
-    sandbox: Sandbox, api: Api, receiver: Receiver
-) -> None:
+async def test_verification_completes_or_fails_by_webhook(sandbox: Sandbox, api: Api, receiver: Receiver) -> None:
     path = f"/numbers/{ids(sandbox)['number']}/verify"
     await api.ok("POST", path, VERIFY)
     await api.ok("POST", path, {"gv_url": "https://gv.google.com/fail"})
@@ -937,9 +920,7 @@ async def test_order_cannot_be_restored_after_seven_days(sandbox: Sandbox, api: 
 
 
 async def test_domain_registration_goes_through_the_queue(receiver: Receiver) -> None:
-    sandbox = Sandbox(
-        webhook_url=HOOK, timing=Timing(domain=10), webhook_transport=httpx.MockTransport(receiver)
-    )
+    sandbox = Sandbox(webhook_url=HOOK, timing=Timing(domain=10), webhook_transport=httpx.MockTransport(receiver))
     async with connect(sandbox) as client:
         api = Api(client)
         answer = await api.data("POST", "/domains", BUY_DOMAIN)
@@ -1084,9 +1065,7 @@ async def test_sms_reaches_history_and_webhook(sandbox: Sandbox, api: Api, recei
     }
 
 
-async def test_untrusted_and_lost_sms_are_in_the_history_only(
-    sandbox: Sandbox, api: Api, receiver: Receiver
-) -> None:
+async def test_untrusted_and_lost_sms_are_in_the_history_only(sandbox: Sandbox, api: Api, receiver: Receiver) -> None:
     number = ids(sandbox)["number"]
     await sandbox.receive_sms(number, "spam", trusted=False)
     await sandbox.receive_sms(number, "lost", deliver=False)
@@ -1243,9 +1222,7 @@ async def test_connection_fails(
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize(("failure", "status", "work"), ANSWERS, ids=describe)
-async def test_answer_is_spoilt(
-    failure: Failure, status: int, work: int, where: Where, sandbox: Sandbox
-) -> None:
+async def test_answer_is_spoilt(failure: Failure, status: int, work: int, where: Where, sandbox: Sandbox) -> None:
     async with where(sandbox) as client:
         sandbox.fail_next(failure)
         response = await client.post("/numbers/purchase", json=BUY_NUMBER)
@@ -1307,9 +1284,7 @@ async def control(sandbox: Sandbox) -> AsyncIterator[Callable[[str, Json], Await
 Post = Callable[[str, Json], Awaitable[httpx.Response]]
 
 
-async def test_sms_is_received_through_the_controls(
-    control: Post, sandbox: Sandbox, receiver: Receiver
-) -> None:
+async def test_sms_is_received_through_the_controls(control: Post, sandbox: Sandbox, receiver: Receiver) -> None:
     number = ids(sandbox)["number"]
     assert (await control("sms", {"number": number, "text": "12345678"})).status_code == 200
     await control("sms", {"number": number, "text": "12345678", "code": None})
@@ -1319,9 +1294,7 @@ async def test_sms_is_received_through_the_controls(
     assert unknown.json()["error"]["message"] == "number: there is no number nobody"
 
 
-async def test_events_failures_time_and_url_are_controlled(
-    control: Post, sandbox: Sandbox, receiver: Receiver
-) -> None:
+async def test_events_failures_time_and_url_are_controlled(control: Post, sandbox: Sandbox, receiver: Receiver) -> None:
     await control("event", {"event_type": "white.failed", "data": {"job_id": "1"}})
     assert receiver.events[0]["data"] == {"job_id": "1"}
     await control("fail", {"kind": "status", "code": "QUEUE_FULL", "times": None, "path": "/account"})
@@ -1344,12 +1317,8 @@ async def test_state_and_requests_are_readable_and_reset(sandbox: Sandbox) -> No
         state = (await client.get(str(root.join("state")))).json()["data"]
         requests = (await client.get(str(root.join("requests")))).json()["data"]
         assert (state["balance"], state["counts"]["numbers"]) == (146.5, 7)
-        assert [(charge["action"], charge["amount"]) for charge in state["charges"]] == [
-            ("number.purchase", 4.0)
-        ]
-        assert [(request["path"], request["body"]) for request in requests] == [
-            ("/numbers/purchase", BUY_NUMBER)
-        ]
+        assert [(charge["action"], charge["amount"]) for charge in state["charges"]] == [("number.purchase", 4.0)]
+        assert [(request["path"], request["body"]) for request in requests] == [("/numbers/purchase", BUY_NUMBER)]
         assert "sandbox-key" not in json.dumps(requests)
         await client.post(str(root.join("reset")))
         assert (sandbox.balance, sandbox.requests) == (Decimal("150.50"), [])

@@ -1,7 +1,6 @@
-"""What a model and its client see: a rule for every tool, and a snapshot of each."""
+"""What a model and its client see: a rule for every tool, and the shipped definition of each."""
 
 import asyncio
-import json
 import os
 import re
 from collections import Counter
@@ -18,11 +17,11 @@ from mcp import Client
 from mcp.types import Tool, ToolAnnotations
 
 from piv_mcp import catalog
+from piv_mcp import definitions as shipped
 from piv_mcp.config import AREAS, Settings, load
 from piv_mcp.server import INSTRUCTIONS, build_server
 from piv_mcp.tools.tool import ToolSpec
 
-SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = "UPDATE_SNAPSHOTS"
 
 FREE = """
@@ -117,24 +116,18 @@ def nodes(schema: Any) -> list[dict[str, Any]]:
 # one tool
 
 
-@every_tool
-def test_the_definition_is_the_snapshot(spec: ToolSpec) -> None:
-    actual = json.dumps(dumped(definition(spec)), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    path = SNAPSHOTS / f"{spec.name}.json"
+def test_the_shipped_definitions_are_what_the_code_says() -> None:
+    """They are the snapshots, too: a change of any tool shows as a change of its file."""
+    generated = {name: shipped.dump(offer) for name, offer in shipped.generate()}
     if os.environ.get(UPDATE):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(actual, encoding="utf-8")
-    assert path.is_file(), f"no snapshot: look at the definition, then run the tests with {UPDATE}=1"
-    assert actual == path.read_text(encoding="utf-8"), f"if this change is meant, run the tests with {UPDATE}=1"
-
-
-def test_no_snapshot_is_left_of_a_tool_that_went() -> None:
-    stale: set[str] = {path.stem for path in SNAPSHOTS.glob("*.json")} - set(NAMES)
-    if os.environ.get(UPDATE):
-        for name in stale:
-            (SNAPSHOTS / f"{name}.json").unlink()
-        return
-    assert stale == set()
+        for path in shipped.FOLDER.glob("*.json"):
+            path.unlink()
+        for name, text in generated.items():
+            (shipped.FOLDER / name).write_text(text, encoding="utf-8")
+    actual = {path.name: path.read_text("utf-8") for path in shipped.FOLDER.glob("*.json")}
+    assert sorted(actual) == sorted(generated), f"if this is meant, run the tests with {UPDATE}=1"
+    stale = [name for name, text in generated.items() if actual[name] != text]
+    assert stale == [], f"look at the changes; if they are meant, run the tests with {UPDATE}=1"
 
 
 @every_tool

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.store import Store, database, events
+from piv_mcp.web import host as host_module
 from piv_mcp.web.host import Host
 from piv_mcp.web.webhooks import GUESSES_A_MINUTE, MAX_BODY, Webhooks
 
@@ -225,6 +226,27 @@ async def test_the_first_host_serves_and_the_next_takes_over_within_two_seconds(
         await asyncio.wait_for(second.serving.wait(), 5)
         assert time.monotonic() - ended < 2
         assert await who(port) == "second"
+
+
+async def test_answers_leave_at_once_instead_of_waiting_for_the_acknowledgement_of_their_heads() -> None:
+    # asyncio sets TCP_NODELAY on connections of sockets that name their protocol; without it each answer on a
+    # kept-alive connection may take 40 ms.
+    delays: list[int] = []
+
+    class Listening(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connection = transport.get_extra_info("socket")
+            delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    listener = host_module._listen("127.0.0.1", 0)  # pyright: ignore[reportPrivateUsage]
+    assert listener is not None
+    server = await asyncio.get_running_loop().create_server(Listening, sock=listener)
+    _, writer = await asyncio.open_connection(*listener.getsockname())
+    await until(lambda: delays, seconds=5, what="the connection")
+    writer.close()
+    server.close()
+    await server.wait_closed()
+    assert delays == [1]
 
 
 async def test_port_0_takes_any_free_one_and_keeps_it() -> None:

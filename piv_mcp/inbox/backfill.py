@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 import sqlite3
+import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -156,9 +157,23 @@ class Backfill:
                 await self._take_lease()
 
 
+def _lives(owner: str) -> bool:
+    """False where the process that has the lease is certainly gone."""
+    pid = owner.partition("-")[0]
+    if sys.platform == "win32" or not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _take(connection: sqlite3.Connection, owner: str) -> bool:
     holder, _, until = (events.fact(connection, _LEASE) or "|0").partition("|")
-    if holder != owner and float(until or 0) > time.time():
+    if holder != owner and float(until or 0) > time.time() and _lives(holder):
         return False
     events.set_fact(connection, _LEASE, f"{owner}|{time.time() + LEASE_SECONDS}")
     return True

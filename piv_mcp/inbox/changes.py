@@ -28,15 +28,15 @@ class Changes:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def wait(self, version: int, timeout: float) -> bool:
-        """Until the version passes `version` or `timeout` seconds are over; says which."""
+    async def wait(self, version: int, seconds: float) -> bool:
+        """Until the version passes `version` or `seconds` are over; says which."""
         if self.version != version:
             return True
         self._waiting += 1
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             return False
         else:

@@ -29,7 +29,10 @@ Progress = Callable[[float, float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """`found` is empty after a time-out; codes come the newest arrival first, events in their order. `cursor` goes into the next wait."""
+    """`found` is empty after a time-out; codes come the newest arrival first, events in their order.
+
+    `cursor` goes into the next wait.
+    """
 
     found: list[Event]
     cursor: int

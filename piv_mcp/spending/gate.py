@@ -59,6 +59,7 @@ class Gate:
         self._executions: dict[str, asyncio.Task[Entry]] = {}
         self._waiting: Counter[str] = Counter()
         self._asked: dict[str, float] = {}
+        self._showing: set[str] = set()
         self._silent_clients = 0
 
     async def perform(self, action: Action, person: Person) -> Receipt:
@@ -153,8 +154,9 @@ class Gate:
             if self._is_unanswered(entry):
                 self._silent_clients += 1
                 await self._pages.open(entry)
-            elif time.monotonic() - self._asked.get(entry.id, -JOIN_SECONDS) >= JOIN_SECONDS:
+            elif not self._is_being_asked(entry):
                 self._asked[entry.id] = time.monotonic()
+                self._showing.add(entry.id)
                 asking = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
         elif self.policy.channel != "elicit":
             await self._pages.open(entry)
@@ -162,16 +164,24 @@ class Gate:
             entry = await self._decided(entry, person, asking)
         finally:
             if asking is not None:
+                self._showing.discard(entry.id)
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
         if entry.state == "quoted" and self.policy.channel == "auto":
             if asking is not None:
-                self._silent_clients += 1  # elicitation was declared, and no answer came: the page is the road that works
+                self._silent_clients += 1  # it declared elicitation, and no answer came: the page is what works
             await self._pages.open(entry)
         return entry
 
+    def _is_being_asked(self, entry: Entry) -> bool:
+        asked_at = self._asked.get(entry.id)
+        just_now = asked_at is not None and time.monotonic() - asked_at < JOIN_SECONDS
+        return just_now or entry.id in self._showing
+
     def _is_unanswered(self, entry: Entry) -> bool:
-        """The client was to ask and to repeat the call with the answer (protocol 2026-07-28), and repeats it without."""
+        """The client was to ask, and repeats the call without an answer (protocol 2026-07-28)."""
+        if entry.id in self._showing:
+            return False
         asked_at = self._asked.get(entry.id)
         overdue = asked_at is not None and time.monotonic() - asked_at >= self.policy.confirm_wait
         return overdue and self.policy.channel == "auto"
@@ -226,8 +236,8 @@ class Gate:
             balance=quote.balance,
             note="Nothing was sent and nothing charged. Only the person can approve: "
             + ("on the page that was opened in their browser, or " if self._pages.opened(entry) else "")
-            + "with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have decided, the same "
-            "call with the same arguments goes on. The quote is good for ten minutes.",
+            + "with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have decided, the "
+            "same call with the same arguments goes on. The quote is good for ten minutes.",
         )
 
     # --- executing

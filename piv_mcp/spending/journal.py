@@ -240,7 +240,7 @@ def _shared(connection: sqlite3.Connection, fingerprint: str) -> Entry | None:
     return rows[0] if rows else None
 
 
-def _columns(ending: Ending) -> dict[str, object]:
+def _columns(ending: Ending) -> dict[str, Any]:
     done, charged = ending.done, ending.charged
     return {
         "state": ending.state,

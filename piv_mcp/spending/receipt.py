@@ -39,8 +39,8 @@ class UnknownOutcomeError(PivError):
         super().__init__(
             f"{quote.action}: it was sent and the answer was lost ({entry.problem or 'no answer'}), so it may or may "
             f"not have happened (journal entry {entry.id})",
-            hint="Do not repeat it and do nothing instead of it: call reconcile_spending, which looks at what the account "
-            "shows. The same call sends nothing while the outcome is unknown",
+            hint="Do not repeat it and do nothing instead of it: call reconcile_spending, which looks at what the "
+            "account shows. The same call sends nothing while the outcome is unknown",
         )
 
     @property

@@ -191,7 +191,7 @@ def after(
     limit: int = 50,
     newest: bool = False,
 ) -> tuple[list[Event], int]:
-    """Events past `cursor`, oldest first (or the newest ones, newest first), and how many there are, up to `COUNTED`."""
+    """Events past `cursor`, oldest first (or the newest, newest first), and how many there are, up to `COUNTED`."""
     where = ["seq > ?"]
     values: list[object] = [cursor]
     if types:

@@ -32,6 +32,7 @@ from piv_mcp.tools.parameters import (
     RecordId,
     Search,
     Switch,
+    at_most,
     limited,
 )
 from piv_mcp.tools.tool import Ctx, perform, read, spend, write
@@ -39,14 +40,14 @@ from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 RecordType = Annotated[str, limited(10, form="[A-Z]+"), Field(description="A, AAAA, CNAME, MX, TXT, ...")]
 RecordName = Annotated[Line, limited(253), Field(description="@ for the domain itself, or a subdomain.")]
 RecordContent = Annotated[Line, limited(4096)]
-Ttl = Annotated[int, Field(ge=1, le=2_147_483_647, strict=True, description="Seconds; 1 = automatic.")]
+Ttl = Annotated[int, Field(ge=1, strict=True, description="Seconds; 1 = automatic."), at_most(2_147_483_647)]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
-NameserverNames = Annotated[list[DomainName], Field(min_length=2, max_length=13)]
+NameserverNames = Annotated[list[DomainName], Field(min_length=2), at_most(13)]
 
 
+# A comment, since a docstring would become a part of the schema that says nothing more than its place.
+# A DNS record of a new domain.
 class FirstRecord(BaseModel):
-    """A DNS record of a new domain."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: RecordType
@@ -174,7 +175,7 @@ async def register_domain(
     ssl_mode: Annotated[Literal["flexible", "full", "strict"], Field(description="With cloudflare only.")]
     | None = None,
     nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
-    dns_records: Annotated[list[FirstRecord], Field(max_length=100, description="With cloudflare only.")] | None = None,
+    dns_records: Annotated[list[FirstRecord], at_most(100), Field(description="With cloudflare only.")] | None = None,
 ) -> Receipt:
     """Register a domain, after the person approves the price. search_domain has it; get_domain_queue the progress."""
     request = RegisterDomain.of(

@@ -21,6 +21,20 @@ def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValid
     return AfterValidator(check)
 
 
+def at_most(most: int) -> AfterValidator:
+    """Likewise for an integer, or for the length of a list."""
+
+    def check(value: int | list[object]) -> int | list[object]:
+        if isinstance(value, list):
+            if len(value) > most:
+                raise ValueError(f"must have at most {most} items")
+        elif value > most:
+            raise ValueError(f"must be at most {most}")
+        return value
+
+    return AfterValidator(check)
+
+
 def _printable(value: str) -> str:
     if any((c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" for c in value):
         raise ValueError("must hold no control characters")
@@ -47,7 +61,7 @@ Id = Annotated[str, limited(128, form=_ID)]
 PivNumId = Annotated[
     str,
     limited(64, least=3, form=f"{_ID}|{_PHONE}"),
-    Field(description="Number id from list_numbers, or the phone number itself."),
+    Field(description="Number id (list_numbers) or phone number."),
 ]
 OrderId = Annotated[Id, Field(description="From list_proxy_orders.")]
 ServerId = Annotated[Id, Field(description="From list_proxy_servers.")]
@@ -58,9 +72,7 @@ WhiteId = Annotated[Id, Field(description="From list_whites.")]
 
 CountryCode = Annotated[str, Field(description="Two-letter ISO country code.", pattern="^[A-Za-z]{2}$")]
 Search = Annotated[Line, limited(200)]
-Offset = Annotated[
-    int, Field(ge=0, le=10_000_000, strict=True, description="Rows to skip: next_offset of the last answer.")
-]
+Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the last answer."), at_most(10_000_000)]
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
 Switch = Annotated[bool, Field(strict=True)]

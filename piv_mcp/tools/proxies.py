@@ -20,7 +20,7 @@ from piv_mcp.tools.tool import Ctx, perform, read, spend
 
 MASK = "********"
 
-ShowPasswords = Annotated[Switch, Field(description="Show proxy passwords. Only when the person asks to see them.")]
+ShowPasswords = Annotated[Switch, Field(description="Only when the person asks to see passwords.")]
 
 
 class Servers(Answer):

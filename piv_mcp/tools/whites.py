@@ -10,13 +10,24 @@ from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import CountryCode, DomainName, Limit500, Line, Offset, Text, TierKey, WhiteId, limited
+from piv_mcp.tools.parameters import (
+    CountryCode,
+    DomainName,
+    Limit500,
+    Line,
+    Offset,
+    Text,
+    TierKey,
+    WhiteId,
+    at_most,
+    limited,
+)
 from piv_mcp.tools.tool import Ctx, perform, read, spend, write
 
 Language = Annotated[str, Field(pattern="^[A-Za-z]{2}$", description="Two-letter ISO 639-1 code.")]
 Email = Annotated[Line, limited(254, form=r"[^@\s]+@[^@\s]+")]
 Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*")]
-Words = Annotated[list[Annotated[Line, limited(100)]], Field(max_length=100)]
+Words = Annotated[list[Annotated[Line, limited(100)]], at_most(100)]
 
 
 class Tiers(Answer):
@@ -82,7 +93,7 @@ async def create_white(
     country: CountryCode,
     language: Language,
     quality: Literal["standard", "premium"] | None = None,
-    languages: Annotated[list[Language], Field(max_length=20, description="The first is in the price.")] | None = None,
+    languages: Annotated[list[Language], at_most(20), Field(description="The first is in the price.")] | None = None,
     domain: DomainName | None = None,
     email: Email | None = None,
     phone: Annotated[Line, limited(50)] | None = None,

@@ -135,7 +135,7 @@ def _view(entry: Entry, late: str | None) -> dict[str, object]:
         "id": entry.id,
         "pending": pending,
         # What can still change by itself is looked at again; what became of a lost answer takes longer.
-        "refresh": {"approved": 2, "executing": 1, "unknown": 5}.get(entry.state),
+        "refresh": {"approved": 1, "executing": 1, "unknown": 3}.get(entry.state),
         "kind": kind,
         "title": title,
         "text": text,

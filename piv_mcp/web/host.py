@@ -55,16 +55,9 @@ class Host:
             timeout_graceful_shutdown=1,
             server_header=False,
         )
-        server = _Server(config)
+        server = _Server(config, self._started)
         task = asyncio.create_task(server.serve([listener]))
         try:
-            while not server.started and not task.done():
-                await asyncio.sleep(0.005)
-            self.serving.set()
-            self.tried.set()
-            _log.info("serving the local web app", host=self.host, port=self.port)
-            if self._on_serving is not None:
-                self._on_serving()
             await asyncio.shield(task)
         finally:
             self.serving.clear()
@@ -73,8 +66,23 @@ class Host:
                 await asyncio.wait_for(task, 1.5)
             listener.close()
 
+    def _started(self) -> None:
+        self.serving.set()
+        self.tried.set()
+        _log.info("serving the local web app", host=self.host, port=self.port)
+        if self._on_serving is not None:
+            self._on_serving()
+
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Signals are the program's business, not the web app's."""

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,15 +73,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def running(command: list[str], port: int, **environment: str) -> Generator[subprocess.Popen[bytes]]:
     """A server, from the moment its port answers."""
     process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         end = time.monotonic() + 20
-        while time.monotonic() < end:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
+        while not answers(port):
+            if process.poll() is not None or time.monotonic() > end:
+                sys.exit("the server did not start")
             time.sleep(0.02)
         yield process
     finally:

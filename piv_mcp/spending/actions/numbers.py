@@ -63,7 +63,6 @@ class PurchaseNumber(Action):
                 )
         return None
 
-
     def _fits(self, number: Number) -> bool:
         """A number without a name may be anybody's; one with another name, term or setting is not ours."""
         wanted = self.request
@@ -298,8 +297,8 @@ def extended(
 ) -> str | None:
     """How the expiry shows a renewal by `months`, in words; None if it has not moved.
 
-    Other renewals have moved it by the months in `done`, or may have by some of `possible`; auto-renewal, where it is on
-    and due, by `auto`.
+    Other renewals have moved it by the months in `done`, or may have by some of `possible`; auto-renewal, where it is
+    on and due, by `auto`.
 
     Raises:
         Ambiguous: it moved, and the others may have done so alone, or not even all together.

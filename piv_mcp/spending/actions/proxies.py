@@ -25,7 +25,8 @@ class PurchaseProxies(Action):
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         request = self.request
         server = await self._server(sources)
-        words = f"Buy {request.quantity} proxies on {server.name or server.id} ({server.country}) for {request.months} months"
+        where = f"{server.name or server.id} ({server.country})"
+        words = f"Buy {request.quantity} proxies on {where} for {request.months} months"
         if server.price_per_proxy is None:
             return words, Price(amount=None, certainty="unknown", reason="the server has no listed price")
         amount = server.price_per_proxy * request.quantity * request.months
@@ -46,8 +47,8 @@ class PurchaseProxies(Action):
         for order in await _orders(sources):
             if order.id in known or order.quantity not in (None, self.request.quantity):
                 continue
-            begun = order.purchased_at or order.created_at
-            if order.country in (None, before["country"]) and lasts(begun, order.expires_at, self.request.months) is not False:
+            term = lasts(order.purchased_at or order.created_at, order.expires_at, self.request.months)
+            if order.country in (None, before["country"]) and term is not False:
                 return Done(
                     result=shown(order),
                     cost=order.price_total,

@@ -1,0 +1,242 @@
+"""A budget approves by itself up to its limit, over all processes that share it, and nothing beyond."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buying import (
+    APPROVE,
+    BUY_NUMBER,
+    DECLINE,
+    PURCHASES,
+    RENEW_NUMBER,
+    SEND_SMS,
+    VERIFY,
+    Person,
+    Purchase,
+    Shop,
+    approver,
+    charges,
+    content,
+    decliner,
+    open_shop,
+    short_waits,
+)
+from conftest import ERAS, Era, text_of
+from processes import until
+
+from piv_mcp.sandbox import Failure, Sandbox, sms
+from piv_mcp.spending import journal as journal_module
+from piv_mcp.spending.policy import DAY_SECONDS
+
+__all__ = ["short_waits"]
+
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+THREE_NUMBERS = {"spend_mode": "budget", "auto_approve_max": "10", "daily_budget": "12"}
+"""Room for three numbers of 4.00."""
+
+
+@asynccontextmanager
+async def budget_shop(
+    sandbox: Sandbox, data_dir: Path, person: Person | None, era: Era = "auto", **settings: Any
+) -> AsyncGenerator[Shop]:
+    async with open_shop(sandbox, data_dir, person, era, **{**THREE_NUMBERS, "confirm_wait": 0, **settings}) as shop:
+        yield shop
+
+
+async def left(shop: Shop) -> Decimal:
+    """What the budget has left, as the person is told."""
+    return Decimal(content(await shop.call("list_spending"))["budget"]["left_today"])
+
+
+def statuses(receipts: list[dict[str, Any]]) -> dict[str, int]:
+    found = [receipt["status"] for receipt in receipts]
+    return {status: found.count(status) for status in set(found)}
+
+
+@eras
+async def test_of_ten_equal_purchases_at_once_three_are_charged_and_the_others_ask(
+    sandbox: Sandbox, data_dir: Path, era: Era
+) -> None:
+    async with budget_shop(sandbox, data_dir, None, era) as shop:
+        receipts = await asyncio.gather(*(shop.receipt(BUY_NUMBER) for _ in range(10)))
+        assert statuses(receipts) == {"charged": 3, "approval_required": 7}
+        assert len(charges(sandbox, BUY_NUMBER)) == 3
+        assert await left(shop) == 0
+
+
+@eras
+async def test_of_ten_different_purchases_at_once_three_are_charged_and_the_others_ask(
+    sandbox: Sandbox, data_dir: Path, era: Era
+) -> None:
+    async with budget_shop(sandbox, data_dir, None, era) as shop:
+        receipts = await asyncio.gather(*(shop.receipt(BUY_NUMBER, custom_name=f"Line {n}") for n in range(10)))
+        assert statuses(receipts) == {"charged": 3, "approval_required": 7}
+        assert len({receipt["spending_id"] for receipt in receipts}) == 10
+        assert len(charges(sandbox, BUY_NUMBER)) == 3
+
+
+async def test_two_servers_on_one_data_directory_share_one_budget(sandbox: Sandbox, data_dir: Path) -> None:
+    async with budget_shop(sandbox, data_dir, None) as one, budget_shop(sandbox, data_dir, None, "legacy") as two:
+        receipts = await asyncio.gather(
+            *(shop.receipt(BUY_NUMBER, custom_name=f"Line {n}") for n in range(5) for shop in (one, two)),
+        )
+        assert len(charges(sandbox, BUY_NUMBER)) == 3
+        assert {receipt["status"] for receipt in receipts} <= {"charged", "approval_required"}
+
+
+@eras
+async def test_within_the_budget_nobody_is_asked_and_beyond_it_the_person_is(
+    sandbox: Sandbox, data_dir: Path, era: Era
+) -> None:
+    person = decliner()
+    async with budget_shop(sandbox, data_dir, person, era, confirm_wait=5) as shop:
+        for remaining in (8, 4, 0):
+            assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+            assert await left(shop) == remaining
+        assert person.asked == []
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "declined"
+        assert len(person.asked) == 1
+        person.default = APPROVE
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+        assert len(charges(sandbox, BUY_NUMBER)) == 4
+        assert await left(shop) == 0  # what a person approved is no part of it
+
+
+ASKS = [
+    pytest.param(BUY_NUMBER, {"duration_months": 3}, id="over the maximum of one action"),
+    pytest.param(BUY_NUMBER, {"auto_renew": True}, id="recurring"),
+    *(pytest.param(purchase, {}, id=f"unknown price: {purchase}") for purchase in PURCHASES if purchase.quoted == "unknown"),
+]
+
+
+@eras
+@pytest.mark.parametrize(("purchase", "changed"), ASKS)
+async def test_some_purchases_ask_whatever_the_budget(
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase, changed: dict[str, Any], era: Era
+) -> None:
+    person = decliner()
+    async with budget_shop(sandbox, data_dir, person, era, daily_budget="1000", confirm_wait=5) as shop:
+        assert (await shop.receipt(purchase, **changed))["status"] == "declined"
+        assert len(person.asked) == 1
+        assert sandbox.charges == []
+
+
+async def test_a_maximum_is_reached_and_not_passed_by_a_price_that_equals_it(sandbox: Sandbox, data_dir: Path) -> None:
+    async with budget_shop(sandbox, data_dir, None, auto_approve_max="4.00", daily_budget="4.00") as shop:
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    async with budget_shop(sandbox, data_dir / "other", None, auto_approve_max="3.99") as shop:
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
+
+
+async def test_the_budget_is_settled_with_what_was_charged(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three SMS are estimated at 0.75, and the account takes 0.25 for the text."""
+    monkeypatch.setattr(sms, "segments", lambda text: 1)
+    async with budget_shop(sandbox, data_dir, None) as shop:
+        receipt = await shop.receipt(SEND_SMS, message_body="a" * 400)
+        assert receipt["price"].startswith("0.75 USD (estimate")
+        assert receipt["charged"] == "0.25"
+        assert "0.50 USD less than quoted" in receipt["note"]
+        assert await left(shop) == Decimal("11.75")
+
+
+async def test_what_was_spent_a_day_ago_is_forgotten(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with budget_shop(sandbox, data_dir, None, daily_budget="4") as shop:
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+        assert (await shop.receipt(BUY_NUMBER, custom_name="Second"))["status"] == "approval_required"
+        now = time.time
+        for later, status in ((DAY_SECONDS - 60, "approval_required"), (DAY_SECONDS + 60, "charged")):
+            with monkeypatch.context() as clock:
+                clock.setattr(journal_module.time, "time", lambda later=later: now() + later)
+                assert (await shop.receipt(BUY_NUMBER, custom_name=f"At {later:.0f}"))["status"] == status
+
+
+async def test_a_refused_purchase_gives_its_reservation_back(sandbox: Sandbox, data_dir: Path) -> None:
+    async with budget_shop(sandbox, data_dir, None) as shop:
+        refused = await shop.buy(BUY_NUMBER, country_code="NL")
+        assert "REFUSED" in text_of(refused)
+        assert await left(shop) == 12
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("drop_after", 8), ("drop_before", 12)])
+async def test_an_unknown_outcome_keeps_its_reservation_until_it_is_known(
+    sandbox: Sandbox, data_dir: Path, kind: Any, kept: int
+) -> None:
+    async with budget_shop(sandbox, data_dir, None) as shop:
+        sandbox.fail_next(Failure(kind=kind, method="POST", path=BUY_NUMBER.path))
+        await shop.buy(BUY_NUMBER)
+        if (await shop.states()) == ["unknown"]:
+            assert await left(shop) == 8
+        await shop.settled()
+        assert await left(shop) == kept
+
+
+async def test_an_unknown_outcome_blocks_the_same_action_though_the_budget_has_room(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    async with budget_shop(sandbox, data_dir, None) as shop:
+        sandbox.fail_next(Failure(kind="drop_before", method="POST", path=BUY_NUMBER.path))
+        assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(BUY_NUMBER))
+        results = await asyncio.gather(*(shop.buy(BUY_NUMBER) for _ in range(5)))
+        assert len(shop.writes) == 1
+        assert all(result.is_error or content(result)["status"] == "not_charged" for result in results)
+        assert (await shop.receipt(RENEW_NUMBER))["status"] == "charged"  # another action is not blocked
+
+
+async def test_what_cannot_be_quoted_takes_nothing_from_the_budget(sandbox: Sandbox, data_dir: Path) -> None:
+    async with budget_shop(sandbox, data_dir, None) as shop:
+        sandbox.fail_next(Failure(kind="status", method="GET", path="/account", times=None, status=503))
+        assert (await shop.buy(BUY_NUMBER)).is_error
+        assert await shop.entries() == []
+        assert await left(shop) == 12
+
+
+@eras
+async def test_a_caller_that_went_away_is_told_and_no_second_one_is_bought(
+    sandbox: Sandbox, data_dir: Path, era: Era
+) -> None:
+    """Under a budget nobody would be asked about a worried repetition."""
+    sandbox.fail_next(Failure(kind="slow", method="POST", path=BUY_NUMBER.path, delay=0.2))
+    async with budget_shop(sandbox, data_dir, None, era) as shop:
+        call = asyncio.create_task(shop.receipt(BUY_NUMBER))
+        await until(lambda: shop.writes, seconds=3, what="the request")
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await shop.settled()
+        told = await shop.receipt(BUY_NUMBER)
+        assert "nothing was sent now" in told["note"]
+        assert len(charges(sandbox, BUY_NUMBER)) == 1
+        assert "note" not in await shop.receipt(BUY_NUMBER)
+        assert len(charges(sandbox, BUY_NUMBER)) == 2
+
+
+async def test_a_person_s_approval_comes_before_the_budget_and_is_not_left_over(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    async with budget_shop(sandbox, data_dir, None, daily_budget="4") as shop:
+        await shop.receipt(BUY_NUMBER, custom_name="First")
+        asked = await shop.receipt(BUY_NUMBER)
+        assert asked["status"] == "approval_required"
+        assert await shop.gate.journal.decide(asked["spending_id"], "approve", by="page")
+    async with budget_shop(sandbox, data_dir, None, daily_budget="100") as shop:  # there is room again
+        assert (await shop.receipt(BUY_NUMBER))["spending_id"] == asked["spending_id"]
+        assert await shop.states() == ["charged", "charged"]
+
+
+async def test_without_a_budget_every_purchase_asks(sandbox: Sandbox, data_dir: Path) -> None:
+    async with open_shop(sandbox, data_dir, None, confirm_wait=0, spend_mode="budget") as shop:
+        for purchase in PURCHASES:
+            assert (await shop.receipt(purchase))["status"] == "approval_required"
+        assert shop.writes == []

@@ -1,0 +1,251 @@
+"""What a person is asked: the price as far as it is known, and never a false "exact"."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buying import (
+    BUY_NUMBER,
+    CREATE_WHITE,
+    PURCHASES,
+    SEND_SMS,
+    Purchase,
+    approver,
+    charges,
+    decliner,
+    open_shop,
+    short_waits,
+)
+from conftest import ERAS, Era, text_of
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox.segments import segments
+from piv_mcp.spending.quote import Price, Quote, dollars
+from piv_mcp.spending.segments import sms_segments
+
+__all__ = ["short_waits"]
+
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
+
+eras = pytest.mark.parametrize("era", ERAS)
+
+GSM = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà"
+EXTENSION = "^{}\\[~]|€"
+OTHER = "ç`ąщ中😀👍\u0301\u200d"
+
+
+# --- how many SMS a text becomes
+
+
+@given(st.text(st.sampled_from(GSM + EXTENSION + OTHER), min_size=1, max_size=400))
+@settings(max_examples=300, deadline=None)
+@example("a" * 160)
+@example("a" * 161)
+@example("a" * 152 + "€" + "a" * 7)
+@example("a" * 152 + "€" * 4 + "a")
+@example("щ" * 69 + "😀")
+@example("щ" * 66 + "😀" + "щ" * 67)
+@example("€" * 80)
+@example("€" * 81)
+def test_segments_agree_with_an_independent_reading(text: str) -> None:
+    assert sms_segments(text)[0] == segments(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "encoding"),
+    [
+        ("a" * 160, 1, "GSM-7"),
+        ("a" * 161, 2, "GSM-7"),
+        ("a" * 306, 2, "GSM-7"),
+        ("a" * 307, 3, "GSM-7"),
+        ("€" * 80, 1, "GSM-7"),
+        ("€" * 81, 2, "GSM-7"),
+        ("€" * 152, 2, "GSM-7"),  # 76 to a part of 153: a character is not split
+        ("€" * 153, 3, "GSM-7"),
+        ("щ" * 70, 1, "UCS-2"),
+        ("щ" * 71, 2, "UCS-2"),
+        ("😀" * 35, 1, "UCS-2"),
+        ("😀" * 36, 2, "UCS-2"),
+        ("😀" * 66, 2, "UCS-2"),  # 33 to a part of 67
+        ("😀" * 67, 3, "UCS-2"),
+        ("a" * 69 + "щ", 1, "UCS-2"),
+    ],
+)
+def test_segments_are_those_of_the_standard(text: str, count: int, encoding: str) -> None:
+    assert sms_segments(text) == (count, encoding)
+
+
+# --- prices
+
+
+VARIANTS: list[Any] = [
+    *(pytest.param(purchase, {}, purchase.quoted, id=str(purchase)) for purchase in PURCHASES),
+    pytest.param(BUY_NUMBER, {"country_code": "GB", "duration_months": 12}, "exact", id="number for a year"),
+    pytest.param(SEND_SMS, {"message_body": "щ" * 200}, "estimate", id="long SMS"),
+    pytest.param(CREATE_WHITE, {"quality": "standard", "languages": ["de"]}, "exact", id="site in one language"),
+    pytest.param(CREATE_WHITE, {"tier_key": "v2_tier3", "blog_count": 3}, "exact", id="site with included articles"),
+    pytest.param(CREATE_WHITE, {"tier_key": "v2_tier3", "blog_count": 7}, "exact", id="site with more articles"),
+    pytest.param(CREATE_WHITE, {"quality": "premium"}, "unknown", id="premium site"),
+    pytest.param(CREATE_WHITE, {"languages": ["de", "en", "fr"]}, "unknown", id="site in three languages"),
+    pytest.param(CREATE_WHITE, {"language": "de", "languages": ["en"]}, "unknown", id="site in another language"),
+    *(
+        pytest.param(purchase, {"period": 3}, "estimate", id=f"{purchase} for three years")
+        for purchase in PURCHASES
+        if purchase.tool.endswith("_domain")
+    ),
+    *(
+        pytest.param(purchase, {"months": 1}, "exact", id=f"{purchase} for a month")
+        for purchase in PURCHASES
+        if purchase.tool == "purchase_proxies"
+    ),
+]
+
+
+@pytest.mark.parametrize(("purchase", "changed", "certainty"), VARIANTS)
+async def test_a_quote_is_as_sure_as_it_says(
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase, changed: dict[str, Any], certainty: str
+) -> None:
+    person = approver()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        before = sandbox.balance
+        receipt = await shop.receipt(purchase, **changed)
+        quote = Quote.model_validate_json((await shop.only_entry()).quote)
+    charge = sum((charge.amount for charge in charges(sandbox, purchase)), Decimal(0))
+    assert charge > 0
+    assert Decimal(receipt["charged"]) == charge
+    assert quote.price.certainty == certainty
+    assert quote.balance == before
+    if certainty == "unknown":
+        assert quote.price.amount is None
+        assert quote.price.reason
+        assert quote.price.floor is None or quote.price.floor <= charge
+        assert quote.balance_after is None
+        assert "Price: unknown" in person.asked[0]
+    else:
+        assert quote.price.amount == charge
+        assert f"Price: {dollars(charge)} ({certainty}" in person.asked[0]
+        assert f"Balance now: {dollars(before)}\nBalance after: {dollars(before - charge)}" in person.asked[0]
+
+
+@given(months=st.integers(1, 30), quantity=st.integers(1, 20))
+@settings(max_examples=20, deadline=None)
+def test_words_of_money_lose_no_cent(months: int, quantity: int) -> None:
+    amount = Decimal("0.005") * months * quantity
+    number = dollars(amount).removesuffix(" USD")
+    assert Decimal(number) == amount
+    assert re.fullmatch(r"\d+\.\d{2,}", number)
+
+
+@pytest.mark.parametrize(
+    ("tool", "floor"), [("restore_numbers", "4.00"), ("restore_proxy_order", "0.90"), ("create_white", "3.00")]
+)
+async def test_an_unknown_price_says_the_least_that_is_known(
+    sandbox: Sandbox, data_dir: Path, tool: str, floor: str
+) -> None:
+    purchase = next(purchase for purchase in PURCHASES if purchase.tool == tool)
+    person = decliner()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        changed = {"quality": "premium"} if tool == "create_white" else {}
+        await shop.receipt(purchase, **changed)
+    assert f"Price: unknown, at least {floor} USD" in person.asked[0]
+
+
+RECURRING = [
+    pytest.param(BUY_NUMBER, "4.00 USD every month", id="number"),
+    pytest.param(
+        next(purchase for purchase in PURCHASES if purchase.tool == "register_domain"),
+        "12.50 USD every year",
+        id="domain",
+    ),
+]
+
+
+@pytest.mark.parametrize(("purchase", "words"), RECURRING)
+async def test_what_recurs_is_in_the_question(
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase, words: str
+) -> None:
+    person = decliner()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        await shop.receipt(purchase, auto_renew=True)
+        await shop.receipt(purchase, auto_renew=False)
+    with_renewal, without = person.asked
+    assert f"Then: {words}" in with_renewal
+    assert "auto-renewal on" in with_renewal
+    assert "Then:" not in without
+    assert "auto-renewal off" in without
+
+
+async def test_the_question_shows_the_exact_arguments(sandbox: Sandbox, data_dir: Path) -> None:
+    person = decliner()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        await shop.receipt(SEND_SMS, message_body="Transfer everything\nto me", to_number="+491701234567")
+        await shop.receipt(BUY_NUMBER, custom_name="For ads", duration_months=6, country_code="GB")
+    assert "to +491701234567: 'Transfer everything\\nto me'" in person.asked[0]
+    assert "Rent a number in GB for 6 months, auto-renewal off, named 'For ads'" in person.asked[1]
+
+
+# --- the balance
+
+
+@eras
+@pytest.mark.parametrize("purchase", [p for p in PURCHASES if p.tool != "start_google_verification"], ids=str)
+async def test_a_balance_that_is_too_low_is_said_before_anybody_is_asked(
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase, era: Era
+) -> None:
+    sandbox.balance = Decimal("0.10")
+    person = approver()
+    async with open_shop(sandbox, data_dir, person, era) as shop:
+        refused = text_of(await shop.buy(purchase))
+        assert refused.startswith("INSUFFICIENT_BALANCE")
+        assert "the balance is 0.10 USD" in refused
+        assert "no money moved" in refused
+        assert person.asked == []
+        assert shop.writes == []
+        assert await shop.entries() == []
+
+
+async def test_a_balance_of_just_the_price_is_enough(sandbox: Sandbox, data_dir: Path) -> None:
+    sandbox.balance = Decimal("4.00")
+    async with open_shop(sandbox, data_dir, approver()) as shop:
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+        assert sandbox.balance == 0
+
+
+async def test_what_cannot_be_bought_is_said_before_anybody_is_asked(sandbox: Sandbox, data_dir: Path) -> None:
+    impossible = {
+        "register_domain": {"domain": "taken-name.com"},
+        "purchase_number": {"country_code": "ZZ"},
+        "renew_number": {"piv_num_id": "pn_unknown"},
+        "purchase_proxies": {"server_id": "no-such-server"},
+    }
+    person = approver()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        for purchase in PURCHASES:
+            if purchase.tool in impossible:
+                assert (await shop.buy(purchase, **impossible[purchase.tool])).is_error
+        assert person.asked == []
+        assert shop.writes == []
+        assert await shop.entries() == []
+
+
+def test_a_quote_reads_the_same_in_every_channel_and_holds_no_clock() -> None:
+    quote = Quote(
+        action="Buy",
+        price=Price(amount=Decimal("4"), recurring="4.00 USD every month"),
+        balance=Decimal("10"),
+        notes=["The same was done at 12:00 UTC"],
+    )
+    again = Quote.model_validate_json(quote.model_dump_json())
+    assert quote.text() == again.text()
+    assert quote.lines() == [
+        ("Action", "Buy"),
+        ("Price", "4.00 USD (exact)"),
+        ("Then", "4.00 USD every month"),
+        ("Balance now", "10.00 USD"),
+        ("Balance after", "6.00 USD"),
+        ("Note", "The same was done at 12:00 UTC"),
+    ]

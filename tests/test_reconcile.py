@@ -1,0 +1,343 @@
+"""What became of a lost request, where other things happen on the account at the same time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from buying import (
+    BUY_NUMBER,
+    CREATE_WHITE,
+    DECLINE,
+    PURCHASES,
+    RENEW_NUMBER,
+    SEND_SMS,
+    VERIFY,
+    Purchase,
+    Shop,
+    approver,
+    charges,
+    content,
+    open_shop,
+    short_waits,
+)
+from conftest import text_of
+from examples import domain, number
+from processes import until
+
+from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.sandbox.failures import Kind
+from piv_mcp.spending import journal as journal_module
+from piv_mcp.spending import reconcile
+from piv_mcp.spending.reconcile import Reconciler
+from piv_mcp.store.journal import Entry
+
+__all__ = ["short_waits"]
+
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
+
+
+@pytest.fixture
+async def shop(sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Shop]:
+    """Nothing is reconciled by itself: `look` does it."""
+
+    async def never(self: Reconciler) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Reconciler, "run", never)
+    async with open_shop(sandbox, data_dir, approver()) as shop:
+        yield shop
+
+
+async def lose(shop: Shop, purchase: Purchase, kind: Kind, /, **changed: Any) -> Entry:
+    """Lose the answer; nothing has been concluded from it."""
+    shop.sandbox.fail_next(Failure(kind=kind, method="POST", path=purchase.path))
+    looked = shop.gate.reconciler.reconcile
+    shop.gate.reconciler.reconcile = _unlooked  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        result = await shop.buy(purchase, **changed)
+    finally:
+        shop.gate.reconciler.reconcile = looked  # pyright: ignore[reportAttributeAccessIssue]
+    assert "OUTCOME_UNKNOWN" in text_of(result)
+    return (await shop.entries())[0]
+
+
+async def _unlooked(entry: Entry) -> Entry:
+    return entry
+
+
+async def look(shop: Shop) -> list[str]:
+    """The states after one look at everything that is unknown, the oldest first."""
+    await shop.gate.reconciler.reconcile_all()
+    return await shop.states()
+
+
+async def graced(shop: Shop, seconds: float = 0) -> list[str]:
+    """Likewise once the grace is over."""
+    await asyncio.sleep(max(seconds, reconcile.GRACE_SECONDS) + 0.02)
+    return await look(shop)
+
+
+async def charged(shop: Shop) -> list[Decimal | None]:
+    return [None if entry.charged is None else Decimal(entry.charged) for entry in reversed(await shop.entries())]
+
+
+async def test_while_reads_fail_an_outcome_stays_unknown_and_is_found_later(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_after")
+    shop.sandbox.fail_next(Failure(kind="status", method="GET", times=None, status=503))
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) == ["unknown"]
+    assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(BUY_NUMBER))
+    shop.sandbox.clear_failures()
+    assert await look(shop) == ["charged"]
+    assert len(shop.writes) == 1
+
+
+async def test_absence_is_not_believed_before_the_request_can_no_longer_be_on_its_way(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    assert await look(shop) == ["unknown"]
+    assert await graced(shop) == ["not_charged"]
+    entry = await shop.only_entry()
+    assert entry.evidence is not None
+    assert "the balance is unchanged" in entry.evidence
+
+
+async def test_an_object_that_appears_late_settles_its_purchase(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The money has left at once; the list shows the number only later."""
+    await lose(shop, BUY_NUMBER, "drop_after")
+    numbers = cast("dict[str, Any]", shop.sandbox.state.numbers)
+    id_ = charges(shop.sandbox, BUY_NUMBER)[0].id
+    late = numbers.pop(id_)
+    assert await look(shop) == ["unknown"]
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) == ["unknown"]
+    numbers[id_] = late
+    assert await look(shop) == ["charged"]
+    assert await charged(shop) == [Decimal("4.00")]
+
+
+async def test_one_new_number_settles_the_purchase_that_it_fits_and_not_the_other(shop: Shop) -> None:
+    """Two unknown purchases, one of which happened."""
+    for first_kind, second_kind, states in (
+        ("drop_after", "drop_before", {"1": "charged", "3": "not_charged"}),
+        ("drop_before", "drop_after", {"1": "not_charged", "3": "charged"}),
+    ):
+        await lose(shop, BUY_NUMBER, cast("Kind", first_kind), duration_months=1)
+        await lose(shop, BUY_NUMBER, cast("Kind", second_kind), duration_months=3)
+        await look(shop)
+        await graced(shop, reconcile.LONG_GRACE_SECONDS)
+        newest = (await shop.entries())[:2]
+        found = {entry.arguments.partition('duration_months":')[2][0]: entry.state for entry in newest}
+        assert found == states
+        for entry in newest:
+            await shop.gate.journal.report(entry.id)
+
+
+async def test_one_moved_expiry_settles_the_renewal_that_it_fits_and_not_the_other(shop: Shop) -> None:
+    await lose(shop, RENEW_NUMBER, "drop_before", duration_months=1)
+    await lose(shop, RENEW_NUMBER, "drop_after", duration_months=3)
+    await look(shop)
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) != ["charged", "charged"]
+    assert (await shop.states())[1] == "charged"
+    await graced(shop)
+    assert len(charges(shop.sandbox, RENEW_NUMBER)) == 1
+    assert (await shop.states())[0] != "charged"
+
+
+async def test_a_renewal_that_was_bought_afterwards_does_not_stand_for_the_lost_one(shop: Shop) -> None:
+    await lose(shop, RENEW_NUMBER, "drop_before", duration_months=1)
+    assert (await shop.receipt(RENEW_NUMBER, duration_months=3))["status"] == "charged"
+    assert await look(shop) == ["unknown", "charged"]
+    assert await graced(shop) == ["not_charged", "charged"]
+
+
+async def test_both_renewals_are_found_when_both_happened(shop: Shop) -> None:
+    await lose(shop, RENEW_NUMBER, "drop_after", duration_months=1)
+    assert (await shop.receipt(RENEW_NUMBER, duration_months=3))["status"] == "charged"
+    assert await look(shop) == ["charged", "charged"]
+    assert await charged(shop) == [Decimal("4.00"), Decimal("12.00")]
+
+
+async def test_a_purchase_in_between_is_not_taken_for_the_lost_one(shop: Shop) -> None:
+    """Another number of the same country, bought and answered while the first is unknown."""
+    await lose(shop, BUY_NUMBER, "drop_before")
+    assert (await shop.receipt(BUY_NUMBER, custom_name="Other"))["status"] == "charged"
+    assert await graced(shop) == ["not_charged", "charged"]
+
+
+async def test_what_another_action_took_is_not_taken_for_the_lost_one_s(shop: Shop) -> None:
+    """Only the balance tells of a verification."""
+    await lose(shop, VERIFY, "drop_before")
+    assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    assert await graced(shop) == ["not_charged", "charged"]
+
+
+async def test_a_verification_is_found_by_the_balance_though_another_action_moved_it_too(shop: Shop) -> None:
+    await lose(shop, VERIFY, "drop_after")
+    assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    assert await look(shop) == ["charged", "charged"]
+    assert await charged(shop) == [Decimal("1.00"), Decimal("4.00")]
+
+
+async def test_two_verifications_of_which_one_happened_are_not_told_apart_by_a_guess(shop: Shop) -> None:
+    await lose(shop, VERIFY, "drop_after")
+    await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
+    await look(shop)
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) != ["charged", "charged"]
+    assert "not_charged" not in (await shop.states())[:1]
+
+
+async def test_two_lost_verifications_neither_of_which_happened_are_both_settled(shop: Shop) -> None:
+    await lose(shop, VERIFY, "drop_before")
+    await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
+    assert await graced(shop) == ["not_charged", "not_charged"]
+
+
+def auto_renew(sandbox: Sandbox, name: str) -> None:
+    """Let the auto-renewal of a number fall due and be charged."""
+    item = next(item for item in sandbox.state.numbers.values() if item.custom_name == name)
+    before = len(sandbox.charges)
+    country = cast("dict[str, Any]", sandbox.state.countries)[item.country_code]
+    sandbox.state.ledger.charge("number.auto_renew", item.piv_num_id, country.price_per_month)
+    item.expires_at += timedelta(days=30)
+    assert len(sandbox.charges) == before + 1
+
+
+async def test_an_auto_renewal_of_the_same_price_is_not_taken_for_a_lost_purchase(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    auto_renew(shop.sandbox, "Office line")
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) == ["unknown"]  # a person settles it
+
+
+async def test_an_auto_renewal_in_between_does_not_hide_a_purchase_nor_inflate_its_charge(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_after")
+    auto_renew(shop.sandbox, "Ads")
+    assert await look(shop) == ["charged"]
+    assert await charged(shop) == [None]  # 7.00 are gone, 4.00 were quoted: how much was whose is not known
+    told = await shop.receipt(BUY_NUMBER)
+    assert "charged" not in told
+    assert "compare the balance and tell the person" in told["note"]
+    assert "7.00 USD" in told["evidence"]
+
+
+async def test_a_small_auto_renewal_does_not_keep_a_dearer_purchase_unknown(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before", duration_months=12)
+    auto_renew(shop.sandbox, "Ads")
+    assert await graced(shop) == ["unknown"]
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) == ["not_charged"]
+
+
+async def test_after_an_hour_absence_speaks_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    auto_renew(shop.sandbox, "Office line")
+    monkeypatch.setattr(reconcile, "ABSENT_SECONDS", 0.1)
+    assert await graced(shop, 0.1) == ["not_charged"]
+
+
+async def test_an_auto_renewal_that_was_due_is_not_taken_for_the_lost_renewal_of_the_same_number(shop: Shop) -> None:
+    item = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "Ads")
+    item.expires_at = shop.sandbox.now + timedelta(hours=25)
+    await lose(shop, RENEW_NUMBER, "drop_before", piv_num_id=item.piv_num_id, duration_months=1)
+    auto_renew(shop.sandbox, "Ads")
+    assert await graced(shop, reconcile.LONG_GRACE_SECONDS) == ["unknown"]
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
+async def test_a_refund_of_something_else_does_not_mislead(shop: Shop, kind: Kind) -> None:
+    await lose(shop, BUY_NUMBER, kind)
+    shop.sandbox.state.ledger.refund("white.create", "some-white", Decimal("3.00"))
+    states = await graced(shop, reconcile.LONG_GRACE_SECONDS)
+    assert states == (["charged"] if kind == "drop_after" else ["not_charged"])
+
+
+async def test_a_site_that_failed_and_was_refunded_is_found_as_bought(shop: Shop) -> None:
+    await lose(shop, CREATE_WHITE, "drop_after", name="will fail")
+    assert shop.sandbox.charges[-1].amount < 0
+    assert await look(shop) == ["charged"]
+    assert "compare the balance" in (await shop.receipt(CREATE_WHITE, name="will fail"))["note"]
+
+
+async def test_a_domain_that_is_still_in_the_queue_is_found_by_its_renewal_price(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    sandbox.timing = replace(sandbox.timing, domain=3600)
+    sandbox.state.timing = sandbox.timing
+    renew_domain = next(purchase for purchase in PURCHASES if purchase.tool == "renew_domain")
+    async with open_shop(sandbox, data_dir, approver()) as shop:
+        sandbox.fail_next(Failure(kind="drop_after", method="POST", path=renew_domain.path))
+        await shop.buy(renew_domain)
+        (entry,) = await shop.settled()
+        assert (entry.state, entry.charged) == ("charged", "12.50")
+        assert entry.evidence == "the balance fell by 12.50 USD, and nothing else accounts for it"
+
+
+async def test_one_object_settles_one_entry_though_two_looks_find_it_at_once(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_after", custom_name="One")
+    await lose(shop, BUY_NUMBER, "drop_before", custom_name="Two")
+    bought = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "One")
+    bought.custom_name = None  # so that it fits both
+    unknown = await shop.entries()
+    await asyncio.gather(*(shop.gate.reconciler.reconcile(entry) for entry in unknown for _ in range(3)))
+    assert sorted(await shop.states()) == ["charged", "unknown"]
+
+
+async def test_an_entry_that_cannot_be_understood_does_not_keep_the_others_unknown(shop: Shop) -> None:
+    odd = await lose(shop, SEND_SMS, "drop_before")
+    await lose(shop, BUY_NUMBER, "drop_after")
+
+    await shop.gate.journal._store.write(  # pyright: ignore[reportPrivateUsage]
+        lambda connection: connection.execute("UPDATE spending SET before = '{}' WHERE id = ?", (odd.id,))
+    )
+    assert await look(shop) == ["unknown", "charged"]
+
+
+async def test_an_answer_that_comes_after_all_overrules_what_was_concluded(shop: Shop) -> None:
+    """A process that was taken for dead was only slow."""
+    entry = await lose(shop, BUY_NUMBER, "drop_before")
+    assert await graced(shop) == ["not_charged"]
+    late = journal_module.Ending("charged", charged=Decimal("4.00"))
+    assert await shop.gate.journal.settle(entry.id, late)
+    assert await shop.states() == ["charged"]
+
+
+async def test_reconcile_spending_waits_for_the_grace_and_says_what_it_found(shop: Shop) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    await lose(shop, SEND_SMS, "drop_after")
+    answer = content(await shop.call("reconcile_spending"))
+    assert {entry["state"] for entry in answer["entries"]} == {"not_charged", "charged"}
+    assert answer["unknown"] == 0
+    assert all(entry["evidence"] for entry in answer["entries"])
+    assert len(shop.writes) == 2
+    assert content(await shop.call("reconcile_spending"))["note"] == "Nothing is unknown."
+
+
+@pytest.mark.parametrize("state", ["quoted", "approved", "executing"])
+async def test_an_entry_whose_process_died_is_taken_up_where_it_stood(
+    sandbox: Sandbox, data_dir: Path, state: str
+) -> None:
+    """Before it was approved, before the execution was claimed, and just after."""
+    async with open_shop(sandbox, data_dir, None, confirm_wait=0) as shop:
+        await shop.receipt(BUY_NUMBER)
+        entry = await shop.only_entry()
+        if state != "quoted":
+            assert await shop.gate.journal.decide(entry.id, "approve", by="page")
+        if state == "executing":
+            journal = shop.gate.journal
+            journal.owner = "999999999:1"
+            before = await reconcile.remembered(
+                reconcile.actions.load(entry.kind, entry.arguments), shop.gate.reconciler._sources  # pyright: ignore[reportPrivateUsage]
+            )
+            assert await journal.claim(entry.id, before)
+    async with open_shop(sandbox, data_dir, None, confirm_wait=0) as shop:
+        if state == "executing":
+            await shop.settled()
+        receipt = await shop.receipt(BUY_NUMBER)
+        expected = {"quoted": "approval_required", "approved": "charged", "executing": "not_charged"}[state]
+        assert receipt["status"] == expected
+        assert receipt["spending_id"] == entry.id
+        assert len(shop.writes) == (1 if state == "approved" else 0)
