@@ -44,9 +44,9 @@ class PivError(Exception):
             self.hint = hint
 
     @property
-    def money(self) -> str | None:
-        """What is known about money, in words; `None` where the error does not bear on it."""
-        return None
+    def money(self) -> str:
+        """What is known about money, in words. Errors that may come after a charge say so themselves."""
+        return "Nothing was done and no money moved"
 
 
 class ConfigError(PivError):
@@ -102,7 +102,7 @@ class ApiError(PivError):
             return "Money may have moved"
         if self.code in REFUNDED and self.method == "POST":
             return "The charge was refunded"
-        return "Nothing was done and no money moved"
+        return super().money
 
     def __str__(self) -> str:
         call = f"{self.method} {self.path}: " if self.method else ""

@@ -141,11 +141,9 @@ async def person(chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @asynccontextmanager
-async def asking(
-    app: Connected, tool: str = "purchase_number", **arguments: Any
-) -> AsyncGenerator[asyncio.Task[CallToolResult]]:
+async def asking(app: Connected, **arguments: object) -> AsyncGenerator[asyncio.Task[CallToolResult]]:
     """A call that waits for the person's approval while the block runs."""
-    call = asyncio.create_task(app.client.call_tool(tool, arguments or BUY))
+    call = asyncio.create_task(app.client.call_tool("purchase_number", BUY | arguments))
     try:
         yield call
     finally:
@@ -484,7 +482,7 @@ async def test_with_the_web_app_off_a_port_of_its_own_is_open_for_as_long_as_any
     connect: Connect, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with connect(webhook_port=0) as app:
-        async with asking(app) as call, asking(app, **(BUY | {"duration_months": 2})) as other:
+        async with asking(app) as call, asking(app, duration_months=2) as other:
             await until(lambda: len(person.opened()) == 2, seconds=10, what="both pages")
             first, second = [await person.page(address) for address in person.opened()]
             for page in (first, second):
@@ -503,8 +501,8 @@ async def test_with_the_web_app_off_a_port_of_its_own_is_open_for_as_long_as_any
         address = second.url
         monkeypatch.setattr(presence, "LINGER_SECONDS", 0.0)
         await until(lambda: gone(address), seconds=10, what="the end of the port")
-        assert rented(app.sandbox) == [Decimal("4.00"), Decimal("8.00")]
-        async with asking(app, **(BUY | {"country_code": "GB"})) as call:  # and it opens again
+        assert sorted(rented(app.sandbox)) == [Decimal("4.00"), Decimal("8.00")]
+        async with asking(app, country_code="GB") as call:  # and it opens again
             page = await person.approval(times=3)
             await button(page, "Decline").click()
             assert (await answer_of(call))["status"] == "declined"
@@ -545,26 +543,31 @@ async def stranger(*routes: Route) -> AsyncGenerator[str]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-@pytest.mark.parametrize(
-    "health",
-    [
+async def test_a_port_that_another_program_or_store_has_is_not_used(connect: Connect, person: Person) -> None:
+    ours = {"name": "piv-mcp", "version": "0.1.0"}
+    others: list[object] = [
         "hello",
-        {"name": "piv-mcp", "version": "0.1.0", "store": None},
-        {"name": "piv-mcp", "version": "0.1.0", "store": "0123456789abcdef"},
-        {"name": "other", "version": "0.1.0", "store": ""},
-    ],
-    ids=["stranger", "no store", "another store", "another program"],
-)
-async def test_a_port_that_another_program_or_store_has_is_not_used(
-    connect: Connect, person: Person, health: object
-) -> None:
-    async with stranger(Route("/health", serving(health))) as taken:
-        port = int(taken.rpartition(":")[2])
-        async with connect(webhook_port=port) as app, asking(app) as call:
-            page = await person.approval()
-            assert origin_of(page.url) != taken
-            await button(page, "Approve").click()
-            assert (await answer_of(call))["status"] == "charged"
+        {"name": "other", "version": "1", "store": ""},
+        {**ours, "store": None},
+        {**ours, "store": ""},
+        {**ours, "store": "0123456789abcdef"},
+    ]
+    health = others[0]
+
+    def answer(request: Request) -> Response:
+        return JSONResponse(health)
+
+    async with (
+        stranger(Route("/health", answer)) as taken,
+        connect(webhook_port=int(taken.rpartition(":")[2]), confirm_wait=0) as app,
+    ):
+        for months, health in enumerate(others, start=1):
+            assert (await pending_in(app, duration_months=months)).origin != taken, health
+        page = await person.approval(times=len(others))
+        await button(page, "Approve").click()
+        await says(page, "Approved")
+        health = {**ours, "store": await app.services.gate.journal.store_id()}
+        assert (await pending_in(app, duration_months=9)).origin == taken
 
 
 async def test_a_port_whose_holder_never_answers_is_not_used(connect: Connect, person: Person) -> None:

@@ -62,7 +62,8 @@ class Backfill:
         if self._client is None:
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._first_looks.wait(), SETTLE_SECONDS)
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._first_looks.wait()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -88,7 +89,8 @@ class Backfill:
                 self._first_looks.set()
                 pause = max(30.0, getattr(problem, "retry_after", None) or 0.0)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
 
     async def release(self) -> None:
         """Let the next process go on at once."""

@@ -63,10 +63,6 @@ class DeniedError(PivError):
 
     code = "SPENDING_DENIED"
 
-    @property
-    def money(self) -> str:
-        return "Nothing was sent and no money moved"
-
 
 class BalanceError(PivError):
     """The balance does not cover the quote: said before anybody is asked."""
@@ -78,10 +74,6 @@ class BalanceError(PivError):
             f"{quote.action} costs {quote.price_words}, and the balance is {dollars(quote.balance)}",
             hint="The person tops up the balance in the piv.day dashboard; nobody was asked to approve this",
         )
-
-    @property
-    def money(self) -> str:
-        return "Nothing was sent and no money moved"
 
 
 def refusal(error: ApiError) -> str:

@@ -76,7 +76,8 @@ class Reconciler:
             except PivError as error:
                 _log.warning("reconciliation interrupted", problem=str(error))
             try:
-                await asyncio.wait_for(self._hurry.wait(), pause if left else None)
+                async with asyncio.timeout(pause if left else None):
+                    await self._hurry.wait()
             except TimeoutError:
                 pause = min(2 * pause, SELDOM_SECONDS)
             else:

@@ -227,10 +227,8 @@ async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | N
     if after < pruned:
         return after, f"Events {after + 1} to {pruned} are gone: they were older than the inbox keeps."
     if after > last:
-        return (
-            0,
-            f"The cursor {after} is of another inbox; this one was begun anew and is read from its start.",
-        )
+        # Not "from the start": a code of hours ago would come back as the one that is waited for.
+        return None, f"The cursor {after} is of another inbox; this one was begun anew, and the cursor counts for nothing."
     return after, None
 
 

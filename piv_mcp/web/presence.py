@@ -67,7 +67,8 @@ class Presence:
         if self._shared is not None:
             self._run(self._shared)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._shared.tried.wait(), START_SECONDS)
+                async with asyncio.timeout(START_SECONDS):
+                    await self._shared.tried.wait()
 
     def serving_at(self) -> str | None:
         """The address at which this process serves the machine's port, if it does."""

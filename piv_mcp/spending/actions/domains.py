@@ -167,7 +167,8 @@ class DeleteDnsRecord(Action):
             if record.id == self.record_id:
                 what = f"{record.type} {record.name} -> {record.content}"
                 return f"Delete the DNS record {what} of {domain.domain_name or domain.id}", FREE
-        return f"Delete the DNS record {self.record_id} of {domain.domain_name or domain.id}", FREE
+        unlisted = f"Delete the DNS record {self.record_id} of {domain.domain_name or domain.id}"
+        return f"{unlisted}, which its list of records does not show", FREE
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.delete_dns(self.domain_id, self.record_id)))
