@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from conftest import Era, text_of
+from conftest import ERAS, Era, text_of
 from examples import domain, number, order
 from mcp import Client
 from mcp.client import ClientRequestContext
@@ -132,9 +132,7 @@ PURCHASES: Sequence[Purchase] = (
         quantity=2,
         months=3,
     ),
-    _purchase(
-        "renew_proxy_order", "/proxy/orders/*/renew", "proxy.renew", "1.50", "exact", order_id=order, months=1
-    ),
+    _purchase("renew_proxy_order", "/proxy/orders/*/renew", "proxy.renew", "1.50", "exact", order_id=order, months=1),
     _purchase(
         "restore_proxy_order",
         "/proxy/orders/*/restore",
@@ -157,6 +155,14 @@ PURCHASES: Sequence[Purchase] = (
     _purchase("renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1),
     CREATE_WHITE,
 )
+
+
+def in_turn(purchases: Sequence[Purchase] = PURCHASES) -> list[Any]:
+    """Each purchase with one of the protocol eras, for what differs in neither."""
+    return [
+        pytest.param(purchase, ERAS[index % 2], id=f"{purchase}-{ERAS[index % 2]}")
+        for index, purchase in enumerate(purchases)
+    ]
 
 
 @dataclass
@@ -267,7 +273,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
     monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
     defaults: Mapping[str, Any] = PivClient.__init__.__kwdefaults__ or {}
-    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4})
+    monkeypatch.setattr(
+        PivClient.__init__, "__kwdefaults__", {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
+    )
 
 
 @pytest.fixture

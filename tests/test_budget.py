@@ -12,11 +12,9 @@ import pytest
 from buying import (
     APPROVE,
     BUY_NUMBER,
-    DECLINE,
     PURCHASES,
     RENEW_NUMBER,
     SEND_SMS,
-    VERIFY,
     Person,
     Purchase,
     Shop,
@@ -26,17 +24,20 @@ from buying import (
     decliner,
     open_shop,
     short_waits,
+    silent_browser,
 )
 from conftest import ERAS, Era, text_of
+from mcp.types import InputRequiredResult
 from processes import until
 
 from piv_mcp.sandbox import Failure, Sandbox, sms
 from piv_mcp.spending import journal as journal_module
+from piv_mcp.spending import reconcile
 from piv_mcp.spending.policy import DAY_SECONDS
 
-__all__ = ["short_waits"]
+__all__ = ["short_waits", "silent_browser"]
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -114,7 +115,11 @@ async def test_within_the_budget_nobody_is_asked_and_beyond_it_the_person_is(
 ASKS = [
     pytest.param(BUY_NUMBER, {"duration_months": 3}, id="over the maximum of one action"),
     pytest.param(BUY_NUMBER, {"auto_renew": True}, id="recurring"),
-    *(pytest.param(purchase, {}, id=f"unknown price: {purchase}") for purchase in PURCHASES if purchase.quoted == "unknown"),
+    *(
+        pytest.param(purchase, {}, id=f"unknown price: {purchase}")
+        for purchase in PURCHASES
+        if purchase.quoted == "unknown"
+    ),
 ]
 
 
@@ -193,6 +198,37 @@ async def test_an_unknown_outcome_blocks_the_same_action_though_the_budget_has_r
         assert len(shop.writes) == 1
         assert all(result.is_error or content(result)["status"] == "not_charged" for result in results)
         assert (await shop.receipt(RENEW_NUMBER))["status"] == "charged"  # another action is not blocked
+
+
+async def test_an_approval_in_hand_is_not_carried_out_while_an_equal_outcome_is_unknown(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget's purchase was lost while the person was asked about a second one."""
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
+    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", 60)
+    async with budget_shop(sandbox, data_dir, approver(), daily_budget="4") as shop:
+        sandbox.fail_next(Failure(kind="hang", method="POST", path=BUY_NUMBER.path, after=False))
+        lost = asyncio.create_task(shop.buy(BUY_NUMBER))
+        await until(lambda: shop.writes, seconds=3, what="the request")
+        arguments = BUY_NUMBER.arguments(sandbox)
+        asked = await shop.client.session.call_tool(BUY_NUMBER.tool, arguments, allow_input_required=True)
+        assert isinstance(asked, InputRequiredResult)
+        assert "OUTCOME_UNKNOWN" in text_of(await lost)
+        result = await shop.client.call_tool(
+            BUY_NUMBER.tool, arguments, request_state=asked.request_state, input_responses={"approval": APPROVE}
+        )
+        assert "OUTCOME_UNKNOWN" in text_of(result)
+        assert len(shop.writes) == 1
+
+
+async def test_what_cannot_be_begun_gives_its_reservation_back(sandbox: Sandbox, data_dir: Path) -> None:
+    """It was quoted and approved; what the account shows before could not be read."""
+    async with budget_shop(sandbox, data_dir, None) as shop:
+        sandbox.fail_next(Failure(kind="status", method="GET", path="/numbers", times=None, status=503))
+        assert (await shop.buy(BUY_NUMBER)).is_error
+        assert shop.writes == []
+        assert await shop.states() == ["expired"]
+        assert await left(shop) == 12
 
 
 async def test_what_cannot_be_quoted_takes_nothing_from_the_budget(sandbox: Sandbox, data_dir: Path) -> None:

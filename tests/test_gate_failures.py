@@ -1,6 +1,5 @@
 """The API fails in every way, at every action: charged once at most, and the journal finds the truth."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -8,11 +7,8 @@ from typing import Any
 
 import pytest
 from buying import (
-    APPROVE,
-    BUY_NUMBER,
     DECLINE,
     PURCHASES,
-    VERIFY,
     Person,
     Purchase,
     Shop,
@@ -21,14 +17,15 @@ from buying import (
     content,
     open_shop,
     short_waits,
+    silent_browser,
 )
-from conftest import ERAS, Era, text_of
+from conftest import text_of
 
 from piv_mcp.sandbox import Failure, Sandbox
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
-__all__ = ["short_waits"]
+__all__ = ["short_waits", "silent_browser"]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ async def server(
     parameters = StdioServerParameters(
         command="/bin/sh",
         args=["-c", f"echo $$ > '{pid}'; exec '{sys.executable}' -c \"$0\"", PROGRAM],
-        env=machine.environment(**{"webhook_port": 0, "confirm_wait": 0, **settings}),
+        env={"BROWSER": "true", **machine.environment(**{"webhook_port": 0, "confirm_wait": 0, **settings})},
     )
     with log.open("a") as stderr:
         transport = stdio_client(parameters, errlog=stderr)
@@ -134,7 +134,10 @@ async def test_while_another_process_is_executing_an_equal_call_waits_for_its_re
 ) -> None:
     account.fail_next(Failure(kind="slow", method="POST", path=BUY_NUMBER.path, delay=1.5))
     person = Person(DECLINE)
-    async with server(machine, "first", approver(), confirm_wait=20) as first, server(machine, "second", person) as second:
+    async with (
+        server(machine, "first", approver(), confirm_wait=20) as first,
+        server(machine, "second", person) as second,
+    ):
         await second.call("list_spending")
         slow = asyncio.create_task(buy(first, BUY_NUMBER, account))
         await until(lambda: writes(account), seconds=15, what="the request")

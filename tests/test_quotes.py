@@ -15,10 +15,12 @@ from buying import (
     approver,
     charges,
     decliner,
+    in_turn,
     open_shop,
     short_waits,
+    silent_browser,
 )
-from conftest import ERAS, Era, text_of
+from conftest import Era, text_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -27,11 +29,9 @@ from piv_mcp.sandbox.segments import segments
 from piv_mcp.spending.quote import Price, Quote, dollars
 from piv_mcp.spending.segments import sms_segments
 
-__all__ = ["short_waits"]
+__all__ = ["short_waits", "silent_browser"]
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
-
-eras = pytest.mark.parametrize("era", ERAS)
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
 GSM = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà"
 EXTENSION = "^{}\\[~]|€"
@@ -165,9 +165,7 @@ RECURRING = [
 
 
 @pytest.mark.parametrize(("purchase", "words"), RECURRING)
-async def test_what_recurs_is_in_the_question(
-    sandbox: Sandbox, data_dir: Path, purchase: Purchase, words: str
-) -> None:
+async def test_what_recurs_is_in_the_question(sandbox: Sandbox, data_dir: Path, purchase: Purchase, words: str) -> None:
     person = decliner()
     async with open_shop(sandbox, data_dir, person) as shop:
         await shop.receipt(purchase, auto_renew=True)
@@ -188,11 +186,24 @@ async def test_the_question_shows_the_exact_arguments(sandbox: Sandbox, data_dir
     assert "Rent a number in GB for 6 months, auto-renewal off, named 'For ads'" in person.asked[1]
 
 
+async def test_no_name_can_pass_for_another_line_of_the_question(sandbox: Sandbox, data_dir: Path) -> None:
+    """A name that was given in the dashboard, where line ends may be allowed."""
+    item = next(item for item in sandbox.state.numbers.values() if item.custom_name == "Office line")
+    item.custom_name = "Office\nPrice: 0.00 USD (exact)\u2028Price: 0.00 USD"
+    person = decliner()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        await shop.receipt(SEND_SMS, piv_num_id=item.piv_num_id)
+    prices = [line for line in person.asked[0].splitlines() if line.startswith("Price")]
+    assert prices == ["Price: 0.25 USD (exact)"]
+
+
 # --- the balance
 
 
-@eras
-@pytest.mark.parametrize("purchase", [p for p in PURCHASES if p.tool != "start_google_verification"], ids=str)
+PRICED = [purchase for purchase in PURCHASES if purchase.tool != "start_google_verification"]
+
+
+@pytest.mark.parametrize(("purchase", "era"), in_turn(PRICED))
 async def test_a_balance_that_is_too_low_is_said_before_anybody_is_asked(
     sandbox: Sandbox, data_dir: Path, purchase: Purchase, era: Era
 ) -> None:

@@ -1,8 +1,7 @@
 """What became of a lost request, where other things happen on the account at the same time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -13,7 +12,6 @@ import pytest
 from buying import (
     BUY_NUMBER,
     CREATE_WHITE,
-    DECLINE,
     PURCHASES,
     RENEW_NUMBER,
     SEND_SMS,
@@ -25,10 +23,9 @@ from buying import (
     content,
     open_shop,
     short_waits,
+    silent_browser,
 )
 from conftest import text_of
-from examples import domain, number
-from processes import until
 
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
@@ -37,9 +34,9 @@ from piv_mcp.spending import reconcile
 from piv_mcp.spending.reconcile import Reconciler
 from piv_mcp.store.journal import Entry
 
-__all__ = ["short_waits"]
+__all__ = ["short_waits", "silent_browser"]
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries")
+pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
 
 @pytest.fixture
@@ -106,9 +103,7 @@ async def test_absence_is_not_believed_before_the_request_can_no_longer_be_on_it
     assert "the balance is unchanged" in entry.evidence
 
 
-async def test_an_object_that_appears_late_settles_its_purchase(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_object_that_appears_late_settles_its_purchase(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The money has left at once; the list shows the number only later."""
     await lose(shop, BUY_NUMBER, "drop_after")
     numbers = cast("dict[str, Any]", shop.sandbox.state.numbers)
@@ -330,7 +325,8 @@ async def test_an_entry_whose_process_died_is_taken_up_where_it_stood(
             journal = shop.gate.journal
             journal.owner = "999999999:1"
             before = await reconcile.remembered(
-                reconcile.actions.load(entry.kind, entry.arguments), shop.gate.reconciler._sources  # pyright: ignore[reportPrivateUsage]
+                reconcile.actions.load(entry.kind, entry.arguments),
+                shop.gate.reconciler._sources,  # pyright: ignore[reportPrivateUsage]
             )
             assert await journal.claim(entry.id, before)
     async with open_shop(sandbox, data_dir, None, confirm_wait=0) as shop:

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store, database, events, schema
+from piv_mcp.store import Store, database, events, journal, schema
 from piv_mcp.store.events import Event
+from piv_mcp.store.journal import Entry
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
@@ -426,6 +428,43 @@ async def test_damage_that_only_reading_meets_is_repaired_within_the_same_call(p
     assert await store.read(get("new")) == "1"
     await store.close()
     assert len([kept for kept in path.parent.glob("*.corrupt-*") if not kept.name.endswith(("-wal", "-shm"))]) == 1
+
+
+async def test_the_spending_journal_is_taken_over_from_a_damaged_store(path: Path) -> None:
+    entries = [an_entry(n) for n in range(300)]
+    store = Store(path)
+    await add_all(store, [an_event(n, payload="x" * 500) for n in range(500)])
+    await store.write(lambda connection: [journal.insert(connection, entry) for entry in entries])
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+    store = Store(path)
+    await add_all(store, [an_event(1000)])
+    kept = await store.read(partial(journal.select, condition="1 ORDER BY seq"))
+    await store.close()
+    assert [entry.id for entry in kept] == [entry.id for entry in entries]
+    assert {entry.state for entry in kept} == {"unknown"}, "it goes on blocking its action"
+
+
+def an_entry(n: int) -> Entry:
+    return Entry(
+        id=f"sp_{n:010x}",
+        kind="purchase_number",
+        area="numbers",
+        arguments="{}",
+        fingerprint=str(n),
+        state="unknown",
+        quote="{}",
+        price="4.00",
+        quoted_at=0,
+        expires_at=600,
+    )
 
 
 async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(path: Path) -> None:

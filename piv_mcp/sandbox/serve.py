@@ -30,7 +30,9 @@ async def serve(
     `ready` is called with the port once requests are answered. Raises OSError if the port cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family)
+    # By the protocol's name: asyncio turns delays off (TCP_NODELAY) only for sockets that say they are TCP.
+    with socket.create_server((host, port), family=family) as unnamed:
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=unnamed.detach())
 
     def announce() -> None:
         if ready is not None:

@@ -258,10 +258,16 @@ class Gate:
                 del self._waiting[entry.id]
 
     async def _run(self, entry: Entry, action: Action) -> Entry:
-        before = await remembered(action, self._sources)
+        try:
+            before = await remembered(action, self._sources)
+        except PivError:
+            await self.journal.withdraw(entry.id)
+            raise
         if not await self.journal.claim(entry.id, before):
             await self.journal.expire()
-            return await self._again(entry)  # another call or process has it, or its time is over
+            entry = await self._again(entry)  # another call or process has it, or its time is over
+            blocking = await self.journal.standing(action) if entry.state == "approved" else None
+            return blocking or entry
         try:
             entry = await self._send(await self._again(entry), action)
         finally:

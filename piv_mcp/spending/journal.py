@@ -129,18 +129,42 @@ class Journal:
         return decided
 
     async def claim(self, id_: str, before: str) -> bool:
-        """Take the one execution that an approval is good for."""
+        """Take the one execution that an approval is good for; not while the outcome of an equal action is unknown."""
         now = time.time()
+
+        def job(connection: sqlite3.Connection) -> bool:
+            entry = journal.get(connection, id_)
+            if entry is None or _unknown(connection, entry.fingerprint):
+                return False
+            return journal.change(
+                connection,
+                id_,
+                only_if=("approved",),
+                now=now,
+                state="executing",
+                owner=self.owner,
+                before=before,
+                sent_at=now,
+            )
+
         self._executing.add(id_)
         taken = False
         try:
-            taken = await self._change(
-                id_, ("approved",), now=now, state="executing", owner=self.owner, before=before, sent_at=now
-            )
+            taken = await self._store.write(job)
         finally:
             if not taken:
                 self.release(id_)
         return taken
+
+    async def withdraw(self, id_: str) -> None:
+        """The budget approved it, and it cannot be begun: what was reserved is free again."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            entry = journal.get(connection, id_)
+            if entry is not None and entry.decided_by == "budget":
+                journal.change(connection, id_, only_if=("approved",), state="expired", settled_at=time.time())
+
+        await self._store.write(job)
 
     def release(self, id_: str) -> None:
         """This process is done with it: if the journal still says that it is executing, nobody knows how it ended."""
@@ -216,6 +240,10 @@ class Journal:
             return journal.change(connection, id_, only_if=only_if, now=now, **columns)
 
         return await self._store.write(job)
+
+
+def _unknown(connection: sqlite3.Connection, fingerprint: str) -> bool:
+    return bool(journal.select(connection, "fingerprint = ? AND state = 'unknown' LIMIT 1", (fingerprint,)))
 
 
 def _blocking(connection: sqlite3.Connection, fingerprint: str) -> Entry | None:

@@ -56,7 +56,8 @@ class Quote(BaseModel):
 
     def lines(self) -> list[tuple[str, str]]:
         """The quote in full, as (label, value): the same words in every channel, and no clock in them."""
-        rows = [("Action", self.action), ("Price", self.price_words)]
+        # One line each, whatever a name holds: nothing in it can pass for another line.
+        rows = [("Action", " ".join(self.action.split())), ("Price", self.price_words)]
         if self.price.recurring:
             rows.append(("Then", self.price.recurring))
         if self.balance is not None:

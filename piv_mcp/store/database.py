@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import structlog
 
 from piv_mcp.errors import StoreError
+from piv_mcp.store.salvage import carry_over
 from piv_mcp.store.schema import migrate
 
 T = TypeVar("T")
@@ -238,17 +239,27 @@ def _open(path: Path) -> Opened:
     with _alone(path):
         # Never opened and closed by us once it exists: that drops every lock that this process has on it. Another
         # process that ends would then take itself for the last one and delete the log, acknowledged events and all.
+        is_new = False
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
+            is_new = True
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             migrate(connection)
+            if is_new and (kept := _newest_kept(path)) is not None:
+                carry_over(connection, kept)
         except BaseException:
             connection.close()
             raise
         return connection, _inode(path)
+
+
+def _newest_kept(path: Path) -> Path | None:
+    """The last damaged store that was set aside."""
+    files = (file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm")))
+    return max(files, default=None)
 
 
 @contextmanager
@@ -304,7 +315,7 @@ def _set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
         "the store was damaged: it was set aside and a new one begun",
         problem=str(error),
         kept=str(aside),
-        do="older SMS are fetched again from the history; the spending journal is in the kept file",
+        do="nothing: SMS are fetched again from the history, and the spending journal is taken over as far as it can be read",
     )
 
 
