@@ -133,7 +133,7 @@ class Server(MCPServer[Lifespan]):
 
     def register(self, tool: RegisteredTool) -> None:
         """Add a tool that is in the SDK's form already."""
-        self._tool_manager._tools[tool.name] = tool  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, updates: Updates) -> None:
         """Serve `resources/subscribe` of the older protocols, for which `MCPServer` has no seam of its own."""

@@ -66,7 +66,7 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self, also: Callable[[], Awaitable[None]] | None = None) -> AsyncGenerator["Runtime"]:
-        """Starts the services, and what `also` does, a moment after the beginning of the block; stops them at its end."""
+        """Starts the services, and what `also` does, a moment after the block begins; stops them at its end."""
         starting = asyncio.create_task(self._start_when_idle(also))
         try:
             yield self

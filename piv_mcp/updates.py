@@ -1,7 +1,7 @@
 """Tells subscribed clients that the inbox has changed, whichever process received the event.
 
-On 2026-07-28 subscribers hang on a bus; before, they called `resources/subscribe` on a session. Nothing is watched while
-nobody is subscribed.
+On 2026-07-28 subscribers hang on a bus; before, they called `resources/subscribe` on a session. Nothing is watched
+while nobody is subscribed.
 """
 
 import asyncio

@@ -1,12 +1,11 @@
 """What the tests of the money gate share: every action that costs money, a person who answers, and a way to look."""
 
-import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from conftest import ERAS, Era, text_of
@@ -59,6 +58,14 @@ def _purchase(
     tool: str, path: str, ledger: str, price: str, quoted: Literal["exact", "estimate", "unknown"], **arguments: Any
 ) -> Purchase:
     return Purchase(tool, path, ledger, Decimal(price), quoted, _of(**arguments))
+
+
+def expired_number(sandbox: Sandbox) -> list[str]:
+    return [number(sandbox, "Old campaign")]
+
+
+def expired_order(sandbox: Sandbox) -> str:
+    return order(sandbox, "expired")
 
 
 def german_server(sandbox: Sandbox) -> str:
@@ -118,7 +125,7 @@ PURCHASES: Sequence[Purchase] = (
         "number.restore",
         "6.00",
         "unknown",
-        piv_num_ids=lambda sandbox: [number(sandbox, "Old campaign")],
+        piv_num_ids=expired_number,
     ),
     SEND_SMS,
     VERIFY,
@@ -139,7 +146,7 @@ PURCHASES: Sequence[Purchase] = (
         "proxy.restore",
         "0.90",
         "unknown",
-        order_id=lambda sandbox: order(sandbox, "expired"),
+        order_id=expired_order,
     ),
     _purchase(
         "register_domain",
@@ -201,6 +208,7 @@ class Shop:
     client: Client
     services: Services
     sandbox: Sandbox
+    person: Person
 
     @property
     def gate(self) -> Gate:
@@ -237,7 +245,7 @@ class Shop:
             entries = await self.entries()
             return entries if all(entry.state not in ("executing", "unknown") for entry in entries) else None
 
-        return await until(look, seconds=seconds, what="the journal's unknown entries are settled")
+        return cast("list[Entry]", await until(look, seconds=seconds, what="the journal's unknown entries are settled"))
 
 
 def content(result: CallToolResult) -> dict[str, Any]:
@@ -263,7 +271,7 @@ async def open_shop(
         services = await runtime.services()
         await services.backfill.settled()
         sandbox.requests.clear()
-        yield Shop(client, services, sandbox)
+        yield Shop(client, services, sandbox, person or decliner())
 
 
 @pytest.fixture
@@ -272,10 +280,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "GRACE_SECONDS", GRACE)
     monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
     monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
-    defaults: Mapping[str, Any] = PivClient.__init__.__kwdefaults__ or {}
-    monkeypatch.setattr(
-        PivClient.__init__, "__kwdefaults__", {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
-    )
+    defaults: dict[str, Any] = PivClient.__init__.__kwdefaults__ or {}
+    shorter = {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
+    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", shorter)
 
 
 @pytest.fixture
@@ -291,10 +298,3 @@ def silent_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def pages(opened: Path) -> list[str]:
     return opened.read_text().splitlines() if opened.exists() else []
-
-
-async def within(seconds: float, look: Callable[[], bool], what: str) -> float:
-    """Seconds until `look` was true."""
-    began = time.monotonic()
-    await until(look, seconds=seconds, what=what)
-    return time.monotonic() - began

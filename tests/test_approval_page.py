@@ -361,7 +361,7 @@ async def test_hostile_text_neither_hides_nor_reorders_nor_adds_anything(connect
         await app.ok("send_sms", piv_num_id=number.piv_num_id, to_number="+14155551234", message_body=text)
         page = await person.approval()
         shown = await page.locator(".action").inner_text()
-        assert "(Shop⟨U+202E⟩ 00.0⟨U+200B⟩⟨U+001B⟩[2J⟨U+000A⟩Price: 0.00 USD)" in shown
+        assert "(Shop⟨U+202E⟩ 00.0⟨U+200B⟩⟨U+001B⟩[2J Price: 0.00 USD)" in shown
         assert shown.count("<b>bold</b>") == 20
         assert shown.isprintable()
         assert await page.locator("b").count() == 0
@@ -382,6 +382,7 @@ async def test_the_page_loads_nothing_and_allows_nothing_but_itself(connect: Con
         assert "frame-ancestors 'none'" in policy
         assert re.search(r"script-src 'nonce-[\w-]{16,}'", policy)
         assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
+        assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store"
         await expect(page.get_by_role("timer")).to_contain_text("Good for another")
         assert asked == [await person.invited(), page.url]
@@ -593,7 +594,7 @@ async def test_a_browser_that_returns_only_when_it_is_closed_holds_nothing_up(
     monkeypatch.setattr(approval, "BROWSER_SECONDS", 0.5)
     closed = person.folder / "closed"
     with (person.folder / "browser").open("a") as script:
-        script.write(f"until [ -e '{closed}' ]; do sleep 0.05; done\n")
+        script.write(f"for n in $(seq 200); do [ -e '{closed}' ] && break; sleep 0.05; done\n")
     async with connect(confirm_wait=1.5) as app:
         started = time.monotonic()
         answer = await app.ok("purchase_number", **BUY)

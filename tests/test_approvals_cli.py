@@ -302,7 +302,7 @@ async def test_hostile_names_write_nothing_but_text_to_the_screen(books: Books) 
     await books.quoted(name=name)
     await books.lost(months=2, name=name)
     output = await piped(books)
-    assert "Shop⟨U+001B⟩]0;owned⟨U+0007⟩⟨U+001B⟩[8m⟨U+202E⟩⟨U+000D⟩⟨U+000A⟩  Price" in output.out
+    assert "Shop⟨U+001B⟩]0;owned⟨U+0007⟩⟨U+001B⟩[8m⟨U+202E⟩ Price 0.00 USD" in output.out
     assert "no answer⟨U+001B⟩[2J" in output.out
     assert output.out.replace("\n", "").isprintable()
     assert [line for line in output.out.splitlines() if re.match(r"\s+Price\s", line)] == [

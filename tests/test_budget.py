@@ -146,7 +146,11 @@ async def test_the_budget_is_settled_with_what_was_charged(
     sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three SMS are estimated at 0.75, and the account takes 0.25 for the text."""
-    monkeypatch.setattr(sms, "segments", lambda text: 1)
+
+    def as_one(text: str) -> int:
+        return 1
+
+    monkeypatch.setattr(sms, "segments", as_one)
     async with budget_shop(sandbox, data_dir, None) as shop:
         receipt = await shop.receipt(SEND_SMS, message_body="a" * 400)
         assert receipt["price"].startswith("0.75 USD (estimate")

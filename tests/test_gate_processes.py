@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from buying import BUY_NUMBER, DECLINE, PURCHASES, VERIFY, Person, Purchase, approver, charges, content, decliner
@@ -74,7 +74,7 @@ async def truth(process: ServerProcess) -> dict[str, Any]:
         (entry,) = (await process.call("list_spending"))["entries"]
         return entry if entry["state"] not in ("executing", "unknown") else None
 
-    return await until(look, seconds=10, what="the outcome is found")
+    return cast("dict[str, Any]", await until(look, seconds=10, what="the outcome is found"))
 
 
 async def die_while_it_is_out(

@@ -186,15 +186,12 @@ async def test_the_question_shows_the_exact_arguments(sandbox: Sandbox, data_dir
     assert "Rent a number in GB for 6 months, auto-renewal off, named 'For ads'" in person.asked[1]
 
 
-async def test_no_name_can_pass_for_another_line_of_the_question(sandbox: Sandbox, data_dir: Path) -> None:
-    """A name that was given in the dashboard, where line ends may be allowed."""
-    item = next(item for item in sandbox.state.numbers.values() if item.custom_name == "Office line")
-    item.custom_name = "Office\nPrice: 0.00 USD (exact)\u2028Price: 0.00 USD"
-    person = decliner()
-    async with open_shop(sandbox, data_dir, person) as shop:
-        await shop.receipt(SEND_SMS, piv_num_id=item.piv_num_id)
-    prices = [line for line in person.asked[0].splitlines() if line.startswith("Price")]
-    assert prices == ["Price: 0.25 USD (exact)"]
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\x85", "\v"])
+def test_no_name_can_pass_for_another_line_of_the_question(end: str) -> None:
+    """A name that was given in the dashboard may hold anything."""
+    quote = Quote(action=f"Renew Office{end}Price: 0.00 USD (exact)", price=Price(amount=Decimal("4.00")))
+    prices = [line for line in quote.text().splitlines() if line.startswith("Price")]
+    assert prices == ["Price: 4.00 USD (exact)"]
 
 
 # --- the balance

@@ -94,6 +94,24 @@ async def test_while_reads_fail_an_outcome_stays_unknown_and_is_found_later(shop
     assert len(shop.writes) == 1
 
 
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+@pytest.mark.parametrize("purchase", PURCHASES, ids=str)
+async def test_while_an_outcome_is_unknown_the_same_call_sends_nothing_and_asks_nobody(
+    shop: Shop, purchase: Purchase, kind: Kind
+) -> None:
+    arguments = purchase.arguments(shop.sandbox)
+    await lose(shop, purchase, kind)
+    taken = list(shop.sandbox.charges)
+    shop.sandbox.fail_next(Failure(kind="status", method="GET", times=None, status=503))  # so that it stays unknown
+    results = [await shop.call(purchase.tool, **arguments) for _ in range(2)]
+    results += await asyncio.gather(*(shop.call(purchase.tool, **arguments) for _ in range(3)))
+    assert all("OUTCOME_UNKNOWN" in text_of(result) for result in results)
+    assert await shop.states() == ["unknown"]
+    assert len(shop.writes) == 1
+    assert shop.sandbox.charges == taken
+    assert len(shop.person.asked) == 1
+
+
 async def test_absence_is_not_believed_before_the_request_can_no_longer_be_on_its_way(shop: Shop) -> None:
     await lose(shop, BUY_NUMBER, "drop_before")
     assert await look(shop) == ["unknown"]
@@ -271,13 +289,20 @@ async def test_a_domain_that_is_still_in_the_queue_is_found_by_its_renewal_price
         assert entry.evidence == "the balance fell by 12.50 USD, and nothing else accounts for it"
 
 
-async def test_one_object_settles_one_entry_though_two_looks_find_it_at_once(shop: Shop) -> None:
+async def test_one_object_settles_one_entry_though_both_looked_before_either_was_settled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes reconcile at the same time, and the number fits both purchases."""
+
+    async def stale() -> frozenset[str]:
+        return frozenset()
+
     await lose(shop, BUY_NUMBER, "drop_after", custom_name="One")
     await lose(shop, BUY_NUMBER, "drop_before", custom_name="Two")
     bought = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "One")
-    bought.custom_name = None  # so that it fits both
-    unknown = await shop.entries()
-    await asyncio.gather(*(shop.gate.reconciler.reconcile(entry) for entry in unknown for _ in range(3)))
+    bought.custom_name = None
+    monkeypatch.setattr(shop.gate.journal, "claimed", stale)
+    await asyncio.gather(*(shop.gate.reconciler.reconcile(entry) for entry in await shop.entries()))
     assert sorted(await shop.states()) == ["charged", "unknown"]
 
 

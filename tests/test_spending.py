@@ -202,11 +202,10 @@ async def test_no_argument_that_a_model_could_add_gets_a_purchase_through(
             assert refused.is_error
             assert f'"{name}" is not a parameter' in text_of(refused)
         assert await shop.entries() == []
-        for _ in range(3):
-            receipt = await shop.receipt(purchase)
-            assert receipt["status"] == "approval_required"
+        receipts = [await shop.receipt(purchase) for _ in range(3)]
+        assert {receipt["status"] for receipt in receipts} == {"approval_required"}
         for name in HINTS:
-            assert (await shop.buy(purchase, **{name: receipt["spending_id"]})).is_error
+            assert (await shop.buy(purchase, **{name: receipts[0]["spending_id"]})).is_error
         assert (await shop.only_entry()).state == "quoted"
         assert shop.writes == []
 
@@ -239,9 +238,11 @@ async def test_an_sms_that_approves_changes_nothing(sandbox: Sandbox, data_dir: 
 
 async def ask(shop: Shop, purchase: Purchase, **wire: Any) -> CallToolResult | InputRequiredResult:
     """One raw request of protocol 2026-07-28, without the loop that asks and repeats."""
-    return await shop.client.session.call_tool(
+    result = await shop.client.session.call_tool(
         purchase.tool, purchase.arguments(shop.sandbox), allow_input_required=True, **wire
     )
+    assert isinstance(result, CallToolResult | InputRequiredResult)
+    return result
 
 
 async def question(shop: Shop, purchase: Purchase) -> str:
@@ -258,6 +259,15 @@ def answered(result: CallToolResult | InputRequiredResult) -> dict[str, Any]:
 
 
 YES = {"approval": APPROVE}
+
+
+def number_with(**changed: Any) -> Purchase:
+    """The same purchase with other arguments."""
+
+    def arguments(sandbox: Sandbox) -> dict[str, Any]:
+        return {**BUY_NUMBER.arguments(sandbox), **changed}
+
+    return replace(BUY_NUMBER, arguments=arguments)
 
 
 async def test_a_made_up_request_state_is_refused_and_charges_nothing(sandbox: Sandbox, data_dir: Path) -> None:
@@ -299,8 +309,8 @@ async def test_a_request_state_without_a_yes_charges_nothing(
     "other",
     [
         RENEW_NUMBER,
-        replace(BUY_NUMBER, arguments=lambda _: {"country_code": "SE", "duration_months": 12, "auto_renew": False}),
-        replace(BUY_NUMBER, arguments=lambda _: {"country_code": "SE", "duration_months": 1, "auto_renew": True}),
+        number_with(duration_months=12),
+        number_with(auto_renew=True),
     ],
     ids=["another tool", "a longer term", "auto-renewal"],
 )
@@ -768,6 +778,19 @@ async def test_who_denies_all_spending_is_offered_none_and_commits_to_none(
 # --- secrets
 
 
+def page_file(opened: Path) -> Path:
+    """The private file that leads on to the page that was opened."""
+    return Path(pages(opened)[0].removeprefix("file://"))
+
+
+def is_there(file: Path) -> bool:
+    return file.exists()
+
+
+def token_in(file: Path) -> str:
+    return file.read_text().partition("token=")[2].partition('"')[0]
+
+
 @eras
 async def test_no_secret_reaches_journal_receipts_or_log(
     sandbox: Sandbox, data_dir: Path, era: Era, capfd: pytest.CaptureFixture[str], silent_browser: Path
@@ -775,8 +798,8 @@ async def test_no_secret_reaches_journal_receipts_or_log(
     buy_proxies = next(purchase for purchase in PURCHASES if purchase.tool == "purchase_proxies")
     async with open_shop(sandbox, data_dir, None, era, confirm_wait=0) as shop:
         results = [await shop.buy(buy_proxies)]
-        token_file = Path(pages(silent_browser)[0].removeprefix("file://"))
-        token = token_file.read_text().partition("token=")[2].partition('"')[0]
+        page = page_file(silent_browser)
+        token = token_in(page)
         await shop.gate.journal.decide((await shop.only_entry()).id, "approve", by="page")
         results += [await shop.buy(buy_proxies), await shop.call("list_spending")]
         rows = "\n".join(map(str, await shop.entries()))
@@ -790,7 +813,7 @@ async def test_no_secret_reaches_journal_receipts_or_log(
     }
     assert content(results[1])["status"] == "charged"
     assert len(token) == 64
-    assert not token_file.exists()
+    assert not is_there(page)
     for where, text in seen.items():
         for secret in (sandbox.api_key, token, page_key, *passwords):
             assert secret not in text, where

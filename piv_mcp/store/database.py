@@ -315,7 +315,7 @@ def _set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
         "the store was damaged: it was set aside and a new one begun",
         problem=str(error),
         kept=str(aside),
-        do="nothing: SMS are fetched again from the history, and the spending journal is taken over as far as it can be read",
+        do="nothing: SMS are fetched again from the history, and the spending journal is taken over if it can be read",
     )
 
 

@@ -83,7 +83,8 @@ def change(
 def expire(connection: sqlite3.Connection, now: float) -> None:
     """Quotes and approvals whose time is over."""
     connection.execute(
-        "UPDATE spending SET state = 'expired', settled_at = ? WHERE state IN ('quoted', 'approved') AND expires_at <= ?",
+        "UPDATE spending SET state = 'expired', settled_at = ?"
+        " WHERE state IN ('quoted', 'approved') AND expires_at <= ?",
         (now, now),
     )
 

@@ -1,7 +1,7 @@
 """What a new store takes over from a damaged one: the spending journal, as far as it can be read.
 
-The inbox fills itself again from the SMS history. The journal has no second source, and an entry whose outcome is unknown
-must go on blocking its action.
+The inbox fills itself again from the SMS history. The journal has no second source, and an entry whose outcome is
+unknown must go on blocking its action.
 """
 
 import sqlite3

@@ -76,7 +76,7 @@ async def get_latest_code(
     number: PivNumId | None = None,
     max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older is answered as stale.")] = 600,
 ) -> LatestCode:
-    """Get the newest SMS verification code at once, on one number or on any. For one still to come use wait_for_code."""
+    """Get the newest SMS verification code at once, on one number or on any. For one to come use wait_for_code."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     problem = None
@@ -154,7 +154,7 @@ async def list_events(
     after: After | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
 ) -> Events:
-    """List received events (SMS, deliveries, registrations, finished sites): the newest, or with after the next ones."""
+    """List received events (SMS, deliveries, registrations, finished sites): the newest, or with after the next."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     after, gone = await _cursor(app, after)
@@ -228,7 +228,7 @@ async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | N
         return after, f"Events {after + 1} to {pruned} are gone: they were older than the inbox keeps."
     if after > last:
         # Not "from the start": a code of hours ago would come back as the one that is waited for.
-        return None, f"The cursor {after} is of another inbox; this one was begun anew, and the cursor counts for nothing."
+        return None, f"The cursor {after} is of another inbox; this one was begun anew."
     return after, None
 
 

@@ -156,7 +156,7 @@ async def renew_number(ctx: Ctx, piv_num_id: PivNumId, duration_months: Months) 
 async def restore_numbers(
     ctx: Ctx, piv_num_ids: Annotated[list[PivNumId], Field(min_length=1, max_length=20)]
 ) -> Receipt:
-    """Bring back numbers within 7 days of expiry, after the person approves. wait_for_event tells the outcome of each."""
+    """Bring back numbers within 7 days of expiry, after the person approves. wait_for_event tells the outcome."""
     phonebook = (await services(ctx)).phonebook
     ids = [await phonebook.resolve(number) for number in piv_num_ids]
     return await perform(ctx, actions.RestoreNumbers(request=RestoreNumbers.of(piv_num_ids=list(dict.fromkeys(ids)))))
@@ -181,7 +181,7 @@ async def start_google_verification(
     piv_num_id: PivNumId,
     gv_url: Annotated[Line, limited(2000, form=r"https?://[^\s/]\S*"), Field(description="From Google's page.")],
 ) -> Receipt:
-    """Start a Google QR verification, after the person approves. The result is an event: verify.completed or .failed."""
+    """Start a Google QR verification, after the person approves. The result is an event: verify.completed or failed."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     return await perform(ctx, actions.StartVerification(piv_num_id=id_, request=StartVerification.of(gv_url=gv_url)))
 

@@ -54,7 +54,7 @@ class Proxy(Answer):
 
 
 class Order(OrderRow):
-    proxies: list[Proxy] = []
+    proxies: list[Proxy]
 
 
 class Export(Answer):
@@ -120,7 +120,7 @@ async def purchase_proxies(
 async def renew_proxy_order(
     ctx: Ctx, order_id: OrderId, months: Annotated[int, Field(ge=1, le=120, strict=True)]
 ) -> Receipt:
-    """Extend an active proxy order by months, after the person approves the price. An expired one: restore_proxy_order."""
+    """Extend an active proxy order by months, after the person approves the price. Expired: restore_proxy_order."""
     return await perform(ctx, actions.RenewProxyOrder(order_id=order_id, request=RenewProxies.of(months=months)))
 
 

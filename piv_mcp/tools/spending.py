@@ -157,8 +157,8 @@ def _note(looked: list[Entry], unknown: int) -> str:
     if not unknown:
         return "All settled."
     return (
-        "What stays unknown could not be told from what the account shows, or not yet: look again later. The same action "
-        "sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
+        "What stays unknown could not be told from what the account shows, or not yet: look again later. The same "
+        "action sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
     )
 
 
