@@ -105,7 +105,7 @@ class Runtime:
         from piv_mcp.spending.journal import Journal
         from piv_mcp.spending.reconcile import Reconciler
         from piv_mcp.store import Store
-        from piv_mcp.web.app import web_app
+        from piv_mcp.web.app import page_app, web_app
         from piv_mcp.web.presence import Presence
 
         settings = self.settings
@@ -145,8 +145,15 @@ class Runtime:
         secret = webhook_secret(settings, directory)
         for hidden in (page_key, secret):
             self._redactor.add(hidden)
-        app = web_app(inbox, journal, webhook_secret=secret, page_key=page_key)
-        web = Presence(app, settings.webhook_host, self._web_port(), journal.store_id, on_serving=backfill.hurry)
+        web = Presence(
+            web_app(inbox, journal, webhook_secret=secret, page_key=page_key),
+            page_app(inbox, journal, page_key=page_key),
+            settings.webhook_host,
+            self._web_port(),
+            key=page_key,
+            store_id=journal.store_id,
+            on_serving=backfill.hurry,
+        )
         self._stack.push_async_callback(web.close)
         await web.start()
         if sandbox is not None and (address := web.serving_at()) is not None:

@@ -1,6 +1,6 @@
 """Runs the tests on a machine that has only Python: `python3 tests/run.py [pytest's arguments]`.
 
-Makes a virtual environment in `.venv`, installs the project with what its tests need, sees to a browser for the tests of
+Makes a virtual environment in `.venv`, installs the project with what its tests need, sees to a browser for those of
 the approval page, and runs pytest. Standard library only.
 """
 
@@ -34,13 +34,16 @@ def install_browser() -> bool:
     """From the system's packages where we may, else Playwright's own."""
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
-        subprocess.run(["apt-get", "update"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], **quiet)
-        if shutil.which("chromium"):
+        quietly(["apt-get", "update"], environment)
+        if quietly(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], environment):
             return True
-    playwright = [str(PYTHON), "-m", "playwright", "install", "chromium"]
-    return subprocess.run(playwright, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return quietly([str(PYTHON), "-m", "playwright", "install", "chromium"])
+
+
+def quietly(command: list[str], environment: dict[str, str] | None = None) -> bool:
+    """Says whether it worked; what it printed is nobody's business."""
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def run(*command: str) -> None:

@@ -26,6 +26,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import CallToolResult
 from playwright.async_api import Browser, BrowserContext, FloatRect, Locator, Page, async_playwright, expect
 from processes import KEY, Machine, free_port, sandbox_on_a_port, until
+from run import BROWSERS
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -37,8 +38,12 @@ from piv_mcp.store.journal import Entry
 from piv_mcp.web import presence
 from piv_mcp.web.approvals import GUESSES_A_MINUTE
 from piv_mcp.web.host import Host
+from piv_mcp.web.presence import proof_of
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the browser of the tests is a shell script")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(sys.platform == "win32", reason="the browser of the tests is a shell script"),
+]
 
 SWITCHES = (
     "--no-sandbox",
@@ -67,8 +72,8 @@ def anyio_backend() -> str:
 async def chromium() -> AsyncIterator[Browser]:
     """One browser for all tests. Without it they fail: nothing else shows that the page works."""
     async with async_playwright() as playwright:
-        path = shutil.which("chromium")
-        assert path is not None, "chromium is not installed"
+        # The system's, else Playwright's own. Where there is neither, these tests fail.
+        path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
         browser = await playwright.chromium.launch(executable_path=path, args=SWITCHES)
         yield browser
         await browser.close()
@@ -466,7 +471,7 @@ async def answers(url: str) -> bool:
     """Whether a web app answers at the address of this page."""
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=1) as http:
-            return (await http.get(f"{origin_of(url)}/health")).status_code == 200
+            return (await http.get(origin_of(url))).status_code == 404
     except httpx.TransportError:
         return False
 
@@ -544,31 +549,35 @@ async def stranger(*routes: Route) -> AsyncGenerator[str]:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_port_that_another_program_or_store_has_is_not_used(connect: Connect, person: Person) -> None:
+async def test_a_port_that_another_program_or_store_has_is_not_used(
+    connect: Connect, person: Person, data_dir: Path
+) -> None:
     ours = {"name": "piv-mcp", "version": "0.1.0"}
-    others: list[object] = [
-        "hello",
-        {"name": "other", "version": "1", "store": ""},
-        {**ours, "store": None},
-        {**ours, "store": ""},
-        {**ours, "store": "0123456789abcdef"},
-    ]
-    health = others[0]
+    others: list[object] = ["hello", {"name": "other", "version": "1", "proof": ""}, ours, {**ours, "proof": ""}]
+    health: object = others[0]
+    key = store = ""
 
     def answer(request: Request) -> Response:
-        return JSONResponse(health)
+        if health is not None:
+            return JSONResponse(health)
+        return JSONResponse({**ours, "proof": proof_of(key, store, request.query_params["nonce"])})
 
     async with (
         stranger(Route("/health", answer)) as taken,
         connect(webhook_port=int(taken.rpartition(":")[2]), confirm_wait=0) as app,
     ):
+        key, store = (data_dir / "page-key").read_text(), await app.services.gate.journal.store_id()
+        others += [{**ours, "proof": proof_of(key, store, "")}]
         for months, health in enumerate(others, start=1):
             assert (await pending_in(app, duration_months=months)).origin != taken, health
         page = await person.approval(times=len(others))
         await button(page, "Approve").click()
         await says(page, "Approved")
-        health = {**ours, "store": await app.services.gate.journal.store_id()}
-        assert (await pending_in(app, duration_months=9)).origin == taken
+        health = None
+        right, key = key, f"{key}x"
+        assert (await pending_in(app, duration_months=10)).origin != taken, "it knows our store, and not our key"
+        key = right
+        assert (await pending_in(app, duration_months=11)).origin == taken
 
 
 async def test_a_port_whose_holder_never_answers_is_not_used(connect: Connect, person: Person) -> None:

@@ -297,8 +297,8 @@ async def test_one_object_settles_one_entry_though_both_looked_before_either_was
     async def stale() -> frozenset[str]:
         return frozenset()
 
-    await lose(shop, BUY_NUMBER, "drop_after", custom_name="One")
     await lose(shop, BUY_NUMBER, "drop_before", custom_name="Two")
+    await lose(shop, BUY_NUMBER, "drop_after", custom_name="One")
     bought = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "One")
     bought.custom_name = None
     monkeypatch.setattr(shop.gate.journal, "claimed", stale)

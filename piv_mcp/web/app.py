@@ -1,4 +1,4 @@
-"""The one small web app of the machine: webhooks, and the approval page."""
+"""The small web apps: webhooks and the approval page on the machine's port, or the page alone on a port of its own."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,30 +10,43 @@ from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.spending.journal import Journal
 from piv_mcp.web.approvals import Approvals
-from piv_mcp.web.presence import Health
+from piv_mcp.web.presence import Health, proof_of
 from piv_mcp.web.webhooks import Webhooks
 
 
 def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: str) -> Starlette:
+    """What the machine's port serves."""
     webhooks = Webhooks(inbox, webhook_secret)
-    approvals = Approvals(journal, inbox.changes, page_key)
 
     async def receive(request: Request) -> Response:
         return await webhooks(request)
 
     async def health(request: Request) -> Response:
-        """Whether the port is answered by piv-mcp rather than by a stranger, and with which store."""
+        """Whether the port is answered by piv-mcp, and, to whoever knows our key, by one with our store."""
         try:
             store = await journal.store_id()
         except StoreError:
-            store = None
-        return JSONResponse(Health(version=__version__, store=store).model_dump())
+            store = ""
+        proof = proof_of(page_key, store, request.query_params.get("nonce", "")[:100])
+        return JSONResponse(Health(version=__version__, proof=proof).model_dump())
 
     return Starlette(
         routes=[
             Route("/webhooks/{secret}", receive, methods=["POST"]),
-            Route("/approvals/{id}", approvals.show, methods=["GET"]),
-            Route("/approvals/{id}", approvals.decide, methods=["POST"]),
             Route("/health", health, methods=["GET"]),
+            *_pages(inbox, journal, page_key),
         ]
     )
+
+
+def page_app(inbox: Inbox, journal: Journal, *, page_key: str) -> Starlette:
+    """The approval page alone."""
+    return Starlette(routes=_pages(inbox, journal, page_key))
+
+
+def _pages(inbox: Inbox, journal: Journal, page_key: str) -> list[Route]:
+    approvals = Approvals(journal, inbox.changes, page_key)
+    return [
+        Route("/approvals/{id}", approvals.show, methods=["GET"]),
+        Route("/approvals/{id}", approvals.decide, methods=["POST"]),
+    ]

@@ -1,6 +1,9 @@
 """Where the local web app is: on the machine's port, served by this process or another, or on a port of its own."""
 
 import asyncio
+import hashlib
+import hmac
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -27,7 +30,12 @@ class Health(BaseModel):
 
     name: Literal["piv-mcp"] = "piv-mcp"
     version: str
-    store: str | None
+    proof: str
+
+
+def proof_of(key: str, store: str, nonce: str) -> str:
+    """What only a piv-mcp with this key and this store can answer: the token of an approval is told to no one else."""
+    return hmac.new(key.encode(), f"health:{store}:{nonce}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 @dataclass(eq=False, slots=True)
@@ -43,19 +51,24 @@ class Address:
 
 
 class Presence:
-    """This process's part in serving the web app. `port` is None when it is off, 0 for any free one."""
+    """This process's part in serving the web app. `port` is None when it is off, 0 for any free one.
+
+    `page` is the app for a port of its own; `key` and `store_id` tell our own on the machine's port from a stranger.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
+        page: ASGIApp,
         host: str,
         port: int | None,
-        store_id: Callable[[], Awaitable[str]],
         *,
+        key: str,
+        store_id: Callable[[], Awaitable[str]],
         on_serving: Callable[[], None],
     ) -> None:
-        self._app = app
-        self._host = host
+        self._page = page
+        self._key = key
         self._store_id = store_id
         self._shared = None if port is None else Host(app, host, port, on_serving=on_serving)
         self._own: Host | None = None
@@ -85,7 +98,7 @@ class Presence:
         if shared is not None and near and (shared.serving.is_set() or await self._answers(_url(shared))):
             return Address(_url(shared), until)
         if self._own is None:
-            self._own = Host(self._app, "127.0.0.1", 0)
+            self._own = Host(self._page, "127.0.0.1", 0)
             self._tasks.append(asyncio.create_task(self._serve_while_needed(self._own)))
         address = Address("", until)
         self._on_own.append(address)
@@ -113,15 +126,16 @@ class Presence:
             await asyncio.gather(serving, return_exceptions=True)
 
     async def _answers(self, address: str) -> bool:
-        """Whether a piv-mcp with our store has the port, rather than a stranger."""
+        """Whether a piv-mcp with our store and key has the port, rather than a stranger."""
         import httpx
 
+        nonce = secrets.token_hex(16)
         try:
             async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
-                answer = Health.model_validate_json((await http.get(f"{address}/health")).content)
+                answer = Health.model_validate_json((await http.get(f"{address}/health?nonce={nonce}")).content)
         except (httpx.HTTPError, ValidationError):
             return False
-        return answer.store == await self._store_id()
+        return hmac.compare_digest(answer.proof, proof_of(self._key, await self._store_id(), nonce))
 
 
 def _url(host: Host) -> str:
