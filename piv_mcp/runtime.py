@@ -59,8 +59,10 @@ class Runtime:
                 if self._services is None:
                     try:
                         self._services = await self._start()
-                    except BaseException:
+                    except BaseException as error:
                         await self.stop()  # what was started is no use alone; the next call begins anew
+                        if isinstance(error, OSError):
+                            raise _no_directory(error) from error
                         raise
         return self._services
 
@@ -101,6 +103,7 @@ class Runtime:
         from piv_mcp.phonebook import Phonebook
         from piv_mcp.spending.action import Sources
         from piv_mcp.spending.approval import Pages
+        from piv_mcp.spending.asking import Asking
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.journal import Journal
         from piv_mcp.spending.reconcile import Reconciler
@@ -164,7 +167,9 @@ class Runtime:
             sources = Sources(client, inbox)
             reconciler = Reconciler(sources, journal)
             pages = Pages(page_key, directory / "approvals", web.address)
-            gate = Gate(sources, journal, _policy(settings), pages, inbox.changes, reconciler)
+            policy = _policy(settings)
+            asking = Asking(journal, policy, pages, inbox.changes)
+            gate = Gate(sources, journal, policy, asking, inbox.changes, reconciler)
             self._stack.push_async_callback(gate.close)
             self._background(reconciler.run())
         self._background(backfill.run())
@@ -237,6 +242,13 @@ def _policy(settings: Settings) -> "Policy":
         confirm_destructive=settings.confirm_destructive,
         channel=settings.confirm_channel,
         confirm_wait=settings.confirm_wait,
+    )
+
+
+def _no_directory(error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the data directory cannot be used ({error.strerror}: {error.filename})",
+        hint="Set PIV_DATA_DIR to a directory that this program may write to",
     )
 
 

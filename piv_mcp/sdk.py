@@ -122,5 +122,3 @@ def _answering(spec: ToolSpec) -> Any:
 
 def _return_type(spec: ToolSpec) -> type[BaseModel]:
     return typing.get_type_hints(spec.handler)["return"]
-
-

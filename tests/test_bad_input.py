@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from conftest import ERAS, Connect, Connected, Era
+from conftest import ERAS, Connect, Connected, Era, text_of
 from examples import domain, example
+from mcp import Client
 from mcp.types import Tool
+from pydantic import SecretStr
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.catalog import AREAS
+from piv_mcp.config import load
 from piv_mcp.sandbox import Failure
+from piv_mcp.server import build_server
 from piv_mcp.tools.tool import ToolSpec
 
 TOOLS: tuple[ToolSpec, ...] = tuple(spec for tools in AREAS.values() for spec in tools)
@@ -303,3 +308,13 @@ async def test_a_crash_of_ours_is_told_without_its_details(
     assert "secret.py" not in said
     assert "secret.py" in capsys.readouterr().out
     await modern_app.ok("list_domains")
+
+
+async def test_a_data_directory_that_cannot_be_used_is_said_by_every_call(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = load(api_key=SecretStr("key"), data_dir=tmp_path / "file" / "data")
+    async with Client(build_server(settings)) as client:
+        for tool in ("get_account", "list_events"):
+            words = text_of(await client.call_tool(tool, {}))
+            assert words.startswith("CONFIG_ERROR: the data directory cannot be used (")
+            assert "Nothing was done and no money moved. Set PIV_DATA_DIR" in words

@@ -12,7 +12,8 @@ import structlog
 from piv_mcp.errors import ApiError, OutcomeUnknownError, PivError, StoreError
 from piv_mcp.inbox.changes import Changes
 from piv_mcp.spending.action import Action, Sources
-from piv_mcp.spending.approval import Decision, ElicitationError, Pages, Person, message
+from piv_mcp.spending.approval import Person
+from piv_mcp.spending.asking import Asking
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Quote, dollars
@@ -28,10 +29,6 @@ from piv_mcp.spending.receipt import (
 from piv_mcp.spending.reconcile import Reconciler, balance_of, remembered
 from piv_mcp.store.journal import Entry
 
-PROGRESS_SECONDS = 5.0
-JOIN_SECONDS = 2.0
-"""An equal call that comes so soon after the question waits for its answer, and does not put the question again."""
-
 RECENT_SECONDS = 3600.0
 """An equal action this young is mentioned in the question."""
 
@@ -46,21 +43,18 @@ class Gate:
         sources: Sources,
         journal: Journal,
         policy: Policy,
-        pages: Pages,
+        asking: Asking,
         changes: Changes,
         reconciler: Reconciler,
     ) -> None:
         self._sources = sources
         self.journal = journal
         self.policy = policy
-        self._pages = pages
+        self._asking = asking
         self._changes = changes
         self.reconciler = reconciler
         self._executions: dict[str, asyncio.Task[Entry]] = {}
         self._waiting: Counter[str] = Counter()
-        self._asked: dict[str, float] = {}
-        self._showing: set[str] = set()
-        self._silent_clients = 0
 
     async def perform(self, action: Action, person: Person) -> Receipt:
         """Carry out `action` if a person or their budget approves; one approval is good for one execution.
@@ -79,7 +73,7 @@ class Gate:
             entry = await self.journal.get(reply.entry_id)
             if entry is not None and entry.fingerprint == action.fingerprint:
                 first = await self.journal.decide(entry.id, reply.decision, by="elicitation")
-                return await self._conclude(await self._again(entry), action, repeated=not first)
+                return await self._conclude(await self.journal.again(entry), action, repeated=not first)
             # An answer to another question counts for nothing here.
         entry = await self.journal.standing(action)
         if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
@@ -113,7 +107,7 @@ class Gate:
 
     async def _continue(self, entry: Entry, action: Action, person: Person) -> Receipt:
         if entry.state == "quoted":
-            entry = await self._ask(entry, person)
+            entry = await self._asking.ask(entry, person)
             if entry.state == "quoted":
                 return self._approval_required(entry)
         return await self._conclude(entry, action, repeated=entry.state != "approved")
@@ -132,8 +126,7 @@ class Gate:
         # What was unknown for a while is told to one more equal call, which may well be a worried repetition.
         if repeated or not (found_out or entry.evidence):
             await self.journal.report(entry.id)
-        self._pages.close(entry.id)
-        self._asked.pop(entry.id, None)
+        self._asking.forget(entry)
         if entry.state == "refused":
             raise RefusedError(entry.problem or "the API refused it")
         balance = None
@@ -141,90 +134,6 @@ class Gate:
             with suppress(PivError):
                 balance = await balance_of(self._sources)
         return receipt(entry, balance=balance, again=repeated)
-
-    async def _again(self, entry: Entry) -> Entry:
-        return await self.journal.get(entry.id) or entry
-
-    # --- asking
-
-    async def _ask(self, entry: Entry, person: Person) -> Entry:
-        """Ask through the first channel that works; returns the entry as it stands after `confirm_wait` at most."""
-        asking = None
-        if self._elicits(person):
-            if self._is_unanswered(entry):
-                self._silent_clients += 1
-                await self._pages.open(entry)
-            elif not self._is_being_asked(entry):
-                self._asked[entry.id] = time.monotonic()
-                self._showing.add(entry.id)
-                asking = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
-        elif self.policy.channel != "elicit":
-            await self._pages.open(entry)
-        try:
-            entry = await self._decided(entry, person, asking)
-        finally:
-            if asking is not None:
-                self._showing.discard(entry.id)
-                asking.cancel()
-                await asyncio.gather(asking, return_exceptions=True)
-        if entry.state == "quoted" and self.policy.channel == "auto":
-            if asking is not None:
-                self._silent_clients += 1  # it declared elicitation, and no answer came: the page is what works
-            await self._pages.open(entry)
-        return entry
-
-    def _is_being_asked(self, entry: Entry) -> bool:
-        asked_at = self._asked.get(entry.id)
-        just_now = asked_at is not None and time.monotonic() - asked_at < JOIN_SECONDS
-        return just_now or entry.id in self._showing
-
-    def _is_unanswered(self, entry: Entry) -> bool:
-        """The client was to ask, and repeats the call without an answer (protocol 2026-07-28)."""
-        if entry.id in self._showing:
-            return False
-        asked_at = self._asked.get(entry.id)
-        overdue = asked_at is not None and time.monotonic() - asked_at >= self.policy.confirm_wait
-        return overdue and self.policy.channel == "auto"
-
-    def _elicits(self, person: Person) -> bool:
-        if self.policy.channel == "page" or not person.can_be_asked:
-            return False
-        return self.policy.channel == "elicit" or self._silent_clients == 0
-
-    async def _decided(self, entry: Entry, person: Person, asking: asyncio.Future[Decision] | None) -> Entry:
-        """Until the entry is decided, here or elsewhere, or `confirm_wait` is over."""
-        started = time.monotonic()
-        told = 0.0
-        if asking is not None:
-            await asyncio.wait({asking}, timeout=0)
-            if asking.done():
-                return await self._answered(entry, asking)
-        while True:
-            version = self._changes.version
-            entry = await self._again(entry)
-            waited = time.monotonic() - started
-            if entry.state != "quoted" or waited >= self.policy.confirm_wait:
-                return entry
-            if time.time() >= entry.expires_at:
-                await self.journal.expire()
-                continue
-            if waited - told >= PROGRESS_SECONDS:
-                told = waited
-                await person.progress(waited, self.policy.confirm_wait, "waiting for the person's approval")
-            pause = min(self.policy.confirm_wait - waited, PROGRESS_SECONDS, max(0.05, entry.expires_at - time.time()))
-            changed = asyncio.ensure_future(self._changes.wait(version, pause))
-            waits: set[asyncio.Future[object]] = {changed, asking} if asking else {changed}  # pyright: ignore[reportAssignmentType]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            if asking is not None and asking.done():
-                return await self._answered(entry, asking)
-
-    async def _answered(self, entry: Entry, asking: asyncio.Future[Decision]) -> Entry:
-        try:
-            await self.journal.decide(entry.id, asking.result(), by="elicitation")
-        except ElicitationError as error:
-            _log.warning("the client could not ask", problem=error.message)
-        return await self._again(entry)
 
     def _approval_required(self, entry: Entry) -> Receipt:
         quote = Quote.model_validate_json(entry.quote)
@@ -235,7 +144,7 @@ class Gate:
             price=quote.price_words,
             balance=quote.balance,
             note="Nothing was sent and nothing charged. Only the person can approve: "
-            + ("on the page that was opened in their browser, or " if self._pages.opened(entry) else "")
+            + ("on the page that was opened in their browser, or " if self._asking.page_is_open(entry) else "")
             + "with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have decided, the "
             "same call with the same arguments goes on. The quote is good for ten minutes.",
         )
@@ -265,11 +174,11 @@ class Gate:
             raise
         if not await self.journal.claim(entry.id, before):
             await self.journal.expire()
-            entry = await self._again(entry)  # another call or process has it, or its time is over
+            entry = await self.journal.again(entry)  # another call or process has it, or its time is over
             blocking = await self.journal.standing(action) if entry.state == "approved" else None
             return blocking or entry
         try:
-            entry = await self._send(await self._again(entry), action)
+            entry = await self._send(await self.journal.again(entry), action)
         finally:
             self.journal.release(entry.id)
         self._changes.notify()
@@ -302,7 +211,7 @@ class Gate:
         _log.info("spending", id=entry.id, kind=entry.kind, state=ending.state, problem=ending.problem)
         try:
             await self.journal.settle(entry.id, ending)
-            return await self._again(entry)
+            return await self.journal.again(entry)
         except StoreError as error:
             _log.error(
                 "the outcome could not be written down",
@@ -317,12 +226,12 @@ class Gate:
         """Wait for another call or process to end its execution."""
         while entry.state == "executing":
             version = self._changes.version
-            entry = await self._again(entry)
+            entry = await self.journal.again(entry)
             if entry.state != "executing":
                 break
             if all(other.id != entry.id for other in await self.journal.recover()):
                 await self._changes.wait(version, 1.0)
-            entry = await self._again(entry)
+            entry = await self.journal.again(entry)
         return entry
 
     async def close(self) -> None:

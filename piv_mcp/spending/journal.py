@@ -103,6 +103,10 @@ class Journal:
     async def get(self, id_: str) -> Entry | None:
         return await self._store.read(partial(journal.get, id_=id_))
 
+    async def again(self, entry: Entry) -> Entry:
+        """The entry as it stands now."""
+        return await self.get(entry.id) or entry
+
     async def entries(self, *, limit: int, states: Sequence[State] = (), since: float = 0.0) -> list[Entry]:
         """The newest first."""
         kinds = f"state IN ({', '.join('?' * len(states))}) AND " if states else ""

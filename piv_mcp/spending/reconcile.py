@@ -143,7 +143,7 @@ class Reconciler:
             ending = self._happened(entry, action, done, moved)
         if ending is not None and await self._journal.conclude(entry.id, ending):
             _log.info("reconciled", id=entry.id, state=ending.state, evidence=ending.evidence)
-        return await self._journal.get(entry.id) or entry
+        return await self._journal.again(entry)
 
     async def _movement(self, entry: Entry) -> tuple[Decimal | None, list[Entry]]:
         """How far the balance fell since just before the request, but for what other entries took; and those entries.

@@ -8,7 +8,7 @@ from piv_mcp.api import domains as api
 from piv_mcp.api.domains import Domain
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.actions.numbers import EVENTS, extended, lasts, outcome_of
+from piv_mcp.spending.evidence import EVENTS, extended, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, dollars
 
 SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"

@@ -1,7 +1,6 @@
 """Renting, renewing and restoring numbers; sending SMS; Google verification; auto-renewal."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -9,15 +8,11 @@ from piv_mcp.api import numbers as api
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.errors import NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.evidence import EVENTS, extended, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, dollars
 from piv_mcp.spending.segments import sms_segments
-from piv_mcp.store.events import Event
 
 PAGE = 200
-EVENTS = 20
-AUTO_RENEWAL = timedelta(days=2)
-"""Auto-renewal is charged 24 hours before the expiry; as much again for clocks and queues."""
-
 MOST_PAGES = 10
 
 
@@ -261,64 +256,6 @@ class SetNumberAutoRenewal(Action):
         if number.auto_renew is self.request.auto_renew:
             return Done(result=shown(number), evidence="the number shows the new setting")
         return None
-
-
-def outcome_of(events: Sequence[Event], rivals: Rivals) -> Done | None:
-    """The first event that nobody else's action explains; a failure is refunded."""
-    for event in events:
-        object_id = f"event:{event.seq}"
-        if object_id not in rivals.claimed:
-            failed = event.type.endswith(".failed")
-            return Done(
-                result={"event_id": event.seq},
-                object_id=object_id,
-                cost=Decimal(0) if failed else None,
-                evidence=f"event {event.seq}: {event.type}" + (", which is refunded" if failed else ""),
-            )
-    return None
-
-
-def lasts(start: datetime | None, end: datetime | None, months: int) -> bool | None:
-    """Whether it is that many months, of 30 days or of the calendar; None if that is not shown."""
-    if start is None or end is None:
-        return None
-    days = (end - start).total_seconds() / 86400
-    return 30 * months - 3 <= days <= 31 * months + 1
-
-
-def extended(
-    before: Mapping[str, Any],
-    now: Mapping[str, Any],
-    months: int,
-    done: Sequence[int],
-    possible: Sequence[int],
-    *,
-    auto: int | None = None,
-) -> str | None:
-    """How the expiry shows a renewal by `months`, in words; None if it has not moved.
-
-    Other renewals have moved it by the months in `done`, or may have by some of `possible`; auto-renewal, where it is
-    on and due, by `auto`.
-
-    Raises:
-        Ambiguous: it moved, and the others may have done so alone, or not even all together.
-    """
-    old, new = (_moment(view.get("expires_at")) for view in (before, now))
-    if new is None or (old is not None and new <= old):
-        return None
-    if old is not None:
-        due = auto is not None and before.get("auto_renew") and old - datetime.now(UTC) < AUTO_RENEWAL
-        sums = {sum(done)}
-        for more in (*possible, *([auto] if due and auto is not None else [])):
-            sums |= {total + more for total in sums}
-        without = any(total and lasts(old, new, total) for total in sums)
-        if sums != {0} and (without or not any(lasts(old, new, total + months) for total in sums)):
-            raise Ambiguous
-    return f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}"
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 async def _country(sources: Sources, code: str) -> Country:

@@ -8,7 +8,7 @@ from piv_mcp.api import proxies as api
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.actions.numbers import extended, lasts
+from piv_mcp.spending.evidence import extended, lasts
 from piv_mcp.spending.quote import Price
 
 PAGE = 500
