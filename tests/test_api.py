@@ -846,7 +846,7 @@ def test_money_in_words() -> None:
     assert errors.OutcomeUnknownError(refused).money == "Money may have moved"
     refunded = errors.ServerError("full", code="QUEUE_FULL", status=503, method="POST", path="/x")
     assert refunded.money == "The charge was refunded"
-    assert errors.StoreError("full").money is None
+    assert errors.StoreError("full").money == "Nothing was done and no money moved"
 
 
 # webhooks
