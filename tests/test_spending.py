@@ -41,6 +41,7 @@ from processes import until
 
 from piv_mcp.errors import StoreError
 from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.spending import asking
 from piv_mcp.spending import journal as journal_module
 from piv_mcp.spending.quote import FREEZE_SECONDS
 
@@ -406,13 +407,14 @@ async def test_a_replay_after_a_restart_charges_nothing_more(sandbox: Sandbox, d
         assert await shop.states() == ["charged", "charged"]
 
 
-async def test_the_question_is_the_same_on_every_round_though_the_price_moved(sandbox: Sandbox, data_dir: Path) -> None:
+async def test_the_question_is_the_same_on_every_round_though_the_price_moved(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "JOIN_SECONDS", 0.0)  # as if it had been a while
     async with open_shop(sandbox, data_dir, approver()) as shop:
         first = await ask(shop, BUY_NUMBER)
         raise_price(sandbox, Decimal("5.00"))
         sandbox.balance += 10
-        await asyncio.sleep(0)
-        shop.gate._asked.clear()  # pyright: ignore[reportPrivateUsage] - as if it had been a while
         second = await ask(shop, BUY_NUMBER)
         assert isinstance(first, InputRequiredResult)
         assert isinstance(second, InputRequiredResult)
