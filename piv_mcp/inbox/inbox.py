@@ -1,9 +1,11 @@
 """The inbox: every event once, in one store, for every client on the machine."""
 
+import asyncio
 import json
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, cast
@@ -35,12 +37,25 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+@dataclass(slots=True)
+class _Arriving:
+    """Events that wait for one commit, and its outcome."""
+
+    batch: list[Event] = field(default_factory=list[Event])
+    stored: "asyncio.Future[list[tuple[Event, bool]]] | None" = None
+
+    def result(self) -> "asyncio.Future[list[tuple[Event, bool]]]":
+        assert self.stored is not None  # noqa: S101 - set with the first event
+        return self.stored
+
+
 class Inbox:
     """Records events and answers questions about them. `changes` tells of every commit."""
 
     def __init__(self, store: Store, *, days: int = 30, keep: int = KEEP) -> None:
         self.store = store
         self.changes = Changes(store)
+        self._arriving = _Arriving()
         self._days = days
         self._keep = keep
 
@@ -50,17 +65,24 @@ class Inbox:
         Raises:
             StoreError: it was not stored.
         """
-        return (await self.record_all([event]))[0]
+        place = len(self._arriving.batch)
+        self._arriving.batch.append(event)
+        if place == 0:
+            # Once the loop has run all that is ready: what arrives together is stored together.
+            self._arriving.stored = asyncio.ensure_future(self._store(self._arriving))
+        arriving = self._arriving
+        return (await asyncio.shield(arriving.result()))[place]
 
     async def record_all(self, batch: Sequence[Event]) -> list[tuple[Event, bool]]:
         """Store several events in one commit, in their order."""
-
-        def job(connection: sqlite3.Connection) -> list[tuple[Event, bool]]:
-            return [events.add(connection, event) for event in batch]
-
-        stored = await self.store.write(job)
+        stored = await self.store.write(partial(events.add_all, batch=batch))
         self.changes.notify()
         return stored
+
+    async def _store(self, arriving: "_Arriving") -> list[tuple[Event, bool]]:
+        await asyncio.sleep(0)
+        self._arriving = _Arriving()
+        return await self.record_all(arriving.batch)
 
     async def codes(
         self,
@@ -82,9 +104,6 @@ class Inbox:
                 limit=limit,
             )
         )
-
-    async def newest_message(self, subject: str | None) -> Event | None:
-        return await self.store.read(partial(events.newest_message, subject=subject))
 
     async def after(
         self,

@@ -54,7 +54,9 @@ class Event:
 _COLUMNS = tuple(Event.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
-_INSERT = f"INSERT INTO events ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))})"  # noqa: S608
+
+MOST_AT_ONCE = 500
+"""Rows in one statement: SQLite takes 32,766 values."""
 
 
 def digest(type_: str, data: object) -> str:
@@ -76,12 +78,66 @@ def add(connection: sqlite3.Connection, event: Event) -> tuple[Event, bool]:
     counterpart = _counterpart(connection, event)
     if counterpart is not None:
         return _merge(connection, counterpart, event), False
-    return _insert(connection, event), True
+    return _insert(connection, [event])[0], True
 
 
-def _insert(connection: sqlite3.Connection, event: Event) -> Event:
-    cursor = connection.execute(_INSERT, [getattr(event, name) for name in _STORED])
-    return replace(event, seq=int(cursor.lastrowid or 0))
+def add_all(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[tuple[Event, bool]]:
+    """`add` for several events, in their order. What nothing stored resembles goes in with one statement: each one
+    more waits for the interpreter's lock anew, and a burst has thousands."""
+    stored: list[tuple[Event, bool]] = []
+    for start in range(0, len(batch), MOST_AT_ONCE):
+        part = batch[start : start + MOST_AT_ONCE]
+        seen = _resembled(connection, part)
+        plain: list[Event] = []
+        for event in part:
+            keys = _keys(event)
+            if seen.isdisjoint(keys):
+                seen.update(keys)
+                plain.append(event)
+            else:
+                stored += [(new, True) for new in _insert(connection, plain)]
+                plain = []
+                stored.append(add(connection, event))
+        stored += [(new, True) for new in _insert(connection, plain)]
+    return stored
+
+
+def _keys(event: Event) -> list[tuple[str | None, str]]:
+    """What a stored row that may be the same event would share with it."""
+    own = (event.subject, event.message_id) if event.source == "history" else ("digest", event.digest)
+    text = (event.subject, event.text_key)
+    return [(first, second) for first, second in (own, text) if second is not None]
+
+
+def _resembled(connection: sqlite3.Connection, batch: Sequence[Event]) -> set[tuple[str | None, str]]:
+    """Those keys of these events that a stored row has."""
+    digests = [event.digest for event in batch if event.source == "webhook"]
+    messages = [(event.subject, event.message_id) for event in batch if event.source == "history"]
+    texts = [(event.subject, event.text_key) for event in batch if event.text_key is not None]
+    found: set[tuple[str | None, str]] = set()
+    if digests:
+        query = f"SELECT 'digest', digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
+        found.update(connection.execute(query, digests).fetchall())
+    for column, pairs in (("message_id", messages), ("text_key", texts)):
+        if pairs:
+            rows = ", ".join(["(?, ?)"] * len(pairs))
+            query = (
+                f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
+                f" WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND {column} = b)"
+            )
+            found.update(connection.execute(query, [value for pair in pairs for value in pair]).fetchall())
+    return found
+
+
+def _insert(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[Event]:
+    """New rows, in one statement: their ids follow each other."""
+    if not batch:
+        return []
+    row = f"({', '.join('?' * len(_STORED))})"
+    statement = f"INSERT INTO events ({', '.join(_STORED)}) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
+    cursor = connection.execute(statement, [getattr(event, name) for event in batch for name in _STORED])
+    first = int(cursor.lastrowid or 0) - len(batch) + 1
+    return [replace(event, seq=first + index) for index, event in enumerate(batch)]
 
 
 def _duplicate(connection: sqlite3.Connection, event: Event) -> Event | None:
@@ -123,7 +179,7 @@ def _merge(connection: sqlite3.Connection, known: Event, event: Event) -> Event:
     if merged.code != known.code:
         # Somebody may hold a cursor past this row: with its new code the message is news, under a new id.
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
-        return _insert(connection, merged)
+        return _insert(connection, [merged])[0]
     connection.execute(
         "UPDATE events SET digest = ?, message_id = ?, sender = ?, code = ?, code_source = ? WHERE seq = ?",
         (merged.digest, merged.message_id, merged.sender, merged.code, merged.code_source, merged.seq),
@@ -173,13 +229,6 @@ def last_heard(connection: sqlite3.Connection) -> dict[str, float]:
         subject = str(row[0])
         heard[subject] = float(row[1])
     return heard
-
-
-def newest_message(connection: sqlite3.Connection, subject: str | None) -> Event | None:
-    """The last SMS, with or without a code."""
-    if subject is None:
-        return _one(connection, "type = ? AND text IS NOT NULL ORDER BY seq DESC", (SMS,))
-    return _one(connection, "text IS NOT NULL AND subject = ? ORDER BY arrived_at DESC, seq DESC", (subject,))
 
 
 def after(
