@@ -27,6 +27,7 @@ from buying import (
 )
 from conftest import text_of
 
+from piv_mcp.api.numbers import PurchaseNumber
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import journal as journal_module
@@ -119,6 +120,20 @@ async def test_absence_is_not_believed_before_the_request_can_no_longer_be_on_it
     entry = await shop.only_entry()
     assert entry.evidence is not None
     assert "the balance is unchanged" in entry.evidence
+
+
+async def test_what_was_taken_for_not_charged_and_comes_late_is_charged_after_all(shop: Shop) -> None:
+    """The server answered with an error, and carried the purchase out afterwards."""
+    await lose(shop, BUY_NUMBER, "drop_before")
+    assert await graced(shop) == ["not_charged"]
+    api = shop.gate.reconciler._sources.api  # pyright: ignore[reportPrivateUsage] - as if the first request arrived now
+    await api.numbers.purchase(PurchaseNumber.model_validate(BUY_NUMBER.arguments(shop.sandbox)))
+    assert await look(shop) == ["charged"]
+    entry = await shop.only_entry()
+    assert entry.evidence is not None
+    assert entry.evidence.startswith("it came late")
+    assert (await shop.receipt(BUY_NUMBER))["note"].startswith("This is the outcome of the earlier call")
+    assert len(charges(shop.sandbox, BUY_NUMBER)) == 1
 
 
 async def test_an_object_that_appears_late_settles_its_purchase(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,11 +97,14 @@ class Gate:
         )
 
     async def _recent(self, action: Action) -> list[str]:
-        """A person should know that they bought just the same a moment ago."""
-        for entry in await self.journal.entries(limit=50, states=("charged",), since=time.time() - RECENT_SECONDS):
+        """A person should know that they bought just the same a moment ago, or that it may still come."""
+        since = time.time() - RECENT_SECONDS
+        for entry in await self.journal.entries(limit=50, states=("charged", "not_charged"), since=since):
             if entry.fingerprint == action.fingerprint and action.spends:
-                charged = f" for {dollars(Decimal(entry.charged))}" if entry.charged else ""
                 when = time.strftime("%H:%M UTC", time.gmtime(entry.settled_at or entry.quoted_at))
+                if entry.state == "not_charged":
+                    return [f"The same was sent before, and not seen on the account up to {when} ({entry.id})"]
+                charged = f" for {dollars(Decimal(entry.charged))}" if entry.charged else ""
                 return [f"The same was done at {when}{charged} ({entry.id})"]
         return []
 

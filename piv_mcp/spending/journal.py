@@ -22,6 +22,10 @@ from piv_mcp.store.journal import Entry, State
 OBJECT_ID = "object_id"
 """Beside the API's answer in a stored result: what the action made."""
 
+DOUBT_SECONDS = 3600.0
+"""For so long after an action was found not charged the account is looked at again, and no budget repeats the action: a
+server that answered with an error may have carried it out late."""
+
 LEASE_SECONDS = 120.0
 """No execution lasts longer (a call of the API ends within 30 s): after that its process is taken for dead."""
 
@@ -78,7 +82,7 @@ class Journal:
             shared = _shared(connection, entry.fingerprint)
             if shared is not None and shared.state == "approved":
                 return shared  # a person has said yes to it: that comes before the budget, and is good for one
-            if budget is not None:
+            if budget is not None and not _doubtful(connection, entry.fingerprint, now):
                 taken = journal.reserved_by_budget(connection, now - DAY_SECONDS)
                 if taken + budget <= daily_budget:
                     return _insert(connection, entry, state="approved", decided_at=now, decided_by="budget")
@@ -181,14 +185,14 @@ class Journal:
             only_if = (*only_if, "not_charged")
         return await self._change(id_, only_if, settled_at=time.time(), **_columns(ending))
 
-    async def conclude(self, id_: str, ending: Ending) -> bool:
+    async def conclude(self, id_: str, ending: Ending, *, only_if: Sequence[State] = ("unknown",)) -> bool:
         """What the account's looks say of an unknown outcome; not if another entry has made the same object."""
         columns, object_id = _columns(ending), None if ending.done is None else ending.done.object_id
 
         def job(connection: sqlite3.Connection) -> bool:
             if object_id is not None and object_id in _made(connection):
                 return False
-            return journal.change(connection, id_, only_if=("unknown",), settled_at=time.time(), **columns)
+            return journal.change(connection, id_, only_if=only_if, settled_at=time.time(), **columns)
 
         return await self._store.write(job)
 
@@ -214,6 +218,13 @@ class Journal:
             return journal.select(connection, "state = 'unknown' ORDER BY seq")
 
         return await self._store.write(job)
+
+    async def doubtful(self) -> list[Entry]:
+        """Entries that were found not charged so lately that the account may yet show them."""
+        since = time.time() - DOUBT_SECONDS
+        return await self._store.read(
+            partial(journal.select, condition="state = 'not_charged' AND settled_at > ?", values=(since,))
+        )
 
     async def claimed(self) -> frozenset[str]:
         """Objects that entries have made: no other entry can have made them."""
@@ -259,6 +270,12 @@ def _blocking(connection: sqlite3.Connection, fingerprint: str) -> Entry | None:
         (fingerprint,),
     )
     return rows[0] if rows else None
+
+
+def _doubtful(connection: sqlite3.Connection, fingerprint: str, now: float) -> bool:
+    """An equal action was sent a while ago, and is not seen so far: a person decides whether to send it again."""
+    condition = "fingerprint = ? AND state = 'not_charged' AND settled_at > ? LIMIT 1"
+    return bool(journal.select(connection, condition, (fingerprint, now - DOUBT_SECONDS)))
 
 
 def _shared(connection: sqlite3.Connection, fingerprint: str) -> Entry | None:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,8 +22,8 @@ from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote, dollars
 from piv_mcp.store.journal import Entry
 
-GRACE_SECONDS = 10.0
-"""From the loss of the answer until the absence of an effect is believed."""
+GRACE_SECONDS = 20.0
+"""From the loss of the answer until the absence of an effect is believed, for the time being: see `_look_again`."""
 
 LONG_GRACE_SECONDS = 60.0
 """Likewise where the balance moved, but by less than the action costs, or cannot be compared."""
@@ -85,9 +86,10 @@ class Reconciler:
                 await asyncio.sleep(GRACE_SECONDS)  # the call that lost it has looked already
 
     async def reconcile_all(self) -> list[Entry]:
-        """Look at every unknown entry; returns those that stay unknown."""
+        """Look at every entry that is unknown, or in doubt; returns those that stay so."""
         entries = [await self.reconcile(entry) for entry in await self._journal.recover()]
-        return [entry for entry in entries if entry.state == "unknown"]
+        doubtful = [await self._look_again(entry) for entry in await self._journal.doubtful()]
+        return [entry for entry in (*entries, *doubtful) if entry.state in ("unknown", "not_charged")]
 
     async def reconcile_patiently(self, entries: list[Entry], tell: Callable[[float], Awaitable[None]]) -> list[Entry]:
         """Look at these; where only the grace is missing, wait for its end and look again."""
@@ -112,6 +114,22 @@ class Reconciler:
             _log.exception("an entry cannot be reconciled", id=entry.id)
         return entry
 
+    async def _look_again(self, entry: Entry) -> Entry:
+        """A server may carry out late what it answered with an error: what was found not charged can still appear."""
+        action = actions.load(entry.kind, entry.arguments)
+        if not action.spends:
+            return entry
+        try:
+            done, moved = await self._look(entry, action)
+        except (_Undecided, Ambiguous, PivError):
+            return entry
+        if done is not None:
+            seen = self._happened(entry, action, done, moved)
+            ending = replace(seen, evidence=f"it came late, after it was taken for not charged: {seen.evidence}")
+            if await self._journal.conclude(entry.id, ending, only_if=("not_charged",)):
+                _log.warning("an action came late", id=entry.id, evidence=ending.evidence)
+        return await self._journal.again(entry)
+
     async def actual(self, entry: Entry, action: Action, done: Done) -> Decimal | None:
         """What was charged: as the answer says, else by the fall of the balance, else as quoted; None if unknown."""
         if not action.spends:
@@ -126,24 +144,37 @@ class Reconciler:
         return moved if moved is not None and moved > 0 else _price(entry)
 
     async def _reconcile(self, entry: Entry, action: Action) -> Entry:
-        claimed = await self._journal.claimed()
-        moved, others = await self._movement(entry)
-        rivals = Rivals(claimed, _actions(others, "charged"), _actions(others, "executing", "unknown"))
-        before = json.loads(entry.before or "{}").get("shown", {})
+        clear = True
         try:
-            done = await action.look(self._sources, before, entry.sent_at or 0.0, rivals)
-            clear = True
+            done, moved = await self._look(entry, action)
+        except _Undecided:
+            return entry
         except Ambiguous:
             done, clear = None, False
+            moved, _ = await self._movement(entry)
         if done is None:
             ending = self._not_seen(entry, action, moved, clear=clear)
-        elif done.object_id is not None and any(o.state == "executing" and o.kind == entry.kind for o in others):
-            return entry  # whose object it is will be known once that one has its answer
         else:
             ending = self._happened(entry, action, done, moved)
         if ending is not None and await self._journal.conclude(entry.id, ending):
             _log.info("reconciled", id=entry.id, state=ending.state, evidence=ending.evidence)
         return await self._journal.again(entry)
+
+    async def _look(self, entry: Entry, action: Action) -> tuple[Done | None, Decimal | None]:
+        """What the account shows of the action, and how far its balance fell.
+
+        Raises:
+            Ambiguous: what it shows may be another action's work.
+            _Undecided: whose object it is will be known once an action that is executing has its answer.
+        """
+        claimed = await self._journal.claimed()
+        moved, others = await self._movement(entry)
+        rivals = Rivals(claimed, _actions(others, "charged"), _actions(others, "executing", "unknown"))
+        before = json.loads(entry.before or "{}").get("shown", {})
+        done = await action.look(self._sources, before, entry.sent_at or 0.0, rivals)
+        if done is not None and done.object_id is not None and _is_contested(entry, others):
+            raise _Undecided
+        return done, moved
 
     async def _movement(self, entry: Entry) -> tuple[Decimal | None, list[Entry]]:
         """How far the balance fell since just before the request, but for what other entries took; and those entries.
@@ -205,6 +236,14 @@ class Reconciler:
         unchanged = ", and the balance is unchanged" if moved == 0 else ""
         evidence = f"{age:.0f} s after the answer was lost the account shows nothing of it{unchanged}"
         return Ending("not_charged", problem=entry.problem, evidence=evidence)
+
+
+class _Undecided(Exception):
+    """Looked too early."""
+
+
+def _is_contested(entry: Entry, others: list[Entry]) -> bool:
+    return any(other.state == "executing" and other.kind == entry.kind for other in others)
 
 
 def _price(entry: Entry) -> Decimal | None:
