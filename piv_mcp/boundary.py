@@ -32,6 +32,7 @@ from mcp.types import (
 )
 from pydantic import AnyUrl, BaseModel, ValidationError
 
+from piv_mcp.api.models import Model
 from piv_mcp.errors import NotFoundError, PivError
 from piv_mcp.services import Lifespan
 from piv_mcp.updates import Updates
@@ -49,6 +50,9 @@ class Server(MCPServer[Lifespan]):
         self._load = load
         self._loading = threading.Lock()
         self._loaded = False
+        self.listed = asyncio.Event()
+        """The tools were asked for: the first answer is on its way."""
+        self._spending: set[str] = set()
 
     def load(self) -> None:
         """Load tools and resources, once; from whichever thread comes first."""
@@ -63,6 +67,7 @@ class Server(MCPServer[Lifespan]):
             await asyncio.to_thread(self.load)
 
     async def list_tools(self) -> list[Tool]:
+        self.listed.set()
         return self._definitions
 
     async def list_resources(self) -> list[Resource]:
@@ -101,7 +106,7 @@ class Server(MCPServer[Lifespan]):
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, PivError):
-                return _failure(words(cause))
+                return _failure(words(cause, spends=name in self._spending))
             if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
                 return _failure(_refusal(problems_of(cause)))
             reference = secrets.token_hex(4)
@@ -112,7 +117,7 @@ class Server(MCPServer[Lifespan]):
                 f"INTERNAL_ERROR: {name} failed on our side (reference {reference} in the server's log). "
                 + (
                     "Money may have moved: call list_spending before anything else."
-                    if _spends(tool)
+                    if name in self._spending
                     else "No money moved."
                 )
             )
@@ -131,8 +136,10 @@ class Server(MCPServer[Lifespan]):
             raise MCPError(INVALID_PARAMS, f"The prompt {name} needs: {', '.join(missing)}")
         return await super().get_prompt(name, arguments, context)
 
-    def register(self, tool: RegisteredTool) -> None:
-        """Add a tool that is in the SDK's form already."""
+    def register(self, tool: RegisteredTool, *, spends: bool) -> None:
+        """Add a tool that is in the SDK's form already. `spends`: it can cost money."""
+        if spends:
+            self._spending.add(tool.name)
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, updates: Updates) -> None:
@@ -143,8 +150,8 @@ class Server(MCPServer[Lifespan]):
 
 
 def compact(model: BaseModel) -> tuple[str, dict[str, Any]]:
-    """A model as compact JSON without nulls, as text and as an object."""
-    content = model.model_dump(mode="json", exclude_none=True)
+    """A model as compact JSON without nulls, as text and as an object. Of what piv.day sent, only what it sent."""
+    content = model.model_dump(mode="json", exclude_none=True, exclude_unset=isinstance(model, Model))
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")), content
 
 
@@ -154,9 +161,11 @@ def answer(model: BaseModel) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
 
 
-def words(error: PivError) -> str:
+def words(error: PivError, *, spends: bool = True) -> str:
     """An error for a model: the code, what happened, whether money moved, what to do next."""
-    parts = [f"{error.code}: {_sentence(error.message)}", error.money, error.hint]
+    unsure = error.money.startswith("Money may")
+    money = "No money moved" if unsure and not spends else error.money
+    parts = [f"{error.code}: {_sentence(error.message)}", money, error.hint]
     return " ".join(_sentence(part) for part in parts if part)
 
 
@@ -167,7 +176,7 @@ def problems_of(error: ValidationError) -> list[str]:
         place = ".".join(str(part) for part in item["loc"]) or "arguments"
         reason = item["msg"].removeprefix("Value error, ")
         if item["type"] == "string_pattern_mismatch":
-            reason = "is not of the expected form"
+            reason = f"must match {item['ctx']['pattern']}" if "ctx" in item else "is not of the expected form"
         elif item["type"] == "missing":
             reason = "is required"
         problems.append(f"{place}: {reason}")
@@ -179,10 +188,6 @@ def resource_error(uri: str, error: PivError) -> ResourceError:
     if isinstance(error, NotFoundError):
         return ResourceNotFoundError(f"Unknown resource: {uri}. {words(error)}")
     return ResourceError(words(error))
-
-
-def _spends(tool: RegisteredTool) -> bool:
-    return tool.annotations is not None and bool(tool.annotations.destructive_hint)
 
 
 def _refusal(problems: list[str], *more: str) -> str:

@@ -177,6 +177,7 @@ def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> 
 
     def ready(bound: int) -> None:
         click.echo(f"PIV_BASE_URL=http://{host}:{bound}/api/v1")
+        click.echo(f"PIV_API_KEY={sandbox_key}")
 
     try:
         asyncio.run(serve_sandbox(pretended, host, port, ready, handle_signals=True))

@@ -170,7 +170,7 @@ class OutcomeUnknownError(ApiError):
     """A write that was sent, and nothing says whether it was done. Never repeated. `cause` says why."""
 
     effect: Effect = "unknown"
-    hint = "Do not repeat it. Look whether it happened first; it may also have been charged"
+    hint = "Do not repeat it. Look whether it happened first"
 
     def __init__(self, cause: ApiError) -> None:
         super().__init__(

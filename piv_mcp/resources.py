@@ -74,7 +74,7 @@ class Commitments(BaseModel):
 
 
 class InboxRows(BaseModel):
-    untrusted: str
+    untrusted: str | None = None
     events: list[EventRow]
 
 
@@ -128,7 +128,8 @@ async def white(app: Services, white_id: str) -> BaseModel:
 async def inbox(app: Services) -> InboxRows:
     found, _ = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
     boundary = Boundary()
-    return InboxRows(untrusted=boundary.notice, events=[event_row(app.phonebook, event, boundary) for event in found])
+    rows = [event_row(app.phonebook, event, boundary) for event in found]
+    return InboxRows(untrusted=boundary.notice, events=rows)
 
 
 async def commitments(app: Services) -> Commitments:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from piv_mcp.spending.policy import Policy
 
 IDLE_START_SECONDS = 1.0
-"""After the start, unless a request needs the services before: the list of tools is answered first."""
+FIRST_ANSWER_SECONDS = 0.05
+"""The services start so long after the start, or after the tools were asked for, unless a request needs them before:
+the first answer is not to wait for them."""
 
 PRUNE_SECONDS = 3600.0
 
@@ -67,9 +69,12 @@ class Runtime:
         return self._services
 
     @asynccontextmanager
-    async def running(self, also: Callable[[], Awaitable[None]] | None = None) -> AsyncGenerator["Runtime"]:
-        """Starts the services, and what `also` does, a moment after the block begins; stops them at its end."""
-        starting = asyncio.create_task(self._start_when_idle(also))
+    async def running(
+        self, first_answer: asyncio.Event | None = None, also: Callable[[], Awaitable[None]] | None = None
+    ) -> AsyncGenerator["Runtime"]:
+        """Starts the services, and what `also` does, a moment after `first_answer` or the beginning; stops them at the
+        end of the block."""
+        starting = asyncio.create_task(self._start_when_idle(first_answer or asyncio.Event(), also))
         try:
             yield self
         finally:
@@ -82,8 +87,11 @@ class Runtime:
         self._services = None
         await self._stack.aclose()
 
-    async def _start_when_idle(self, also: Callable[[], Awaitable[None]] | None) -> None:
-        await asyncio.sleep(IDLE_START_SECONDS)
+    async def _start_when_idle(self, first_answer: asyncio.Event, also: Callable[[], Awaitable[None]] | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_START_SECONDS):
+                await first_answer.wait()
+        await asyncio.sleep(FIRST_ANSWER_SECONDS)
         try:
             if also is not None:
                 await also()

@@ -67,7 +67,7 @@ def wire_definition(spec: ToolSpec) -> dict[str, Any]:
 def register(server: Server, settings: Settings, lifespan: Lifespan) -> None:
     """Everything that these settings offer."""
     for spec in catalog.select(settings):
-        server.register(sdk_tool(spec))
+        server.register(sdk_tool(spec), spends=spec.effect == "spend")
     for spec in RESOURCES.values():
         if spec.parameter is None:
             server.add_resource(sdk_resource(spec, lifespan))

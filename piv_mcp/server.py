@@ -41,7 +41,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[Runtime]:
-        async with runtime.running(server.loaded):
+        async with runtime.running(server.listed, server.loaded):
             try:
                 yield runtime
             finally:

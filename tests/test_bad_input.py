@@ -23,7 +23,7 @@ TOOLS: tuple[ToolSpec, ...] = tuple(spec for tools in AREAS.values() for spec in
 
 REFUSED = "VALIDATION_ERROR: "
 NOTHING = "Nothing was sent and no money moved."
-UNKNOWN = "Money may have moved"
+FREE = "No money moved"
 
 Schema = dict[str, Any]
 
@@ -257,7 +257,7 @@ async def test_a_failing_server_is_said_clearly_and_no_write_is_repeated(
             if writes and failing not in CERTAIN:
                 assert len(writes) == 1, case
                 assert said.startswith("OUTCOME_UNKNOWN: "), case
-                assert UNKNOWN in said, case
+                assert FREE in said, case
                 assert "Do not repeat it" in said, case
             else:
                 assert said.startswith(f"{code}: "), case
@@ -278,7 +278,7 @@ async def test_a_server_that_never_answers_is_given_up(connect: Connect, monkeyp
             assert len(writes) <= 1
             assert said.startswith("OUTCOME_UNKNOWN: " if writes else "NO_ANSWER: "), f"{spec.name}: {said}"
             assert "no answer within the deadline" in said
-            assert (UNKNOWN if writes else "no money moved") in said
+            assert FREE.lower() in said.lower()
         app.sandbox.clear_failures()
         monkeypatch.undo()
         assert (await app.ok("get_account"))["email"]

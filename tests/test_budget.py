@@ -204,6 +204,18 @@ async def test_an_unknown_outcome_blocks_the_same_action_though_the_budget_has_r
         assert (await shop.receipt(RENEW_NUMBER))["status"] == "charged"  # another action is not blocked
 
 
+async def test_what_may_still_come_is_not_bought_again_by_the_budget(sandbox: Sandbox, data_dir: Path) -> None:
+    person = decliner()
+    async with budget_shop(sandbox, data_dir, person) as shop:
+        sandbox.fail_next(Failure(kind="drop_before", method="POST", path=BUY_NUMBER.path))
+        assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(BUY_NUMBER))
+        await shop.settled()
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "not_charged"
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "declined", "a person decides"
+        assert "The same was sent before" in person.asked[0]
+        assert len(shop.writes) == 1
+
+
 async def test_an_approval_in_hand_is_not_carried_out_while_an_equal_outcome_is_unknown(
     sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,18 +1,22 @@
 """Waiting and looking: what comes before, during or between two calls is found, and the limit holds."""
 
 import asyncio
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from conftest import Connect, Connected
 from processes import sms_webhook, until
 from pydantic import SecretStr
 
+from piv_mcp.api import limit
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.limit import BACKFILL_OWN, Priority
 from piv_mcp.errors import NotFoundError, RateLimitedError
@@ -25,7 +29,7 @@ from piv_mcp.inbox.receiver import event_of
 from piv_mcp.limiter import SharedLimiter
 from piv_mcp.phonebook import Phonebook
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.store import Store, events, requests
+from piv_mcp.store import Store, events, polls, requests
 from piv_mcp.store.events import Event
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -325,6 +329,149 @@ async def test_an_idle_server_does_not_look(home: Home) -> None:
     await until(lambda: not any("_look" in repr(task) for task in asyncio.all_tasks()), seconds=2, what="rest")
 
 
+# Several processes that wait
+
+
+@pytest.fixture
+async def homes(home: Home) -> AsyncIterator[list[Home]]:
+    """Two on one store file and one account, as two server processes are."""
+    store = Store(home.inbox.store.path)
+    inbox = Inbox(store)
+    client = PivClient(
+        "https://api.test/api/v1",
+        SecretStr(home.sandbox.api_key),
+        transport=home.sandbox.transport(),
+        limiter=SharedLimiter(store),
+    )
+    history = History(client, inbox)
+    yield [home, replace(home, client=client, inbox=inbox, history=history)]
+    await history.close()
+    await inbox.close()
+    await client.aclose()
+    await store.close()
+
+
+def pace(monkeypatch: pytest.MonkeyPatch, *, seconds: float, a_minute: int = 6000) -> None:
+    monkeypatch.setattr(history_module, "POLL_SECONDS", seconds)
+    monkeypatch.setattr(history_module, "POLLS_A_MINUTE", a_minute)
+
+
+async def watched_by_all(home: Home) -> int:
+    return await home.inbox.store.read(polls.watched)
+
+
+async def test_two_processes_that_wait_for_one_number_share_its_polls(
+    homes: list[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace(monkeypatch, seconds=0.4)
+    number = homes[0].numbers[0]
+    waits = [asyncio.create_task(home.wait(number, seconds=10)) for home in homes]
+    await asyncio.sleep(1.4)
+    assert 3 <= len(homes[0].polls()) <= 4, "at 0, 0.4, 0.8 and 1.2 s"
+    await homes[0].sandbox.receive_sms(number, "Your code is 737373", trusted=False)
+    assert [codes(waited) for waited in await asyncio.gather(*waits)] == [["737373"]] * 2
+    assert 4 <= len(homes[0].polls()) <= 5, "one process's poll answers both"
+
+
+async def test_two_processes_with_ten_numbers_each_share_the_budget_and_poll_every_number(
+    homes: list[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace(monkeypatch, seconds=0.01, a_minute=1200)  # ten numbers: each every 0.5 s
+    home, numbers = homes[0], homes[0].numbers[:10]
+    monkeypatch.setattr(limit, "TOTAL", dict.fromkeys(Priority, 1000))
+    waits = [asyncio.create_task(each.wait(number, seconds=2.2)) for each in homes for number in numbers]
+    await until(lambda: len(home.polls()) >= 10, seconds=5, what="a poll of each number")
+    assert await watched_by_all(home) == 10
+    await asyncio.gather(*waits)
+    asked = home.polls()
+    assert len(asked) <= 60, "at most one and a half times what one process would send"
+    assert all(asked.count(number) >= 3 for number in numbers)
+    assert set(asked[-20:]) == set(numbers), "none has gone blind"
+
+
+async def test_numbers_of_another_process_count_for_the_interval(
+    homes: list[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace(monkeypatch, seconds=0.01, a_minute=600)  # six numbers: each every 0.6 s
+    first, second = homes
+    others = [asyncio.create_task(second.wait(number, seconds=10)) for number in second.numbers[1:6]]
+    await until(lambda: len(first.polls()) >= 5, seconds=5, what="the polls of the other process")
+    await first.wait(first.numbers[0], seconds=1.5)
+    assert 2 <= first.polls().count(first.numbers[0]) <= 3
+    for task in others:
+        await cancelled(task)
+
+
+async def test_a_wait_that_ends_counts_no_longer(homes: list[Home]) -> None:
+    await asyncio.gather(*(home.wait(home.numbers[0], seconds=0.2) for home in homes))
+
+    async def nobody() -> bool:
+        return await watched_by_all(homes[0]) == 0
+
+    await until(nobody, seconds=5, what="the end of the watches")
+
+
+async def test_what_a_process_that_died_had_claimed_expires(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "TURN_SECONDS", 0.05)
+    number, died = home.numbers[0], time.time()
+
+    def job(connection: sqlite3.Connection) -> None:
+        for n in range(60):
+            polls.note_watch(connection, f"dead-{n}", home.numbers[n % 12], now=died, until=died + 0.5)
+            polls.claim(connection, f"dead-{n}", died)
+
+    await home.inbox.store.write(job)
+    waiting = asyncio.create_task(home.wait(number))
+    await until(home.polls, seconds=3, what="a poll")
+    assert time.time() - died >= 0.5
+    assert await watched_by_all(home) == 1
+    await cancelled(waiting)
+
+
+async def test_a_poll_that_the_limit_refuses_silences_no_number_for_long(
+    homes: list[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace(monkeypatch, seconds=0.05)
+    monkeypatch.setattr(history_module, "REFUSED_SECONDS", 0.2)
+    home, number = homes[0], homes[0].numbers[0]
+    just_now = time.time()
+
+    def fill(connection: sqlite3.Connection) -> None:
+        for _ in range(limit.TOTAL[Priority.WAIT]):
+            requests.note_sent(connection, Priority.WAIT.value, just_now)
+
+    await home.inbox.store.write(fill)
+    waits = [asyncio.create_task(each.wait(number)) for each in homes]
+    await asyncio.sleep(0.3)
+    assert home.polls() == []
+    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests").fetchall())
+    await until(home.polls, seconds=1, what="a poll")
+    for task in waits:
+        await cancelled(task)
+
+
+async def test_without_a_store_each_process_paces_its_own_polls(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace(monkeypatch, seconds=0.3)
+    async with home.history.watched(home.numbers[0]):
+        await home.inbox.store.close()
+        await asyncio.sleep(1)
+    assert 3 <= len(home.polls()) <= 4, "at 0, 0.3, 0.6 and 0.9 s"
+
+
+async def test_a_clock_that_was_ahead_keeps_nobody_from_polling(home: Home) -> None:
+    number, ahead = home.numbers[0], time.time() + 3600
+
+    def job(connection: sqlite3.Connection) -> None:
+        polls.note_look(connection, number, ahead)
+        polls.note_watch(connection, "other", number, now=time.time(), until=ahead)
+        polls.claim(connection, "other", ahead)
+
+    await home.inbox.store.write(job)
+    waiting = asyncio.create_task(home.wait(number))
+    await until(home.polls, seconds=2, what="a poll")
+    await cancelled(waiting)
+
+
 # Back-fill
 
 
@@ -344,7 +491,7 @@ async def test_back_fill_adds_what_is_missing_and_says_so(home: Home) -> None:
     await cancelled(running)
 
 
-async def cancelled(task: "asyncio.Task[None]") -> None:
+async def cancelled(task: "asyncio.Task[Any]") -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -565,3 +712,24 @@ async def test_retention_keeps_to_the_days_that_were_set(connect: Connect) -> No
         await inbox.prune()
         found, _ = await inbox.after(start)
         assert [event.code for event in found] == ["1000"]
+
+
+async def test_a_code_that_arrives_late_is_as_old_as_it_says(modern_app: Connected) -> None:
+    """A webhook that was sent again by hand, hours after the SMS."""
+    numbers = (await modern_app.ok("list_numbers", status="active"))["numbers"]
+    number, url = numbers[0]["piv_num_id"], modern_app.sandbox.webhook_url
+    assert url is not None
+    for code, hours in (("111111", 0), ("222222", 3)):
+        sent = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+        data = {"piv_num_id": number, "text": f"Your code is {code}", "code": code, "received_at": sent}
+        async with httpx.AsyncClient() as http:
+            event = {"event_type": "sms.received", "timestamp": sent, "data": data}
+            assert (await http.post(url, json=event)).status_code == 200
+    latest = await modern_app.ok("get_latest_code", number=number)
+    assert (latest["status"], latest["newest"]["code"]) == ("stale", "222222"), "it arrived last, and is no new one"
+    assert latest["newest"]["age_seconds"] >= 3 * 3600
+    assert "one of the others is newer" in latest["note"]
+    assert [(other["code"], other["age_seconds"] < 60) for other in latest["others"]] == [("111111", True)]
+    waited = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
+    assert waited["newest"]["code"] == "222222"
+    assert "by its own time it is 3 hours old" in waited["note"]

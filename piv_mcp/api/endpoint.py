@@ -16,6 +16,9 @@ from pydantic import TypeAdapter
 
 from piv_mcp.errors import InvalidRequestError
 
+NO_IDS = frozenset({".", "..", "countries", "purchase", "restore", "search", "queue", "tiers"})
+"""What would name another endpoint in the place of an id."""
+
 T = TypeVar("T")
 Body = dict[str, Any]
 Shape = Callable[[Body], Any]
@@ -95,7 +98,7 @@ class Endpoint(Generic[T]):
             encoded = quote(value, safe="")
         except UnicodeEncodeError:
             encoded = ""
-        if not value.strip() or value in (".", "..") or not encoded:
+        if not value.strip() or value in NO_IDS or not encoded:
             raise InvalidRequestError(
                 f"{name}: not an id",
                 code="VALIDATION_ERROR",

@@ -49,7 +49,14 @@ def _number_to_text(value: object) -> object:
 UtcDatetime = Annotated[datetime, AfterValidator(_in_utc)]
 """An aware time in UTC."""
 
-Money = Annotated[Decimal, AfterValidator(_plausible)]
+
+def _cents(value: Decimal) -> str:
+    """At least two decimals, and never fewer than it has."""
+    cents = value.quantize(Decimal("0.01")) if value.as_tuple().exponent >= -2 else value  # pyright: ignore[reportOperatorIssue]
+    return f"{cents:f}"
+
+
+Money = Annotated[Decimal, AfterValidator(_plausible), PlainSerializer(_cents, return_type=str, when_used="json")]
 """An exact amount in US dollars, the account's only currency."""
 
 Secret = Annotated[SecretStr, BeforeValidator(_number_to_text)]

@@ -1,23 +1,35 @@
 """The SMS history, the inbox's second source: it has messages that no webhook brought, and their senders.
 
-Polling is shared: however many calls wait for a number, it is polled once; and the more numbers are waited for, the
-less often each, so that all fit into the request limit.
+Polling is shared by every process of the machine, by way of the store: however many calls wait for a number, it is
+polled once; and the more numbers are waited for, the less often each, so that all fit into the request limit.
 """
 
 import asyncio
+import math
+import secrets
+import sqlite3
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.limit import Priority
 from piv_mcp.api.numbers import Sms
-from piv_mcp.errors import AuthenticationError, NotFoundError, PermissionDeniedError, PivError
+from piv_mcp.errors import (
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    PivError,
+    RateLimitedError,
+    StoreError,
+)
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.receiver import event_of_sms
+from piv_mcp.store import polls
 
 PAGES = (50, *[200] * 10)
 """Sizes of the pages of one look, which ends at the first known message: as a rule one small page, and after a long
@@ -28,7 +40,18 @@ POLL_SECONDS = 3.0
 """Between two polls of a number that somebody waits for, while fewer than four numbers are waited for."""
 
 POLLS_A_MINUTE = 60
-"""Of all waited-for numbers together. The limit's own share for waiting is a little larger."""
+"""Of all waited-for numbers of all processes together. The limit's own share for waiting is a little larger."""
+
+TURN_SECONDS = 5.0
+"""The longest sleep before a process asks again whether it is its turn: another one may have stopped waiting, or died
+over its poll."""
+
+WATCH_SECONDS = 30.0
+"""How long a process counts as waiting for a number without saying so again. One that died slows the others for so
+long."""
+
+REFUSED_SECONDS = 10.0
+"""The longest pause after a poll that the request limit refused: the limit decides again, and slots may have come."""
 
 FRESH_SECONDS = 2.0
 """A look this young needs no other."""
@@ -38,9 +61,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Watch:
-    """One number that is polled. `problem` is why polling cannot work, once that is known."""
+    """One number that is polled. `problem` is why polling cannot work, once that is known; `polled_at` is when this
+    process last began a poll (monotonic seconds)."""
 
     watchers: int = 0
+    polled_at: float = -math.inf
     task: asyncio.Task[None] | None = None
     problem: PivError | None = None
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -75,6 +100,7 @@ class History:
                     break
             new = await self._record(piv_num_id, found)
             self._looked[piv_num_id] = started
+            await self._note(partial(polls.note_look, number=piv_num_id, at=started))
         return new
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
@@ -115,23 +141,47 @@ class History:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, piv_num_id: str, watch: Watch) -> None:
-        while True:
-            pause = self.interval()
-            try:
-                await self.look(piv_num_id, Priority.WAIT)
-            except (NotFoundError, AuthenticationError, PermissionDeniedError) as error:
-                watch.problem = error  # it will not get better: only the webhook can bring a code now
-                self._inbox.changes.notify()
-                return
-            except PivError as error:
-                _log.warning("history not polled", number=piv_num_id, problem=error.message)
-                pause = max(pause, getattr(error, "retry_after", None) or 0.0)
-            await asyncio.sleep(pause)
+        watcher = secrets.token_hex(8)
+        try:
+            while True:
+                if (wait := await self._take_turn(watcher, piv_num_id, watch)) > 0:
+                    await asyncio.sleep(min(wait, TURN_SECONDS))
+                    continue
+                try:
+                    await self.look(piv_num_id, Priority.WAIT)
+                except (NotFoundError, AuthenticationError, PermissionDeniedError) as error:
+                    watch.problem = error  # it will not get better: only the webhook can bring a code now
+                    self._inbox.changes.notify()
+                    return
+                except RateLimitedError as error:
+                    _log.warning("history not polled", number=piv_num_id, problem=error.message)
+                    await self._note(partial(polls.claim, watcher=watcher, at=None))  # anybody's turn again
+                    await asyncio.sleep(min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS))
+                except PivError as error:
+                    _log.warning("history not polled", number=piv_num_id, problem=error.message)
+        finally:
+            await self._note(partial(polls.forget_watch, watcher=watcher))
+
+    async def _take_turn(self, watcher: str, piv_num_id: str, watch: Watch) -> float:
+        """Claim the number's next poll and answer 0, or answer the seconds until it is due."""
+        try:
+            wait, looked_at = await self._inbox.store.write(partial(_claim, watcher=watcher, piv_num_id=piv_num_id))
+            self._looked[piv_num_id] = max(looked_at, self._looked.get(piv_num_id, 0.0))
+        except StoreError as error:
+            _log.warning("polling is paced in this process only", problem=error.message)
+            wait = watch.polled_at + self.interval() - time.monotonic()
+        if wait <= 0:
+            watch.polled_at = time.monotonic()
+        return wait
+
+    async def _note(self, job: Callable[[sqlite3.Connection], None]) -> None:
+        """Tell the other processes, if that can be done: without it they look once too often, or wait a little."""
+        with suppress(StoreError):
+            await self._inbox.store.write(job)
 
     def interval(self) -> float:
-        """Seconds between two polls of one number."""
-        watched = sum(watch.watchers > 0 for watch in self._watches.values())
-        return max(POLL_SECONDS, watched * 60 / POLLS_A_MINUTE)
+        """Seconds between two polls of one number, as far as this process knows."""
+        return _interval(sum(watch.watchers > 0 for watch in self._watches.values()))
 
     async def _record(self, piv_num_id: str, found: list[Sms]) -> int:
         oldest = self._inbox.kept_since()
@@ -147,3 +197,20 @@ class History:
         inbound.sort(key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id))
         stored = await self._inbox.record_all([event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound])
         return sum(new for _, new in stored)
+
+
+def _interval(watched: int) -> float:
+    """Seconds between two polls of one number while so many are waited for."""
+    return max(POLL_SECONDS, watched * 60 / POLLS_A_MINUTE)
+
+
+def _claim(connection: sqlite3.Connection, watcher: str, piv_num_id: str) -> tuple[float, float]:
+    """(seconds until the number's next poll is due, when it was last looked at). At 0 the poll is the watcher's."""
+    now = time.time()
+    polls.note_watch(connection, watcher, piv_num_id, now=now, until=now + WATCH_SECONDS)
+    looked_at = polls.looked_at(connection, piv_num_id, now)
+    last = max(looked_at, polls.claimed_at(connection, piv_num_id, now))
+    wait = max(0.0, last + _interval(polls.watched(connection)) - now)
+    if wait == 0:
+        polls.claim(connection, watcher, now)
+    return wait, looked_at

@@ -17,9 +17,15 @@ OTHERS_SECONDS = 600.0
 
 MOST_OTHERS = 4
 
+CLOCKS_SECONDS = 120.0
+"""How far piv.day's clock may be behind ours before a message counts as late rather than the clock as slow."""
+
+LONGEST_TEXT = 500
+"""Characters of an SMS that are shown beside its code."""
+
 
 class Code(BaseModel):
-    """One message with a code. `age_seconds` since it arrived; `source` is webhook or history."""
+    """One message with a code. `age_seconds` since it reached the account; `source` is webhook or history."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,25 +60,32 @@ class EventRow(BaseModel):
 
 
 def code_rows(phonebook: Phonebook, found: list[Event], boundary: Boundary) -> tuple[Code, list[Code] | None]:
-    """The newest code, and the others of the minutes before it."""
+    """The code that arrived last, and the others that arrived in the minutes before it, without their texts."""
     newest, *older = found
-    near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS][:MOST_OTHERS]
-    return _code(phonebook, newest, boundary), [_code(phonebook, event, boundary) for event in near] or None
+    near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS]
+    others = [_code(phonebook, event, None) for event in near[:MOST_OTHERS]]
+    return _code(phonebook, newest, boundary), others or None
 
 
-def _code(phonebook: Phonebook, event: Event, boundary: Boundary) -> Code:
+def _came(event: Event) -> float:
+    """When the message reached the account: its own time where that is clearly before its arrival here."""
+    late = event.sent_at is not None and event.sent_at < event.arrived_at - CLOCKS_SECONDS
+    return event.sent_at if late and event.sent_at is not None else event.arrived_at
+
+
+def _code(phonebook: Phonebook, event: Event, boundary: Boundary | None) -> Code:
     return Code(
         code=visible(event.code or "", 64),
         event_id=event.seq,
-        age_seconds=max(0, round(time.time() - event.arrived_at)),
-        received_at=utc(event.arrived_at),
+        age_seconds=max(0, round(time.time() - _came(event))),
+        received_at=utc(_came(event)),
         piv_num_id=event.subject,
         phone_number=phonebook.phone_of(event.subject) if event.subject else None,
         sender=visible(event.sender, 64) if event.sender else None,
         source=event.source,
         confirmed=event.confirmed,
         code_source=event.code_source,
-        text=boundary.wrap(event.text) if event.text is not None else None,
+        text=boundary.wrap(event.text, LONGEST_TEXT) if boundary and event.text is not None else None,
     )
 
 
@@ -82,7 +95,7 @@ def event_row(phonebook: Phonebook, event: Event, boundary: Boundary) -> EventRo
     return EventRow(
         event_id=event.seq,
         type=visible(event.type, 100),
-        received_at=utc(event.arrived_at),
+        received_at=utc(_came(event)),
         source=event.source,
         piv_num_id=number,
         phone_number=phonebook.phone_of(number) if number else None,
@@ -99,7 +112,8 @@ def _shown(value: object, boundary: Boundary, depth: int = 0) -> object:
     """Data of a webhook, which nobody signs: texts cleaned, what a stranger may have written wrapped, all bounded."""
     if isinstance(value, dict):
         items = list(cast("dict[str, object]", value).items())[:40]
-        return {visible(key, 60): _field(key, item, boundary, depth) for key, item in items}
+        shown = {visible(key, 60): _field(key, item, boundary, depth) for key, item in items}
+        return {key: item for key, item in shown.items() if item is not None}
     if isinstance(value, list):
         return [_shown(item, boundary, depth + 1) for item in cast("list[object]", value)[:40]] if depth < 4 else "..."
     return visible(value, 500) if isinstance(value, str) else value

@@ -110,5 +110,5 @@ class Action(BaseModel, ABC):
 
 
 def shown(model: BaseModel) -> Shown:
-    """An answer for the journal: without nulls, secrets masked."""
-    return model.model_dump(mode="json", exclude_none=True)
+    """An answer for the journal, as it came: nothing that was not in it, no nulls, secrets masked."""
+    return model.model_dump(mode="json", exclude_none=True, exclude_unset=True)

@@ -75,3 +75,7 @@ def dollars(amount: Decimal | None) -> str:
         return "unknown"
     cents = amount.quantize(Decimal("0.01"))
     return f"{cents if cents == amount else amount.normalize():f} USD"
+
+
+def months(count: int) -> str:
+    return "1 month" if count == 1 else f"{count} months"

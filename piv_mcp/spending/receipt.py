@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from piv_mcp.api.models import Money
 from piv_mcp.errors import ApiError, PivError
 from piv_mcp.spending.journal import OBJECT_ID
 from piv_mcp.spending.quote import Quote, dollars
@@ -22,8 +23,8 @@ class Receipt(BaseModel):
     spending_id: str | None = None
     action: str | None = None
     price: str | None = None
-    charged: Decimal | None = None
-    balance: Decimal | None = None
+    charged: Money | None = None
+    balance: Money | None = None
     result: dict[str, Any] | None = None
     evidence: str | None = None
     note: str | None = None

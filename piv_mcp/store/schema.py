@@ -67,6 +67,15 @@ STEPS = (
     CREATE INDEX spending_state ON spending (state, seq);
     CREATE INDEX spending_decided ON spending (decided_by, decided_at);
     """,
+    """
+    CREATE TABLE watches (
+        watcher    TEXT PRIMARY KEY,    -- one process's polling of one number
+        number     TEXT NOT NULL,
+        until      REAL NOT NULL,
+        claimed_at REAL                 -- when it last began a poll
+    ) WITHOUT ROWID;
+    CREATE TABLE looks (number TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+    """,
 )
 
 

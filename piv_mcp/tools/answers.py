@@ -1,6 +1,6 @@
 """What the answers of several tools share."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +11,13 @@ class Answer(BaseModel):
     """Base of the answers that tools make up themselves."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class Changed(Answer):
+    """A change that piv.day acknowledged; what else its answer holds is not documented."""
+
+    status: Literal["done"] = "done"
+    message: str | None = None
 
 
 class Listing(Answer):

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from piv_mcp.api.domains import (
     CreateDnsRecord,
     DnsRecord,
-    DnsRecordUpdated,
     Domain,
     DomainOffer,
     QueueEntry,
@@ -21,7 +20,7 @@ from piv_mcp.api.models import UtcDatetime
 from piv_mcp.services import services
 from piv_mcp.spending.actions import domains as actions
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.answers import Answer, Changed, Listing, paging
 from piv_mcp.tools.parameters import (
     DomainId,
     DomainName,
@@ -70,6 +69,10 @@ class DomainRow(Answer):
 
 class Domains(Listing):
     domains: list[DomainRow]
+
+
+class UpdatedRecord(Changed):
+    record: DnsRecord | None = None
 
 
 class DnsRecords(Answer):
@@ -144,10 +147,11 @@ async def update_dns_record(
     content: RecordContent | None = None,
     ttl: Ttl | None = None,
     proxied: Proxied | None = None,
-) -> DnsRecordUpdated:
+) -> UpdatedRecord:
     """Change fields of a DNS record. Fields left out stay as they are."""
     record = UpdateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
-    return await (await services(ctx)).client.domains.update_dns(domain_id, record_id, record)
+    updated = await (await services(ctx)).client.domains.update_dns(domain_id, record_id, record)
+    return UpdatedRecord(message=updated.message, record=updated.record)
 
 
 async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Receipt:
@@ -155,8 +159,9 @@ async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) 
     return await perform(ctx, actions.DeleteDnsRecord(domain_id=domain_id, record_id=record_id))
 
 
-async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> Receipt:
+async def enable_cloudflare(ctx: Ctx, domain_id: DomainId, enabled: Literal[True] = True) -> Receipt:
     """Put a domain behind Cloudflare, after the person approves. The API cannot undo this."""
+    del enabled  # the endpoint's only field has one value
     return await perform(ctx, actions.EnableCloudflare(domain_id=domain_id))
 
 

@@ -16,6 +16,7 @@ from piv_mcp.tools.answers import Answer
 from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
 from piv_mcp.tools.tool import Ctx, read
 
+LATE_SECONDS = 300
 REFRESH_SECONDS = 3.0
 """How long a question for the latest code waits for the SMS history."""
 
@@ -54,10 +55,10 @@ class WaitedCode(Answer):
 
 class Events(Answer):
     events: list[EventRow]
-    total: str
+    total: int
     after: int
     note: str | None = None
-    untrusted: str
+    untrusted: str | None = None
 
 
 class WaitedEvents(Answer):
@@ -94,6 +95,8 @@ async def get_latest_code(
     stale = newest.age_seconds > max_age_seconds
     if stale:
         note = _join(f"This code is {span(newest.age_seconds)} old: do not use it as a new one.", note)
+        if any(other.age_seconds <= max_age_seconds for other in others or ()):
+            note = _join(note, "It arrived last, but by its own time one of the others is newer.")
     return LatestCode(
         status="stale" if stale else "ok",
         newest=newest,
@@ -142,7 +145,7 @@ async def wait_for_code(
         others=others,
         after=waited.cursor,
         waited_seconds=round(waited.seconds, 1),
-        note=gone,
+        note=_join(gone, _late(newest)),
         untrusted=boundary.notice,
     )
 
@@ -166,11 +169,19 @@ async def list_events(
     more = after is not None and total > len(found)
     return Events(
         events=[event_row(app.phonebook, event, boundary) for event in found],
-        total=f"{COUNTED} or more" if total >= COUNTED else str(total),
+        total=total,
         after=found[-1].seq if more else max([last, *(event.seq for event in found)]),
-        note=gone,
+        note=_join(gone, *_remarks(type, total)),
         untrusted=boundary.notice,
     )
+
+
+def _remarks(type: str | None, total: int) -> list[str]:
+    if total >= COUNTED:
+        return [f"There are {COUNTED} events or more."]
+    if total == 0 and type is not None and type not in EVENTS:
+        return [f"No event of this type has come, and piv.day names none so. Its events: {', '.join(EVENTS)}."]
+    return []
 
 
 async def wait_for_event(
@@ -184,7 +195,7 @@ async def wait_for_event(
     timeout_seconds: Timeout = 50,
     after: After | None = None,
 ) -> WaitedEvents:
-    """Wait for an event other than a code: a domain registered, a site finished, a restore done, an SMS delivered."""
+    """Wait for an event other than a code, such as a finished site. The last minute counts, unless after is given."""
     app = await services(ctx)
     unknown = [name for name in types if name not in EVENTS]
     if unknown:
@@ -217,6 +228,13 @@ async def wait_for_event(
         note=_join(gone, note),
         untrusted=boundary.notice if waited.found else None,
     )
+
+
+def _late(code: Code) -> str | None:
+    """It has arrived now, and by its own time it is old: sent again by hand, or delayed on the way."""
+    if code.age_seconds < LATE_SECONDS:
+        return None
+    return f"It arrived late: by its own time it is {span(code.age_seconds)} old and may not be the one you wait for."
 
 
 async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | None]:

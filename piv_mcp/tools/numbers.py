@@ -63,7 +63,7 @@ class SmsRow(Answer):
 
 
 class Messages(Listing):
-    untrusted: str
+    untrusted: str | None = None
     messages: list[SmsRow]
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:
@@ -15,7 +15,7 @@ def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValid
         if not least <= len(value) <= most:
             raise ValueError(f"must have {least} to {most} characters")
         if pattern is not None and not pattern.fullmatch(value):
-            raise ValueError("is not of the expected form")
+            raise ValueError(f"must be of the form {form}")
         return value
 
     return AfterValidator(check)
@@ -47,6 +47,11 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _word(value: object) -> object:
+    """The reference writes some switches as words."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_printable)]
 
@@ -75,6 +80,6 @@ Search = Annotated[Line, limited(200)]
 Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the last answer."), at_most(10_000_000)]
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
-Switch = Annotated[bool, Field(strict=True)]
+Switch = Annotated[bool, BeforeValidator(_word), Field(strict=True)]
 DomainName = Annotated[str, limited(253, form=rf"({_LABEL}\.)+[A-Za-z0-9\u0080-\U0010ffff-]{{2,63}}\.?")]
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from piv_mcp.api.models import Money
 from piv_mcp.clock import utc
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
@@ -29,7 +30,7 @@ class EntryRow(Answer):
     state: str
     action: str
     quoted: str
-    charged: Decimal | None = None
+    charged: Money | None = None
     quoted_at: datetime
     settled_at: datetime | None = None
     approved_by: str | None = None
@@ -40,14 +41,14 @@ class EntryRow(Answer):
 class Total(Answer):
     day: str
     area: str
-    charged: Decimal
+    charged: Money
     actions: int
 
 
 class Budget(Answer):
-    per_action: Decimal
-    per_day: Decimal
-    left_today: Decimal
+    per_action: Money
+    per_day: Money
+    left_today: Money
 
 
 class Spending(Answer):
@@ -56,7 +57,7 @@ class Spending(Answer):
     mode: str
     entries: list[EntryRow]
     totals: list[Total]
-    charged: Decimal
+    charged: Money
     left_out: int | None = None
     budget: Budget | None = None
 

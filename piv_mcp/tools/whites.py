@@ -4,12 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from piv_mcp.api.models import Acknowledged
 from piv_mcp.api.whites import CreateWhite, Tier, White, WhiteConfig, WhiteDownload
 from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.answers import Answer, Changed, Listing, paging
 from piv_mcp.tools.parameters import (
     CountryCode,
     DomainName,
@@ -79,10 +78,10 @@ async def configure_white(
     phone: Annotated[Line, limited(50)] | None = None,
     address: Annotated[Line, limited(300)] | None = None,
     legal: Annotated[Line, limited(200), Field(description="Legal name.")] | None = None,
-) -> Acknowledged:
+) -> Changed:
     """Change a site's domain and contact details without generating it again. Fields left out stay as they are."""
     config = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
-    return await (await services(ctx)).client.whites.config(white_id, config)
+    return Changed(message=(await (await services(ctx)).client.whites.config(white_id, config)).message)
 
 
 async def create_white(

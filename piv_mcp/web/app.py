@@ -33,6 +33,7 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
     return Starlette(
         routes=[
             Route("/webhooks/{secret}", receive, methods=["POST"]),
+            Route("/webhooks/{secret}/", receive, methods=["POST"]),  # a redirect might not be followed
             Route("/health", health, methods=["GET"]),
             *_pages(inbox, journal, page_key),
         ]

@@ -35,7 +35,7 @@ class RegisterDomain(Action):
         if request.nameservers:
             words += f", nameservers {', '.join(request.nameservers)}"
         if request.dns_records:
-            words += f", {len(request.dns_records)} DNS records"
+            words += f", {len(request.dns_records)} DNS record{'s' if len(request.dns_records) > 1 else ''}"
         recurring = _recurring(offer.renew_price) if request.auto_renew else None
         first, further = offer.create_price, offer.renew_price
         if first is None or (request.period > 1 and further is None):

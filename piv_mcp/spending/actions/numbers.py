@@ -9,7 +9,7 @@ from piv_mcp.api.numbers import Country, Number
 from piv_mcp.errors import NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.evidence import EVENTS, extended, lasts, outcome_of
-from piv_mcp.spending.quote import FREE, Price, dollars
+from piv_mcp.spending.quote import FREE, Price, dollars, months
 from piv_mcp.spending.segments import sms_segments
 
 PAGE = 200
@@ -31,7 +31,7 @@ class PurchaseNumber(Action):
         monthly = country.price_per_month
         name = f", named {request.custom_name!r}" if request.custom_name else ""
         words = (
-            f"Rent a number in {request.country_code} for {_months(request.duration_months)}, "
+            f"Rent a number in {request.country_code} for {months(request.duration_months)}, "
             f"auto-renewal {'on' if request.auto_renew else 'off'}{name}"
         )
         if monthly is None:
@@ -76,7 +76,7 @@ class RenewNumber(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         number = await sources.api.numbers.get(self.piv_num_id)
-        words = f"Renew {_name(number)} for {_months(self.request.duration_months)}"
+        words = f"Renew {_name(number)} for {months(self.request.duration_months)}"
         country = await _country(sources, number.country_code or "")
         if country.price_per_month is None:
             return words, Price(amount=None, certainty="unknown", reason="the country has no listed price")
@@ -278,10 +278,6 @@ async def _numbers_in(sources: Sources, country: str) -> list[Number]:
 def _name(number: Number) -> str:
     name = f" ({number.custom_name})" if number.custom_name else ""
     return f"{number.phone_number or number.piv_num_id}{name}"
-
-
-def _months(count: int) -> str:
-    return "1 month" if count == 1 else f"{count} months"
 
 
 def _recurring(monthly: Decimal | None) -> str:

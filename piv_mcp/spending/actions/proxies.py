@@ -9,7 +9,7 @@ from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.evidence import extended, lasts
-from piv_mcp.spending.quote import Price
+from piv_mcp.spending.quote import Price, months
 
 PAGE = 500
 MOST_PAGES = 4
@@ -26,7 +26,7 @@ class PurchaseProxies(Action):
         request = self.request
         server = await self._server(sources)
         where = f"{server.name or server.id} ({server.country})"
-        words = f"Buy {request.quantity} proxies on {where} for {request.months} months"
+        words = f"Buy {request.quantity} proxies on {where} for {months(request.months)}"
         if server.price_per_proxy is None:
             return words, Price(amount=None, certainty="unknown", reason="the server has no listed price")
         amount = server.price_per_proxy * request.quantity * request.months
@@ -72,7 +72,7 @@ class RenewProxyOrder(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         order = await sources.api.proxies.order(self.order_id)
-        words = f"Renew proxy order {order.id} ({order.quantity} in {order.country}) for {self.request.months} months"
+        words = f"Renew proxy order {order.id} ({order.quantity} in {order.country}) for {months(self.request.months)}"
         monthly = _month_of(order)
         if monthly.amount is None:
             return words, monthly
