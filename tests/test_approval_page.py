@@ -517,8 +517,8 @@ async def test_with_the_web_app_off_a_port_of_its_own_is_open_for_as_long_as_any
 async def test_a_port_of_its_own_closes_when_what_waits_has_expired(
     connect: Connect, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "LINGER_SECONDS", 0.2)
-    monkeypatch.setattr(journal, "FREEZE_SECONDS", 1.5)
+    monkeypatch.setattr(presence, "LINGER_SECONDS", 1.0)
+    monkeypatch.setattr(journal, "FREEZE_SECONDS", 6.0)
     async with connect(webhook_port=0, confirm_wait=0) as app:
         await app.ok("purchase_number", **BUY)
         page = await person.page("about:blank")
@@ -526,7 +526,7 @@ async def test_a_port_of_its_own_closes_when_what_waits_has_expired(
         await page.wait_for_url("http://127.0.0.1:*/approvals/*")
         address = page.url
         assert await answers(address)
-        await until(lambda: gone(address), seconds=10, what="the end of the port")
+        await until(lambda: gone(address), seconds=20, what="the end of the port")
         assert not redirects(app)
 
 
