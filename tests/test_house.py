@@ -205,16 +205,11 @@ def project() -> dict[str, object]:
 def test_the_version_is_kept_in_one_place() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", piv_mcp.__version__)
     assert project()["dynamic"] == ["version"]
-    changelog = ROOT / "CHANGELOG.md"
-    if changelog.exists():
-        assert piv_mcp.__version__ in changelog.read_text("utf-8")
+    assert piv_mcp.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_server_json_agrees_with_the_package() -> None:
-    path = ROOT / "server.json"
-    if not path.exists():
-        pytest.skip("there is no server.json yet")
-    described = json.loads(path.read_text("utf-8"))
+    described = json.loads((ROOT / "server.json").read_text("utf-8"))
     assert described["version"] == piv_mcp.__version__
     for package in described["packages"]:
         assert package["version"] == piv_mcp.__version__
