@@ -1,6 +1,6 @@
 """Registering and renewing domains, and what cannot be taken back on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -8,7 +8,8 @@ from piv_mcp.api import domains as api
 from piv_mcp.api.domains import Domain
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.evidence import EVENTS, extended, lasts, outcome_of
+from piv_mcp.spending.actions.renewal import Renewal
+from piv_mcp.spending.evidence import EVENTS, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, dollars
 
 SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"
@@ -86,12 +87,24 @@ class RegisterDomain(Action):
         return [domain for domain in page.items if (domain.domain_name or "").lower() == self.request.domain.lower()]
 
 
-class RenewDomain(Action):
+class RenewDomain(Renewal):
     kind: ClassVar[str] = "renew_domain"
     area: ClassVar[str] = "domains"
     visible: ClassVar[bool] = False  # the expiry moves only when the queue has got there
+    auto: ClassVar[int | None] = 12
     domain_id: str
     request: api.RenewDomain
+
+    @property
+    def target(self) -> str:
+        return self.domain_id
+
+    @property
+    def term(self) -> int:
+        return 12 * self.request.period
+
+    async def view(self, sources: Sources) -> Shown:
+        return shown(await sources.api.domains.get(self.domain_id))
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         domain = await sources.api.domains.get(self.domain_id)
@@ -106,23 +119,6 @@ class RenewDomain(Action):
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.renew(self.domain_id, self.request)))
-
-    async def before(self, sources: Sources) -> Shown:
-        return shown(await sources.api.domains.get(self.domain_id))
-
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        domain = shown(await sources.api.domains.get(self.domain_id))
-        months = 12 * self.request.period
-        evidence = extended(before, domain, months, self._months(rivals.done), self._months(rivals.open), auto=12)
-        return Done(result=domain, evidence=evidence) if evidence else None
-
-    def _months(self, rivals: Sequence[Action]) -> list[int]:
-        """Of other renewals of this domain."""
-        return [
-            12 * other.request.period
-            for other in rivals
-            if isinstance(other, RenewDomain) and other.domain_id == self.domain_id
-        ]
 
 
 class SetDomainAutoRenewal(Action):

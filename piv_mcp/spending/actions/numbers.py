@@ -1,6 +1,6 @@
 """Renting, renewing and restoring numbers; sending SMS; Google verification; auto-renewal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -8,7 +8,8 @@ from piv_mcp.api import numbers as api
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.errors import NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.evidence import EVENTS, extended, lasts, outcome_of
+from piv_mcp.spending.actions.renewal import Renewal
+from piv_mcp.spending.evidence import EVENTS, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, dollars, months
 from piv_mcp.spending.segments import sms_segments
 
@@ -68,11 +69,23 @@ class PurchaseNumber(Action):
         )
 
 
-class RenewNumber(Action):
+class RenewNumber(Renewal):
     kind: ClassVar[str] = "renew_number"
     area: ClassVar[str] = "numbers"
+    auto: ClassVar[int | None] = 1
     piv_num_id: str
     request: api.RenewNumber
+
+    @property
+    def target(self) -> str:
+        return self.piv_num_id
+
+    @property
+    def term(self) -> int:
+        return self.request.duration_months
+
+    async def view(self, sources: Sources) -> Shown:
+        return shown(await sources.api.numbers.get(self.piv_num_id))
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         number = await sources.api.numbers.get(self.piv_num_id)
@@ -85,23 +98,6 @@ class RenewNumber(Action):
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.renew(self.piv_num_id, self.request)
         return Done(result=shown(answer), cost=answer.cost)
-
-    async def before(self, sources: Sources) -> Shown:
-        return shown(await sources.api.numbers.get(self.piv_num_id))
-
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        number = shown(await sources.api.numbers.get(self.piv_num_id))
-        months = self.request.duration_months
-        evidence = extended(before, number, months, self._months(rivals.done), self._months(rivals.open), auto=1)
-        return Done(result=number, evidence=evidence) if evidence else None
-
-    def _months(self, rivals: Sequence[Action]) -> list[int]:
-        """Of other renewals of this number."""
-        return [
-            other.request.duration_months
-            for other in rivals
-            if isinstance(other, RenewNumber) and other.piv_num_id == self.piv_num_id
-        ]
 
 
 class RestoreNumbers(Action):

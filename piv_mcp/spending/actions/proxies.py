@@ -1,6 +1,6 @@
 """Buying, renewing and restoring proxies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -8,7 +8,8 @@ from piv_mcp.api import proxies as api
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.evidence import extended, lasts
+from piv_mcp.spending.actions.renewal import Renewal
+from piv_mcp.spending.evidence import lasts
 from piv_mcp.spending.quote import Price, months
 
 PAGE = 500
@@ -64,11 +65,22 @@ class PurchaseProxies(Action):
         raise NotFoundError(f"there is no proxy server {self.request.server_id}", code="NOT_FOUND")
 
 
-class RenewProxyOrder(Action):
+class RenewProxyOrder(Renewal):
     kind: ClassVar[str] = "renew_proxy_order"
     area: ClassVar[str] = "proxies"
     order_id: str
     request: api.RenewProxies
+
+    @property
+    def target(self) -> str:
+        return self.order_id
+
+    @property
+    def term(self) -> int:
+        return self.request.months
+
+    async def view(self, sources: Sources) -> Shown:
+        return _dates(await sources.api.proxies.order(self.order_id))
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         order = await sources.api.proxies.order(self.order_id)
@@ -81,23 +93,6 @@ class RenewProxyOrder(Action):
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.renew(self.order_id, self.request)
         return Done(result=shown(answer), cost=answer.cost)
-
-    async def before(self, sources: Sources) -> Shown:
-        return _dates(await sources.api.proxies.order(self.order_id))
-
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        now = _dates(await sources.api.proxies.order(self.order_id))
-        months = self.request.months
-        evidence = extended(before, now, months, self._months(rivals.done), self._months(rivals.open))
-        return Done(result=now, evidence=evidence) if evidence else None
-
-    def _months(self, rivals: Sequence[Action]) -> list[int]:
-        """Of other renewals of this order."""
-        return [
-            other.request.months
-            for other in rivals
-            if isinstance(other, RenewProxyOrder) and other.order_id == self.order_id
-        ]
 
 
 class RestoreProxyOrder(Action):
