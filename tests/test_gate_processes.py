@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from buying import BUY_NUMBER, DECLINE, PURCHASES, VERIFY, Person, Purchase, approver, charges, content, decliner
-from conftest import ERAS, Era
+from buying import BUY_NUMBER, DECLINE, VERIFY, Person, Purchase, approver, charges, content, decliner, in_turn
+from conftest import Era
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, until
@@ -87,11 +87,10 @@ async def die_while_it_is_out(
         await asyncio.gather(call, return_exceptions=True)
 
 
-@pytest.mark.parametrize("purchase", PURCHASES, ids=str)
+@pytest.mark.parametrize(("purchase", "era"), in_turn())
 async def test_a_purchase_whose_process_is_killed_is_found_and_not_repeated(
-    machine: Machine, account: Sandbox, purchase: Purchase
+    machine: Machine, account: Sandbox, purchase: Purchase, era: Era
 ) -> None:
-    era = ERAS[PURCHASES.index(purchase) % 2]
     arguments = purchase.arguments(account)
     account.fail_next(Failure(kind="hang", method="POST", path=purchase.path))
     await die_while_it_is_out(machine, account, purchase, era, signal.SIGKILL)
@@ -109,15 +108,18 @@ async def test_a_purchase_whose_process_is_killed_is_found_and_not_repeated(
     assert [charge.amount for charge in charges(account, purchase)] == [purchase.price]
 
 
-@pytest.mark.parametrize("purchase", [BUY_NUMBER, VERIFY], ids=str)
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM], ids=lambda stop: stop.name)
+@pytest.mark.parametrize(
+    ("purchase", "era", "stop"),
+    [(*param.values, signal.SIGKILL) for param in in_turn()] + [(VERIFY, "auto", signal.SIGTERM)],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else str(value),
+)
 async def test_a_purchase_that_never_reached_the_account_is_found_as_not_charged(
-    machine: Machine, account: Sandbox, purchase: Purchase, stop: signal.Signals
+    machine: Machine, account: Sandbox, purchase: Purchase, era: Era, stop: signal.Signals
 ) -> None:
     account.fail_next(Failure(kind="hang", method="POST", path=purchase.path, after=False))
-    await die_while_it_is_out(machine, account, purchase, "auto", stop)
+    await die_while_it_is_out(machine, account, purchase, era, stop)
     person = approver()
-    async with server(machine, "second", person, confirm_wait=20) as second:
+    async with server(machine, "second", person, era, confirm_wait=20) as second:
         entry = await truth(second)
         assert entry["state"] == "not_charged"
         assert account.charges == []
