@@ -9,9 +9,7 @@ import pytest
 from buying import (
     DECLINE,
     PURCHASES,
-    Person,
     Purchase,
-    Shop,
     approver,
     charges,
     content,
@@ -19,7 +17,7 @@ from buying import (
     short_waits,
     silent_browser,
 )
-from conftest import text_of
+from conftest import ERAS, Era, text_of
 
 from piv_mcp.sandbox import Failure, Sandbox
 
@@ -58,63 +56,49 @@ LOSSES = (
 )
 
 
+@pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 @pytest.mark.parametrize("purchase", PURCHASES, ids=str)
 async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
-    sandbox: Sandbox, data_dir: Path, purchase: Purchase, loss: Loss
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase, loss: Loss, era: Era
 ) -> None:
-    person = approver()
-    async with open_shop(sandbox, data_dir, person) as shop:
-        await lose_and_find_out(shop, person, purchase, loss)
-
-
-@pytest.mark.parametrize("loss", [LOSSES[0], LOSSES[1]], ids=str)
-@pytest.mark.parametrize("purchase", PURCHASES, ids=str)
-async def test_a_lost_answer_ends_in_the_truth_for_older_clients_too(
-    sandbox: Sandbox, data_dir: Path, purchase: Purchase, loss: Loss
-) -> None:
-    person = approver()
-    async with open_shop(sandbox, data_dir, person, "legacy") as shop:
-        await lose_and_find_out(shop, person, purchase, loss)
-
-
-async def lose_and_find_out(shop: Shop, person: Person, purchase: Purchase, loss: Loss) -> None:
     """Loses the answer of one purchase, repeats the call, waits for the truth, and buys no other."""
-    sandbox = shop.sandbox
-    arguments = purchase.arguments(sandbox)
-    sandbox.fail_next(loss.at(purchase))
-    amounts = [purchase.price] if loss.done else []
+    person = approver()
+    async with open_shop(sandbox, data_dir, person, era) as shop:
+        arguments = purchase.arguments(sandbox)
+        sandbox.fail_next(loss.at(purchase))
+        amounts = [purchase.price] if loss.done else []
 
-    first = await shop.call(purchase.tool, **arguments)
-    assert [charge.amount for charge in charges(sandbox, purchase)] == amounts
-    known = not first.is_error
-    if known:  # it was found at once
-        assert content(first)["status"] == ("charged" if loss.done else "not_charged")
-        assert content(first)["evidence"]
-    else:
-        assert "OUTCOME_UNKNOWN" in text_of(first)
-        assert "Do not repeat it" in text_of(first)
-        listed = content(await shop.call("list_spending"))
-        assert [entry["state"] for entry in listed["entries"]] in (["unknown"], ["charged"], ["not_charged"])
+        first = await shop.call(purchase.tool, **arguments)
+        assert [charge.amount for charge in charges(sandbox, purchase)] == amounts
+        known = not first.is_error
+        if known:  # it was found at once
+            assert content(first)["status"] == ("charged" if loss.done else "not_charged")
+            assert content(first)["evidence"]
+        else:
+            assert "OUTCOME_UNKNOWN" in text_of(first)
+            assert "Do not repeat it" in text_of(first)
+            listed = content(await shop.call("list_spending"))
+            assert [entry["state"] for entry in listed["entries"]] in (["unknown"], ["charged"], ["not_charged"])
+            assert len(shop.writes) == 1
+
+        (entry,) = await shop.settled()
+        assert entry.state == ("charged" if loss.done else "not_charged")
+        assert entry.evidence
         assert len(shop.writes) == 1
+        if loss.done and entry.charged is not None:
+            assert Decimal(entry.charged) == purchase.price
 
-    (entry,) = await shop.settled()
-    assert entry.state == ("charged" if loss.done else "not_charged")
-    assert entry.evidence
-    assert len(shop.writes) == 1
-    if loss.done and entry.charged is not None:
-        assert Decimal(entry.charged) == purchase.price
+        told = content(await shop.call(purchase.tool, **arguments))
+        assert told["status"] == entry.state
+        assert "nothing was sent now" in told["note"]
+        assert len(shop.writes) == 1
+        assert len(person.asked) == 1
 
-    told = content(await shop.call(purchase.tool, **arguments))
-    assert told["status"] == entry.state
-    assert "nothing was sent now" in told["note"]
-    assert len(shop.writes) == 1
-    assert len(person.asked) == 1
-
-    person.answers.append(DECLINE)
-    further = await shop.call(purchase.tool, **arguments)
-    if not further.is_error:  # a second one of some things is refused before anybody is asked: the domain is taken
-        assert content(further)["status"] == "declined"
-        assert len(person.asked) == 2
-    assert len(shop.writes) == 1
-    assert [charge.amount for charge in charges(sandbox, purchase)] == amounts
+        person.answers.append(DECLINE)
+        further = await shop.call(purchase.tool, **arguments)
+        if not further.is_error:  # a second one of some things is refused before anybody is asked: the domain is taken
+            assert content(further)["status"] == "declined"
+            assert len(person.asked) == 2
+        assert len(shop.writes) == 1
+        assert [charge.amount for charge in charges(sandbox, purchase)] == amounts
