@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 INBOX = "piv://inbox"
 PATIENCE_SECONDS = 60.0
+AT_ONCE = 1000
+"""Events that are looked at in one go."""
 
 _log = structlog.get_logger(__name__)
 
@@ -80,18 +82,25 @@ class Updates(InMemorySubscriptionBus):
             self._watching = asyncio.create_task(self._run(time.time()))
 
     async def _run(self, since: float) -> None:
-        cursor = 0
+        """`since`: what has arrived from then on is news, also before the services have started (seconds)."""
+        cursor: int | None = None
         while self._wanted:
             try:
                 app = await self._lifespan.services()
                 version = app.inbox.changes.version
-                found = await app.inbox.matching((), {}, after=cursor, since=since, limit=1000)
+                _, newest = await app.inbox.span()
+                # By their ids from then on: an SMS from the history arrived earlier, and is news all the same.
+                after, arrived = (0, since) if cursor is None else (cursor, 0.0)
+                found = await app.inbox.matching((), {}, after=after, since=arrived, limit=AT_ONCE)
                 for uri in dict.fromkeys(uri for event in found for uri in _uris(app, event)):
                     await self._tell(uri)
-                cursor = max([cursor, *(event.seq for event in found)])
+                if len(found) == AT_ONCE:
+                    cursor = found[-1].seq
+                    continue
+                cursor = max([newest, *(event.seq for event in found)])
                 await app.inbox.changes.wait(version, PATIENCE_SECONDS)
             except PivError as error:
-                _log.warning("subscribers are not told just now", problem=error.message)
+                _log.warning("subscribers could not be notified", problem=error.message)
                 await asyncio.sleep(PATIENCE_SECONDS / 10)
 
     async def _tell(self, uri: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 from mcp import Client
+from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from piv_mcp.sandbox import Sandbox
@@ -82,7 +83,9 @@ class Machine:
         return {f"PIV_{name.upper()}": str(value) for name, value in given.items()}
 
     @asynccontextmanager
-    async def server(self, name: str, **settings: object) -> AsyncGenerator["ServerProcess"]:
+    async def server(
+        self, name: str, *, client: Callable[[Transport], Client] = Client, **settings: object
+    ) -> AsyncGenerator["ServerProcess"]:
         """A server over stdio and a client of it."""
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
         pid, log = self.data_dir.with_name(f"{name}.pid"), self.data_dir.with_name(f"{name}.log")
@@ -92,8 +95,8 @@ class Machine:
             env=self.environment(**settings),
         )
         with log.open("a") as stderr:
-            async with Client(stdio_client(parameters, errlog=stderr)) as client:
-                yield ServerProcess(client, int(pid.read_text()), log)
+            async with client(stdio_client(parameters, errlog=stderr)) as connected:
+                yield ServerProcess(connected, int(pid.read_text()), log)
 
     @asynccontextmanager
     async def receiver(self, **settings: object) -> AsyncGenerator[asyncio.subprocess.Process]:
