@@ -14,7 +14,7 @@ from test_api import EVENT_EXAMPLES
 
 from piv_mcp.api.numbers import Sms
 from piv_mcp.errors import MalformedEventError
-from piv_mcp.inbox.inbox import data_of
+from piv_mcp.inbox.inbox import data_of, matches
 from piv_mcp.inbox.receiver import LONGEST_CODE, event_of, event_of_sms
 from piv_mcp.inbox.untrusted import MAX_TEXT, Boundary, visible
 from piv_mcp.inbox.view import code_rows, event_row
@@ -222,12 +222,32 @@ def test_the_same_words_in_another_second_are_another_message(stored: sqlite3.Co
     assert len(everything(stored)) == 2
 
 
-def test_the_same_restore_a_month_later_is_another_event(stored: sqlite3.Connection) -> None:
-    data = {"restored": [{"piv_num_id": NUMBER}], "failed": [], "total_restored": 1}
-    events.add(stored, event_of(body(data, "number.restore_completed", "2026-05-22T12:34:56Z")))
-    _, retry_new = events.add(stored, event_of(body(data, "number.restore_completed", "2026-05-22T12:35:00Z")))
-    _, month_new = events.add(stored, event_of(body(data, "number.restore_completed", "2026-06-22T12:34:56Z")))
-    assert (retry_new, month_new) == (False, True)
+def test_the_same_restore_two_minutes_later_is_another_event(stored: sqlite3.Connection) -> None:
+    data = {"restored": [], "failed": [{"piv_num_id": NUMBER, "refunded": 6}], "total_refunded": 6}
+
+    def is_new(at: str) -> bool:
+        return events.add(stored, event_of(body(data, "number.restore_completed", at)))[1]
+
+    assert is_new("2026-05-22T12:34:56Z")
+    assert not is_new("2026-05-22T12:35:26Z"), "a retry"
+    assert is_new("2026-05-22T12:36:56Z"), "a second restore that failed"
+    assert not is_new("2026-05-22T12:34:56Z"), "the first one, sent again by hand"
+    assert len(everything(stored)) == 2
+
+
+def test_a_restore_of_several_numbers_is_found_by_each_of_them(stored: sqlite3.Connection) -> None:
+    numbers = ["vzPA1-kHKSg-EAL7e-Jqd3o", "abc12-defgh-ijklm-nopqr"]
+    sms, _ = events.add(stored, event_of(sms_body("code 482913", at=NOW)))
+    restored, _ = events.add(stored, event_of(EVENT_EXAMPLES["number.restore_completed"].encode()))
+    for number in numbers:
+        assert matches(restored, {"piv_num_id": number, "total_restored": "1"})
+        found, total = events.after(stored, 0, subject=number)
+        mine = [sms, restored] if number == sms.subject else [restored]
+        assert (found, total) == (mine, len(mine))
+        assert events.after(stored, 0, subject=number, newest=True, limit=1) == ([restored], len(mine))
+        assert events.after(stored, 0, subject=number, types=["sms.received"])[1] == len(mine) - 1
+    assert not matches(restored, {"piv_num_id": "abc12"})
+    assert events.after(stored, 0, subject="abc12") == ([], 0)
 
 
 # Two sources, one message

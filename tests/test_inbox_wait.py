@@ -1,6 +1,7 @@
 """Waiting and looking: what comes before, during or between two calls is found, and the limit holds."""
 
 import asyncio
+import json
 import sqlite3
 import sys
 import time
@@ -232,6 +233,30 @@ async def test_one_page_is_enough_where_the_newest_is_known(home: Home) -> None:
     await home.sandbox.receive_sms(number, "Your code is 7777", deliver=False)
     assert await home.history.look(number, Priority.PERSON) == 1
     assert len(home.polls()) == 1
+
+
+async def test_a_history_with_the_newest_last_is_read_from_its_end(home: Home) -> None:
+    """The reference says the one and shows the other."""
+    number = home.numbers[0]
+    home.sandbox.state.oldest_sms_first = True
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    came = 0
+
+    async def come(count: int) -> None:
+        nonlocal came
+        for _ in range(count):
+            came += 1
+            at = yesterday + timedelta(seconds=came)
+            await home.sandbox.receive_sms(number, f"Your code is {1000 + came}", deliver=False, received_at=at)
+
+    await come(60)
+    assert await home.history.look(number, Priority.PERSON) == 60
+    await come(1)
+    home.sandbox.requests.clear()
+    assert await home.history.look(number, Priority.PERSON) == 1
+    assert len(home.polls()) == 2
+    await come(300)
+    assert await home.history.look(number, Priority.PERSON) == 300
 
 
 async def test_hundreds_of_messages_that_came_during_a_long_downtime_are_all_found(home: Home) -> None:
@@ -617,6 +642,22 @@ async def test_a_stale_code_is_said_to_be_stale(modern_app: Connected) -> None:
     assert "do not use it as a new one" in answer["note"]
     fresh = await app.ok("get_latest_code", number=number, max_age_seconds=7200)
     assert fresh["status"] == "ok"
+
+
+async def test_a_message_that_a_verification_captured_is_pointed_to(modern_app: Connected) -> None:
+    number, *_ = modern_app.sandbox.state.numbers
+    now = datetime.now(UTC).isoformat()
+    data = {"piv_num_id": number, "captured_message": "Your Google verification code is 123456", "status": "sms_sent"}
+    body = json.dumps({"event_type": "verify.completed", "timestamp": now, "data": data}).encode()
+    await modern_app.services.inbox.record(event_of(body))
+    for tool, more in (("get_latest_code", {}), ("wait_for_code", {"timeout_seconds": 0})):
+        answer = await modern_app.ok(tool, number=number, **more)
+        assert "list_events(type=verify.completed)" in answer["note"]
+        assert answer["status"] != "ok", "what it captured is no code that arrived"
+    events_seen = await modern_app.ok("list_events", type="verify.completed")
+    assert "123456" in json.dumps(events_seen)
+    other = list(modern_app.sandbox.state.numbers)[1]
+    assert "verify.completed" not in (await modern_app.ok("get_latest_code", number=other)).get("note", "")
 
 
 async def test_no_code_is_said_to_be_none(modern_app: Connected) -> None:

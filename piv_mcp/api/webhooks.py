@@ -6,6 +6,7 @@ renamed would be worse than storing something odd. The reference gives events no
 matched by number, text and time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -54,7 +55,9 @@ class NumberRestoreCompleted(Model):
 
 
 class VerifyCompleted(Model):
-    """`captured_message` is the message that went out to `captured_phone`."""
+    """The reference contradicts itself: by its prose Google sent `captured_message`, so that no code need be fetched;
+    by `sms_sent` and `queued` in its example the number sent it to `captured_phone`. So it is shown, and no code is
+    taken from it."""
 
     task_id: str | None = None
     piv_num_id: str
@@ -147,19 +150,17 @@ class Event:
     problem: str | None = None
 
     @property
-    def known(self) -> bool:
-        return self.data is not None
-
-    @property
-    def piv_num_ids(self) -> tuple[str, ...]:
-        """The numbers that the event speaks of, in its own order, also where its type is unknown."""
+    def fields(self) -> Mapping[str, Any]:
+        """The `data` block as it came; empty where it is no object."""
         data: Any = self.raw.get("data")
-        if not isinstance(data, dict):
-            return ()
-        fields = cast(dict[str, Any], data)
-        rows = [fields, *_rows(fields.get("restored")), *_rows(fields.get("failed"))]
-        ids = [row.get("piv_num_id") for row in rows]
-        return tuple(dict.fromkeys(str(id_) for id_ in ids if isinstance(id_, str | int) and id_ != ""))
+        return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+
+
+def piv_num_ids(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The numbers that an event's `data` speaks of, in its own order, whatever its type."""
+    rows = [data, *_rows(data.get("restored")), *_rows(data.get("failed"))]
+    ids = [row.get("piv_num_id") for row in rows]
+    return tuple(dict.fromkeys(str(id_) for id_ in ids if isinstance(id_, str | int) and id_ != ""))
 
 
 def parse_event(body: bytes | dict[str, Any]) -> Event:
@@ -195,7 +196,7 @@ def _time(value: object) -> datetime | None:
         return None
 
 
-def _rows(value: object) -> list[dict[str, Any]]:
+def _rows(value: object) -> list[Mapping[str, Any]]:
     rows = cast(list[object], value) if isinstance(value, list) else []
     return [cast(dict[str, Any], row) for row in rows if isinstance(row, dict)]
 

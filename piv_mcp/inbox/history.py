@@ -10,9 +10,10 @@ import secrets
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 
 import structlog
 
@@ -93,11 +94,11 @@ class History:
         async with watch.looking:
             started = time.time()
             found: list[Sms] = []
-            for size in PAGES:
-                page = await self._client.at(priority).numbers.sms(piv_num_id, limit=size, offset=len(found) or None)
-                found += page.items
-                if len(page.items) < size or await self._inbox.knows(piv_num_id, [sms.id for sms in page.items]):
-                    break
+            async with aclosing(_pages(self._client.at(priority), piv_num_id)) as pages:
+                async for page in pages:
+                    found += page
+                    if await self._inbox.knows(piv_num_id, [sms.id for sms in page]):
+                        break
             new = await self._record(piv_num_id, found)
             self._looked[piv_num_id] = started
             await self._note(partial(polls.note_look, number=piv_num_id, at=started))
@@ -197,6 +198,35 @@ class History:
         inbound.sort(key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id))
         stored = await self._inbox.record_all([event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound])
         return sum(new for _, new in stored)
+
+
+async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[list[Sms]]:
+    """The number's messages from the newest back. The reference says that the newest are first in the list, and its
+    example has them last: what comes tells."""
+    page = await client.numbers.sms(piv_num_id, limit=PAGES[0])
+    end = page.pagination.total or 0
+    if end > len(page.items) and _is_oldest_first(page.items):
+        for size in PAGES:
+            start = max(0, end - size)
+            yield (await client.numbers.sms(piv_num_id, limit=size, offset=start or None)).items
+            if start == 0:
+                break
+            end = start
+        return
+    read = 0
+    for size in PAGES:
+        if read:
+            page = await client.numbers.sms(piv_num_id, limit=size, offset=read)
+        yield page.items
+        read += len(page.items)
+        if len(page.items) < size:
+            break
+
+
+def _is_oldest_first(messages: list[Sms]) -> bool:
+    """By most of them: clocks disagree."""
+    times = [sms.received_at for sms in messages if sms.received_at is not None]
+    return sum((a < b) - (a > b) for a, b in pairwise(times)) > 0
 
 
 def _interval(watched: int) -> float:

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, cast
 
+from piv_mcp.api.webhooks import piv_num_ids
 from piv_mcp.inbox.changes import Changes
 from piv_mcp.store import Store, events
 from piv_mcp.store.events import Event
@@ -26,11 +27,14 @@ def data_of(event: Event) -> dict[str, Any]:
 
 
 def matches(event: Event, match: Mapping[str, str]) -> bool:
-    """Whether the event's data has every field of `match`, compared as text."""
+    """Whether the event's data has every field of `match`, compared as text; and speaks of a `piv_num_id` in it."""
     if not match:
         return True
     data = data_of(event)
-    return all(name in data and _text(data[name]) == value for name, value in match.items())
+    return all(
+        value in piv_num_ids(data) if name == "piv_num_id" else name in data and _text(data[name]) == value
+        for name, value in match.items()
+    )
 
 
 def _text(value: object) -> str:

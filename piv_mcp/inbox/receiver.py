@@ -2,11 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Literal
 
 from piv_mcp.api.numbers import Sms
-from piv_mcp.api.webhooks import SmsReceived, parse_event
+from piv_mcp.api.webhooks import SmsReceived, parse_event, piv_num_ids
 from piv_mcp.inbox.codes import extract_code
 from piv_mcp.store import events
 from piv_mcp.store.events import SMS, Event
@@ -27,14 +26,13 @@ def event_of(body: bytes) -> Event:
     """
     parsed = parse_event(body)
     now = time.time()
-    raw_data = parsed.raw.get("data")
-    data: Mapping[str, Any] = cast("dict[str, Any]", raw_data) if isinstance(raw_data, dict) else {}
+    data = parsed.fields
     text = _text(data.get("text"))
     code, code_source = _code(data.get("code"), text)
     sent = parsed.timestamp
     if isinstance(parsed.data, SmsReceived) and parsed.data.received_at is not None:
         sent = parsed.data.received_at
-    numbers = parsed.piv_num_ids
+    numbers = piv_num_ids(data)
     subject = (
         numbers[0] if len(numbers) == 1 else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
     )

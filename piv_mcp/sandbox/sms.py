@@ -23,11 +23,12 @@ _CODE = re.compile(r"(?<![0-9])[0-9]{4,8}(?![0-9])")
 
 
 def list_messages(state: State, call: Call) -> Answer:
-    """Newest first, which the reference's own example is not; an expired number keeps its history."""
+    """Newest first, unless the state says `oldest_sms_first`, as the reference's own example has it; an expired number
+    keeps its history."""
     page = call.query.page(50, 200)
     number = find_number(state, call)
-    newest_first = sorted(number.messages, key=lambda message: (message.received_at, message.id), reverse=True)
-    shown, pagination = page.of(newest_first)
+    by_time = sorted(number.messages, key=lambda message: (message.received_at, message.id))
+    shown, pagination = page.of(by_time if state.oldest_sms_first else by_time[::-1])
     messages = [
         {
             "id": str(message.id),

@@ -31,6 +31,7 @@ class State:
         self.countries = {country.country_code: country for country in prices.COUNTRIES}
         self.servers = {server.id: server for server in prices.SERVERS}
         self.tiers = {tier.tier_key: tier for tier in prices.TIERS}
+        self.oldest_sms_first = False
         self.numbers: dict[str, Number] = {}
         self.orders: dict[str, Order] = {}
         self.domains: dict[str, Domain] = {}

@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 SMS = "sms.received"
+SEVERAL = "number.restore_completed"
+"""The one event that can speak of several numbers."""
 
 SAME_SMS_SECONDS = 15 * 60
 """How far apart webhook and history may date one message (clocks disagree)."""
 
-SAME_EVENT_SECONDS = 24 * 3600
-"""Equal content within this time is a retry or a manual re-send; later it is a new event (a second restore)."""
+SAME_EVENT_SECONDS = 60
+"""Equal content within this time is a retry (the last comes within half a minute), and so is what gives the same time
+again, however late. With a later time it is a new event: a second restore that failed is told in the same words."""
 
 COUNTED = 1000
 """Totals are exact up to here; counting a million rows for an answer that shows fifty helps nobody."""
@@ -143,10 +146,10 @@ def _insert(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[Even
 def _duplicate(connection: sqlite3.Connection, event: Event) -> Event | None:
     if event.source == "history":
         return _one(connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id))
+    # An SMS gives its own time, and what is stored of it may have the history's in its place.
+    apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
     for known in _many(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
-        if event.type == SMS and event.sent_at is not None:
-            return known  # an SMS names its own second: equal content is the same message, however late
-        if abs(_time_of(known) - _time_of(event)) <= SAME_EVENT_SECONDS:
+        if abs(_time_of(known) - _time_of(event)) <= apart:
             return known
     return None
 
@@ -246,16 +249,27 @@ def after(
     if types:
         where.append(f"type IN ({', '.join('?' * len(types))})")
         values.extend(types)
-    if subject is not None:
-        where.append("subject = ?")
-        values.append(subject)
-    condition = " AND ".join(where)
-    (total,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} LIMIT ?)",  # noqa: S608
-        (*values, COUNTED),
-    ).fetchone()
-    order = "DESC" if newest else "ASC"
-    return _many(connection, f"{condition} ORDER BY seq {order} LIMIT ?", (*values, limit)), int(total)
+    condition, order = " AND ".join(where), "DESC" if newest else "ASC"
+    found: list[Event] = []
+    total = 0
+    for about, names in _about(subject):
+        (count,) = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about} LIMIT ?)",  # noqa: S608
+            (*values, *names, COUNTED),
+        ).fetchone()
+        total += int(count)
+        found += _many(connection, f"{condition} AND {about} ORDER BY seq {order} LIMIT ?", (*values, *names, limit))
+    found.sort(key=lambda event: event.seq, reverse=newest)
+    return found[:limit], min(total, COUNTED)
+
+
+def _about(subject: str | None) -> list[tuple[str, tuple[str, ...]]]:
+    """Conditions that together find each event about `subject` once, and each by an index."""
+    if subject is None:
+        return [("1", ())]
+    # What a restore tells of several numbers is about none of them alone.
+    several = f"subject IS NULL AND type = '{SEVERAL}' AND instr(payload, ?)"
+    return [("subject = ?", (subject,)), (several, (json.dumps(subject),))]
 
 
 def since(

@@ -1,5 +1,6 @@
 """The inbox: codes and events, as they come."""
 
+import time
 from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
@@ -88,6 +89,7 @@ async def get_latest_code(
     _, last = await app.inbox.span()
     found = await app.inbox.codes(piv_num_id, limit=MOST_OTHERS + 1)
     note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
+    note = _join(note, await _captured(app, piv_num_id, time.time() - max_age_seconds))
     if not found:
         return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
     boundary = Boundary()
@@ -130,7 +132,10 @@ async def wait_for_code(
         confirmed_only=confirmed_only,
     )
     if not waited.found:
-        note = f"No code yet. To go on waiting, call again with after={waited.cursor}: nothing is missed."
+        note = _join(
+            f"No code yet. To go on waiting, call again with after={waited.cursor}: nothing is missed.",
+            await _captured(app, piv_num_id, time.time() - waited.seconds - wait.JUST_BEFORE),
+        )
         return WaitedCode(
             status="timeout",
             after=waited.cursor,
@@ -228,6 +233,13 @@ async def wait_for_event(
         note=_join(gone, note),
         untrusted=boundary.notice if waited.found else None,
     )
+
+
+async def _captured(app: Services, piv_num_id: str | None, since: float) -> str | None:
+    """A Google verification can have had the message that is asked for: see `VerifyCompleted`."""
+    match = {} if piv_num_id is None else {"piv_num_id": piv_num_id}
+    found = await app.inbox.matching(("verify.completed",), match, after=0, since=since, limit=1)
+    return "A Google verification captured a message: list_events(type=verify.completed) has it." if found else None
 
 
 def _late(code: Code) -> str | None:
