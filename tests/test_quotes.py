@@ -1,6 +1,7 @@
 """What a person is asked: the price as far as it is known, and never a false "exact"."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from buying import (
     silent_browser,
 )
 from conftest import Era, text_of
+from examples import number
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -257,3 +259,47 @@ def test_a_quote_reads_the_same_in_every_channel_and_holds_no_clock() -> None:
         ("Balance after", "6.00 USD"),
         ("Note", "The same was done at 12:00 UTC"),
     ]
+
+
+async def test_an_estimate_above_the_balance_is_asked_and_said(sandbox: Sandbox, data_dir: Path) -> None:
+    """How long texts are charged is not documented: piv.day decides whether the balance is enough."""
+    sandbox.balance = Decimal("0.30")
+    person = approver()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        await shop.buy(SEND_SMS, message_body="a" * 161)
+        assert "Balance after: -0.20 USD (not enough, if the estimate is right)" in person.asked[0]
+        assert len(shop.writes) == 1
+
+
+# --- what is not in the price list
+
+
+async def test_a_number_of_a_country_that_is_not_for_sale_can_still_send_and_renew_itself(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    own = number(sandbox)
+    countries, code = sandbox.state.countries, sandbox.state.numbers[own].country_code
+    countries[code] = replace(countries[code], for_sale=False)
+    person = approver()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        await shop.buy(SEND_SMS)
+        assert "the country has no listed SMS price" in person.asked[0]
+        await shop.call("set_number_auto_renewal", piv_num_id=own, auto_renew=True)
+        assert "an unlisted price every month" in person.asked[1]
+        assert len(shop.writes) == 2
+
+
+async def test_a_number_that_is_not_on_the_account_is_named_and_left_out_of_a_restore(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    (restore,) = (purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
+    person = approver()
+    unknown = "abc12-defgh-ijklm-nopqr"
+    async with open_shop(sandbox, data_dir, person) as shop:
+        both = [unknown, *restore.arguments(sandbox)["piv_num_ids"]]
+        assert (await shop.receipt(restore, piv_num_ids=both))["status"] == "charged"
+        assert f"not on the account, and so left out by piv.day: {unknown}" in person.asked[0]
+        (request,) = shop.writes
+        assert request.body == {"piv_num_ids": sorted(both)}
+        assert "NUMBER_NOT_FOUND" in text_of(await shop.buy(restore, piv_num_ids=[unknown]))
+        assert len(shop.writes) == 1

@@ -290,6 +290,22 @@ async def test_a_site_that_failed_and_was_refunded_is_found_as_bought(shop: Shop
     assert "compare the balance" in (await shop.receipt(CREATE_WHITE, name="will fail"))["note"]
 
 
+async def test_a_site_is_found_though_the_account_writes_its_fields_in_another_case(shop: Shop) -> None:
+    await lose(shop, CREATE_WHITE, "drop_after", domain="Example.COM.", niche="GARDENING")
+    (white,) = (white for white in shop.sandbox.state.whites.values() if white.name == "A new site")
+    white.domain, white.niche, white.country = "Example.com", "Gardening", "de"
+    assert await look(shop) == ["charged"]
+
+
+async def test_the_same_numbers_in_another_order_are_the_same_restore(shop: Shop) -> None:
+    restore = next(purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
+    ids = [*restore.arguments(shop.sandbox)["piv_num_ids"], *shop.sandbox.add_numbers(1)]
+    await lose(shop, restore, "drop_after", piv_num_ids=ids)
+    shop.sandbox.fail_next(Failure(kind="status", method="GET", times=None, status=503))  # so that it stays unknown
+    assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(restore, piv_num_ids=ids[::-1]))
+    assert len(shop.writes) == 1
+
+
 async def test_a_domain_that_is_still_in_the_queue_is_found_by_its_renewal_price(
     sandbox: Sandbox, data_dir: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 Where the reference is silent: `priority` is accepted in requests, since answers carry it; `proxied`
 defaults to false; an update answers like a creation, a deletion with `success` alone; without Cloudflare
-the list is empty and records cannot be added.
+the list is empty and records cannot be added. A ttl is at most a day, and content at most 2,048 characters.
 """
 
 import ipaddress

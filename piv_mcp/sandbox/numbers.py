@@ -34,6 +34,7 @@ def list_countries(state: State, call: Call) -> Answer:
                 "sms_send_price": country.sms_send_price,
             }
             for country in state.countries.values()
+            if country.for_sale
         ]
     )
 
@@ -245,7 +246,7 @@ def _restorable(number: Number, now: datetime) -> bool:
 
 def _priced(state: State, country_code: str) -> Country:
     country = state.countries.get(country_code)
-    if country is None:
+    if country is None or not country.for_sale:
         raise ApiError("COUNTRY_NOT_AVAILABLE", f"Country is not available: {country_code}")
     return country
 

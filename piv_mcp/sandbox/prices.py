@@ -28,6 +28,8 @@ class Country:
     digits: int
     """How many digits follow."""
     in_stock: bool = True
+    for_sale: bool = True
+    """False: in no list, and not for purchase or renewal any more; the account can have numbers there."""
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,10 @@ class Pages:
         if (address := self._served.pop(entry_id, None)) is not None:
             address.release()
 
+    def close_all(self) -> None:
+        for entry_id in list(self._opened):
+            self.close(entry_id)
+
     def _file(self, entry_id: str) -> Path:
         return self._folder / f"{entry_id}.html"
 

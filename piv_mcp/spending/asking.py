@@ -31,7 +31,7 @@ class Asking:
         self._changes = changes
         self._asked: dict[str, float] = {}
         self._showing: set[str] = set()
-        self._silent_clients = 0
+        self._client_is_silent = False
 
     def page_is_open(self, entry: Entry) -> bool:
         """Whether the question stands on a page in the person's browser."""
@@ -42,12 +42,16 @@ class Asking:
         self._pages.close(entry.id)
         self._asked.pop(entry.id, None)
 
+    def close(self) -> None:
+        """No page is served any more: what opens one is of no use."""
+        self._pages.close_all()
+
     async def ask(self, entry: Entry, person: Person) -> Entry:
         """Ask through the first channel that works; returns the entry as it stands after `confirm_wait` at most."""
         asking = None
         if self._elicits(person):
             if self._is_unanswered(entry):
-                self._silent_clients += 1
+                self._client_is_silent = True
                 await self._pages.open(entry)
             elif not self._is_being_asked(entry):
                 self._asked[entry.id] = time.monotonic()
@@ -64,7 +68,7 @@ class Asking:
                 await asyncio.gather(asking, return_exceptions=True)
         if entry.state == "quoted" and self._policy.channel == "auto":
             if asking is not None:
-                self._silent_clients += 1  # it declared elicitation, and no answer came: the page is what works
+                self._client_is_silent = True  # it declared elicitation, and no answer came: the page is what works
             await self._pages.open(entry)
         return entry
 
@@ -84,7 +88,7 @@ class Asking:
     def _elicits(self, person: Person) -> bool:
         if self._policy.channel == "page" or not person.can_be_asked:
             return False
-        return self._policy.channel == "elicit" or self._silent_clients == 0
+        return self._policy.channel == "elicit" or not self._client_is_silent
 
     async def _decided(self, entry: Entry, person: Person, asking: asyncio.Future[Decision] | None) -> Entry:
         """Until the entry is decided, here or elsewhere, or `confirm_wait` is over."""
@@ -109,8 +113,10 @@ class Asking:
             pause = min(self._policy.confirm_wait - waited, PROGRESS_SECONDS, max(0.05, entry.expires_at - time.time()))
             changed = asyncio.ensure_future(self._changes.wait(version, pause))
             waits: set[asyncio.Future[object]] = {changed, asking} if asking else {changed}  # pyright: ignore[reportAssignmentType]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
             if asking is not None and asking.done():
                 return await self._answered(entry, asking)
 

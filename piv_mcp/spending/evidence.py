@@ -30,6 +30,11 @@ def outcome_of(events: Sequence[Event], rivals: Rivals) -> Done | None:
     return None
 
 
+def fits(seen: str | None, wanted: str | None) -> bool:
+    """Whether what the API shows can be what was sent: it may leave it out, or write it in another case."""
+    return not seen or (wanted is not None and seen.casefold() == wanted.casefold())
+
+
 def lasts(start: datetime | None, end: datetime | None, months: int) -> bool | None:
     """Whether it is that many months, of 30 days or of the calendar; None if that is not shown."""
     if start is None or end is None:

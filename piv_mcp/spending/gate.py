@@ -89,8 +89,7 @@ class Gate:
             balance=await balance_of(self._sources),
             notes=await self._recent(action),
         )
-        least = price.amount if price.amount is not None else price.floor
-        if action.spends and quote.balance is not None and least is not None and quote.balance < least:
+        if action.spends and not quote.is_covered:
             raise BalanceError(quote)
         return await self.journal.propose(
             action, quote, budget=self.policy.budget_for(action, price), daily_budget=self.policy.daily_budget
@@ -245,3 +244,4 @@ class Gate:
         for task in self._executions.values():
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        self._asking.close()

@@ -1,7 +1,8 @@
 """What an action will cost, as far as the API's own listings say, and how a person is told."""
 
+from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,8 +15,8 @@ Certainty = Literal["exact", "estimate", "unknown"]
 class Price(BaseModel):
     """What an action costs now and later, in US dollars.
 
-    `amount` is None when the price is unknown; `floor` is then the least that is known. `recurring` says what is
-    charged again and again, in words.
+    `amount` is None when the price is unknown; `floor` is the least that is known where it is not exact. `recurring`
+    says what is charged again and again, in words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -25,6 +26,15 @@ class Price(BaseModel):
     floor: Decimal | None = None
     reason: str | None = None
     recurring: str | None = None
+
+    @classmethod
+    def unknown(cls, reason: str, *, floor: Decimal | None = None, recurring: str | None = None) -> Self:
+        return cls(amount=None, certainty="unknown", floor=floor, reason=reason, recurring=recurring)
+
+    @property
+    def least(self) -> Decimal | None:
+        """What it costs at the very least, as far as known."""
+        return self.amount if self.certainty == "exact" else self.floor
 
 
 FREE = Price(amount=Decimal(0))
@@ -46,6 +56,11 @@ class Quote(BaseModel):
         return None if self.balance is None or amount is None else self.balance - amount
 
     @property
+    def is_covered(self) -> bool:
+        """Whether the balance may suffice, as far as known: piv.day decides on what is an estimate."""
+        return self.balance is None or self.price.least is None or self.balance >= self.price.least
+
+    @property
     def price_words(self) -> str:
         """`4.00 USD (exact)`, or what is known of an unknown price."""
         price = self.price
@@ -63,7 +78,8 @@ class Quote(BaseModel):
         if self.balance is not None:
             rows.append(("Balance now", dollars(self.balance)))
         if self.balance_after is not None:
-            rows.append(("Balance after", dollars(self.balance_after)))
+            short = " (not enough, if the estimate is right)" if self.balance_after < 0 else ""
+            rows.append(("Balance after", f"{dollars(self.balance_after)}{short}"))
         return rows + [("Note", note) for note in self.notes]
 
     def text(self) -> str:
@@ -79,3 +95,21 @@ def dollars(amount: Decimal | None) -> str:
 
 def months(count: int) -> str:
     return "1 month" if count == 1 else f"{count} months"
+
+
+def years(count: int) -> str:
+    return "1 year" if count == 1 else f"{count} years"
+
+
+def switch(on: bool) -> str:
+    return "on" if on else "off"
+
+
+def recurring(price: Decimal | None, period: str) -> str:
+    """What auto-renewal charges, in words."""
+    amount = "an unlisted price" if price is None else dollars(price)
+    return f"{amount} every {period}, until auto-renewal is turned off"
+
+
+def day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "its expiry date"

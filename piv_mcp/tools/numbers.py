@@ -82,7 +82,9 @@ async def list_numbers(
 ) -> Numbers:
     """List the account's phone numbers."""
     app = await services(ctx)
-    page = await app.client.numbers.list(limit=limit, offset=offset, country=country, status=status, search=search)
+    page = await app.client.numbers.list(
+        limit=limit, offset=offset, country=country and country.upper(), status=status, search=search
+    )
     app.phonebook.remember(page.items)
     rows = [NumberRow.model_validate(number, from_attributes=True) for number in page.items]
     return Numbers(numbers=rows, **paging(page, offset))
@@ -159,7 +161,7 @@ async def restore_numbers(
     """Bring back numbers within 7 days of expiry, after the person approves. wait_for_event tells the outcome."""
     phonebook = (await services(ctx)).phonebook
     ids = [await phonebook.resolve(number) for number in piv_num_ids]
-    return await perform(ctx, actions.RestoreNumbers(request=RestoreNumbers.of(piv_num_ids=list(dict.fromkeys(ids)))))
+    return await perform(ctx, actions.RestoreNumbers(request=RestoreNumbers.of(piv_num_ids=sorted(set(ids)))))
 
 
 async def send_sms(

@@ -47,6 +47,11 @@ def _one_line(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    """Names of hosts are equal in any case, and with a final dot."""
+    return value.lower().removesuffix(".")
+
+
 def _word(value: object) -> object:
     """The reference writes some switches as words."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
@@ -81,5 +86,7 @@ Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
 Switch = Annotated[bool, BeforeValidator(_word), Field(strict=True)]
-DomainName = Annotated[str, limited(253, form=rf"({_LABEL}\.)+[A-Za-z0-9\u0080-\U0010ffff-]{{2,63}}\.?")]
+DomainName = Annotated[
+    str, limited(253, form=rf"({_LABEL}\.)+[A-Za-z0-9\u0080-\U0010ffff-]{{2,63}}\.?"), AfterValidator(_host)
+]
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]

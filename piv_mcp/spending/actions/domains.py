@@ -9,9 +9,10 @@ from piv_mcp.api.domains import Domain
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.renewal import Renewal
-from piv_mcp.spending.evidence import EVENTS, lasts, outcome_of
-from piv_mcp.spending.quote import FREE, Price, dollars
+from piv_mcp.spending.evidence import EVENTS, fits, lasts, outcome_of
+from piv_mcp.spending.quote import FREE, Price, day, recurring, switch, years
 
+NO_PRICE = "no listed price"
 SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"
 
 
@@ -28,25 +29,23 @@ class RegisterDomain(Action):
         request = self.request
         offer = await sources.api.domains.search(request.domain)
         if offer.available is False:
-            raise UnavailableError(f"{request.domain} is not free", code="DOMAIN_NOT_AVAILABLE")
+            raise UnavailableError(f"{request.domain} is not available", code="DOMAIN_NOT_AVAILABLE")
         words = (
-            f"Register {request.domain} for {_years(request.period)}, Cloudflare {_switch(request.cloudflare)}, "
-            f"auto-renewal {_switch(request.auto_renew)}"
+            f"Register {request.domain} for {years(request.period)}, Cloudflare {switch(request.cloudflare)}, "
+            f"auto-renewal {switch(request.auto_renew)}"
         )
         if request.nameservers:
             words += f", nameservers {', '.join(request.nameservers)}"
         if request.dns_records:
             words += f", {len(request.dns_records)} DNS record{'s' if len(request.dns_records) > 1 else ''}"
-        recurring = _recurring(offer.renew_price) if request.auto_renew else None
         first, further = offer.create_price, offer.renew_price
+        renewals = recurring(further, "year") if request.auto_renew else None
         if first is None or (request.period > 1 and further is None):
-            return words, Price(
-                amount=None, certainty="unknown", floor=first, reason="no listed price", recurring=recurring
-            )
+            return words, Price.unknown(NO_PRICE, floor=first, recurring=renewals)
         if request.period == 1:
-            return words, Price(amount=first, recurring=recurring)
+            return words, Price(amount=first, recurring=renewals)
         amount = first + (further or Decimal(0)) * (request.period - 1)
-        return words, Price(amount=amount, certainty="estimate", reason=SEVERAL_YEARS, recurring=recurring)
+        return words, Price(amount=amount, certainty="estimate", floor=first, reason=SEVERAL_YEARS, recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.domains.register(self.request)
@@ -84,7 +83,7 @@ class RegisterDomain(Action):
 
     async def _named(self, sources: Sources) -> list[Domain]:
         page = await sources.api.domains.list(search=self.request.domain, limit=500)
-        return [domain for domain in page.items if (domain.domain_name or "").lower() == self.request.domain.lower()]
+        return [domain for domain in page.items if domain.domain_name and fits(domain.domain_name, self.request.domain)]
 
 
 class RenewDomain(Renewal):
@@ -108,14 +107,14 @@ class RenewDomain(Renewal):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         domain = await sources.api.domains.get(self.domain_id)
-        words = f"Renew {domain.domain_name or domain.id} for {_years(self.request.period)}"
+        words = f"Renew {_name(domain)} for {years(self.request.period)}"
         price = await _renew_price(sources, domain)
         if price is None:
-            return words, Price(amount=None, certainty="unknown", reason="no listed price")
+            return words, Price.unknown(NO_PRICE)
         if self.request.period == 1:
             return words, Price(amount=price)
         reason = "the API does not say what several years cost"
-        return words, Price(amount=price * self.request.period, certainty="estimate", reason=reason)
+        return words, Price(amount=price * self.request.period, certainty="estimate", floor=price, reason=reason)
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.renew(self.domain_id, self.request)))
@@ -134,11 +133,10 @@ class SetDomainAutoRenewal(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         domain = await sources.api.domains.get(self.domain_id)
-        name = domain.domain_name or domain.id
         if not self.request.auto_renew:
-            return f"Turn auto-renewal off for {name}; it ends on {_day(domain)}", FREE
-        price = await _renew_price(sources, domain)
-        return f"Turn auto-renewal on for {name}", Price(amount=Decimal(0), recurring=_recurring(price))
+            return f"Turn auto-renewal off for {_name(domain)}; it then expires on {day(domain.expires_at)}", FREE
+        renewals = recurring(await _renew_price(sources, domain), "year")
+        return f"Turn auto-renewal on for {_name(domain)}", Price(amount=Decimal(0), recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.set_auto_renew(self.domain_id, self.request)))
@@ -162,8 +160,8 @@ class DeleteDnsRecord(Action):
         for record in await sources.api.domains.dns(self.domain_id):
             if record.id == self.record_id:
                 what = f"{record.type} {record.name} -> {record.content}"
-                return f"Delete the DNS record {what} of {domain.domain_name or domain.id}", FREE
-        unlisted = f"Delete the DNS record {self.record_id} of {domain.domain_name or domain.id}"
+                return f"Delete the DNS record {what} of {_name(domain)}", FREE
+        unlisted = f"Delete the DNS record {self.record_id} of {_name(domain)}"
         return f"{unlisted}, which its list of records does not show", FREE
 
     async def send(self, sources: Sources) -> Done:
@@ -183,7 +181,7 @@ class EnableCloudflare(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         domain = await sources.api.domains.get(self.domain_id)
-        return f"Put {domain.domain_name or domain.id} behind Cloudflare; the API cannot undo this", FREE
+        return f"Put {_name(domain)} behind Cloudflare; the API cannot undo this", FREE
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.enable_cloudflare(self.domain_id)))
@@ -204,7 +202,7 @@ class SetNameservers(Action):
         domain = await sources.api.domains.get(self.domain_id)
         old = ", ".join(server.nameserver for server in domain.nameservers) or "unknown"
         new = ", ".join(self.request.nameservers)
-        return f"Replace the nameservers of {domain.domain_name or domain.id}: {old} -> {new}", FREE
+        return f"Replace the nameservers of {_name(domain)}: {old} -> {new}", FREE
 
     async def send(self, sources: Sources) -> Done:
         servers = await sources.api.domains.set_nameservers(self.domain_id, self.request)
@@ -212,7 +210,7 @@ class SetNameservers(Action):
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
-        if {server.nameserver for server in domain.nameservers} == set(self.request.nameservers):
+        if {server.nameserver.lower() for server in domain.nameservers} == set(self.request.nameservers):
             return Done(result=shown(domain), evidence="the domain shows the new nameservers")
         return None
 
@@ -222,20 +220,8 @@ async def _renew_price(sources: Sources, domain: Domain) -> Decimal | None:
     return (await sources.api.domains.search(domain.domain_name)).renew_price if domain.domain_name else None
 
 
-def _recurring(yearly: Decimal | None) -> str:
-    return f"{dollars(yearly)} every year, until auto-renewal is turned off"
-
-
-def _years(count: int) -> str:
-    return "1 year" if count == 1 else f"{count} years"
-
-
-def _switch(on: bool) -> str:
-    return "on" if on else "off"
-
-
-def _day(domain: Domain) -> str:
-    return f"{domain.expires_at:%Y-%m-%d}" if domain.expires_at else "its expiry date"
+def _name(domain: Domain) -> str:
+    return domain.domain_name or domain.id
 
 
 ACTIONS = (

@@ -6,15 +6,17 @@ from typing import Any, ClassVar
 
 from piv_mcp.api import numbers as api
 from piv_mcp.api.numbers import Country, Number
-from piv_mcp.errors import NumberStateError, UnavailableError
+from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.renewal import Renewal
 from piv_mcp.spending.evidence import EVENTS, lasts, outcome_of
-from piv_mcp.spending.quote import FREE, Price, dollars, months
+from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
 from piv_mcp.spending.segments import sms_segments
 
 PAGE = 200
 MOST_PAGES = 10
+
+NO_PRICE = "the country has no listed price"
 
 
 class PurchaseNumber(Action):
@@ -28,17 +30,17 @@ class PurchaseNumber(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         request = self.request
-        country = await _country(sources, request.country_code)
+        country = await _for_sale(sources, request.country_code)
         monthly = country.price_per_month
         name = f", named {request.custom_name!r}" if request.custom_name else ""
         words = (
             f"Rent a number in {request.country_code} for {months(request.duration_months)}, "
-            f"auto-renewal {'on' if request.auto_renew else 'off'}{name}"
+            f"auto-renewal {switch(request.auto_renew)}{name}"
         )
+        renewals = _renewals(monthly) if request.auto_renew else None
         if monthly is None:
-            return words, Price(amount=None, certainty="unknown", reason="the country has no listed price")
-        recurring = _recurring(monthly) if request.auto_renew else None
-        return words, Price(amount=monthly * request.duration_months, recurring=recurring)
+            return words, Price.unknown(NO_PRICE, recurring=renewals)
+        return words, Price(amount=monthly * request.duration_months, recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.purchase(self.request)
@@ -90,9 +92,9 @@ class RenewNumber(Renewal):
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         number = await sources.api.numbers.get(self.piv_num_id)
         words = f"Renew {_name(number)} for {months(self.request.duration_months)}"
-        country = await _country(sources, number.country_code or "")
+        country = await _for_sale(sources, number.country_code or "")
         if country.price_per_month is None:
-            return words, Price(amount=None, certainty="unknown", reason="the country has no listed price")
+            return words, Price.unknown(NO_PRICE)
         return words, Price(amount=country.price_per_month * self.request.duration_months)
 
     async def send(self, sources: Sources) -> Done:
@@ -106,16 +108,14 @@ class RestoreNumbers(Action):
     request: api.RestoreNumbers
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
-        numbers = [await sources.api.numbers.get(id_) for id_ in self.request.piv_num_ids]
-        countries = {country.country_code: country for country in await sources.api.numbers.countries()}
-        listed = [countries[number.country_code or ""] for number in numbers if number.country_code in countries]
-        floor = sum((country.price_per_month or Decimal(0) for country in listed), Decimal(0))
-        words = f"Restore {', '.join(_name(number) for number in numbers)}"
-        return words, Price(
-            amount=None,
-            certainty="unknown",
-            floor=floor,
-            reason="restoring costs more than a month's rent, and by how much is not listed",
+        numbers = await self._found(sources)
+        rents = {country.country_code: country.price_per_month for country in await sources.api.numbers.countries()}
+        floor = sum((rents.get(number.country_code or "") or Decimal(0) for number in numbers.values()), Decimal(0))
+        words = f"Restore {', '.join(_name(number) for number in numbers.values())}"
+        if missing := [id_ for id_ in self.request.piv_num_ids if id_ not in numbers]:
+            words += f"; not on the account, and so left out by piv.day: {', '.join(missing)}"
+        return words, Price.unknown(
+            "restoring costs more than a month's rent, and by how much is not listed", floor=floor or None
         )
 
     async def send(self, sources: Sources) -> Done:
@@ -123,7 +123,7 @@ class RestoreNumbers(Action):
         return Done(result=shown(answer), cost=answer.total_charged)
 
     async def before(self, sources: Sources) -> Shown:
-        return {id_: shown(await sources.api.numbers.get(id_)) for id_ in self.request.piv_num_ids}
+        return {id_: shown(number) for id_, number in (await self._found(sources)).items()}
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         ids = set(self.request.piv_num_ids)
@@ -131,19 +131,31 @@ class RestoreNumbers(Action):
             isinstance(other, RestoreNumbers) and ids.intersection(other.request.piv_num_ids)
             for other in (*rivals.done, *rivals.open)
         )
-        for id_ in self.request.piv_num_ids:
-            number = shown(await sources.api.numbers.get(id_))
-            if shared and number != before[id_]:
+        for id_, found in (await self._found(sources)).items():
+            number, old = shown(found), before.get(id_)
+            if old is None:
+                continue
+            if shared and number != old:
                 raise Ambiguous
             # "pending_restore" can mean "can be restored" or "is being restored": only a change counts.
-            if number.get("status") != before[id_].get("status"):
-                return Done(
-                    result=number,
-                    evidence=f"{id_} went from {before[id_].get('status')} to {number.get('status')}",
-                )
-            if number.get("expires_at", "") > before[id_].get("expires_at", ""):  # both are UTC in one form
+            if number.get("status") != old.get("status"):
+                return Done(result=number, evidence=f"{id_} went from {old.get('status')} to {number.get('status')}")
+            if number.get("expires_at", "") > old.get("expires_at", ""):  # both are UTC in one form
                 return Done(result=number, evidence=f"the expiry of {id_} moved to {number['expires_at']}")
         return None
+
+    async def _found(self, sources: Sources) -> dict[str, Number]:
+        """The numbers by id. piv.day skips those that it does not know, unless it knows none of them."""
+        found: dict[str, Number] = {}
+        unknown: NotFoundError | None = None
+        for id_ in self.request.piv_num_ids:
+            try:
+                found[id_] = await sources.api.numbers.get(id_)
+            except NotFoundError as error:
+                unknown = error
+        if not found and unknown is not None:
+            raise unknown
+        return found
 
 
 class SendSms(Action):
@@ -154,22 +166,24 @@ class SendSms(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         number = await sources.api.numbers.get(self.piv_num_id)
-        country = await _country(sources, number.country_code or "")
-        if number.can_send_sms is False or country.can_send_sms is False:
+        country = await _country(sources, number.country_code)
+        can_send = country and country.can_send_sms if number.can_send_sms is None else number.can_send_sms
+        if can_send is False:
             raise NumberStateError(f"{_name(number)} cannot send SMS", code="SMS_DISABLED")
         segments, encoding = sms_segments(self.request.message_body)
         words = (
             f"Send {segments} SMS ({encoding}) from {_name(number)} to {self.request.to_number}: "
             f"{self.request.message_body!r}"
         )
-        if country.sms_send_price is None:
-            return words, Price(amount=None, certainty="unknown", reason="the country has no listed SMS price")
+        if country is None or country.sms_send_price is None:
+            return words, Price.unknown("the country has no listed SMS price")
         if segments == 1:
             return words, Price(amount=country.sms_send_price)
         reason = (
             f"{segments} segments of {dollars(country.sms_send_price)}; how long texts are charged is not documented"
         )
-        return words, Price(amount=country.sms_send_price * segments, certainty="estimate", reason=reason)
+        one = country.sms_send_price
+        return words, Price(amount=one * segments, certainty="estimate", floor=one, reason=reason)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.send_sms(self.piv_num_id, self.request)
@@ -208,7 +222,7 @@ class StartVerification(Action):
         number = await sources.api.numbers.get(self.piv_num_id)
         return (
             f"Start a Google verification on {_name(number)} with {self.request.gv_url}",
-            Price(amount=None, certainty="unknown", reason="verifications have no listed price"),
+            Price.unknown("verifications have no listed price"),
         )
 
     async def send(self, sources: Sources) -> Done:
@@ -240,9 +254,10 @@ class SetNumberAutoRenewal(Action):
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         number = await sources.api.numbers.get(self.piv_num_id)
         if not self.request.auto_renew:
-            return f"Turn auto-renewal off for {_name(number)}; it ends on {_day(number)}", FREE
-        monthly = (await _country(sources, number.country_code or "")).price_per_month
-        return f"Turn auto-renewal on for {_name(number)}", Price(amount=Decimal(0), recurring=_recurring(monthly))
+            return f"Turn auto-renewal off for {_name(number)}; it then expires on {day(number.expires_at)}", FREE
+        country = await _country(sources, number.country_code)
+        renewals = _renewals(country and country.price_per_month)
+        return f"Turn auto-renewal on for {_name(number)}", Price(amount=Decimal(0), recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.numbers.set_auto_renewal(self.piv_num_id, self.request)))
@@ -254,11 +269,19 @@ class SetNumberAutoRenewal(Action):
         return None
 
 
-async def _country(sources: Sources, code: str) -> Country:
+async def _country(sources: Sources, code: str | None) -> Country | None:
+    """A country of the price list, which has those where numbers are for sale: the account can hold others."""
     for country in await sources.api.numbers.countries():
-        if country.country_code.upper() == code.upper():
+        if code is not None and country.country_code.upper() == code.upper():
             return country
-    raise UnavailableError(f"{code or 'the country'} is not in the price list", code="COUNTRY_NOT_AVAILABLE")
+    return None
+
+
+async def _for_sale(sources: Sources, code: str) -> Country:
+    country = await _country(sources, code)
+    if country is None:
+        raise UnavailableError(f"{code or 'the country'} is not in the price list", code="COUNTRY_NOT_AVAILABLE")
+    return country
 
 
 async def _numbers_in(sources: Sources, country: str) -> list[Number]:
@@ -276,12 +299,8 @@ def _name(number: Number) -> str:
     return f"{number.phone_number or number.piv_num_id}{name}"
 
 
-def _recurring(monthly: Decimal | None) -> str:
-    return f"{dollars(monthly)} every month, charged 24 hours before expiry, until auto-renewal is turned off"
-
-
-def _day(number: Number) -> str:
-    return f"{number.expires_at:%Y-%m-%d}" if number.expires_at else "its expiry date"
+def _renewals(monthly: Decimal | None) -> str:
+    return recurring(monthly, "month, charged 24 hours before expiry")
 
 
 ACTIONS = (

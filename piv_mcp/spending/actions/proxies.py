@@ -29,9 +29,8 @@ class PurchaseProxies(Action):
         where = f"{server.name or server.id} ({server.country})"
         words = f"Buy {request.quantity} proxies on {where} for {months(request.months)}"
         if server.price_per_proxy is None:
-            return words, Price(amount=None, certainty="unknown", reason="the server has no listed price")
-        amount = server.price_per_proxy * request.quantity * request.months
-        return words, _monthly(amount, request.months)
+            return words, Price.unknown("the server has no listed price")
+        return words, _monthly(server.price_per_proxy * request.quantity, request.months)
 
     async def send(self, sources: Sources) -> Done:
         order = await sources.api.proxies.purchase(self.request)
@@ -88,7 +87,7 @@ class RenewProxyOrder(Renewal):
         monthly = _month_of(order)
         if monthly.amount is None:
             return words, monthly
-        return words, _monthly(monthly.amount * self.request.months, self.request.months)
+        return words, _monthly(monthly.amount, self.request.months)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.renew(self.order_id, self.request)
@@ -102,12 +101,8 @@ class RestoreProxyOrder(Action):
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         order = await sources.api.proxies.order(self.order_id)
-        return f"Restore proxy order {order.id} ({order.quantity} in {order.country}) for 1 month", Price(
-            amount=None,
-            certainty="unknown",
-            floor=_month_of(order).amount,
-            reason="restoring has no listed price",
-        )
+        words = f"Restore proxy order {order.id} ({order.quantity} in {order.country}) for 1 month"
+        return words, Price.unknown("restoring has no listed price", floor=_month_of(order).amount)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.restore(self.order_id)
@@ -129,12 +124,14 @@ def _dates(order: ProxyOrder) -> Shown:
 
 def _month_of(order: ProxyOrder) -> Price:
     if order.price_per_proxy is None or order.quantity is None:
-        return Price(amount=None, certainty="unknown", reason="the order shows no price")
+        return Price.unknown("the order shows no price")
     return Price(amount=order.price_per_proxy * order.quantity)
 
 
-def _monthly(amount: Decimal, months: int) -> Price:
-    return Price(amount=amount) if months == 1 else Price(amount=amount, certainty="estimate", reason=MONTHLY)
+def _monthly(listed: Decimal, months: int) -> Price:
+    if months == 1:
+        return Price(amount=listed)
+    return Price(amount=listed * months, certainty="estimate", floor=listed, reason=MONTHLY)
 
 
 async def _orders(sources: Sources) -> list[ProxyOrder]:

@@ -7,6 +7,7 @@ from piv_mcp.api import whites as api
 from piv_mcp.api.whites import White
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.evidence import fits
 from piv_mcp.spending.quote import Price
 
 PAGE = 500
@@ -34,7 +35,7 @@ class CreateWhite(Action):
         if request.blog_count:
             words += f", {request.blog_count} articles"
         if tier.price is None or (extra and tier.extra_article_price is None):
-            return words, Price(amount=None, certainty="unknown", floor=tier.price, reason="no listed price")
+            return words, Price.unknown("no listed price", floor=tier.price)
         listed = tier.price + extra * (tier.extra_article_price or 0)
         unlisted = [
             what
@@ -46,7 +47,7 @@ class CreateWhite(Action):
         ]
         if unlisted:
             reason = f"{' and '.join(unlisted)} cost more, and how much is not listed"
-            return words, Price(amount=None, certainty="unknown", floor=listed, reason=reason)
+            return words, Price.unknown(reason, floor=listed)
         return words, Price(amount=listed)
 
     async def send(self, sources: Sources) -> Done:
@@ -76,11 +77,11 @@ class CreateWhite(Action):
         wanted = self.request
         return (
             white.name == wanted.name
-            and white.niche in (None, wanted.niche)
-            and white.country in (None, wanted.country)
-            and white.language in (None, wanted.language)
-            and white.quality in (None, wanted.quality or "standard")
-            and white.domain in (None, wanted.domain)
+            and fits(white.niche, wanted.niche)
+            and fits(white.country, wanted.country)
+            and fits(white.language, wanted.language)
+            and fits(white.quality, wanted.quality or "standard")
+            and fits(white.domain, wanted.domain)
         )
 
 
