@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from piv_mcp import __version__
+from piv_mcp import __version__, clients
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
 from piv_mcp.errors import PivError
 
@@ -119,7 +119,9 @@ def _on_stop_signal(runtime: "Runtime") -> None:
 
 
 @main.command()
-@click.option("--seconds", default=1.0, show_default=True, help="when the SMS arrives")
+@click.option(
+    "--seconds", type=click.FloatRange(0, 15), default=1.0, show_default=True, help="seconds until the SMS arrives"
+)
 def demo(seconds: float) -> None:
     """Show the main job on the sandbox: wait for a code, and get it. Needs no key."""
     from piv_mcp.demo import run_demo
@@ -150,15 +152,11 @@ def doctor(flags: dict[str, Any]) -> None:
 
 
 @main.command()
-@click.argument("client", type=click.Choice(["claude-desktop", "claude-code", "cursor", "vscode"]))
+@click.argument("client", type=click.Choice(list(clients.FILES)))
 @click.pass_obj
 def config(flags: dict[str, Any], client: str) -> None:
     """Print the configuration snippet for CLIENT."""
-    from piv_mcp.clients import snippet
-
-    given = {f"PIV_{name.upper()}": str(value) for name, value in flags.items() if value is not None}
-    settings = _load(flags)
-    text, note = snippet(client, settings.directory / "api-key", given)
+    text, note = clients.snippet(client, _load(flags), [name for name, value in flags.items() if value is not None])
     click.echo(note, err=True)
     click.echo(text)
 
@@ -169,20 +167,20 @@ def config(flags: dict[str, Any], client: str) -> None:
 @click.option("--webhook-url", default=None, help="where events are sent")
 @click.option("--api-key", "sandbox_key", default="sandbox-key", show_default=True, help="the key it accepts")
 def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> None:
-    """Run a pretended piv.day on its own port."""
+    """Run a simulated piv.day on its own port."""
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.sandbox.serve import serve as serve_sandbox
 
-    pretended = Sandbox(sandbox_key, webhook_url=webhook_url)
+    simulated = Sandbox(sandbox_key, webhook_url=webhook_url)
 
     def ready(bound: int) -> None:
         click.echo(f"PIV_BASE_URL=http://{host}:{bound}/api/v1")
         click.echo(f"PIV_API_KEY={sandbox_key}")
 
     try:
-        asyncio.run(serve_sandbox(pretended, host, port, ready, handle_signals=True))
+        asyncio.run(serve_sandbox(simulated, host, port, ready, handle_signals=True))
     except OSError as error:
-        raise click.ClickException(f"port {port} cannot be had: {error.strerror}") from None
+        raise click.ClickException(f"port {port} cannot be opened: {error.strerror}") from None
 
 
 @main.command()

@@ -3,42 +3,53 @@
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
-_FILES = {
+from piv_mcp.config import Settings
+
+FILES = {
     "claude-desktop": "claude_desktop_config.json (Settings > Developer > Edit Config)",
     "claude-code": ".mcp.json in the project, or: claude mcp add-json piv '<the inner object>'",
     "cursor": "~/.cursor/mcp.json",
     "vscode": ".vscode/mcp.json (or the command MCP: Open User Configuration)",
 }
+"""Where each client keeps its configuration."""
+
+_KEY_PROMPT = {"id": "piv-api-key", "type": "promptString", "description": "piv.day API key", "password": True}
 
 
-def snippet(client: str, key_file: Path, settings: Mapping[str, str]) -> tuple[str, str]:
-    """(the configuration, a note on where it goes). The key is named by its file, so that it is in no configuration."""
-    needs_key = not settings.get("PIV_SANDBOX")
-    env = {**({"PIV_API_KEY_FILE": str(key_file)} if needs_key else {}), **settings}
+def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str, str]:
+    """(the configuration, a note on where it goes). `given` are the settings to pass on, by name; the key is named by
+    its file, or asked for by the client, so that it is in no configuration."""
+    env = {f"PIV_{name.upper()}": _text(getattr(settings, name)) for name in given}
+    note = f"Put this into {FILES[client]}, then restart the client."
+    config: dict[str, object] = {}
+    if not settings.sandbox and settings.api_key_file is None and client == "vscode":
+        env = {"PIV_API_KEY": f"${{input:{_KEY_PROMPT['id']}}}", **env}
+        config["inputs"] = [_KEY_PROMPT]
+    elif not settings.sandbox:
+        key_file = _absolute(settings.api_key_file or settings.directory / "api-key")
+        env = {**env, "PIV_API_KEY_FILE": str(key_file)}
+        if not key_file.exists():
+            note += f"\nPut the API key into {key_file} (create it readable for you alone: chmod 600)."
     entry: dict[str, object] = {**_command(), "env": env}
     if client == "vscode":
-        entry = {"type": "stdio", **entry}
-        if needs_key:
-            entry["env"] = {"PIV_API_KEY": "${input:piv-api-key}", **settings}
-        config: dict[str, object] = {"servers": {"piv": entry}}
-        if needs_key:
-            config["inputs"] = [
-                {
-                    "id": "piv-api-key",
-                    "type": "promptString",
-                    "description": "piv.day API key",
-                    "password": True,
-                }
-            ]
-    else:
-        config = {"mcpServers": {"piv": entry}}
-    note = f"Put this into {_FILES[client]}, then restart the client."
-    if needs_key and client != "vscode":
-        note += f"\nPut the API key into {key_file} (create it readable for you alone: chmod 600)."
-    return json.dumps(config, indent=2), note
+        return json.dumps({"servers": {"piv": {"type": "stdio", **entry}}, **config}, indent=2), note
+    return json.dumps({"mcpServers": {"piv": entry}}, indent=2), note
+
+
+def _text(value: object) -> str:
+    """A setting as an environment variable. Paths are absolute: a client starts programs wherever it likes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
+    return str(_absolute(value) if isinstance(value, Path) else value)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def _command() -> dict[str, object]:

@@ -6,20 +6,16 @@ value may be a secret put in the wrong place.
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from piv_mcp.api.access import checked_base_url, checked_key
 from piv_mcp.errors import ConfigError
 
-AREAS = ("account", "numbers", "proxies", "domains", "whites", "inbox", "spending")
-"""Every area of the surface, in the order in which it is shown."""
-
-DEFAULT_WEB_PORT = 8787
-
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
+TOOLSETS: tuple[Area, ...] = get_args(Area)
 
 
 class Settings(BaseSettings):
@@ -30,7 +26,7 @@ class Settings(BaseSettings):
     )
 
     api_key: SecretStr | None = Field(None, description="the account's API key (environment only)")
-    api_key_file: Path | None = Field(None, description="a file that holds the key, read instead of PIV_API_KEY")
+    api_key_file: Path | None = Field(None, description="a file that holds the key, read when PIV_API_KEY is not set")
     base_url: str = Field("https://app.piv.day/api/v1", description="where the API is")
     sandbox: bool = Field(False, description="use the built-in sandbox instead of the API")
     data_dir: Path | None = Field(None, description="store and secrets; default: the per-user data directory")
@@ -38,9 +34,7 @@ class Settings(BaseSettings):
         None, description="where events and the journal live; default: SQLite in the data dir"
     )
     webhook_host: str = Field("127.0.0.1", description="address of the local web app")
-    webhook_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        DEFAULT_WEB_PORT, description="port of the local web app; 0 = off"
-    )
+    webhook_port: Annotated[int, Field(ge=0, le=65535)] = Field(8787, description="port of the local web app; 0 = off")
     webhook_secret: SecretStr | None = Field(
         None,
         description="last path segment of the webhook URL; default: made once and kept (environment only)",
@@ -59,11 +53,11 @@ class Settings(BaseSettings):
     confirm_destructive: bool = Field(True, description="ask before deletions and other lasting changes too")
     read_only: bool = Field(False, description="leave out every tool that changes anything")
     toolsets: Annotated[tuple[Area, ...], NoDecode] = Field(
-        AREAS, description="areas to offer, comma-separated, or all"
+        TOOLSETS, description="areas to offer, comma-separated, or all"
     )
     inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
-    log_format: Literal["json", "text"] = Field("json", description="form of the log on stderr")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="minimum level to log")
+    log_format: Literal["json", "text"] = Field("json", description="log format (on stderr)")
 
     @field_validator("toolsets", mode="before")
     @classmethod
@@ -72,9 +66,10 @@ class Settings(BaseSettings):
             return value
         words = [word.strip().lower() for word in value.split(",") if word.strip()]
         return (
-            AREAS
+            TOOLSETS
             if words in ([], ["all"])
-            else tuple(area for area in AREAS if area in words) + tuple(word for word in words if word not in AREAS)
+            else tuple(area for area in TOOLSETS if area in words)
+            + tuple(word for word in words if word not in TOOLSETS)
         )
 
     @field_validator("log_level", "spend_mode", "confirm_channel", "log_format", mode="before")
@@ -87,14 +82,12 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http(s) URL")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must hold no credentials, query or fragment")
-        if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise ValueError("must be https, since the key travels with every request (http only to this machine)")
-        return value.rstrip("/")
+        return checked_base_url(value.strip())
+
+    @field_validator("api_key")
+    @classmethod
+    def _check_api_key(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(checked_key(value.get_secret_value().strip()))
 
     @field_validator("webhook_secret")
     @classmethod
@@ -119,9 +112,10 @@ class Settings(BaseSettings):
                 key = self.api_key_file.expanduser().read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"PIV_API_KEY_FILE cannot be read ({type(error).__name__})") from None
-            if not key:
-                raise ValueError("PIV_API_KEY_FILE is empty")
-            object.__setattr__(self, "api_key", SecretStr(key))
+            try:
+                object.__setattr__(self, "api_key", SecretStr(checked_key(key)))
+            except ValueError as error:
+                raise ValueError(f"PIV_API_KEY_FILE: the key in it {error}") from None
         return self
 
     @property

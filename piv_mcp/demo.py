@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -25,13 +26,15 @@ async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
 
     step("starting the server: piv-mcp --sandbox")
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "piv_mcp", "--sandbox"], env={"PIV_LOG_LEVEL": "ERROR"}
+        command=sys.executable,
+        args=["-m", "piv_mcp", "--sandbox"],
+        env={"PIV_LOG_LEVEL": os.environ.get("PIV_LOG_LEVEL", "ERROR")},
     )
     async with Client(stdio_client(server)) as client:
         tools = (await client.list_tools()).tools
         step(f"connected as an MCP client; the server offers {len(tools)} tools")
         account = _content(await client.call_tool("get_account", {}))
-        step(f"get_account: balance {account['balance']} dollars (pretended)")
+        step(f"get_account: balance {account['balance']} dollars (simulated)")
         numbers = _content(await client.call_tool("list_numbers", {"status": "active"}))["numbers"]
         number = next(row for row in numbers if row.get("can_receive_sms"))
         step(f"list_numbers: {len(numbers)} active; using {number['phone_number']}")
@@ -46,14 +49,13 @@ async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
         )
         sent = time.monotonic()
         answer = _content(await waiting)
+        waited = 1000 * (time.monotonic() - sent)
+        _content(await arrived)
         newest = answer.get("newest")
         if newest is None:
             step("wait_for_code: no code")
             return None
-        step(
-            f"wait_for_code answered {1000 * (time.monotonic() - sent):.0f} ms later, by way of its {newest['source']}"
-        )
-        await arrived
+        step(f"wait_for_code answered {waited:.0f} ms later, by way of its {newest['source']}")
     step("server stopped")
     return str(newest["code"])
 

@@ -26,7 +26,7 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which faults build on each other."""
-    return [await check for check in (_api(settings), _store(settings), _secret(settings), _web(settings))]
+    return [await _api(settings), await _store(settings), _secret(settings), await _web(settings)]
 
 
 async def _api(settings: Settings) -> Finding:
@@ -72,10 +72,10 @@ def _look(connection: sqlite3.Connection) -> tuple[int, float | None]:
     return int(count), heard
 
 
-async def _secret(settings: Settings) -> Finding:
+def _secret(settings: Settings) -> Finding:
     secret = settings.webhook_secret
     if secret is None:
-        return Finding("webhook secret", True, "made here, 32 characters")
+        return Finding("webhook secret", True, "generated, 32 characters")
     length = len(secret.get_secret_value())
     if length < LEAST_SECRET:
         return Finding(
@@ -96,11 +96,18 @@ async def _web(settings: Settings) -> Finding:
         return Finding(
             "webhook endpoint",
             False,
-            f"another program has {address}",
+            f"another program is using {address}",
             "stop it, or set PIV_WEBHOOK_PORT to a free port",
         )
+    if who == "nobody" and (problem := _cannot_listen(settings.webhook_host, settings.webhook_port)):
+        return Finding(
+            "webhook endpoint",
+            False,
+            f"nobody can listen on {address}: {problem}",
+            "set PIV_WEBHOOK_HOST to an address of this machine (127.0.0.1), and PIV_WEBHOOK_PORT to a free port",
+        )
     try:
-        path = f"/webhooks/{webhook_secret(settings, _made(settings))}"
+        path = f"/webhooks/{webhook_secret(settings, _ensured_directory(settings))}"
     except OSError as error:
         return Finding(
             "webhook endpoint",
@@ -108,6 +115,8 @@ async def _web(settings: Settings) -> Finding:
             f"its secret cannot be kept in {settings.directory}: {error.strerror}",
             "set PIV_DATA_DIR to a directory of yours",
         )
+    except PivError as error:
+        return Finding("webhook endpoint", False, error.message, error.hint)
     served = "served by a running piv-mcp" if who == "piv-mcp" else "free: the next server to start serves it"
     guesses = await _wrong_secrets(settings)
     return Finding(
@@ -147,6 +156,16 @@ async def _wrong_secrets(settings: Settings) -> str:
     )
 
 
-def _made(settings: Settings) -> Path:
+def _cannot_listen(host: str, port: int) -> str | None:
+    from piv_mcp.web.host import listen
+
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
+
+
+def _ensured_directory(settings: Settings) -> Path:
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return settings.directory

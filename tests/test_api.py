@@ -41,7 +41,7 @@ from piv_mcp.api.numbers import (
 )
 from piv_mcp.api.proxies import Proxy, PurchaseProxies, RenewProxies
 from piv_mcp.api.text import parse_json
-from piv_mcp.api.webhooks import EVENTS, SmsReceived, parse_event
+from piv_mcp.api.webhooks import EVENTS, SmsReceived, parse_event, piv_num_ids
 from piv_mcp.api.whites import CreateWhite, WhiteConfig
 from piv_mcp.sandbox import Sandbox
 
@@ -529,11 +529,19 @@ async def test_undocumented_answers_need_only_success(name: str, body: str) -> N
     await call(Server("", 204).client(), request)
 
 
-async def test_dns_update_gives_the_record_if_the_server_sends_it() -> None:
-    server = Server('{"success": true, "data": {"record": {"id": "r", "content": "5.6.7.8"}}}')
+@pytest.mark.parametrize("data", ['{"record": {"id": "r", "content": "5.6.7.8"}}', '{"id": "r", "content": "5.6.7.8"}'])
+async def test_dns_update_gives_the_record_if_the_server_sends_it(data: str) -> None:
+    server = Server(f'{{"success": true, "data": {data}}}')
     answer = await server.client().domains.update_dns("d", "r", UpdateDnsRecord(content="5.6.7.8"))
     assert answer.record is not None
     assert answer.record.content == "5.6.7.8"
+
+
+@pytest.mark.parametrize("name", ["error", "error_message"])
+async def test_a_queue_entry_that_failed_says_why(name: str) -> None:
+    server = Server(f'{{"success": true, "data": {{"status": "failed", "domain": "a.com", "{name}": "just taken"}}}}')
+    entry = await server.client().domains.queue("q")
+    assert (entry.status, entry.domain_name, entry.error) == ("failed", "a.com", "just taken")
 
 
 FILTERS: list[tuple[Use, str]] = [
@@ -855,7 +863,7 @@ def test_money_in_words() -> None:
 @pytest.mark.parametrize("name", sorted(EVENT_EXAMPLES))
 def test_example_event_is_parsed_without_loss(name: str) -> None:
     event = parse_event(EVENT_EXAMPLES[name].encode())
-    assert (event.event_type, event.known, event.problem) == (name, True, None)
+    assert (event.event_type, event.problem) == (name, None)
     assert event.timestamp == datetime(2026, 5, 22, 12, 34, 56, tzinfo=UTC)
     example = parse_json(EVENT_EXAMPLES[name].encode())
     assert event.raw == example
@@ -877,7 +885,7 @@ def test_all_eleven_events_have_an_example() -> None:
     ],
 )
 def test_an_event_names_its_numbers(name: str, ids: tuple[str, ...]) -> None:
-    assert parse_event(EVENT_EXAMPLES[name].encode()).piv_num_ids == ids
+    assert piv_num_ids(parse_event(EVENT_EXAMPLES[name].encode()).fields) == ids
 
 
 @pytest.mark.parametrize(
@@ -896,14 +904,14 @@ def test_an_event_names_its_numbers(name: str, ids: tuple[str, ...]) -> None:
 )
 def test_an_event_of_unknown_type_or_shape_is_kept_and_flagged(body: dict[str, Any], problem: str) -> None:
     event = parse_event(json.dumps(body).encode())
-    assert not event.known
+    assert event.data is None
     assert event.raw == body
     assert problem in (event.problem or "")
 
 
 def test_an_unknown_event_still_names_its_number_and_time() -> None:
     event = parse_event({"event_type": "x", "timestamp": "2026-05-22T12:34:56Z", "data": {"piv_num_id": "n"}})
-    assert event.piv_num_ids == ("n",)
+    assert piv_num_ids(event.fields) == ("n",)
     assert event.timestamp == datetime(2026, 5, 22, 12, 34, 56, tzinfo=UTC)
 
 

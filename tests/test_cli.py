@@ -287,6 +287,22 @@ async def test_doctor_says_that_the_data_directory_cannot_be_used(tmp_path: Path
     assert "PIV_DATA_DIR" in (found["webhook endpoint"].do or "")
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+async def test_doctor_says_that_the_web_app_cannot_be_served_there(data_dir: Path, host: str) -> None:
+    found = await findings(data_dir=data_dir, webhook_host=host, webhook_port=free_port())
+    assert not found["webhook endpoint"].ok
+    assert host in found["webhook endpoint"].state
+    assert "PIV_WEBHOOK_HOST" in (found["webhook endpoint"].do or "")
+
+
+async def test_doctor_says_that_the_kept_secret_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "webhook-secret").touch()
+    finding = (await findings(data_dir=tmp_path, webhook_port=free_port()))["webhook endpoint"]
+    assert not finding.ok
+    assert "webhook-secret is empty" in finding.state
+    assert "Delete it" in (finding.do or "")
+
+
 async def test_doctor_warns_of_a_webhook_secret_that_can_be_guessed(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path
 ) -> None:
@@ -338,7 +354,15 @@ async def test_doctor_ends_with_status_1_when_something_is_wrong(data_dir: Path)
         assert stat.S_IMODE((data_dir / "webhook-secret").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("client", ["claude-desktop", "claude-code", "cursor", "vscode"])
+CLIENTS = ("claude-desktop", "claude-code", "cursor", "vscode")
+
+
+def entry_of(config: dict[str, Any]) -> dict[str, Any]:
+    (servers,) = (config[name] for name in ("servers", "mcpServers") if name in config)
+    return cast("dict[str, Any]", servers["piv"])
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 def test_the_configuration_of_each_client_is_json_without_the_key(
     monkeypatch: pytest.MonkeyPatch, client: str, data_dir: Path
 ) -> None:
@@ -347,8 +371,7 @@ def test_the_configuration_of_each_client_is_json_without_the_key(
     assert result.exit_code == 0
     assert KEY not in result.output
     config = json.loads(result.stdout)
-    servers = cast("dict[str, dict[str, Any]]", config["servers" if client == "vscode" else "mcpServers"])
-    entry = servers["piv"]
+    entry = entry_of(config)
     assert Path(entry["command"]).is_absolute()
     assert entry["env"]["PIV_SPEND_MODE"] == "deny"
     assert set(entry["env"]) & {"PIV_API_KEY_FILE", "PIV_API_KEY"}
@@ -361,9 +384,31 @@ def test_the_configuration_of_each_client_is_json_without_the_key(
         assert entry["env"]["PIV_API_KEY_FILE"] == str(data_dir / "api-key")
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_configuration_passes_on_what_was_given(client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("key").write_text(KEY)
+    given = ("--api-key-file", "key", "--no-sandbox", "--no-confirm-destructive", "--toolsets", "inbox,numbers")
+    result = CliRunner().invoke(cli.main, [*given, "config", client])
+    env = entry_of(json.loads(result.stdout))["env"]
+    assert env == {
+        "PIV_API_KEY_FILE": str(tmp_path / "key"),
+        "PIV_SANDBOX": "false",
+        "PIV_CONFIRM_DESTRUCTIVE": "false",
+        "PIV_TOOLSETS": "numbers,inbox",
+    }
+    assert "chmod" not in result.stderr, "the key is there already"
+
+
+def test_a_demo_that_could_not_end_with_a_code_is_refused() -> None:
+    result = CliRunner().invoke(cli.main, ["demo", "--seconds", "21"])
+    assert result.exit_code == 2
+    assert "0<=x<=15" in result.stderr
+
+
 async def test_the_command_of_a_configuration_starts_the_server() -> None:
     result = CliRunner().invoke(cli.main, ["--sandbox", "config", "claude-code"])
-    entry = json.loads(result.stdout)["mcpServers"]["piv"]
+    entry = entry_of(json.loads(result.stdout))
     assert not set(entry["env"]) & {"PIV_API_KEY_FILE", "PIV_API_KEY"}, "a sandbox needs no key"
     async with Client(stdio_client(StdioServerParameters(**entry))) as client:
         assert (await client.list_tools()).tools
@@ -391,7 +436,7 @@ async def test_a_sandbox_on_a_port_that_is_taken_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         status, _, err = await run("sandbox", "--port", str(taken.getsockname()[1]))
     assert status == 1
-    assert "cannot be had" in err
+    assert "cannot be opened" in err
 
 
 @posix_only

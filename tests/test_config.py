@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from piv_mcp.config import AREAS, ENVIRONMENT_ONLY, Settings, load
+from piv_mcp.config import ENVIRONMENT_ONLY, TOOLSETS, Settings, load
 from piv_mcp.errors import ConfigError
 
 KEY = "sk-0123456789-abcdef"
@@ -20,7 +20,7 @@ def test_the_defaults_are_those_of_the_table() -> None:
     assert (settings.spend_mode, settings.confirm_channel, settings.confirm_wait) == ("ask", "auto", 45)
     assert (settings.auto_approve_max, settings.daily_budget) == (Decimal(0), Decimal(0))
     assert (settings.sandbox, settings.read_only, settings.confirm_destructive) == (False, False, True)
-    assert (settings.toolsets, settings.inbox_days) == (AREAS, 30)
+    assert (settings.toolsets, settings.inbox_days) == (TOOLSETS, 30)
     assert (settings.log_level, settings.log_format) == ("INFO", "json")
 
 
@@ -34,8 +34,8 @@ def test_the_defaults_are_those_of_the_table() -> None:
         ("PIV_SPEND_MODE", " Budget ", "spend_mode", "budget"),
         ("PIV_DAILY_BUDGET", "12.50", "daily_budget", Decimal("12.50")),
         ("PIV_TOOLSETS", "whites, inbox", "toolsets", ("whites", "inbox")),
-        ("PIV_TOOLSETS", "all", "toolsets", AREAS),
-        ("PIV_TOOLSETS", "", "toolsets", AREAS),
+        ("PIV_TOOLSETS", "all", "toolsets", TOOLSETS),
+        ("PIV_TOOLSETS", "", "toolsets", TOOLSETS),
         ("PIV_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("PIV_CONFIRM_DESTRUCTIVE", "off", "confirm_destructive", False),
         ("PIV_WEBHOOK_PORT", "", "webhook_port", 8787),
@@ -56,6 +56,10 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_BASE_URL", "ftp://hunter2"),
         ("PIV_BASE_URL", "hunter2"),
         ("PIV_BASE_URL", "https://piv.example/?key=hunter2"),
+        ("PIV_BASE_URL", "https://hunter2é.example"),
+        ("PIV_BASE_URL", "http://hunter2.example"),
+        ("PIV_API_KEY", "hunter2 hunter2"),
+        ("PIV_API_KEY", "hunter2é"),
         ("PIV_SANDBOX", "hunter2"),
         ("PIV_WEBHOOK_PORT", "65536"),
         ("PIV_WEBHOOK_PORT", "-7777"),
@@ -108,7 +112,7 @@ def test_the_key_comes_from_its_file_unless_it_is_set(monkeypatch: pytest.Monkey
     assert key.get_secret_value() == "another-key"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"two words"])
 def test_a_key_file_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "key"
     file.write_bytes(content)

@@ -218,7 +218,7 @@ def test_server_json_agrees_with_the_package() -> None:
 
 def test_the_same_words_name_an_area_everywhere() -> None:
     from piv_mcp.catalog import AREAS
-    from piv_mcp.config import AREAS as TOOLSETS
+    from piv_mcp.config import TOOLSETS
 
     assert set(AREAS) == set(TOOLSETS)
     for area in AREAS:

@@ -18,7 +18,7 @@ from mcp.types import Tool, ToolAnnotations
 
 from piv_mcp import catalog
 from piv_mcp import definitions as shipped
-from piv_mcp.config import AREAS, Settings, load
+from piv_mcp.config import TOOLSETS, Settings, load
 from piv_mcp.server import INSTRUCTIONS, build_server
 from piv_mcp.tools.tool import ToolSpec
 
@@ -264,7 +264,7 @@ async def test_read_only_leaves_out_every_tool_that_changes_anything(monkeypatch
     assert [tool.name for tool in tools] == reads
 
 
-@pytest.mark.parametrize("area", AREAS)
+@pytest.mark.parametrize("area", TOOLSETS)
 async def test_a_toolset_offers_its_area_alone(area: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIV_TOOLSETS", area)
     names = [tool.name for tool in await listed(load())]

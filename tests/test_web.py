@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog.testing
 from processes import SECRET, free_port, sms_webhook, until
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -228,6 +229,20 @@ async def test_the_first_host_serves_and_the_next_takes_over_within_two_seconds(
         assert await who(port) == "second"
 
 
+async def test_a_host_that_cannot_listen_says_why_once_and_tries_again() -> None:
+    host = host_module.Host(naming("nowhere"), "192.0.2.1", free_port())
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(host.run())
+        await asyncio.wait_for(host.tried.wait(), 5)
+        await asyncio.sleep(2 * host_module.TAKE_OVER_SECONDS)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [(log["log_level"], log["event"]) for log in logs] == [
+        ("error", "the local web app cannot be served; trying again")
+    ]
+    assert not host.serving.is_set()
+
+
 async def test_answers_leave_at_once_instead_of_waiting_for_the_acknowledgement_of_their_heads() -> None:
     # asyncio sets TCP_NODELAY on connections of sockets that name their protocol; without it each answer on a
     # kept-alive connection may take 40 ms.
@@ -238,8 +253,7 @@ async def test_answers_leave_at_once_instead_of_waiting_for_the_acknowledgement_
             connection = transport.get_extra_info("socket")
             delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    listener = host_module._listen("127.0.0.1", 0)  # pyright: ignore[reportPrivateUsage]
-    assert listener is not None
+    listener = host_module.listen("127.0.0.1", 0)
     server = await asyncio.get_running_loop().create_server(Listening, sock=listener)
     _, writer = await asyncio.open_connection(*listener.getsockname())
     await until(lambda: delays, seconds=5, what="the connection")

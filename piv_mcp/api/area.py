@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
-
 from piv_mcp.api.answer import Call
 from piv_mcp.api.endpoint import Endpoint
 from piv_mcp.api.limit import Priority
@@ -41,12 +39,8 @@ class Area:
 
 def _checked(endpoint: Endpoint[Any], query: type[Request], filters: dict[str, object]) -> dict[str, Any]:
     try:
-        return query.model_validate(filters).wire()
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
-    raise InvalidRequestError(
-        problems,
-        code="VALIDATION_ERROR",
-        method=endpoint.method,
-        path=endpoint.template,
-    )
+        return query.of(**filters).wire()
+    except InvalidRequestError as error:
+        raise InvalidRequestError(
+            error.message, code=error.code, method=endpoint.method, path=endpoint.template
+        ) from None

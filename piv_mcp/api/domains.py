@@ -147,12 +147,13 @@ class DomainRegistration(Model):
 
 class QueueEntry(Model):
     """A registration or renewal on its way: `domain` holds the whole domain once `status` is `completed`, and
-    until then only its name is known. A failed entry is not documented."""
+    until then only its name is known. A failed entry is not documented; `error` says why where anything does."""
 
     queue_id: str | None = None
     status: str | None = None
     domain_name: str | None = None
     domain: Domain | None = None
+    error: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -160,6 +161,7 @@ class QueueEntry(Model):
         if not isinstance(value, dict):
             return value  # pyright: ignore[reportUnknownVariableType]
         entry = cast(dict[str, Any], value)
+        entry = {**entry, "error": entry.get("error") or entry.get("error_message")}
         domain: Any = entry.get("domain")
         if isinstance(domain, dict):
             return {**entry, "domain_name": cast(dict[str, Any], domain).get("domain_name")}
@@ -205,9 +207,17 @@ class SetNameservers(Request):
 
 
 class DnsRecordUpdated(Acknowledged):
-    """The answer is not documented: the record, if the server sends it."""
+    """The answer is not documented: the record, if the server sends it, by its name or bare."""
 
     record: DnsRecord | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        answer = cast(dict[str, Any], value)
+        return {**answer, "record": answer} if "content" in answer else answer
 
 
 class DomainSearchQuery(Request):

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
 from pydantic import SecretStr
 
+from piv_mcp.api.access import checked_base_url, checked_key
 from piv_mcp.api.answer import Answer, Call, understand
 from piv_mcp.api.limit import Priority, RateLimiter
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
@@ -51,8 +52,8 @@ class Http:
         deadline: float,
         user_agent: str,
     ) -> None:
-        self._base = _checked_base(base_url)
-        self._key = _checked_key(api_key)
+        self._base = _checked("base URL", checked_base_url, base_url)
+        self._key = SecretStr(_checked("API key", checked_key, api_key.get_secret_value()))
         self._limiter = limiter
         self._deadline = deadline
         self._timeout = timeout
@@ -73,7 +74,7 @@ class Http:
     async def send(self, call: Call[T], priority: Priority) -> T:
         """The answer of a call. Raises `ApiError`; takes at most the deadline."""
         if self._client.is_closed:
-            call.fail(NoAnswerError("the connection is closed for good", sent=False), certain=True)
+            call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
         deadline = Deadline(self._deadline)
         writes = call.endpoint.writes
         # A write that the deadline cuts off has an unknown outcome: it starts with time enough or not at all.
@@ -162,23 +163,8 @@ async def _body(response: httpx.Response) -> bytes | None:
     return b"".join(chunks)
 
 
-def _checked_base(base_url: str) -> str:
+def _checked(what: str, check: Callable[[str], str], value: str) -> str:
     try:
-        parts = urlsplit(base_url)
-        usable = base_url.isascii() and parts.scheme in ("http", "https") and bool(parts.hostname)
-        extras = (parts.username, parts.password, parts.query, parts.fragment, parts.port == 0)
-    except ValueError:
-        usable, extras = False, ()
-    if not usable:
-        raise ConfigError("The base URL must be an http(s) address such as https://app.piv.day/api/v1.")
-    if any(extras):
-        raise ConfigError("The base URL must not hold a user name, a password, a query or a fragment.")
-    return base_url.rstrip("/")
-
-
-def _checked_key(key: SecretStr) -> SecretStr:
-    text = key.get_secret_value()
-    # A header cannot carry anything else, and the library's own error would quote it.
-    if not text or not all("!" <= char <= "~" for char in text):
-        raise ConfigError("The API key is empty or holds spaces, control characters or non-ASCII characters.")
-    return key
+        return check(value)
+    except ValueError as error:
+        raise ConfigError(f"The {what} {error}") from None

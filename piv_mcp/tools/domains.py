@@ -82,7 +82,7 @@ class DnsRecords(Answer):
 async def search_domain(
     ctx: Ctx, q: Annotated[DomainName, Field(description="Whole domain, e.g. mysite.com.")]
 ) -> DomainOffer:
-    """Check whether a domain is free, and what registration and renewal cost per year."""
+    """Check whether a domain is available, and what registration and renewal cost per year."""
     return await (await services(ctx)).client.domains.search(q)
 
 
@@ -109,7 +109,8 @@ async def get_domain(ctx: Ctx, domain_id: DomainId) -> Domain:
 
 
 async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> QueueEntry:
-    """Get the progress of a registration or renewal. wait_for_event(domain.registered) waits for the end."""
+    """Get the progress of a registration or renewal. For a registration's end: wait_for_event(domain.registered,
+    domain.failed)."""
     return await (await services(ctx)).client.domains.queue(queue_id)
 
 
@@ -184,7 +185,7 @@ async def register_domain(
 ) -> Receipt:
     """Register a domain, after the person approves the price. search_domain has it; get_domain_queue the progress."""
     request = RegisterDomain.of(
-        domain=domain.lower().rstrip("."),
+        domain=domain,
         period=period,
         cloudflare=cloudflare,
         auto_renew=auto_renew,

@@ -49,14 +49,14 @@ async def list_whites(
     limit: Limit500 | None = None,
     offset: Offset | None = None,
 ) -> Whites:
-    """List generated sites and the ones in the making."""
+    """List generated sites and those being generated."""
     client = (await services(ctx)).client
     page = await client.whites.list(limit=limit, offset=offset, status=status, tier_key=tier_key)
     return Whites(whites=page.items, **paging(page, offset))
 
 
 async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
-    """Get one generated site. Status 0 is queued and 10 done; wait_for_event(white.completed) waits for the end."""
+    """Get one generated site (status 0: queued, 10: done). To wait: wait_for_event(white.completed, white.failed)."""
     return await (await services(ctx)).client.whites.get(white_id)
 
 
@@ -79,7 +79,7 @@ async def configure_white(
     address: Annotated[Line, limited(300)] | None = None,
     legal: Annotated[Line, limited(200), Field(description="Legal name.")] | None = None,
 ) -> Changed:
-    """Change a site's domain and contact details without generating it again. Fields left out stay as they are."""
+    """Change a site's domain and contact details without generating it again. Pass all that the site is to show."""
     config = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
     return Changed(message=(await (await services(ctx)).client.whites.config(white_id, config)).message)
 

@@ -1,6 +1,7 @@
 """Who serves the local web app: the first process that gets the port; the others take over when it goes."""
 
 import asyncio
+import errno
 import random
 import socket
 import sys
@@ -31,19 +32,31 @@ class Host:
 
     async def run(self) -> None:
         """Until cancelled."""
-        waiting_told = False
+        told = None
         while True:
-            listener = _listen(self.host, self.port)
-            if listener is None:
+            try:
+                listener = listen(self.host, self.port)
+            except OSError as error:
                 self.tried.set()
-                if not waiting_told:
-                    _log.info("another process serves the local web app; standing by", port=self.port)
-                    waiting_told = True
+                if told != error.errno:
+                    told = error.errno
+                    self._tell(error)
                 await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads the load
                 continue
             self.port = int(listener.getsockname()[1])
-            waiting_told = False
+            told = None
             await self._serve(listener)
+
+    def _tell(self, error: OSError) -> None:
+        if is_taken(error):
+            _log.info("another process serves the local web app; standing by", port=self.port)
+        else:
+            _log.error(
+                "the local web app cannot be served; trying again",
+                host=self.host,
+                port=self.port,
+                problem=error.strerror or type(error).__name__,
+            )
 
     async def _serve(self, listener: socket.socket) -> None:
         # The access log would hold the secret path segment.
@@ -89,7 +102,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket | None:
+def is_taken(error: OSError) -> bool:
+    """Whether `listen` failed because somebody has the port, rather than for good."""
+    # Windows denies the access to a port that somebody has for themselves.
+    return error.errno == errno.EADDRINUSE or (sys.platform == "win32" and error.errno == errno.EACCES)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `OSError`; see `is_taken`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol by name: asyncio turns delays off (TCP_NODELAY) only for sockets that say they are TCP.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -103,5 +123,5 @@ def _listen(host: str, port: int) -> socket.socket | None:
         listener.setblocking(False)
     except OSError:
         listener.close()
-        return None
+        raise
     return listener
