@@ -69,6 +69,9 @@ class Action(BaseModel, ABC):
     visible: ClassVar[bool] = True
     """The API shows soon afterwards whether it happened; otherwise the balance may be all that does."""
 
+    fails_with: ClassVar[str | None] = None
+    """The event by which piv.day says that it failed after it was charged, and that money was given back."""
+
     @property
     def commits(self) -> bool:
         """Lets piv.day charge again and again from now on."""
@@ -107,6 +110,13 @@ class Action(BaseModel, ABC):
         Raises:
             Ambiguous: something shows that may as well come from one of the `rivals`, or from piv.day itself.
         """
+
+    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+        """What an event of the type `fails_with` gives back of `charged`; None if it is not about this action.
+
+        `made` is the id of what the action made.
+        """
+        return None
 
 
 def shown(model: BaseModel) -> Shown:

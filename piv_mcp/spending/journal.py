@@ -228,7 +228,7 @@ class Journal:
 
     async def claimed(self) -> frozenset[str]:
         """Objects that entries have made: no other entry can have made them."""
-        return frozenset(await self._store.read(_made))
+        return await self._store.read(_made)
 
     async def around(self, entry: Entry, since: float) -> list[Entry]:
         """Other entries that were executing or settled since then: they moved the balance, too."""
@@ -301,14 +301,16 @@ def _columns(ending: Ending) -> dict[str, Any]:
     }
 
 
-def _made(connection: sqlite3.Connection) -> dict[str, str]:
-    """The objects that entries have made, with the entry of each."""
-    made: dict[str, str] = {}
-    for entry in journal.select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT 500"):
-        object_id = json.loads(entry.result or "{}").get(OBJECT_ID)
-        if isinstance(object_id, str):
-            made[object_id] = entry.id
-    return made
+def _made(connection: sqlite3.Connection) -> frozenset[str]:
+    """The objects that entries have made."""
+    entries = journal.select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT 500")
+    return frozenset(made for entry in entries if (made := made_by(entry)) is not None)
+
+
+def made_by(entry: Entry) -> str | None:
+    """The id of what the action made, if it is known."""
+    object_id = json.loads(entry.result or "{}").get(OBJECT_ID)
+    return object_id if isinstance(object_id, str) else None
 
 
 def _insert(connection: sqlite3.Connection, entry: Entry, **columns: Any) -> Entry:

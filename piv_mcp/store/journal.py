@@ -1,8 +1,10 @@
 """The SQL of the spending journal. Every change of state is one conditional UPDATE: of two processes, one wins.
 
 quoted ──> approved ──> executing ──> charged | refused | unknown
-   │           │                                          │
-   └> declined └> expired                      charged | not_charged   (reconciled)
+ │ │           │                                          │
+ │ └> declined │                               charged | not_charged   (reconciled)
+ └──> expired <┘                                              │
+                                                           charged     (it came late)
 """
 
 import sqlite3
@@ -14,9 +16,6 @@ from typing import Any, Literal
 State = Literal[
     "quoted", "approved", "declined", "expired", "executing", "charged", "refused", "unknown", "not_charged"
 ]
-
-OPEN: tuple[State, ...] = ("quoted", "approved", "executing", "unknown")
-"""States in which an action has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,8 @@ class Entry:
     problem: str | None = None
     evidence: str | None = None
     reported: int = 0
+    refunded: str | None = None
+    refunded_by: int | None = None
 
 
 _COLUMNS = tuple(Entry.__dataclass_fields__)

@@ -46,13 +46,13 @@ STEPS = (
         area         TEXT NOT NULL,
         arguments    TEXT NOT NULL,
         fingerprint  TEXT NOT NULL,      -- of kind and arguments: "the same action"
-        state        TEXT NOT NULL,      -- see spending/journal.py
+        state        TEXT NOT NULL,      -- see store/journal.py
         quote        TEXT NOT NULL,
         price        TEXT,               -- quoted; null when unknown
         quoted_at    REAL NOT NULL,
         expires_at   REAL NOT NULL,      -- of the quote, and so of an approval
         decided_at   REAL,
-        decided_by   TEXT,               -- elicitation, page, terminal, budget, setting
+        decided_by   TEXT,               -- elicitation, page, terminal, budget
         before       TEXT,               -- what the API showed just before
         owner        TEXT,               -- the process that executes it
         sent_at      REAL,
@@ -75,6 +75,11 @@ STEPS = (
         claimed_at REAL                 -- when it last began a poll
     ) WITHOUT ROWID;
     CREATE TABLE looks (number TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+    """,
+    """
+    -- what of the charge an event gave back, and that event
+    ALTER TABLE spending ADD COLUMN refunded TEXT;
+    ALTER TABLE spending ADD COLUMN refunded_by INTEGER;
     """,
 )
 

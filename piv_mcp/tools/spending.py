@@ -3,7 +3,7 @@
 import time
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,26 +11,26 @@ from piv_mcp.api.models import Money
 from piv_mcp.clock import utc
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
+from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.quote import Quote
-from piv_mcp.store.journal import Entry
+from piv_mcp.spending.refunds import note_refunds
+from piv_mcp.store.journal import Entry, State
 from piv_mcp.tools.answers import Answer
 from piv_mcp.tools.tool import Ctx, read, write
 
-State = Literal[
-    "quoted", "approved", "declined", "expired", "executing", "charged", "refused", "unknown", "not_charged"
-]
-DAY_SECONDS = 86400.0
 MOST_TOTALLED = 5000
 
 
 class EntryRow(Answer):
-    """One entry of the journal. `evidence` is what settled it when the answer was lost."""
+    """One entry of the journal. `evidence` is what settled it when the answer was lost; `refunded` is what piv.day's
+    events say was given back after it failed."""
 
     spending_id: str
     state: str
     action: str
     quoted: str
     charged: Money | None = None
+    refunded: Money | None = None
     quoted_at: datetime
     settled_at: datetime | None = None
     approved_by: str | None = None
@@ -52,7 +52,7 @@ class Budget(Answer):
 
 
 class Spending(Answer):
-    """`mode`: who approves (ask, budget, deny). `totals`: what was charged, by day (UTC) and area."""
+    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are less refunds."""
 
     mode: str
     entries: list[EntryRow]
@@ -111,6 +111,7 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
     """The journal of the last `days` days."""
     journal, policy = app.gate.journal, app.gate.policy
     await journal.expire()
+    await app.inbox.store.write(note_refunds)
     since = time.time() - days * DAY_SECONDS
     entries = await journal.entries(limit=MOST_TOTALLED, since=since)
     shown = [entry for entry in entries if state is None or entry.state == state]
@@ -118,7 +119,8 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
     for entry in entries:
         if entry.state == "charged" and entry.charged is not None and Decimal(entry.charged):
             day = f"{utc(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
-            totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
+            kept = Decimal(entry.charged) - Decimal(entry.refunded or 0)
+            totals.setdefault((day, entry.area), []).append(kept)
     budget = None
     if policy.mode == "budget":
         left = max(Decimal(0), policy.daily_budget - await journal.reserved())
@@ -143,13 +145,18 @@ def _row(entry: Entry) -> EntryRow:
         state=entry.state,
         action=quote.action,
         quoted=quote.price_words,
-        charged=Decimal(entry.charged) if entry.charged is not None else None,
+        charged=_money(entry.charged),
+        refunded=_money(entry.refunded),
         quoted_at=utc(entry.quoted_at),
         settled_at=utc(entry.settled_at) if entry.settled_at is not None else None,
         approved_by=entry.decided_by if entry.state not in ("quoted", "declined", "expired") else None,
         problem=entry.problem,
         evidence=entry.evidence,
     )
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _note(looked: list[Entry], unknown: int) -> str:

@@ -19,6 +19,7 @@ SEVERAL_YEARS = "the API does not say what several years cost: the first at its 
 class RegisterDomain(Action):
     kind: ClassVar[str] = "register_domain"
     area: ClassVar[str] = "domains"
+    fails_with: ClassVar[str | None] = "domain.failed"
     request: api.RegisterDomain
 
     @property
@@ -72,6 +73,10 @@ class RegisterDomain(Action):
         )
         return outcome_of(events, rivals)
 
+    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+        name = data.get("domain_name")
+        return charged if isinstance(name, str) and fits(name, self.request.domain) else None
+
     def _fits(self, domain: Domain) -> bool:
         """The same name, registered in another way, is not ours."""
         wanted = self.request
@@ -91,6 +96,7 @@ class RenewDomain(Renewal):
     area: ClassVar[str] = "domains"
     visible: ClassVar[bool] = False  # the expiry moves only when the queue has got there
     auto: ClassVar[int | None] = 12
+    fails_with: ClassVar[str | None] = "domain.failed"
     domain_id: str
     request: api.RenewDomain
 
@@ -118,6 +124,9 @@ class RenewDomain(Renewal):
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=shown(await sources.api.domains.renew(self.domain_id, self.request)))
+
+    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+        return charged if data.get("domain_id") == self.domain_id else None
 
 
 class SetDomainAutoRenewal(Action):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from piv_mcp.api import numbers as api
 from piv_mcp.api.numbers import Country, Number
+from piv_mcp.api.webhooks import NumberRestoreCompleted
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.renewal import Renewal
@@ -105,6 +106,7 @@ class RenewNumber(Renewal):
 class RestoreNumbers(Action):
     kind: ClassVar[str] = "restore_numbers"
     area: ClassVar[str] = "numbers"
+    fails_with: ClassVar[str | None] = "number.restore_completed"
     request: api.RestoreNumbers
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
@@ -143,6 +145,11 @@ class RestoreNumbers(Action):
             if number.get("expires_at", "") > old.get("expires_at", ""):  # both are UTC in one form
                 return Done(result=number, evidence=f"the expiry of {id_} moved to {number['expires_at']}")
         return None
+
+    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+        failed = NumberRestoreCompleted.model_validate(data).failed
+        back = [row.refunded or Decimal(0) for row in failed if row.piv_num_id in self.request.piv_num_ids]
+        return sum(back, Decimal(0)) if back else None
 
     async def _found(self, sources: Sources) -> dict[str, Number]:
         """The numbers by id. piv.day skips those that it does not know, unless it knows none of them."""
@@ -215,6 +222,7 @@ class StartVerification(Action):
     kind: ClassVar[str] = "start_google_verification"
     area: ClassVar[str] = "numbers"
     visible: ClassVar[bool] = False
+    fails_with: ClassVar[str | None] = "verify.failed"
     piv_num_id: str
     request: api.StartVerification
 
@@ -238,6 +246,9 @@ class StartVerification(Action):
             limit=EVENTS,
         )
         return outcome_of(found, rivals)
+
+    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+        return charged if data.get("piv_num_id") == self.piv_num_id else None
 
 
 class SetNumberAutoRenewal(Action):

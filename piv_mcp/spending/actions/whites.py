@@ -1,6 +1,7 @@
 """Generating sites."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import whites as api
@@ -19,6 +20,7 @@ FREE_ARTICLES = 3
 class CreateWhite(Action):
     kind: ClassVar[str] = "create_white"
     area: ClassVar[str] = "whites"
+    fails_with: ClassVar[str | None] = "white.failed"
     request: api.CreateWhite
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
@@ -67,6 +69,9 @@ class CreateWhite(Action):
                     evidence=f"a new site, {white.id}, is on the account",
                 )
         return None
+
+    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+        return charged if made is not None and data.get("job_id") == made else None
 
     async def _same(self, sources: Sources) -> list[White]:
         page = await sources.api.whites.list(tier_key=self.request.tier_key, limit=PAGE)
