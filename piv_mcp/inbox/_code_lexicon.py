@@ -90,10 +90,11 @@ _LISTS: Final = (
 )
 _exact: dict[str, Kind] = {}
 _stems: dict[str, Kind] = {}
+_brands: set[str] = set()
 _phrases: dict[str, list[Phrase]] = {}
 _runs: dict[str, list[tuple[str, Kind]]] = {}
 _SHORTEST_STEM: Final = 3
-_LONGEST_STEM: Final = 14
+_MAX_STEM: Final = 14
 # "Bestätigungscode", "vahvistuskoodi", "Abholcode": a code word at the end of a compound.
 _COMPOUND: Final = re.compile(
     r"(?:code|kode|kod|kood|koodi|kodi|parool|salasana|passwort|kennwort|losen|ord|tan|pin|nummer)"
@@ -105,6 +106,7 @@ _HEBREW_PREFIX: Final = re.compile("^[הובלמשכ]{1,2}(?=..)")
 
 
 def _load() -> None:
+    _brands.update(fold_words(words.BRANDS).replace("\n", "").split(","))
     for kind, entries in _LISTS:
         for entry in fold_words(entries).replace("\n", "").split(","):
             stem = entry.endswith("*")
@@ -126,12 +128,10 @@ def _load() -> None:
 
 
 def _look_up(word: str) -> Kind | None:
-    if not _exact:
-        _load()  # on the first word, not on import
     kind = _exact.get(word)
     if kind is not None:
         return kind
-    for length in range(min(len(word), _LONGEST_STEM), _SHORTEST_STEM - 1, -1):
+    for length in range(min(len(word), _MAX_STEM), _SHORTEST_STEM - 1, -1):
         kind = _stems.get(word[:length])
         if kind is not None:
             return kind
@@ -154,6 +154,10 @@ def _compound(word: str) -> Kind | None:
 @lru_cache(maxsize=8192)
 def classify(word: str) -> Kind | None:
     """The kind of a folded word written with spaces around it."""
+    if not _exact:
+        _load()  # on the first word, not on import
+    if word in _brands:
+        return None
     kind = _compound(word) if len(word) > 6 and word.isascii() else None
     if kind is None:
         kind = _look_up(word)

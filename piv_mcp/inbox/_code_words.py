@@ -70,7 +70,7 @@ esign,signature,firma digital,unterschrift,podpis*,подпис*,підпис*,a
 laluan masuk,mag sign,patunayan,kumpirmahin,თანხმობ*,იდენტიფიკ*,նույնականաց*,таны,танилт,нэвтрэ*,тіркел*,
 кирүү,катталуу,воридшавӣ,वेरिफिकेशन,वेरीफिकेशन,वेरिफाई,প্রবেশ,ভেরিফিকেশন,ভেরিফাই,ਵੈਰੀਫਿਕੇਸ਼ਨ,વેરિફિકેશન,
 வெரிஃபிகேஷன்,వెరిఫికేషన్,ವೆರಿಫಿಕೇಶನ್,വെരിഫിക്കേഷൻ,បើក,អត្តសញ្ញាណ,ເຂົ້າ,ລົງທະບຽນ,get into,chave,log into,
-logging into,sign into,verif*,vérif*,verfic*,confirm*,authent*,authori*,autoris*,autoriz*,auth,autentic*,
+logging into,sign into,verif*,vérif*,verfic*,confirm*,authent*,authori*,autoris*,autoriz*,otoris*,otoriz*,otorit*,auth,autentic*,
 autentif*,autenti*,activa*,aktiv*,secur*,sécur*,segur*,seguranç*,sicher*,sicurez*,login*,logon,signin,
 signing,sign in,signing in,sign up,signup,log in,logging in,log on,register*,registr*,regist*,registra*,
 access,accès,acceso,acesso,acceder,accesso,accedere,validat*,validac*,validaç*,valida,validação,identity,
@@ -136,6 +136,10 @@ folosiți,folosește,foloseste,koristite,uporabite,përdorni,kullan*,gunakan,pak
 """
 
 # Parcels, deliveries and what is fetched with a code at a counter.
+# Services whose names begin like a word of another list.
+BRANDS: Final = """
+lieferando,lieferheld,ticketmaster,ticketswap,bookingcom,bookmyshow,couponbirds,promofarma,livraria,livreval,
+"""
 PARCEL: Final = """
 taquilla,casillero,cacifo,recoger,recogerlo,recogerla,recoge,recógelo,recojo,recogido,
 cajero automático de paquetes,retrouvez votre colis,алу коды,алып кету,locker*,mailbox,click collect,
@@ -192,7 +196,7 @@ poskod,mã bưu,posta kodu,ταχυδρομ*,מיקוד,邮编,郵遞區號,郵�
 पिन कोड क्षेत्र,parking,promotion,order,orders,booking*,reservation*,ref,refs,refno,reference*,ticket*,
 invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,claim,complaint*,pnr,flight,
 plate,error,erreur,fehler*,errore,erro,chyba,hiba,eroare,грешка,ошибк*,помилк*,hata,σφάλμα*,versioncode,
-serial,certificate,roll,postcode,postal,zip,barcode,qr,sort,swift,tax,door,unicode,vscode,area,
+serial,certificate,roll,postcode,postal,zip,barcode,qr,swift,tax,door,unicode,vscode,area,
 prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,reserva*,factura*,
 fatura*,localizador,referencia,referência,expediente,trámite,protocolo,nota,processo,commande*,réservation,
 facture*,référence,réf,bestell*,buchung*,auftrag*,rechnung*,kundennummer,vorgang*,referenz*,termin,
@@ -240,7 +244,7 @@ khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скид�
 
 # Cards and accounts: the digits that follow are their ending or number.
 CARD: Final = """
-card,cards,ending,ends,ending in,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
+card,cards,ending,ends,ending in,sort code,sort codes,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
 karte,kreditkarte,endziffer*,endet,endend,tarjeta*,terminada,terminado,cuenta*,cartão,cartao,final,conta,
 carte,cb,finissant,compte,carta,conto,termina,kaart,rekening,kort,kortet,slutar,slutter,ender,kontot,
 kortti*,päättyy,tili,konts,kortelė*,karta,karty,kartę,kartą,kartou,rach,konta,účet*,kártya*,kártyája,vége,
