@@ -1,6 +1,7 @@
 """The one place where our answers, our errors and bad arguments become words for a model.
 
-Handlers return models and raise `PivError`; nothing else in the project speaks the SDK's result and error classes.
+Handlers return models and raise `PivError`; beside this only `sdk.py` and `elicitation.py` speak the SDK's result and
+error classes.
 """
 
 import asyncio
@@ -101,8 +102,6 @@ class Server(MCPServer[Lifespan]):
             return _failure(_refusal(problems, f"Parameters: {', '.join(known) or 'none'}."))
         try:
             return await super().call_tool(name, arguments, context)
-        except MCPError:
-            raise
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, PivError):
@@ -163,8 +162,7 @@ def answer(model: BaseModel) -> CallToolResult:
 
 def words(error: PivError, *, spends: bool = True) -> str:
     """An error for a model: the code, what happened, whether money moved, what to do next."""
-    unsure = error.money.startswith("Money may")
-    money = "No money moved" if unsure and not spends else error.money
+    money = "No money moved" if error.may_have_charged and not spends else error.money
     parts = [f"{error.code}: {_sentence(error.message)}", money, error.hint]
     return " ".join(_sentence(part) for part in parts if part)
 

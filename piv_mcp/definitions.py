@@ -1,6 +1,6 @@
 """The definitions of all tools as data, generated from the code and shipped with it, one file a tool.
 
-`tools/list` is answered from these files: building 44 tools, their argument models and schemas takes a third of the
+`tools/list` is answered from these files: building them, their argument models and schemas takes a third of the
 time that the SDK itself takes to start. A test fails when a file differs from the code; `UPDATE_SNAPSHOTS=1` rewrites
 them.
 """

@@ -13,7 +13,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import CallToolResult, TextContent
 
 TEXT = "Your verification code is 482913. Do not share it with anyone."
-LONGEST = 20.0
+MAX_SECONDS = 20.0
 """Seconds that the demo waits for the code."""
 
 
@@ -40,7 +40,7 @@ async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
         step(f"list_numbers: {len(numbers)} active; using {number['phone_number']}")
         step("wait_for_code: waiting")
         waiting = asyncio.create_task(
-            client.call_tool("wait_for_code", {"number": number["phone_number"], "timeout_seconds": LONGEST})
+            client.call_tool("wait_for_code", {"number": number["phone_number"], "timeout_seconds": MAX_SECONDS})
         )
         await asyncio.sleep(seconds)
         step(f'an SMS arrives: "{TEXT}"')

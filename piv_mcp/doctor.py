@@ -12,7 +12,7 @@ from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events
 
-LEAST_SECRET = 16
+MIN_SECRET = 16
 """Characters. piv.day does not sign webhooks: the secret in the address is all there is."""
 
 
@@ -77,12 +77,12 @@ def _secret(settings: Settings) -> Finding:
     if secret is None:
         return Finding("webhook secret", True, "generated, 32 characters")
     length = len(secret.get_secret_value())
-    if length < LEAST_SECRET:
+    if length < MIN_SECRET:
         return Finding(
             "webhook secret",
             False,
             f"{length} characters: whoever guesses it can invent codes",
-            f"use at least {LEAST_SECRET} random ones, or leave PIV_WEBHOOK_SECRET out: one is made and kept",
+            f"use at least {MIN_SECRET} random ones, or leave PIV_WEBHOOK_SECRET out: one is made and kept",
         )
     return Finding("webhook secret", True, f"set, {length} characters")
 

@@ -1,4 +1,4 @@
-"""Every error that piv-mcp raises on purpose.
+"""Every error that piv-mcp raises on purpose, but for those of the money gate (`spending/receipt.py`).
 
 PivError                        root: `code`, `message`, and `hint` where the next step is known
 ├─ ConfigError                  a bad setting
@@ -44,9 +44,14 @@ class PivError(Exception):
             self.hint = hint
 
     @property
+    def may_have_charged(self) -> bool:
+        """Nobody knows whether money moved. Errors that may come after a charge say so themselves."""
+        return False
+
+    @property
     def money(self) -> str:
-        """What is known about money, in words. Errors that may come after a charge say so themselves."""
-        return "Nothing was done and no money moved"
+        """What is known about money, in words."""
+        return "Money may have moved" if self.may_have_charged else "Nothing was done and no money moved"
 
 
 class ConfigError(PivError):
@@ -97,9 +102,11 @@ class ApiError(PivError):
         self.retry_after = retry_after
 
     @property
+    def may_have_charged(self) -> bool:
+        return self.effect == "unknown"
+
+    @property
     def money(self) -> str:
-        if self.effect == "unknown":
-            return "Money may have moved"
         if self.code in REFUNDED and self.method == "POST":
             return "The charge was refunded"
         return super().money

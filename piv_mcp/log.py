@@ -14,7 +14,7 @@ import structlog
 
 REDACTED = "[redacted]"
 
-# Secrets that nobody registered: bearer tokens, and the last segment of a webhook or approval address.
+# Secrets that nobody registered: bearer tokens, the secret in a webhook's path, tokens in a query.
 _SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?:t|token|key)=)[^\s\"'&]+")
 
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 _ID = re.compile(r"(?=.*[A-Za-z_])[A-Za-z0-9][A-Za-z0-9._-]*")
 """Ids of the reference hold letters, phone numbers do not; that is how they are told apart."""
 
-_DIALLABLE = re.compile(r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*")
+DIALLABLE = r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*"
+"""What a phone number may look like: a pattern."""
 """With the spaces and dashes that web pages and word processors put in."""
 
-LEAST_DIGITS = 6
+MIN_DIGITS = 6
 """Fewer digits of a phone number name nobody."""
 
 PAGES = 5
@@ -50,10 +51,10 @@ class Phonebook:
         value = value.strip()
         if _ID.fullmatch(value):
             return value
-        if not _DIALLABLE.fullmatch(value):
+        if not re.fullmatch(DIALLABLE, value):
             raise InvalidRequestError("piv_num_id: neither a number id nor a phone number", code="VALIDATION_ERROR")
         wanted = significant_digits(value)
-        if len(wanted) < LEAST_DIGITS:
+        if len(wanted) < MIN_DIGITS:
             raise InvalidRequestError("piv_num_id: too short for a phone number", code="VALIDATION_ERROR")
         found = self._matches(wanted)
         if not found:

@@ -4,28 +4,31 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 
-from piv_mcp.api.models import Money, Page, UtcDatetime
+from piv_mcp.api.domains import Domain
+from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE, Money, UtcDatetime
+from piv_mcp.api.numbers import Number
+from piv_mcp.api.paging import all_rows
+from piv_mcp.api.proxies import ProxyOrder
+from piv_mcp.api.whites import White
 from piv_mcp.errors import PivError
-from piv_mcp.inbox.untrusted import Boundary
+from piv_mcp.inbox.untrusted import Fence
 from piv_mcp.inbox.view import EventRow, event_row
 from piv_mcp.services import Services
 from piv_mcp.tools import numbers as number_tools
 from piv_mcp.tools import proxies as proxy_tools
 from piv_mcp.tools import spending as spending_tools
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 """Of one list. What is left out is said."""
 
 INBOX_ROWS = 50
 COMMITMENT_DAYS = 30
-MOST_DOMAIN_PRICES = 10
+MAX_DOMAIN_PRICES = 10
 """Domains whose renewal price is asked for, a request each."""
-
-RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +86,7 @@ async def account(app: Services) -> BaseModel:
 
 
 async def numbers(app: Services) -> Rows:
-    found, total = await _all(lambda limit, offset: app.client.numbers.list(limit=limit, offset=offset), 200)
-    app.phonebook.remember(found)
-    return _rows(found, total)
+    return _rows(*await _numbers(app))
 
 
 async def number(app: Services, piv_num_id: str) -> BaseModel:
@@ -97,7 +98,7 @@ async def number_sms(app: Services, piv_num_id: str) -> BaseModel:
 
 
 async def proxies(app: Services) -> Rows:
-    return _rows(*await _all(lambda limit, offset: app.client.proxies.orders(limit=limit, offset=offset), 500))
+    return _rows(*await _orders(app))
 
 
 async def proxy_order(app: Services, order_id: str) -> BaseModel:
@@ -105,7 +106,7 @@ async def proxy_order(app: Services, order_id: str) -> BaseModel:
 
 
 async def domains(app: Services) -> Rows:
-    return _rows(*await _all(lambda limit, offset: app.client.domains.list(limit=limit, offset=offset), 500))
+    return _rows(*await _domains(app))
 
 
 async def domain(app: Services, domain_id: str) -> BaseModel:
@@ -118,7 +119,7 @@ async def domain_dns(app: Services, domain_id: str) -> Rows:
 
 
 async def whites(app: Services) -> Rows:
-    return _rows(*await _all(lambda limit, offset: app.client.whites.list(limit=limit, offset=offset), 500))
+    return _rows(*await _whites(app))
 
 
 async def white(app: Services, white_id: str) -> BaseModel:
@@ -127,9 +128,9 @@ async def white(app: Services, white_id: str) -> BaseModel:
 
 async def inbox(app: Services) -> InboxRows:
     found, _ = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
-    boundary = Boundary()
-    rows = [event_row(app.phonebook, event, boundary) for event in found]
-    return InboxRows(untrusted=boundary.notice, events=rows)
+    fence = Fence()
+    rows = [event_row(app.phonebook, event, fence) for event in found]
+    return InboxRows(untrusted=fence.notice, events=rows)
 
 
 async def commitments(app: Services) -> Commitments:
@@ -153,9 +154,7 @@ async def spending(app: Services) -> BaseModel:
 
 
 async def _number_commitments(app: Services, edge: datetime) -> list[Commitment]:
-    found, _ = await _all(
-        lambda limit, offset: app.client.numbers.list(limit=limit, offset=offset, status="active"), 200
-    )
+    found, _ = await _numbers(app, status="active")
     soon = [item for item in found if item.expires_at is not None and item.expires_at <= edge]
     prices = {country.country_code: country for country in await app.client.numbers.countries()} if soon else {}
     return [
@@ -174,9 +173,7 @@ async def _number_commitments(app: Services, edge: datetime) -> list[Commitment]
 
 
 async def _proxy_commitments(app: Services, edge: datetime) -> list[Commitment]:
-    found, _ = await _all(
-        lambda limit, offset: app.client.proxies.orders(limit=limit, offset=offset, status="active"), 500
-    )
+    found, _ = await _orders(app, status="active")
     return [
         Commitment(
             what="proxy order",
@@ -195,15 +192,13 @@ async def _proxy_commitments(app: Services, edge: datetime) -> list[Commitment]:
 
 
 async def _domain_commitments(app: Services, edge: datetime) -> list[Commitment]:
-    found, _ = await _all(
-        lambda limit, offset: app.client.domains.list(limit=limit, offset=offset, status="active"), 500
-    )
+    found, _ = await _domains(app, status="active")
     result: list[Commitment] = []
     for item in found:
         if item.expires_at is None or item.expires_at > edge:
             continue
         cost: Money | None = None
-        if item.domain_name and len(result) < MOST_DOMAIN_PRICES:
+        if item.domain_name and len(result) < MAX_DOMAIN_PRICES:
             try:
                 cost = (await app.client.domains.search(item.domain_name)).renew_price
             except PivError:  # a price that cannot be had is an unknown price
@@ -222,40 +217,43 @@ async def _domain_commitments(app: Services, edge: datetime) -> list[Commitment]
     return result
 
 
-async def _all(page: Callable[[int, int | None], Awaitable[Page[RowT]]], size: int) -> tuple[list[RowT], int]:
-    """All rows up to `MOST_ROWS`, and how many there are."""
-    rows: list[RowT] = []
-    while True:
-        answer = await page(size, len(rows) or None)
-        rows += answer.items
-        if len(answer.items) < size or len(rows) >= MOST_ROWS:
-            return rows[:MOST_ROWS], max(answer.pagination.total or 0, len(rows))
-
-
 def _rows(found: "list[Any]", total: int) -> Rows:
-    rows = [item.model_dump(mode="json", exclude_none=True, exclude_defaults=False) for item in found]
+    rows = [item.model_dump(mode="json", exclude_none=True) for item in found]
     return Rows(rows=rows, total=total, left_out=total - len(rows) or None)
 
 
 async def _number_ids(app: Services) -> list[str]:
-    found, _ = await _all(lambda limit, offset: app.client.numbers.list(limit=limit, offset=offset), 200)
-    app.phonebook.remember(found)
-    return [item.piv_num_id for item in found]
+    return [item.piv_num_id for item in (await _numbers(app))[0]]
 
 
 async def _order_ids(app: Services) -> list[str]:
-    found, _ = await _all(lambda limit, offset: app.client.proxies.orders(limit=limit, offset=offset), 500)
-    return [item.id for item in found]
+    return [item.id for item in (await _orders(app))[0]]
 
 
 async def _domain_ids(app: Services) -> list[str]:
-    found, _ = await _all(lambda limit, offset: app.client.domains.list(limit=limit, offset=offset), 500)
-    return [item.id for item in found]
+    return [item.id for item in (await _domains(app))[0]]
 
 
 async def _white_ids(app: Services) -> list[str]:
-    found, _ = await _all(lambda limit, offset: app.client.whites.list(limit=limit, offset=offset), 500)
-    return [item.id for item in found]
+    return [item.id for item in (await _whites(app))[0]]
+
+
+async def _numbers(app: Services, **filters: object) -> tuple[list[Number], int]:
+    found, total = await all_rows(app.client.numbers.list, SMALL_PAGE, most=MAX_ROWS, **filters)
+    app.phonebook.remember(found)
+    return found, total
+
+
+async def _orders(app: Services, **filters: object) -> tuple[list[ProxyOrder], int]:
+    return await all_rows(app.client.proxies.orders, LARGE_PAGE, most=MAX_ROWS, **filters)
+
+
+async def _domains(app: Services, **filters: object) -> tuple[list[Domain], int]:
+    return await all_rows(app.client.domains.list, LARGE_PAGE, most=MAX_ROWS, **filters)
+
+
+async def _whites(app: Services) -> tuple[list[White], int]:
+    return await all_rows(app.client.whites.list, LARGE_PAGE, most=MAX_ROWS)
 
 
 def _spec(

@@ -21,9 +21,15 @@ from piv_mcp.log import Redactor
 from piv_mcp.services import Services
 
 if TYPE_CHECKING:
+    from piv_mcp.api.client import PivClient
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
+    from piv_mcp.spending.action import Sources
+    from piv_mcp.spending.approval import Pages
+    from piv_mcp.spending.gate import Gate
+    from piv_mcp.spending.journal import Journal
     from piv_mcp.spending.policy import Policy
+    from piv_mcp.store import Store
 
 IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
@@ -36,7 +42,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Runtime:
-    """The services of one process. `services()` starts them; `closing()` stops them."""
+    """The services of one process. `services()` starts them; `stop()` stops them."""
 
     def __init__(
         self, settings: Settings, redactor: Redactor | None = None, *, sandbox: "Sandbox | None" = None
@@ -48,7 +54,6 @@ class Runtime:
         self._starting = asyncio.Lock()
         self._services: Services | None = None
         self._stack = AsyncExitStack()
-        self.web_port: int | None = None
 
     async def services(self) -> Services:
         """The services, started on the first call.
@@ -103,18 +108,13 @@ class Runtime:
         # Imported here, in a thread: together they cost as much as a third of the SDK, and nothing of them is needed
         # to list the tools.
         await asyncio.to_thread(_import_heavy)
-        from piv_mcp.api.client import PivClient
         from piv_mcp.inbox.backfill import Backfill
         from piv_mcp.inbox.history import History
         from piv_mcp.inbox.inbox import Inbox
-        from piv_mcp.limiter import SharedLimiter
         from piv_mcp.phonebook import Phonebook
         from piv_mcp.spending.action import Sources
         from piv_mcp.spending.approval import Pages
-        from piv_mcp.spending.asking import Asking
-        from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.spending.reconcile import Reconciler
         from piv_mcp.store import Store
         from piv_mcp.web.app import page_app, web_app
         from piv_mcp.web.presence import Presence
@@ -126,24 +126,8 @@ class Runtime:
         inbox = Inbox(store, days=settings.inbox_days)
         self._stack.push_async_callback(inbox.close)
 
-        sandbox = None
-        key = settings.api_key
-        if settings.sandbox:
-            from piv_mcp.sandbox import Sandbox
-
-            sandbox = self._sandbox or Sandbox()
-            self._stack.push_async_callback(sandbox.aclose)
-            key = SecretStr(sandbox.api_key)
-        client = None
-        if key is not None:
-            self._redactor.add(key.get_secret_value())
-            client = PivClient(
-                settings.base_url,
-                key,
-                transport=sandbox.transport() if sandbox else None,
-                limiter=SharedLimiter(store),
-            )
-            self._stack.push_async_callback(client.aclose)
+        sandbox = self._open_sandbox() if settings.sandbox else None
+        client = self._connect(store, sandbox)
 
         history = History(client, inbox)
         self._stack.push_async_callback(history.close)
@@ -172,14 +156,8 @@ class Runtime:
 
         gate = None
         if client is not None:
-            sources = Sources(client, inbox)
-            reconciler = Reconciler(sources, journal)
             pages = Pages(page_key, directory / "approvals", web.address)
-            policy = _policy(settings)
-            asking = Asking(journal, policy, pages, inbox.changes)
-            gate = Gate(sources, journal, policy, asking, inbox.changes, reconciler)
-            self._stack.push_async_callback(gate.close)
-            self._background(reconciler.run())
+            gate = self._open_gate(Sources(client, inbox), journal, pages)
         self._background(backfill.run())
         self._background(_prune(inbox))
         return Services(
@@ -192,6 +170,43 @@ class Runtime:
             exports=directory / "exports",
             sandbox=sandbox,
         )
+
+    def _open_sandbox(self) -> "Sandbox":
+        from piv_mcp.sandbox import Sandbox
+
+        sandbox = self._sandbox or Sandbox()
+        self._stack.push_async_callback(sandbox.aclose)
+        return sandbox
+
+    def _connect(self, store: "Store", sandbox: "Sandbox | None") -> "PivClient | None":
+        """The API, or the sandbox in its place; None without a key."""
+        from piv_mcp.api.client import PivClient
+        from piv_mcp.limiter import SharedLimiter
+
+        key = SecretStr(sandbox.api_key) if sandbox else self.settings.api_key
+        if key is None:
+            return None
+        self._redactor.add(key.get_secret_value())
+        client = PivClient(
+            self.settings.base_url,
+            key,
+            transport=sandbox.transport() if sandbox else None,
+            limiter=SharedLimiter(store),
+        )
+        self._stack.push_async_callback(client.aclose)
+        return client
+
+    def _open_gate(self, sources: "Sources", journal: "Journal", pages: "Pages") -> "Gate":
+        from piv_mcp.spending.asking import Asking
+        from piv_mcp.spending.gate import Gate
+        from piv_mcp.spending.reconcile import Reconciler
+
+        changes, policy = sources.inbox.changes, _policy(self.settings)
+        reconciler = Reconciler(sources, journal)
+        gate = Gate(sources, journal, policy, Asking(journal, policy, pages, changes), changes, reconciler)
+        self._stack.push_async_callback(gate.close)
+        self._background(reconciler.run())
+        return gate
 
     def _directory(self) -> Path:
         """Where files are kept. A sandbox forgets with its process, and never mixes with what is real."""

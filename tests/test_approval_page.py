@@ -319,7 +319,7 @@ async def test_a_lost_answer_is_shown_as_lost_until_it_is_settled(connect: Conne
         await says(page, "Approved and sent, but the answer was lost")
         (entry,) = await entries(app)
         happened = journal.Ending("charged", charged=Decimal("4.50"), evidence="seen")
-        assert await app.services.gate.journal.settle(entry.id, happened)
+        assert await app.services.gate.journal.end(entry.id, happened)
         await says(page, "4.50 USD was charged. That is 0.50 USD more than quoted.")
 
 

@@ -56,7 +56,7 @@ class Books:
         entry = await self.quoted(**quote)
         assert await self.journal.decide(entry.id, "approve", by="page")
         assert await self.journal.claim(entry.id, "{}")
-        assert await self.journal.settle(entry.id, Ending("unknown", problem="no answer\x1b[2J"))
+        assert await self.journal.end(entry.id, Ending("unknown", problem="no answer\x1b[2J"))
         return entry
 
     async def passes_its_time(self, entry: Entry) -> None:
@@ -287,7 +287,7 @@ async def test_an_outcome_that_was_found_out_in_the_meantime_stays_so(books: Boo
     entry = await books.lost()
     async with at_a_terminal(books) as terminal:
         _, not_charged = await terminal.sees(LOST)
-        assert await books.journal.settle(entry.id, Ending("charged", charged=Decimal("4.00"), evidence="seen"))
+        assert await books.journal.end(entry.id, Ending("charged", charged=Decimal("4.00"), evidence="seen"))
         terminal.types(not_charged)
         await terminal.sees("settled elsewhere in the meantime")
     assert ((await books.now(entry)).state, (await books.now(entry)).evidence) == ("charged", "seen")

@@ -15,8 +15,8 @@ from test_api import EVENT_EXAMPLES
 from piv_mcp.api.numbers import Sms
 from piv_mcp.errors import MalformedEventError
 from piv_mcp.inbox.inbox import data_of, matches
-from piv_mcp.inbox.receiver import LONGEST_CODE, event_of, event_of_sms
-from piv_mcp.inbox.untrusted import MAX_TEXT, Boundary, visible
+from piv_mcp.inbox.receiver import MAX_CODE, event_of, event_of_sms
+from piv_mcp.inbox.untrusted import MAX_TEXT, Fence, visible
 from piv_mcp.inbox.view import code_rows, event_row
 from piv_mcp.phonebook import Phonebook
 from piv_mcp.store import events, schema
@@ -153,7 +153,7 @@ def storable(event: Event) -> None:
     assert (new, new_again, again) == (True, False, first)
     assert everything(connection) == [first]
     connection.close()
-    shown = event_row(Phonebook(None), first, Boundary()).model_dump_json()
+    shown = event_row(Phonebook(None), first, Fence()).model_dump_json()
     assert not any(sign in shown for sign in ("\u202e", "\u200b", "\x00"))
 
 
@@ -189,7 +189,7 @@ def test_an_event_with_any_fields_of_any_type_can_be_kept_and_shown(
         (771204, "771204", "api"),
         (None, "482913", "text"),
         ("", "482913", "text"),
-        ("9" * (LONGEST_CODE + 1), "482913", "text"),
+        ("9" * (MAX_CODE + 1), "482913", "text"),
         (True, "482913", "text"),
         ({"code": "1"}, "482913", "text"),
     ],
@@ -385,16 +385,16 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_that_talks_to_the_assistant_is_data_between_the_marks(text: str) -> None:
-    boundary = Boundary()
+    fence = Fence()
     event = webhook(f"{text} Your code is 482913", "482913")
-    newest, _ = code_rows(Phonebook(None), [event], boundary)
+    newest, _ = code_rows(Phonebook(None), [event], fence)
     assert newest.code == "482913"
     assert newest.text is not None
-    assert newest.text.startswith(f"⟦{boundary.mark}⟧")
-    assert newest.text.endswith(f"⟦/{boundary.mark}⟧")
+    assert newest.text.startswith(f"⟦{fence.mark}⟧")
+    assert newest.text.endswith(f"⟦/{fence.mark}⟧")
     assert newest.text.count("⟦") == 2
     assert newest.confirmed is False
-    assert boundary.mark in (boundary.notice or "")
+    assert fence.mark in (fence.notice or "")
 
 
 @pytest.mark.parametrize(
@@ -416,9 +416,9 @@ def test_characters_that_hide_or_reorder_are_made_visible(text: str, shown: str)
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_can_hide_anything_or_close_its_marks(text: str) -> None:
-    boundary = Boundary()
-    wrapped = boundary.wrap(text)
-    inside = wrapped.removeprefix(f"⟦{boundary.mark}⟧").removesuffix(f"⟦/{boundary.mark}⟧")
+    fence = Fence()
+    wrapped = fence.wrap(text)
+    inside = wrapped.removeprefix(f"⟦{fence.mark}⟧").removesuffix(f"⟦/{fence.mark}⟧")
     assert "⟦" not in inside
     assert "⟧" not in inside
     assert all(char.isprintable() or char in "\n\t" or char.isspace() for char in inside)
@@ -430,7 +430,7 @@ def test_a_long_text_is_cut_and_says_by_how_much() -> None:
 
 
 def test_each_answer_has_a_mark_of_its_own() -> None:
-    assert len({Boundary().mark for _ in range(50)}) == 50
+    assert len({Fence().mark for _ in range(50)}) == 50
 
 
 def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
@@ -439,14 +439,14 @@ def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
         deep = {"x\u202e": [deep]}
     data = {"job_id": "j", "name": "\u202e" * 5000, "deep": deep, **{f"k{n}": n for n in range(500)}}
     event = event_of(body(data, "white.completed"))
-    shown = event_row(Phonebook(None), event, Boundary()).model_dump_json()
+    shown = event_row(Phonebook(None), event, Fence()).model_dump_json()
     assert len(shown) < 10_000
     assert "\u202e" not in shown
 
 
 def test_a_captured_message_is_wrapped_like_any_sms() -> None:
-    boundary = Boundary()
+    fence = Fence()
     event = event_of(EVENT_EXAMPLES["verify.completed"].encode())
-    row = event_row(Phonebook(None), event, boundary)
+    row = event_row(Phonebook(None), event, fence)
     assert row.data is not None
-    assert row.data["captured_message"].startswith(f"⟦{boundary.mark}⟧")
+    assert row.data["captured_message"].startswith(f"⟦{fence.mark}⟧")

@@ -131,7 +131,7 @@ async def test_what_was_taken_for_not_charged_and_comes_late_is_charged_after_al
     assert await look(shop) == ["charged"]
     entry = await shop.only_entry()
     assert entry.evidence is not None
-    assert entry.evidence.startswith("it came late")
+    assert entry.evidence.startswith("it went through late")
     assert (await shop.receipt(BUY_NUMBER))["note"].startswith("This is the outcome of the earlier call")
     assert len(charges(shop.sandbox, BUY_NUMBER)) == 1
 
@@ -332,7 +332,7 @@ async def test_one_object_settles_one_entry_though_both_looked_before_either_was
     await lose(shop, BUY_NUMBER, "drop_after", custom_name="One")
     bought = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "One")
     bought.custom_name = None
-    monkeypatch.setattr(shop.gate.journal, "claimed", stale)
+    monkeypatch.setattr(shop.gate.journal, "made", stale)
     await asyncio.gather(*(shop.gate.reconciler.reconcile(entry) for entry in await shop.entries()))
     assert sorted(await shop.states()) == ["charged", "unknown"]
 
@@ -352,7 +352,7 @@ async def test_an_answer_that_comes_after_all_overrules_what_was_concluded(shop:
     entry = await lose(shop, BUY_NUMBER, "drop_before")
     assert await graced(shop) == ["not_charged"]
     late = journal_module.Ending("charged", charged=Decimal("4.00"))
-    assert await shop.gate.journal.settle(entry.id, late)
+    assert await shop.gate.journal.end(entry.id, late)
     assert await shop.states() == ["charged"]
 
 

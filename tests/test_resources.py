@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, ResourceTemplateReference, TextResourceContents
 
 from piv_mcp.config import load
-from piv_mcp.resources import MOST_ROWS, RESOURCES
+from piv_mcp.resources import MAX_ROWS, RESOURCES
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.server import build_server
 from piv_mcp.tools.proxies import MASK
@@ -124,12 +124,12 @@ async def test_a_list_of_exactly_full_pages_is_whole(modern_app: Connected) -> N
 
 
 async def test_what_a_long_list_leaves_out_is_said(modern_app: Connected) -> None:
-    modern_app.sandbox.add_numbers(MOST_ROWS + 50 - 6)
+    modern_app.sandbox.add_numbers(MAX_ROWS + 50 - 6)
     content = await read(modern_app, "piv://numbers")
-    assert len(content["rows"]) == MOST_ROWS
-    assert content["total"] == MOST_ROWS + 50
+    assert len(content["rows"]) == MAX_ROWS
+    assert content["total"] == MAX_ROWS + 50
     assert content["left_out"] == 50
-    assert len(modern_app.sent) == MOST_ROWS / 200
+    assert len(modern_app.sent) == MAX_ROWS / 200
 
 
 async def test_an_empty_account_has_empty_lists(connect: Connect) -> None:

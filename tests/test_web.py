@@ -31,7 +31,7 @@ GOOD = sms_webhook("num-a", "Your code is 482913", "482913")
 
 def webhook_app(inbox: Inbox) -> ASGIApp:
     webhooks = Webhooks(inbox, SECRET)
-    return Starlette(routes=[Route("/webhooks/{secret}", webhooks.__call__, methods=["POST"])])
+    return Starlette(routes=[Route("/webhooks/{secret}", webhooks.receive, methods=["POST"])])
 
 
 @asynccontextmanager

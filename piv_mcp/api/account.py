@@ -1,6 +1,6 @@
 """The account: reference section "Getting started"."""
 
-from piv_mcp.api.area import Area
+from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint
 from piv_mcp.api.models import Model, Money
 
@@ -17,7 +17,7 @@ class Account(Model):
 GET = Endpoint("GET", "/account", Account)
 
 
-class AccountApi(Area):
+class AccountApi(AreaApi):
     async def get(self) -> Account:
         """Balance and e-mail of the account; also the cheapest check of a key."""
         return await self._call(GET)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Area:
+class AreaApi:
     """Base of the areas. Methods raise `ApiError`; `InvalidRequestError` also before anything is sent."""
 
     def __init__(self, http: "Http", priority: Priority) -> None:

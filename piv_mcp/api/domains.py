@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from piv_mcp.api.area import Area
+from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.models import (
     Acknowledged,
@@ -248,7 +248,7 @@ ENABLE_CLOUDFLARE = Endpoint("POST", "/domains/{id}/cloudflare", CloudflareEnabl
 SET_NAMESERVERS = Endpoint("POST", "/domains/{id}/ns-servers", list[Nameserver], under("nameservers"))
 
 
-class DomainsApi(Area):
+class DomainsApi(AreaApi):
     async def search(self, q: str) -> DomainOffer:
         """Whether a domain such as `mysite.com` can be registered, and the price of a year."""
         return await self._call(SEARCH, query=DomainSearchQuery, q=q)

@@ -78,7 +78,7 @@ def _until_fewer(times: list[float], allowed: int, now: float) -> float:
 def no_slot(wait: float) -> RateLimitedError:
     """The error of a call that our own limit kept from being sent."""
     return RateLimitedError(
-        f"The requests of this minute are used up; the next slot is in {wait:.0f} s",
+        f"This minute's requests are used up; the next slot is in {wait:.0f} s",
         code="RATE_LIMITED",
         retry_after=wait,
     )

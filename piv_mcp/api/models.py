@@ -127,9 +127,11 @@ Flag = Annotated[bool, PlainSerializer(lambda value: "true" if value else "false
 """A filter that the reference writes as the word `true` or `false`."""
 
 Offset = Annotated[int, Field(ge=0)]
-SmallLimit = Annotated[int, Field(ge=1, le=200)]
+SMALL_PAGE = 200
+LARGE_PAGE = 500
+SmallLimit = Annotated[int, Field(ge=1, le=SMALL_PAGE)]
 """Page size of numbers and SMS."""
-LargeLimit = Annotated[int, Field(ge=1, le=500)]
+LargeLimit = Annotated[int, Field(ge=1, le=LARGE_PAGE)]
 """Page size of proxies, domains and whites."""
 
 RowT = TypeVar("RowT")

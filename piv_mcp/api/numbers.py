@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from piv_mcp.api.area import Area
+from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.models import (
     Acknowledged,
@@ -179,7 +179,7 @@ VERIFY = Endpoint(
 )
 
 
-class NumbersApi(Area):
+class NumbersApi(AreaApi):
     async def countries(self) -> list[Country]:
         """Countries that can be rented, with prices."""
         return await self._call(COUNTRIES)

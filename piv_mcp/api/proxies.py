@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from piv_mcp.api.area import Area
+from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint, page_of, under
 from piv_mcp.api.models import LargeLimit, Model, Money, Offset, Page, Request, Secret, UtcDatetime
 
@@ -99,7 +99,7 @@ RESTORE = Endpoint("POST", "/proxy/orders/{id}/restore", RestoredProxies)
 EXPORT = Endpoint("GET", "/proxy/orders/{id}/export", ProxyExport)
 
 
-class ProxiesApi(Area):
+class ProxiesApi(AreaApi):
     async def servers(self) -> list[ProxyServer]:
         """Servers that proxies can be bought on, with prices."""
         return await self._call(SERVERS)

@@ -16,8 +16,8 @@ ATTEMPTS = 4
 """Tries of one call, the first included."""
 
 FIRST_WAIT = 0.5
-LONGEST_WAIT = 8.0
-"""Seconds. The wait before try n+1 is drawn evenly from 0 to FIRST_WAIT * 2**(n-1), at most LONGEST_WAIT."""
+MAX_WAIT = 8.0
+"""Seconds. The wait before try n+1 is drawn evenly from 0 to FIRST_WAIT * 2**(n-1), at most MAX_WAIT."""
 
 
 class Deadline:
@@ -57,7 +57,7 @@ async def with_retries(attempt: Callable[[int], Awaitable[T]], *, writes: bool, 
     def wait_before_next(error: Exception) -> bool | float:
         if not isinstance(error, ApiError) or not may_retry(error, writes=writes):
             return False
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (number - 1))
+        longest = min(MAX_WAIT, FIRST_WAIT * 2 ** (number - 1))
         wait = error.retry_after if error.retry_after is not None else random.uniform(0, longest)  # noqa: S311 - jitter
         return wait if wait + room <= deadline.remaining() else False
 

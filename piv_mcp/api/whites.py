@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from piv_mcp.api.area import Area
+from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.models import (
     Acknowledged,
@@ -20,6 +20,8 @@ from piv_mcp.api.models import (
 
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]
 WhiteStatus = Literal["queued", "processing", "done", "failed"]
+Quality = Literal["standard", "premium"]
+ContactsMode = Literal["same", "template"]
 """The words that the list filters by. Answers hold integers; the reference shows 0 (queued) and 10 (done)."""
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
@@ -66,7 +68,7 @@ class CreateWhite(Request):
     niche: Annotated[str, Field(min_length=1, max_length=25)]
     country: CountryCode
     language: Language
-    quality: Literal["standard", "premium"] | None = None
+    quality: Quality | None = None
     languages: list[Language] | None = None
     domain: NonEmpty | None = None
     email: NonEmpty | None = None
@@ -77,7 +79,7 @@ class CreateWhite(Request):
     keywords: list[NonEmpty] | None = None
     banned_words: list[NonEmpty] | None = None
     blog_count: Annotated[int, Field(ge=3, le=20)] | None = None
-    contacts_mode: Literal["same", "template"] | None = None
+    contacts_mode: ContactsMode | None = None
     contacts_template: NonEmpty | None = None
     facebook: Url | None = None
     instagram: Url | None = None
@@ -147,7 +149,7 @@ DOWNLOAD = Endpoint("GET", "/whites/{id}/download", WhiteDownload)
 CONFIG = Endpoint("POST", "/whites/{id}/config", Acknowledged, beside, undocumented=True)
 
 
-class WhitesApi(Area):
+class WhitesApi(AreaApi):
     async def tiers(self) -> list[Tier]:
         """What can be generated, with prices."""
         return await self._call(TIERS)

@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from piv_mcp.inbox._code_lexicon import Kind, classify, phrases, runs_together, scan
-from piv_mcp.inbox._code_numbers import LONGEST, judge_mixed, judge_numbers, judge_word
+from piv_mcp.inbox._code_numbers import MAX_SIZE, judge_mixed, judge_numbers, judge_word
 
 _WORD, _RUN, _NUMBER, _STOP = 1, 2, 3, 4
 # Folding leaves no signs outside ASCII: what is there is a letter.
@@ -123,7 +123,7 @@ def read(plain: str, low: str) -> Message:
         if kind is not None:
             items.append(Item(start, end, place, place + 1, sentence, kind))
             known += 1
-        elif group == _WORD and 4 <= end - start <= LONGEST:
+        elif group == _WORD and 4 <= end - start <= MAX_SIZE:
             value = plain[start:end]
             weight = judge_word(value, low, plain, start, end)
             if weight is not None and value.isascii():
@@ -146,11 +146,11 @@ def _joined_pieces(plain: str, low: str) -> dict[int, tuple[str, int, float]]:
     for match in _HYPHENATED.finditer(plain, 0, len(low)):
         groups = match.group().split("-")
         value = "".join(groups)
-        if value.isdigit() or value.isalpha() or len(value) > LONGEST or low[match.start()] == " ":
+        if value.isdigit() or value.isalpha() or len(value) > MAX_SIZE or low[match.start()] == " ":
             continue
         if all(group.isdigit() or group.isupper() or not group.isalpha() for group in groups):
             tagged = groups[0].isalpha() and all(map(str.isdigit, groups[1:]))
-            if not tagged and any(group.isalpha() is False and not group.isdigit() for group in groups):
+            if not tagged and any(not group.isalpha() and not group.isdigit() for group in groups):
                 found[match.start()] = (value, match.end(), 0.5)
     return found
 
@@ -195,11 +195,7 @@ def _judge(plain: str, low: str, numbers: list[Item]) -> set[int]:
                     chain.append(after)
                 break
             chain.append(after)
-        if len(chain) == 1:
-            verdicts = judge_numbers(plain, [(item.start, item.end)])
-        else:
-            verdicts = judge_numbers(plain, [(part.start, part.end) for part in chain])
-        for verdict in verdicts:
+        for verdict in judge_numbers(plain, [(part.start, part.end) for part in chain]):
             head = chain[verdict.first]
             head.end, head.until = chain[verdict.last].end, chain[verdict.last].until
             head.value, head.shape = verdict.value, verdict.shape

@@ -6,11 +6,10 @@ from typing import Final, NamedTuple
 
 from piv_mcp.inbox._code_lexicon import Kind, classify
 
-SHORTEST: Final = 3
-LONGEST: Final = 10
+MIN_SIZE: Final = 3
+MAX_SIZE: Final = 10
 _CURRENCY: Final = frozenset("$£€₹¥₽₩₴₦₱฿₺₸₫₪₾֏৳₮₵¢₭៛₡₲%°")
 _BY_LENGTH: Final = {3: -1.2, 4: 1.0, 5: 1.3, 6: 2.0, 7: 1.0, 8: 1.2, 9: -0.2, 10: -0.6}
-# Stuck to a number, these make it a measure: 10min, 24h, 5GB.
 # Stuck to a number, these make it a measure: 10min, 24h, 5GB.
 _UNITS: Final = frozenset(
     {"am", "cm", "d", "e", "er", "eur", "ft", "g", "gb", "gel", "h", "hr", "hrs", "inr", "k", "kb", "kc", "kg", "km"}
@@ -34,7 +33,7 @@ class Verdict(NamedTuple):
 
 def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float | None:
     """The weight of a word of letters alone as a code; None where it cannot be one."""
-    if not 4 <= len(value) <= LONGEST:
+    if not 4 <= len(value) <= MAX_SIZE:
         return None
     vowels = sum(map(low[start:end].count, "aeiouy"))
     weight = -1.0 if vowels * 3 > len(value) else 0.5 if vowels * 5 <= len(value) > 4 else -0.2
@@ -58,22 +57,22 @@ def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
         kind = classify(head)
         if kind in (Kind.STRONG, Kind.GENERIC):
             number = value[len(head) :]
-            return (number, len(head), _BY_LENGTH[len(number)], True) if 4 <= len(number) <= LONGEST else None
+            return (number, len(head), _BY_LENGTH[len(number)], True) if 4 <= len(number) <= MAX_SIZE else None
         if (kind is not None and kind not in (Kind.COPULA, Kind.ENTER, Kind.AUTH)) or not head.strip("x"):
             return None
-        if kind in (Kind.COPULA, Kind.ENTER) and 3 < digits <= LONGEST and value[: len(head)].islower():
+        if kind in (Kind.COPULA, Kind.ENTER) and 3 < digits <= MAX_SIZE and value[: len(head)].islower():
             return (value[len(head) :], len(head), _BY_LENGTH[digits], True)
         if len(head) > 2 and digits < 4 and len(low) > 4:
             # SAVE20, flat7: a word with a number after it
-            return (value, 0, -1.2, False) if len(low) <= LONGEST else None
+            return (value, 0, -1.2, False) if len(low) <= MAX_SIZE else None
     elif low[0].isdigit() and low[digits:].isalpha():
         tail = low[digits:]
         kind = classify(tail)
         if tail in _UNITS or kind in (Kind.MONEY, Kind.TIME):
             return None
-        if kind is not None and 3 < digits <= LONGEST:
+        if kind is not None and 3 < digits <= MAX_SIZE:
             return (value[:digits], 0, _BY_LENGTH[digits], True)
-    if not 4 <= len(low) <= LONGEST:
+    if not 4 <= len(low) <= MAX_SIZE:
         return None
     weight = 0.6 if len(low) < 9 else -0.6
     if value != low and value != value.upper():
@@ -142,11 +141,11 @@ def _spaced(
         if sizes[0] == 4 and plain[begin] == "0":
             weight -= 1.4  # 0800 5511
         return count, [Verdict(first, last, value, weight)]
-    if not foreign and even and sizes[0] == 1 and 4 <= count <= LONGEST:
+    if not foreign and even and sizes[0] == 1 and 4 <= count <= MAX_SIZE:
         return count, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), 1.4)]
     if plain[begin] == "0" and sizes[0] < 5 and total >= _PHONE_LENGTH:
         foreign = True  # 010 551204
-    if foreign or total > LONGEST or (total >= _PHONE_LENGTH and count > 2):
+    if foreign or total > MAX_SIZE or (total >= _PHONE_LENGTH and count > 2):
         if count == 2 and max(sizes) >= 5 and not foreign:
             return 1, [_single(plain, groups[0], first)]
         return count, [_dead(first, last)]
@@ -211,7 +210,7 @@ def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
     start, end = span
     size = end - start
     dead = _dead(index, index)
-    if not SHORTEST <= size <= LONGEST or _is_money_or_phone(plain, start, end):
+    if not MIN_SIZE <= size <= MAX_SIZE or _is_money_or_phone(plain, start, end):
         return dead
     value = plain[start:end]
     before, after = plain[start - 1 : start] if start else "", plain[end : end + 1]

@@ -18,7 +18,9 @@ import structlog
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.limit import BACKFILL_OWN, Priority
+from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Number
+from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import PivError, RateLimitedError, StoreError
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
@@ -132,14 +134,7 @@ class Backfill:
                 return 0
 
     async def _active_numbers(self, client: PivClient) -> list[Number]:
-        numbers: list[Number] = []
-        while True:
-            page = await client.at(Priority.BACKFILL).numbers.list(
-                status="active", limit=200, offset=len(numbers) or None
-            )
-            numbers += page.items
-            if len(page.items) < 200:
-                break
+        numbers, _ = await all_rows(client.at(Priority.BACKFILL).numbers.list, SMALL_PAGE, most=20_000, status="active")
         self._phonebook.remember(numbers)
         return [number for number in numbers if number.can_receive_sms is not False]
 

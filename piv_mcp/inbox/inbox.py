@@ -16,7 +16,7 @@ from piv_mcp.store import Store, events
 from piv_mcp.store.events import Event
 
 KEEP = 1_000_000
-"""Most events kept, whatever their age."""
+"""Maximum number of events kept, whatever their age."""
 
 
 def data_of(event: Event) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from piv_mcp.inbox.codes import extract_code
 from piv_mcp.store import events
 from piv_mcp.store.events import SMS, Event
 
-LONGEST_CODE = 32
+MAX_CODE = 32
 """Characters. What the API calls a code and is longer is none."""
 
 _SUBJECTS = ("piv_num_id", "order_id", "domain_id", "job_id")
@@ -79,7 +79,7 @@ def _code(given: object, text: str | None) -> tuple[str | None, Literal["api", "
     """The API's own code where there is one; else what a person would type after reading the text."""
     if isinstance(given, str | int) and not isinstance(given, bool):
         code = _clean(str(given)).strip()
-        if 0 < len(code) <= LONGEST_CODE:
+        if 0 < len(code) <= MAX_CODE:
             return code, "api"
     found = extract_code(text) if text else None
     return found, ("text" if found else None)

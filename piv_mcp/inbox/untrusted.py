@@ -2,7 +2,7 @@
 
 Anybody who knows a number can send it an SMS, and some will write to the assistant rather than to the person. The text
 is returned as data: invisible and direction-changing characters are made visible, the length is bounded, and the text
-stands between two lines with a boundary that is new for each answer, so that no text can close it.
+stands in a fence that is new for each answer, so that no text can close it.
 """
 
 import secrets
@@ -21,7 +21,7 @@ def visible(text: str, limit: int = MAX_TEXT) -> str:
     return shown if len(text) <= limit else f"{shown}⟨{len(text) - limit} more characters⟩"
 
 
-class Boundary:
+class Fence:
     """Wraps the texts of one answer. The mark is random, so a text cannot forge it."""
 
     def __init__(self) -> None:

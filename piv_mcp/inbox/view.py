@@ -8,19 +8,19 @@ from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.clock import utc
 from piv_mcp.inbox.inbox import data_of
-from piv_mcp.inbox.untrusted import Boundary, visible
+from piv_mcp.inbox.untrusted import Fence, visible
 from piv_mcp.phonebook import Phonebook
 from piv_mcp.store.events import Event
 
 OTHERS_SECONDS = 600.0
-"""Codes this much older than the newest are shown beside it."""
+"""Codes at most this much older than the newest are shown beside it."""
 
-MOST_OTHERS = 4
+MAX_OTHERS = 4
 
 CLOCKS_SECONDS = 120.0
 """How far piv.day's clock may be behind ours before a message counts as late rather than the clock as slow."""
 
-LONGEST_TEXT = 500
+MAX_TEXT_CHARS = 500
 """Characters of an SMS that are shown beside its code."""
 
 
@@ -59,12 +59,12 @@ class EventRow(BaseModel):
     problem: str | None = None
 
 
-def code_rows(phonebook: Phonebook, found: list[Event], boundary: Boundary) -> tuple[Code, list[Code] | None]:
+def code_rows(phonebook: Phonebook, found: list[Event], fence: Fence) -> tuple[Code, list[Code] | None]:
     """The code that arrived last, and the others that arrived in the minutes before it, without their texts."""
     newest, *older = found
     near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS]
-    others = [_code(phonebook, event, None) for event in near[:MOST_OTHERS]]
-    return _code(phonebook, newest, boundary), others or None
+    others = [_code(phonebook, event, None) for event in near[:MAX_OTHERS]]
+    return _code(phonebook, newest, fence), others or None
 
 
 def _came(event: Event) -> float:
@@ -73,7 +73,7 @@ def _came(event: Event) -> float:
     return event.sent_at if late and event.sent_at is not None else event.arrived_at
 
 
-def _code(phonebook: Phonebook, event: Event, boundary: Boundary | None) -> Code:
+def _code(phonebook: Phonebook, event: Event, fence: Fence | None) -> Code:
     return Code(
         code=visible(event.code or "", 64),
         event_id=event.seq,
@@ -85,11 +85,11 @@ def _code(phonebook: Phonebook, event: Event, boundary: Boundary | None) -> Code
         source=event.source,
         confirmed=event.confirmed,
         code_source=event.code_source,
-        text=boundary.wrap(event.text, LONGEST_TEXT) if boundary and event.text is not None else None,
+        text=fence.wrap(event.text, MAX_TEXT_CHARS) if fence and event.text is not None else None,
     )
 
 
-def event_row(phonebook: Phonebook, event: Event, boundary: Boundary) -> EventRow:
+def event_row(phonebook: Phonebook, event: Event, fence: Fence) -> EventRow:
     is_sms = event.text is not None
     number = event.subject if is_sms or "piv_num_id" in data_of(event) else None
     return EventRow(
@@ -100,26 +100,26 @@ def event_row(phonebook: Phonebook, event: Event, boundary: Boundary) -> EventRo
         piv_num_id=number,
         phone_number=phonebook.phone_of(number) if number else None,
         sender=visible(event.sender, 64) if event.sender else None,
-        text=boundary.wrap(event.text) if event.text is not None else None,
+        text=fence.wrap(event.text) if event.text is not None else None,
         code=visible(event.code, 64) if event.code else None,
         confirmed=event.confirmed if is_sms else None,
-        data=None if is_sms else cast("dict[str, Any]", _shown(data_of(event), boundary)),
+        data=None if is_sms else cast("dict[str, Any]", _shown(data_of(event), fence)),
         problem=event.problem,
     )
 
 
-def _shown(value: object, boundary: Boundary, depth: int = 0) -> object:
+def _shown(value: object, fence: Fence, depth: int = 0) -> object:
     """Data of a webhook, which nobody signs: texts cleaned, what a stranger may have written wrapped, all bounded."""
     if isinstance(value, dict):
         items = list(cast("dict[str, object]", value).items())[:40]
-        shown = {visible(key, 60): _field(key, item, boundary, depth) for key, item in items}
+        shown = {visible(key, 60): _field(key, item, fence, depth) for key, item in items}
         return {key: item for key, item in shown.items() if item is not None}
     if isinstance(value, list):
-        return [_shown(item, boundary, depth + 1) for item in cast("list[object]", value)[:40]] if depth < 4 else "..."
+        return [_shown(item, fence, depth + 1) for item in cast("list[object]", value)[:40]] if depth < 4 else "..."
     return visible(value, 500) if isinstance(value, str) else value
 
 
-def _field(name: str, value: object, boundary: Boundary, depth: int) -> object:
+def _field(name: str, value: object, fence: Fence, depth: int) -> object:
     if name in ("captured_message", "message_body") and isinstance(value, str):
-        return boundary.wrap(value)
-    return _shown(value, boundary, depth + 1) if depth < 4 else "..."
+        return fence.wrap(value)
+    return _shown(value, fence, depth + 1) if depth < 4 else "..."

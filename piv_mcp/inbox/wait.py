@@ -20,7 +20,7 @@ JUST_BEFORE = 60.0
 
 PROGRESS_SECONDS = 5.0
 
-MOST_EVENTS = 10
+MAX_EVENTS = 10
 """In one answer; the cursor then stands behind the last of them."""
 
 Progress = Callable[[float, float], Awaitable[None]]
@@ -89,8 +89,8 @@ async def wait_for_event(
 
     async def query() -> tuple[list[Event], int]:
         _, last = await inbox.span()
-        found = await inbox.matching(types, match, after=after or 0, since=since, limit=MOST_EVENTS)
-        return found, (found[-1].seq if len(found) == MOST_EVENTS else last)
+        found = await inbox.matching(types, match, after=after or 0, since=since, limit=MAX_EVENTS)
+        return found, (found[-1].seq if len(found) == MAX_EVENTS else last)
 
     return await _wait(inbox, query, seconds, progress)
 

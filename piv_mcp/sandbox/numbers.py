@@ -18,7 +18,7 @@ from piv_mcp.sandbox.wire import cents
 MONTH = timedelta(days=30)
 RESTORE_WINDOW = timedelta(days=7)
 RENEWAL_LEAD = timedelta(hours=24)
-MOST_MONTHS = 120
+MAX_MONTHS = 120
 """The reference has no upper limit; this one only keeps dates representable."""
 
 
@@ -63,7 +63,7 @@ def get_number(state: State, call: Call) -> Answer:
 
 def purchase(state: State, call: Call) -> Answer:
     country = _priced(state, call.body.text("country_code", COUNTRY))
-    months = call.body.integer("duration_months", 1, MOST_MONTHS)
+    months = call.body.integer("duration_months", 1, MAX_MONTHS)
     auto_renew = call.body.boolean("auto_renew")
     name = call.body.maybe_text("custom_name", NAME)
     if not country.in_stock:
@@ -87,7 +87,7 @@ def purchase(state: State, call: Call) -> Answer:
 
 def renew(state: State, call: Call) -> Answer:
     """An expired number answers NUMBER_EXPIRED, which the endpoint's own table leaves out."""
-    months = call.body.integer("duration_months", 1, MOST_MONTHS)
+    months = call.body.integer("duration_months", 1, MAX_MONTHS)
     number = require_active(state, find_number(state, call))
     cost = cents(_priced(state, number.country_code).price_per_month * months)
     state.ledger.charge("number.renew", number.piv_num_id, cost)

@@ -17,7 +17,7 @@ from piv_mcp.sandbox.segments import segments
 from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
 from piv_mcp.sandbox.wire import cents
 
-MOST_SEGMENTS = 10
+MAX_SEGMENTS = 10
 _FORBIDDEN = re.compile(r"[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _CODE = re.compile(r"(?<![0-9])[0-9]{4,8}(?![0-9])")
 
@@ -147,6 +147,6 @@ def _count_segments(text: str) -> int:
     if _FORBIDDEN.search(text):
         raise ApiError("INVALID_MESSAGE_FORMAT", "Message contains forbidden characters")
     count = segments(text)
-    if count > MOST_SEGMENTS:
-        raise ApiError("INVALID_MESSAGE_FORMAT", f"Message is too long: {count} SMS, at most {MOST_SEGMENTS}")
+    if count > MAX_SEGMENTS:
+        raise ApiError("INVALID_MESSAGE_FORMAT", f"Message is too long: {count} SMS, at most {MAX_SEGMENTS}")
     return count

@@ -44,7 +44,7 @@ class Done:
 class Rivals:
     """Other entries of the journal that can have made what `look` finds."""
 
-    claimed: frozenset[str] = frozenset()
+    made: frozenset[str] = frozenset()
     """Objects that an entry is known to have made."""
     done: "tuple[Action, ...]" = ()
     """Actions that happened since."""

@@ -44,7 +44,7 @@ class Desk:
             amount = Decimal(entry.price) if charged and entry.price is not None else None
             evidence = "a person settled it in the terminal"
             ending = Ending("charged" if charged else "not_charged", None, amount, entry.problem, evidence)
-            return await Journal(store).conclude(entry.id, ending)
+            return await Journal(store).settle(entry.id, ending)
         finally:
             await store.close()
 
@@ -55,5 +55,5 @@ def word() -> str:
 
 
 def words(count: int) -> list[str]:
-    """Likewise several, no two of them alike."""
+    """Several such words, all different."""
     return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_WORDS.split(), count)]

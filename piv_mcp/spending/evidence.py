@@ -19,7 +19,7 @@ def outcome_of(events: Sequence[Event], rivals: Rivals) -> Done | None:
     """The first event that nobody else's action explains; a failure is refunded."""
     for event in events:
         object_id = f"event:{event.seq}"
-        if object_id not in rivals.claimed:
+        if object_id not in rivals.made:
             failed = event.type.endswith(".failed")
             return Done(
                 result={"event_id": event.seq},

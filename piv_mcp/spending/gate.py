@@ -22,7 +22,7 @@ from piv_mcp.spending.receipt import (
     DeniedError,
     Receipt,
     RefusedError,
-    UnknownOutcomeError,
+    UnsettledError,
     receipt,
     refusal,
 )
@@ -61,7 +61,7 @@ class Gate:
 
         Raises:
             AskFirst: the client asks the person, and repeats the call.
-            UnknownOutcomeError: it, or an equal action before it, was sent and nobody knows whether it happened.
+            UnsettledError: it, or an equal action before it, was sent and nobody knows whether it happened.
             RefusedError: the API said no. ApiError: it cannot be quoted. BalanceError, DeniedError.
         """
         if self.policy.refuses(action):
@@ -73,7 +73,7 @@ class Gate:
             entry = await self.journal.get(reply.entry_id)
             if entry is not None and entry.fingerprint == action.fingerprint:
                 first = await self.journal.decide(entry.id, reply.decision, by="elicitation")
-                return await self._conclude(await self.journal.again(entry), action, repeated=not first)
+                return await self._finish(await self.journal.again(entry), action, repeated=not first)
             # An answer to another question counts for nothing here.
         entry = await self.journal.standing(action)
         if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
@@ -112,19 +112,19 @@ class Gate:
             entry = await self._asking.ask(entry, person)
             if entry.state == "quoted":
                 return self._approval_required(entry)
-        return await self._conclude(entry, action, repeated=entry.state != "approved")
+        return await self._finish(entry, action, repeated=entry.state != "approved")
 
-    async def _conclude(self, entry: Entry, action: Action, *, repeated: bool) -> Receipt:
+    async def _finish(self, entry: Entry, action: Action, *, repeated: bool) -> Receipt:
         """Execute what is approved, wait for what is executing, tell what has ended."""
         if entry.state == "approved":
             entry = await self._execute(entry, action)
         if entry.state == "executing":
-            entry = await self._settled(entry)
+            entry = await self._await_ending(entry)
         found_out = entry.state == "unknown"
         if found_out:
             entry = await self.reconciler.reconcile(entry)
         if entry.state in ("executing", "unknown"):
-            raise UnknownOutcomeError(entry)
+            raise UnsettledError(entry)
         # What was unknown for a while is told to one more equal call, which may well be a worried repetition.
         if repeated or not (found_out or entry.evidence):
             await self.journal.report(entry.id)
@@ -197,7 +197,7 @@ class Gate:
             ending = Ending("refused", problem=refusal(error))
         except asyncio.CancelledError:
             stopped = Ending("unknown", problem="the server was stopped before the answer came")
-            await asyncio.shield(self._settle(entry, stopped))
+            await asyncio.shield(self._write_ending(entry, stopped))
             raise
         except Exception as error:
             _log.exception("an execution crashed", id=entry.id)
@@ -207,12 +207,12 @@ class Gate:
             # Of equal calls under a budget each is its own action, once its caller is told.
             told = entry.decided_by == "budget" and self._waiting[entry.id] > 0
             ending = Ending("charged", done=done, charged=charged, reported=told)
-        return await self._settle(entry, ending)
+        return await self._write_ending(entry, ending)
 
-    async def _settle(self, entry: Entry, ending: Ending) -> Entry:
+    async def _write_ending(self, entry: Entry, ending: Ending) -> Entry:
         _log.info("spending", id=entry.id, kind=entry.kind, state=ending.state, problem=ending.problem)
         try:
-            await self.journal.settle(entry.id, ending)
+            await self.journal.end(entry.id, ending)
             return await self.journal.again(entry)
         except StoreError as error:
             _log.error(
@@ -224,7 +224,7 @@ class Gate:
             # The disk still says "executing". Nobody does, so it is found as unknown, and looked for on the account.
             return replace(entry, state="unknown", problem=f"its outcome could not be written down: {error.message}")
 
-    async def _settled(self, entry: Entry) -> Entry:
+    async def _await_ending(self, entry: Entry) -> Entry:
         """Wait for another call or process to end its execution."""
         while entry.state == "executing":
             version = self._changes.version

@@ -178,15 +178,15 @@ class Journal:
         """This process is done with it: if the journal still says that it is executing, nobody knows how it ended."""
         self._executing.discard(id_)
 
-    async def settle(self, id_: str, ending: Ending) -> bool:
+    async def end(self, id_: str, ending: Ending) -> bool:
         """How its own execution ended, or that nobody knows. Knowledge overrules what was concluded meanwhile."""
         only_if: tuple[State, ...] = ("executing", "unknown")
         if ending.state != "unknown":
             only_if = (*only_if, "not_charged")
         return await self._change(id_, only_if, settled_at=time.time(), **_columns(ending))
 
-    async def conclude(self, id_: str, ending: Ending, *, only_if: Sequence[State] = ("unknown",)) -> bool:
-        """What the account's looks say of an unknown outcome; not if another entry has made the same object."""
+    async def settle(self, id_: str, ending: Ending, *, only_if: Sequence[State] = ("unknown",)) -> bool:
+        """Settle an unknown outcome by what the account showed; not if another entry has made the same object."""
         columns, object_id = _columns(ending), None if ending.done is None else ending.done.object_id
 
         def job(connection: sqlite3.Connection) -> bool:
@@ -226,7 +226,7 @@ class Journal:
             partial(journal.select, condition="state = 'not_charged' AND settled_at > ?", values=(since,))
         )
 
-    async def claimed(self) -> frozenset[str]:
+    async def made(self) -> frozenset[str]:
         """Objects that entries have made: no other entry can have made them."""
         return await self._store.read(_made)
 

@@ -30,7 +30,7 @@ class Receipt(BaseModel):
     note: str | None = None
 
 
-class UnknownOutcomeError(PivError):
+class UnsettledError(PivError):
     """Whether the action happened is not known. It is never sent again."""
 
     code = "OUTCOME_UNKNOWN"
@@ -40,9 +40,13 @@ class UnknownOutcomeError(PivError):
         super().__init__(
             f"{quote.action}: it was sent and the answer was lost ({entry.problem or 'no answer'}), so it may or may "
             f"not have happened (journal entry {entry.id})",
-            hint="Do not repeat it and do nothing instead of it: call reconcile_spending, which looks at what the "
+            hint="Do not repeat it or try another way: call reconcile_spending, which looks at what the "
             "account shows. The same call sends nothing while the outcome is unknown",
         )
+
+    @property
+    def may_have_charged(self) -> bool:
+        return True
 
     @property
     def money(self) -> str:
@@ -92,7 +96,7 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         status = "cancelled"
     notes = [_difference(quote, charged) if entry.state == "charged" else None, _note(entry, free=free)]
     if again and entry.state in ("charged", "not_charged"):
-        notes.append("This is the outcome of the earlier call; nothing was sent now. A further one is asked anew")
+        notes.append("This is the outcome of the earlier call; nothing was sent now. A further call asks for approval")
     return Receipt(
         status=status,
         spending_id=entry.id,
@@ -128,6 +132,6 @@ def _difference(quote: Quote, charged: Decimal | None) -> str | None:
 def _note(entry: Entry, *, free: bool) -> str | None:
     return {
         "declined": "The person declined. Nothing was sent and nothing charged; do not ask again unless they want it",
-        "expired": "The approval's time is over. Nothing was sent and nothing charged; a new call asks anew",
+        "expired": "The approval expired. Nothing was sent and nothing charged; a new call asks again",
         "not_charged": "It did not happen: nothing was " + ("changed" if free else "charged"),
     }.get(entry.state)

@@ -125,8 +125,10 @@ class Reconciler:
             return entry
         if done is not None:
             seen = self._happened(entry, action, done, moved)
-            ending = replace(seen, evidence=f"it came late, after it was taken for not charged: {seen.evidence}")
-            if await self._journal.conclude(entry.id, ending, only_if=("not_charged",)):
+            ending = replace(
+                seen, evidence=f"it went through late, after it was recorded as not charged: {seen.evidence}"
+            )
+            if await self._journal.settle(entry.id, ending, only_if=("not_charged",)):
                 _log.warning("an action came late", id=entry.id, evidence=ending.evidence)
         return await self._journal.again(entry)
 
@@ -156,7 +158,7 @@ class Reconciler:
             ending = self._not_seen(entry, action, moved, clear=clear)
         else:
             ending = self._happened(entry, action, done, moved)
-        if ending is not None and await self._journal.conclude(entry.id, ending):
+        if ending is not None and await self._journal.settle(entry.id, ending):
             _log.info("reconciled", id=entry.id, state=ending.state, evidence=ending.evidence)
         return await self._journal.again(entry)
 
@@ -167,9 +169,9 @@ class Reconciler:
             Ambiguous: what it shows may be another action's work.
             _Undecided: whose object it is will be known once an action that is executing has its answer.
         """
-        claimed = await self._journal.claimed()
+        made = await self._journal.made()
         moved, others = await self._movement(entry)
-        rivals = Rivals(claimed, _actions(others, "charged"), _actions(others, "executing", "unknown"))
+        rivals = Rivals(made, _actions(others, "charged"), _actions(others, "executing", "unknown"))
         before = json.loads(entry.before or "{}").get("shown", {})
         done = await action.look(self._sources, before, entry.sent_at or 0.0, rivals)
         if done is not None and done.object_id is not None and _is_contested(entry, others):
@@ -239,7 +241,7 @@ class Reconciler:
 
 
 class _Undecided(Exception):
-    """Looked too early."""
+    """It cannot be told yet."""
 
 
 def _is_contested(entry: Entry, others: list[Entry]) -> bool:

@@ -264,7 +264,8 @@ def _newest_kept(path: Path) -> Path | None:
 
 @contextmanager
 def _alone(path: Path) -> Generator[None]:
-    """While nobody else opens the file or sets it aside. Windows needs none: it renames no open file."""
+    """While nobody else opens the file or sets it aside. Not needed on Windows, which cannot rename an
+    open file."""
     if sys.platform == "win32":
         yield
         return

@@ -58,7 +58,7 @@ _COLUMNS = tuple(Event.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
 
-MOST_AT_ONCE = 500
+MAX_AT_ONCE = 500
 """Rows in one statement: SQLite takes 32,766 values."""
 
 
@@ -88,8 +88,8 @@ def add_all(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[tupl
     """`add` for several events, in their order. What nothing stored resembles goes in with one statement: each one
     more waits for the interpreter's lock anew, and a burst has thousands."""
     stored: list[tuple[Event, bool]] = []
-    for start in range(0, len(batch), MOST_AT_ONCE):
-        part = batch[start : start + MOST_AT_ONCE]
+    for start in range(0, len(batch), MAX_AT_ONCE):
+        part = batch[start : start + MAX_AT_ONCE]
         seen = _resembled(connection, part)
         plain: list[Event] = []
         for event in part:

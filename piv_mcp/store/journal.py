@@ -4,7 +4,7 @@ quoted ──> approved ──> executing ──> charged | refused | unknown
  │ │           │                                          │
  │ └> declined │                               charged | not_charged   (reconciled)
  └──> expired <┘                                              │
-                                                           charged     (it came late)
+                                                           charged     (it went through late)
 """
 
 import sqlite3

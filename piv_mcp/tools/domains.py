@@ -9,11 +9,13 @@ from piv_mcp.api.domains import (
     DnsRecord,
     Domain,
     DomainOffer,
+    DomainStatus,
     QueueEntry,
     RegisterDomain,
     RenewDomain,
     SetDomainAutoRenewal,
     SetNameservers,
+    SslMode,
     UpdateDnsRecord,
 )
 from piv_mcp.api.models import UtcDatetime
@@ -88,7 +90,7 @@ async def search_domain(
 
 async def list_domains(
     ctx: Ctx,
-    status: Literal["active", "pending", "expired"] | None = None,
+    status: DomainStatus | None = None,
     cloudflare: Switch | None = None,
     auto_renew: Switch | None = None,
     search: Search | None = None,
@@ -178,8 +180,7 @@ async def register_domain(
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
     cloudflare: Annotated[Switch, Field(description="True: no nameservers. False: nameservers are required.")],
     auto_renew: Annotated[Switch, Field(description="True commits to yearly renewals.")],
-    ssl_mode: Annotated[Literal["flexible", "full", "strict"], Field(description="With cloudflare only.")]
-    | None = None,
+    ssl_mode: Annotated[SslMode, Field(description="With cloudflare only.")] | None = None,
     nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
     dns_records: Annotated[list[FirstRecord], at_most(100), Field(description="With cloudflare only.")] | None = None,
 ) -> Receipt:

@@ -9,8 +9,8 @@ from piv_mcp.api.webhooks import EVENTS
 from piv_mcp.clock import span
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import wait
-from piv_mcp.inbox.untrusted import Boundary
-from piv_mcp.inbox.view import MOST_OTHERS, Code, EventRow, code_rows, event_row
+from piv_mcp.inbox.untrusted import Fence
+from piv_mcp.inbox.view import MAX_OTHERS, Code, EventRow, code_rows, event_row
 from piv_mcp.services import Services, services
 from piv_mcp.store.events import COUNTED
 from piv_mcp.tools.answers import Answer
@@ -76,9 +76,9 @@ class WaitedEvents(Answer):
 async def get_latest_code(
     ctx: Ctx,
     number: PivNumId | None = None,
-    max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older is answered as stale.")] = 600,
+    max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older codes are reported as stale.")] = 600,
 ) -> LatestCode:
-    """Get the newest SMS verification code at once, on one number or on any. For one to come use wait_for_code."""
+    """Get the newest SMS verification code at once, on one number or on any. For one still to come: wait_for_code."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     problem = None
@@ -87,13 +87,13 @@ async def get_latest_code(
     else:
         await app.backfill.settled()
     _, last = await app.inbox.span()
-    found = await app.inbox.codes(piv_num_id, limit=MOST_OTHERS + 1)
+    found = await app.inbox.codes(piv_num_id, limit=MAX_OTHERS + 1)
     note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
     note = _join(note, await _captured(app, piv_num_id, time.time() - max_age_seconds))
     if not found:
         return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
-    boundary = Boundary()
-    newest, others = code_rows(app.phonebook, found, boundary)
+    fence = Fence()
+    newest, others = code_rows(app.phonebook, found, fence)
     stale = newest.age_seconds > max_age_seconds
     if stale:
         note = _join(f"This code is {span(newest.age_seconds)} old: do not use it as a new one.", note)
@@ -105,7 +105,7 @@ async def get_latest_code(
         others=others,
         after=max(last, newest.event_id),
         note=note,
-        untrusted=boundary.notice,
+        untrusted=fence.notice,
     )
 
 
@@ -142,8 +142,8 @@ async def wait_for_code(
             waited_seconds=round(waited.seconds, 1),
             note=_join(gone, note),
         )
-    boundary = Boundary()
-    newest, others = code_rows(app.phonebook, waited.found, boundary)
+    fence = Fence()
+    newest, others = code_rows(app.phonebook, waited.found, fence)
     return WaitedCode(
         status="ok",
         newest=newest,
@@ -151,7 +151,7 @@ async def wait_for_code(
         after=waited.cursor,
         waited_seconds=round(waited.seconds, 1),
         note=_join(gone, _late(newest)),
-        untrusted=boundary.notice,
+        untrusted=fence.notice,
     )
 
 
@@ -162,7 +162,7 @@ async def list_events(
     after: After | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
 ) -> Events:
-    """List received events (SMS, deliveries, registrations, finished sites): the newest, or with after the next."""
+    """List received events (SMS, deliveries, registrations, finished sites): the newest, or those that follow after."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     after, gone = await _cursor(app, after)
@@ -170,14 +170,14 @@ async def list_events(
     found, total = await app.inbox.after(
         after or 0, types=[type] if type else [], subject=piv_num_id, limit=limit, newest=after is None
     )
-    boundary = Boundary()
+    fence = Fence()
     more = after is not None and total > len(found)
     return Events(
-        events=[event_row(app.phonebook, event, boundary) for event in found],
+        events=[event_row(app.phonebook, event, fence) for event in found],
         total=total,
         after=found[-1].seq if more else max([last, *(event.seq for event in found)]),
         note=_join(gone, *_remarks(type, total)),
-        untrusted=boundary.notice,
+        untrusted=fence.notice,
     )
 
 
@@ -185,7 +185,7 @@ def _remarks(type: str | None, total: int) -> list[str]:
     if total >= COUNTED:
         return [f"There are {COUNTED} events or more."]
     if total == 0 and type is not None and type not in EVENTS:
-        return [f"No event of this type has come, and piv.day names none so. Its events: {', '.join(EVENTS)}."]
+        return [f"No event of this type was received, and piv.day has no such type. Its events: {', '.join(EVENTS)}."]
     return []
 
 
@@ -223,15 +223,15 @@ async def wait_for_event(
         progress=_progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
         after=after,
     )
-    boundary = Boundary()
+    fence = Fence()
     note = None if waited.found else f"Nothing yet. To go on waiting, call again with after={waited.cursor}."
     return WaitedEvents(
         status="ok" if waited.found else "timeout",
-        events=[event_row(app.phonebook, event, boundary) for event in waited.found],
+        events=[event_row(app.phonebook, event, fence) for event in waited.found],
         after=waited.cursor,
         waited_seconds=round(waited.seconds, 1),
         note=_join(gone, note),
-        untrusted=boundary.notice if waited.found else None,
+        untrusted=fence.notice if waited.found else None,
     )
 
 

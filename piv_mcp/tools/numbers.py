@@ -1,6 +1,6 @@
 """Phone numbers and their SMS."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from piv_mcp.api.models import UtcDatetime
 from piv_mcp.api.numbers import (
     Country,
     Number,
+    NumberStatus,
     PurchaseNumber,
     RenewNumber,
     RestoreNumbers,
@@ -16,7 +17,7 @@ from piv_mcp.api.numbers import (
     StartVerification,
     UpdateNumber,
 )
-from piv_mcp.inbox.untrusted import Boundary
+from piv_mcp.inbox.untrusted import Fence
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
@@ -75,7 +76,7 @@ async def list_countries(ctx: Ctx) -> Countries:
 async def list_numbers(
     ctx: Ctx,
     country: CountryCode | None = None,
-    status: Literal["active", "expired", "pending_restore"] | None = None,
+    status: NumberStatus | None = None,
     search: Annotated[Search, Field(description="Part of the phone number or custom name.")] | None = None,
     limit: Limit200 | None = None,
     offset: Offset | None = None,
@@ -120,15 +121,15 @@ async def list_sms(
 async def sms_page(app: Services, piv_num_id: str, *, limit: int | None, offset: int | None) -> Messages:
     """One page of a number's SMS history, its texts marked as strangers'."""
     page = await app.client.numbers.sms(await app.phonebook.resolve(piv_num_id), limit=limit, offset=offset)
-    boundary = Boundary()
+    fence = Fence()
     rows = [
         SmsRow(
             **sms.model_dump(include={"id", "direction", "from_number", "to_number", "status", "received_at"}),
-            text=boundary.wrap(sms.message_body) if sms.message_body is not None else None,
+            text=fence.wrap(sms.message_body) if sms.message_body is not None else None,
         )
         for sms in page.items
     ]
-    return Messages(untrusted=boundary.notice, messages=rows, **paging(page, offset))
+    return Messages(untrusted=fence.notice, messages=rows, **paging(page, offset))
 
 
 async def purchase_number(

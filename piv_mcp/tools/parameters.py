@@ -1,9 +1,11 @@
 """The parameter types that tools share. A description names the tool that yields the value."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
+
+from piv_mcp.phonebook import DIALLABLE
 
 
 def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:
@@ -62,7 +64,6 @@ Text = Annotated[str, AfterValidator(_printable)]
 
 # Ids come from strangers' hands (a model's): nothing in them may leave its path segment.
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_PHONE = r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*"
 _LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
 _LABEL = rf"{_LETTER}([A-Za-z0-9\u0080-\U0010ffff-]{{0,61}}{_LETTER})?"
 
@@ -70,7 +71,7 @@ Id = Annotated[str, limited(128, form=_ID)]
 
 PivNumId = Annotated[
     str,
-    limited(64, least=3, form=f"{_ID}|{_PHONE}"),
+    limited(64, least=3, form=f"{_ID}|{DIALLABLE}"),
     Field(description="Number id (list_numbers) or phone number."),
 ]
 OrderId = Annotated[Id, Field(description="From list_proxy_orders.")]
@@ -89,4 +90,3 @@ Switch = Annotated[bool, BeforeValidator(_word), Field(strict=True)]
 DomainName = Annotated[
     str, limited(253, form=rf"({_LABEL}\.)+[A-Za-z0-9\u0080-\U0010ffff-]{{2,63}}\.?"), AfterValidator(_host)
 ]
-TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]

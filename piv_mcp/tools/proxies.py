@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import anyio.to_thread
 from pydantic import Field
 
 from piv_mcp.api.models import Money, UtcDatetime
+from piv_mcp.api.proxies import ExportFormat, ProxyOrder, ProxyOrderStatus, ProxyServer, PurchaseProxies, RenewProxies
 from piv_mcp.api.proxies import Proxy as ApiProxy
-from piv_mcp.api.proxies import ProxyOrder, ProxyServer, PurchaseProxies, RenewProxies
 from piv_mcp.errors import StoreError
 from piv_mcp.services import services
 from piv_mcp.spending.actions import proxies as actions
@@ -71,7 +71,7 @@ async def list_proxy_servers(ctx: Ctx) -> Servers:
 
 async def list_proxy_orders(
     ctx: Ctx,
-    status: Literal["active", "expired"] | None = None,
+    status: ProxyOrderStatus | None = None,
     search: Search | None = None,
     limit: Limit500 | None = None,
     offset: Offset | None = None,
@@ -91,7 +91,7 @@ async def get_proxy_order(ctx: Ctx, order_id: OrderId, show_passwords: ShowPassw
 async def export_proxies(
     ctx: Ctx,
     order_id: OrderId,
-    format: Literal["socks5", "http", "both"] = "socks5",
+    format: ExportFormat = "socks5",
     to_file: Annotated[Switch, Field(description="Write to a private file and return its path.")] = False,
     show_passwords: ShowPasswords = False,
 ) -> Export:

@@ -18,7 +18,7 @@ from piv_mcp.store.journal import Entry, State
 from piv_mcp.tools.answers import Answer
 from piv_mcp.tools.tool import Ctx, read, write
 
-MOST_TOTALLED = 5000
+MAX_TOTALLED = 5000
 
 
 class EntryRow(Answer):
@@ -98,7 +98,7 @@ async def reconcile_spending(
         entries = [entry]
 
     async def tell(seconds: float) -> None:
-        await ctx.report_progress(0, seconds, "waiting until no request can be on its way any more")
+        await ctx.report_progress(0, seconds, "waiting until the request can no longer be in flight")
 
     looked = await app.gate.reconciler.reconcile_patiently(entries, tell)
     for entry in looked:
@@ -113,7 +113,7 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
     await journal.expire()
     await app.inbox.store.write(note_refunds)
     since = time.time() - days * DAY_SECONDS
-    entries = await journal.entries(limit=MOST_TOTALLED, since=since)
+    entries = await journal.entries(limit=MAX_TOTALLED, since=since)
     shown = [entry for entry in entries if state is None or entry.state == state]
     totals: dict[tuple[str, str], list[Decimal]] = {}
     for entry in entries:
@@ -161,7 +161,7 @@ def _money(text: str | None) -> Decimal | None:
 
 def _note(looked: list[Entry], unknown: int) -> str:
     if not looked:
-        return "Nothing is unknown."
+        return "No outcome is unknown."
     if not unknown:
         return "All settled."
     return (

@@ -1,10 +1,20 @@
 """Generated sites ("whites")."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from piv_mcp.api.whites import CreateWhite, Tier, White, WhiteConfig, WhiteDownload
+from piv_mcp.api.whites import (
+    ContactsMode,
+    CreateWhite,
+    Quality,
+    Tier,
+    TierKey,
+    White,
+    WhiteConfig,
+    WhiteDownload,
+    WhiteStatus,
+)
 from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
 from piv_mcp.spending.receipt import Receipt
@@ -16,7 +26,6 @@ from piv_mcp.tools.parameters import (
     Line,
     Offset,
     Text,
-    TierKey,
     WhiteId,
     at_most,
     limited,
@@ -44,7 +53,7 @@ async def list_white_tiers(ctx: Ctx) -> Tiers:
 
 async def list_whites(
     ctx: Ctx,
-    status: Literal["queued", "processing", "done", "failed"] | None = None,
+    status: WhiteStatus | None = None,
     tier_key: TierKey | None = None,
     limit: Limit500 | None = None,
     offset: Offset | None = None,
@@ -91,7 +100,7 @@ async def create_white(
     niche: Annotated[Line, Field(min_length=1, max_length=25)],
     country: CountryCode,
     language: Language,
-    quality: Literal["standard", "premium"] | None = None,
+    quality: Quality | None = None,
     languages: Annotated[list[Language], at_most(20), Field(description="The first is in the price.")] | None = None,
     domain: DomainName | None = None,
     email: Email | None = None,
@@ -103,7 +112,7 @@ async def create_white(
     banned_words: Words | None = None,
     blog_count: Annotated[int, Field(ge=3, le=20, strict=True, description="v2_tier3 only; 3 are in the price.")]
     | None = None,
-    contacts_mode: Literal["same", "template"] | None = None,
+    contacts_mode: ContactsMode | None = None,
     contacts_template: Annotated[Text, limited(5000), Field(description="With contacts_mode template only.")]
     | None = None,
     facebook: Link | None = None,

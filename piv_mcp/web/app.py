@@ -18,9 +18,6 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
     """What the machine's port serves."""
     webhooks = Webhooks(inbox, webhook_secret)
 
-    async def receive(request: Request) -> Response:
-        return await webhooks(request)
-
     async def health(request: Request) -> Response:
         """Whether the port is answered by piv-mcp, and, to whoever knows our key, by one with our store."""
         try:
@@ -32,8 +29,8 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
 
     return Starlette(
         routes=[
-            Route("/webhooks/{secret}", receive, methods=["POST"]),
-            Route("/webhooks/{secret}/", receive, methods=["POST"]),  # a redirect might not be followed
+            Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
+            Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # a redirect might not be followed
             Route("/health", health, methods=["GET"]),
             *_pages(inbox, journal, page_key),
         ]

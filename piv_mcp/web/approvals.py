@@ -157,7 +157,7 @@ def _about(quote: Quote) -> str:
         return price.reason or "Exact price"
     least = f"At least {dollars(price.floor)}" if price.amount is None and price.floor is not None else None
     sure = least or ("Estimate" if price.amount is not None else None)
-    return ": ".join(filter(None, [sure, price.reason])) or "Nothing is known of it"
+    return ": ".join(filter(None, [sure, price.reason])) or "No price is listed"
 
 
 def _late(entry: Entry, decision: str | None) -> str | None:
@@ -173,8 +173,8 @@ def _late(entry: Entry, decision: str | None) -> str | None:
 def _button(quote: Quote) -> str:
     """What a click agrees to."""
     price = quote.price
-    now = " at unknown price" if price.amount is None else f" {dollars(price.amount)}" if price.amount else ""
-    return f"Approve{now}{' and what recurs' if price.recurring else ''}"
+    now = " at an unknown price" if price.amount is None else f" {dollars(price.amount)}" if price.amount else ""
+    return f"Approve{now}{' and the recurring charge' if price.recurring else ''}"
 
 
 def _standing(entry: Entry, quote: Quote) -> tuple[str, str, str]:
@@ -191,7 +191,7 @@ def _standing(entry: Entry, quote: Quote) -> tuple[str, str, str]:
         case "declined":
             return "off", "Declined", "Nothing was charged."
         case "expired":
-            return "off", "Expired", "Its time was over before it was approved and carried out. Nothing was charged."
+            return "off", "Expired", "It expired before it was carried out. Nothing was charged."
         case "refused":
             problem = visible(entry.problem or "no reason given", 500).rstrip(".")
             return "bad", "Approved, but refused by piv.day", f"Nothing was charged. The reason: {problem}."

@@ -32,7 +32,7 @@ class Webhooks:
         self._secret = secret
         self._guesses: list[float] = []
 
-    async def __call__(self, request: Request) -> Response:
+    async def receive(self, request: Request) -> Response:
         given = request.path_params["secret"]
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._secret.encode()):
             return await self._wrong_secret()
@@ -42,7 +42,7 @@ class Webhooks:
         try:
             body = await _read(request)
         except ClientDisconnect:
-            return _answer(400, "the body broke off")  # nobody is there to read it
+            return _answer(400, "the request body was cut short")  # nobody is there to read it
         if body is None:
             return _answer(413, f"more than {MAX_BODY} bytes")
         try:

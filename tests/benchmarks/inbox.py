@@ -29,9 +29,9 @@ from piv_mcp.store import Store, events
 SECRET = "a-secret-path-of-the-benchmark"
 SLOWEST = 5.0
 """Seconds within which each event must be acknowledged."""
-LEAST_SHARE = 0.8
+MIN_SHARE = 0.8
 """Of the bare handler's throughput."""
-MOST_GROWTH = 2.0
+MAX_GROWTH = 2.0
 """A look-up among a million events against one among a thousand."""
 
 BARE = """
@@ -198,7 +198,7 @@ def measure_burst(root: Path, count: int, connections: int, rounds: int) -> bool
     share = statistics.median(own.rate / other.rate for own, other in zip(ours, theirs, strict=True))
     print(f"\nBurst: {count} events over {connections} connections, medians of {rounds} pairs")
     print(f"{'':24}{'piv-mcp':>12}{'bare':>12}")
-    print(f"{'events a second':24}{rate:12.0f}{bare_rate:12.0f}   {share:.2f}, pair by pair (at least {LEAST_SHARE})")
+    print(f"{'events a second':24}{rate:12.0f}{bare_rate:12.0f}   {share:.2f}, pair by pair (at least {MIN_SHARE})")
     for name, part in (("median", 0.5), ("99 %", 0.99), ("slowest", 1.0)):
         row = [
             1000 * sorted(s for run in runs for s in run.seconds)[int(part * (count * rounds - 1))]
@@ -206,7 +206,7 @@ def measure_burst(root: Path, count: int, connections: int, rounds: int) -> bool
         ]
         print(f"{'acknowledged, ' + name:24}{row[0]:9.0f} ms{row[1]:9.0f} ms")
     print(f"{'none lost, none double':24}{'yes' if whole else 'NO':>12}")
-    return whole and slowest < SLOWEST and share >= LEAST_SHARE
+    return whole and slowest < SLOWEST and share >= MIN_SHARE
 
 
 def filled(path: Path, count: int) -> None:
@@ -274,10 +274,8 @@ def measure_growth(root: Path, most: int) -> bool:
     good = True
     for name in few:
         factor = many[name] / few[name]
-        good &= factor <= MOST_GROWTH
-        print(
-            f"{name:24}{1e6 * few[name]:9.0f} us{1e6 * many[name]:9.0f} us   {factor:.2f} (at most {MOST_GROWTH:.0f})"
-        )
+        good &= factor <= MAX_GROWTH
+        print(f"{name:24}{1e6 * few[name]:9.0f} us{1e6 * many[name]:9.0f} us   {factor:.2f} (at most {MAX_GROWTH:.0f})")
     return good
 
 

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from piv_mcp.api import domains as api
 from piv_mcp.api.domains import Domain
+from piv_mcp.api.models import LARGE_PAGE
+from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.renewal import Renewal
@@ -56,7 +58,7 @@ class RegisterDomain(Action):
         return {"ids": [domain.id for domain in await self._named(sources)]}
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.claimed.union(before["ids"])
+        known = rivals.made.union(before["ids"])
         for domain in await self._named(sources):
             if domain.id not in known and self._fits(domain):
                 return Done(
@@ -87,8 +89,8 @@ class RegisterDomain(Action):
         )
 
     async def _named(self, sources: Sources) -> list[Domain]:
-        page = await sources.api.domains.list(search=self.request.domain, limit=500)
-        return [domain for domain in page.items if domain.domain_name and fits(domain.domain_name, self.request.domain)]
+        domains, _ = await all_rows(sources.api.domains.list, LARGE_PAGE, search=self.request.domain)
+        return [domain for domain in domains if domain.domain_name and fits(domain.domain_name, self.request.domain)]
 
 
 class RenewDomain(Renewal):

@@ -5,7 +5,9 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import numbers as api
+from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
+from piv_mcp.api.paging import all_rows
 from piv_mcp.api.webhooks import NumberRestoreCompleted
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
@@ -13,9 +15,6 @@ from piv_mcp.spending.actions.renewal import Renewal
 from piv_mcp.spending.evidence import EVENTS, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
 from piv_mcp.spending.segments import sms_segments
-
-PAGE = 200
-MOST_PAGES = 10
 
 NO_PRICE = "the country has no listed price"
 
@@ -52,7 +51,7 @@ class PurchaseNumber(Action):
         return {"ids": [number.piv_num_id for number in await _numbers_in(sources, self.request.country_code)]}
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.claimed.union(before["ids"])
+        known = rivals.made.union(before["ids"])
         for number in await _numbers_in(sources, self.request.country_code):
             if number.piv_num_id not in known and self._fits(number):
                 return Done(
@@ -200,14 +199,14 @@ class SendSms(Action):
         return {"ids": [sms.id for sms in await self._outbound(sources)]}
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.claimed.union(before["ids"])
+        known = rivals.made.union(before["ids"])
         for sms in await self._outbound(sources):
             if sms.id not in known:
                 return Done(result=shown(sms), object_id=sms.id, evidence=f"the message is in the history as {sms.id}")
         return None
 
     async def _outbound(self, sources: Sources) -> list[api.Sms]:
-        page = await sources.api.numbers.sms(self.piv_num_id, limit=PAGE)
+        page = await sources.api.numbers.sms(self.piv_num_id, limit=SMALL_PAGE)
         wanted = self.request
         return [
             sms
@@ -296,13 +295,7 @@ async def _for_sale(sources: Sources, code: str) -> Country:
 
 
 async def _numbers_in(sources: Sources, country: str) -> list[Number]:
-    numbers: list[Number] = []
-    for _ in range(MOST_PAGES):
-        page = await sources.api.numbers.list(country=country, limit=PAGE, offset=len(numbers) or None)
-        numbers += page.items
-        if len(page.items) < PAGE:
-            break
-    return numbers
+    return (await all_rows(sources.api.numbers.list, SMALL_PAGE, country=country))[0]
 
 
 def _name(number: Number) -> str:

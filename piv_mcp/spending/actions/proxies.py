@@ -5,15 +5,14 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import proxies as api
+from piv_mcp.api.models import LARGE_PAGE
+from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.renewal import Renewal
 from piv_mcp.spending.evidence import lasts
 from piv_mcp.spending.quote import Price, months
-
-PAGE = 500
-MOST_PAGES = 4
 
 MONTHLY = "taking the listed price as the price of a month, which the API does not say"
 
@@ -43,7 +42,7 @@ class PurchaseProxies(Action):
         }
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.claimed.union(before["ids"])
+        known = rivals.made.union(before["ids"])
         for order in await _orders(sources):
             if order.id in known or order.quantity not in (None, self.request.quantity):
                 continue
@@ -135,13 +134,7 @@ def _monthly(listed: Decimal, months: int) -> Price:
 
 
 async def _orders(sources: Sources) -> list[ProxyOrder]:
-    orders: list[ProxyOrder] = []
-    for _ in range(MOST_PAGES):
-        page = await sources.api.proxies.orders(limit=PAGE, offset=len(orders) or None)
-        orders += page.items
-        if len(page.items) < PAGE:
-            break
-    return orders
+    return (await all_rows(sources.api.proxies.orders, LARGE_PAGE))[0]
 
 
 ACTIONS = (PurchaseProxies, RenewProxyOrder, RestoreProxyOrder)

@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import whites as api
+from piv_mcp.api.models import LARGE_PAGE
+from piv_mcp.api.paging import all_rows
 from piv_mcp.api.whites import White
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.evidence import fits
 from piv_mcp.spending.quote import Price
-
-PAGE = 500
 
 FREE_ARTICLES = 3
 """Articles in the price of a tier that has a blog (reference, "获取tier列表")."""
@@ -60,7 +60,7 @@ class CreateWhite(Action):
         return {"ids": [white.id for white in await self._same(sources)]}
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.claimed.union(before["ids"])
+        known = rivals.made.union(before["ids"])
         for white in await self._same(sources):
             if white.id not in known:
                 return Done(
@@ -74,8 +74,8 @@ class CreateWhite(Action):
         return charged if made is not None and data.get("job_id") == made else None
 
     async def _same(self, sources: Sources) -> list[White]:
-        page = await sources.api.whites.list(tier_key=self.request.tier_key, limit=PAGE)
-        return [white for white in page.items if self._fits(white)]
+        whites, _ = await all_rows(sources.api.whites.list, LARGE_PAGE, tier_key=self.request.tier_key)
+        return [white for white in whites if self._fits(white)]
 
     def _fits(self, white: White) -> bool:
         """A site of the same name for something else is not ours."""
