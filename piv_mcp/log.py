@@ -21,8 +21,8 @@ _SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?
 class Redactor:
     """Replaces secrets in everything that is logged, at any depth."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = [secret for secret in secrets if len(secret) >= 4]
+    def __init__(self) -> None:
+        self._secrets: list[str] = []
 
     def add(self, secret: str) -> None:
         if len(secret) >= 4 and secret not in self._secrets:

@@ -333,12 +333,12 @@ async def test_an_unknown_price_and_what_recurs_stand_out(connect: Connect, pers
         page = await person.approval()
         await expect(page.locator(".price")).to_have_text("Price unknown")
         await expect(page.locator(".about")).to_contain_text("At least 4.00 USD: restoring costs more")
-        await expect(button(page, "Approve")).to_have_text("Approve at unknown price")
+        await expect(button(page, "Approve")).to_have_text("Approve at an unknown price")
         await app.ok("purchase_number", **{**BUY, "duration_months": 3, "auto_renew": True})
         page = await person.approval(times=2)
         await expect(page.locator(".price")).to_have_text("12.00 USD")
         await expect(page.locator(".recurring")).to_contain_text("Then 4.00 USD every month")
-        await expect(button(page, "Approve")).to_have_text("Approve 12.00 USD and what recurs")
+        await expect(button(page, "Approve")).to_have_text("Approve 12.00 USD and the recurring charge")
         assert await page.title() == "Approve 12.00 USD and what recurs? · piv-mcp"
 
 
@@ -897,6 +897,14 @@ async def test_ten_approvals_and_ten_equal_calls_at_once_are_one_charge(connect:
         assert {answer["spending_id"] for answer in answers} == {pending.id}
         assert {answer["status"] for answer in answers} == {"charged"}
         assert rented(app.sandbox) == [Decimal("4.00")]
+
+
+async def test_a_server_that_ends_leaves_no_token_behind(connect: Connect) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        (file,) = redirects(app)
+        assert "token=" in file.read_text()
+    assert redirects(app) == []
 
 
 async def test_what_a_killed_process_left_behind_is_removed(connect: Connect, data_dir: Path) -> None:

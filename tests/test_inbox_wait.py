@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -573,7 +574,7 @@ async def test_a_start_and_a_take_over_begin_a_round_of_their_own(home: Home) ->
 
 
 async def round_ended(home: Home) -> bool:
-    return await home.inbox.store.read(lambda c: "backfill:done" in events.facts(c, "backfill:"))
+    return await home.inbox.store.read(partial(events.fact, name="backfill:done")) is not None
 
 
 async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(

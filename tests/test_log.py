@@ -99,8 +99,8 @@ async def test_the_addresses_of_requests_are_not_logged_even_at_debug(stream: io
 
 
 def test_a_secret_too_short_to_be_one_is_left_alone() -> None:
-    redactor = Redactor(["ab"])
-    redactor.add("c")
+    redactor = Redactor()
+    redactor.add("ab")
     assert redactor.text("abc") == "abc"
 
 

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.segments import segments
+from piv_mcp.spending.approval import message
 from piv_mcp.spending.quote import Price, Quote, dollars
 from piv_mcp.spending.segments import sms_segments
 
@@ -192,7 +193,7 @@ async def test_the_question_shows_the_exact_arguments(sandbox: Sandbox, data_dir
 def test_no_name_can_pass_for_another_line_of_the_question(end: str) -> None:
     """A name that was given in the dashboard may hold anything."""
     quote = Quote(action=f"Renew Office{end}Price: 0.00 USD (exact)", price=Price(amount=Decimal("4.00")))
-    prices = [line for line in quote.text().splitlines() if line.startswith("Price")]
+    prices = [line for line in message(quote).splitlines() if line.startswith("Price")]
     assert prices == ["Price: 4.00 USD (exact)"]
 
 
@@ -250,7 +251,7 @@ def test_a_quote_reads_the_same_in_every_channel_and_holds_no_clock() -> None:
         notes=["The same was done at 12:00 UTC"],
     )
     again = Quote.model_validate_json(quote.model_dump_json())
-    assert quote.text() == again.text()
+    assert message(quote) == message(again)
     assert quote.lines() == [
         ("Action", "Buy"),
         ("Price", "4.00 USD (exact)"),

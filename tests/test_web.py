@@ -84,9 +84,11 @@ async def test_an_event_is_acknowledged_with_its_id(endpoint: Endpoint) -> None:
 async def test_a_wrong_secret_is_not_found_and_is_counted(endpoint: Endpoint, guess: str) -> None:
     assert (await endpoint.post(GOOD, guess)).status_code == 404
     assert await endpoint.codes() == []
-    facts = await endpoint.inbox.store.read(lambda c: events.facts(c, "wrong_secret:"))
-    assert facts["wrong_secret:count"] == "1"
-    assert float(facts["wrong_secret:at"]) == pytest.approx(time.time(), abs=5)
+    count, at = await endpoint.inbox.store.read(
+        lambda c: [events.fact(c, f"wrong_secret:{name}") for name in ("count", "at")]
+    )
+    assert count == "1"
+    assert float(at or 0) == pytest.approx(time.time(), abs=5)
 
 
 @pytest.mark.parametrize("path", ["/webhooks/", "/webhooks", "/", f"/webhooks/{SECRET}/more", f"/webhooks//{SECRET}"])

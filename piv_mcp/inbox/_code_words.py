@@ -70,7 +70,8 @@ esign,signature,firma digital,unterschrift,podpis*,подпис*,підпис*,a
 laluan masuk,mag sign,patunayan,kumpirmahin,თანხმობ*,იდენტიფიკ*,նույնականաց*,таны,танилт,нэвтрэ*,тіркел*,
 кирүү,катталуу,воридшавӣ,वेरिफिकेशन,वेरीफिकेशन,वेरिफाई,প্রবেশ,ভেরিফিকেশন,ভেরিফাই,ਵੈਰੀਫਿਕੇਸ਼ਨ,વેરિફિકેશન,
 வெரிஃபிகேஷன்,వెరిఫికేషన్,ವೆರಿಫಿಕೇಶನ್,വെരിഫിക്കേഷൻ,បើក,អត្តសញ្ញាណ,ເຂົ້າ,ລົງທະບຽນ,get into,chave,log into,
-logging into,sign into,verif*,vérif*,verfic*,confirm*,authent*,authori*,autoris*,autoriz*,otoris*,otoriz*,otorit*,auth,autentic*,
+otoris*,otoriz*,otorit*,
+logging into,sign into,verif*,vérif*,verfic*,confirm*,authent*,authori*,autoris*,autoriz*,auth,autentic*,
 autentif*,autenti*,activa*,aktiv*,secur*,sécur*,segur*,seguranç*,sicher*,sicurez*,login*,logon,signin,
 signing,sign in,signing in,sign up,signup,log in,logging in,log on,register*,registr*,regist*,registra*,
 access,accès,acceso,acesso,acceder,accesso,accedere,validat*,validac*,validaç*,valida,validação,identity,
@@ -244,7 +245,8 @@ khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скид�
 
 # Cards and accounts: the digits that follow are their ending or number.
 CARD: Final = """
-card,cards,ending,ends,ending in,sort code,sort codes,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
+sort code,sort codes,
+card,cards,ending,ends,ending in,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
 karte,kreditkarte,endziffer*,endet,endend,tarjeta*,terminada,terminado,cuenta*,cartão,cartao,final,conta,
 carte,cb,finissant,compte,carta,conto,termina,kaart,rekening,kort,kortet,slutar,slutter,ender,kontot,
 kortti*,päättyy,tili,konts,kortelė*,karta,karty,kartę,kartą,kartou,rach,konta,účet*,kártya*,kártyája,vége,

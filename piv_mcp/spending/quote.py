@@ -82,9 +82,6 @@ class Quote(BaseModel):
             rows.append(("Balance after", f"{dollars(self.balance_after)}{short}"))
         return rows + [("Note", note) for note in self.notes]
 
-    def text(self) -> str:
-        return "\n".join(f"{label}: {value}" for label, value in self.lines())
-
 
 def dollars(amount: Decimal | None) -> str:
     if amount is None:

@@ -7,7 +7,7 @@ row; `add` says whether the row is new.
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -324,11 +324,6 @@ def fact(connection: sqlite3.Connection, name: str) -> str | None:
 
 def set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
-
-
-def facts(connection: sqlite3.Connection, prefix: str) -> Mapping[str, str]:
-    rows = connection.execute("SELECT name, value FROM facts WHERE name GLOB ?", (f"{prefix}*",))
-    return {str(name): str(value) for name, value in rows}
 
 
 def _one(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> Event | None:
