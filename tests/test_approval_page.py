@@ -339,7 +339,7 @@ async def test_an_unknown_price_and_what_recurs_stand_out(connect: Connect, pers
         await expect(page.locator(".price")).to_have_text("12.00 USD")
         await expect(page.locator(".recurring")).to_contain_text("Then 4.00 USD every month")
         await expect(button(page, "Approve")).to_have_text("Approve 12.00 USD and the recurring charge")
-        assert await page.title() == "Approve 12.00 USD and what recurs? · piv-mcp"
+        assert await page.title() == "Approve 12.00 USD and the recurring charge? · piv-mcp"
 
 
 HOSTILE = "<script>hacked=1;alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}</p>"
