@@ -15,7 +15,6 @@ from mcp.client import ClientRequestContext
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult
 from processes import until
 
-from piv_mcp.api.client import PivClient
 from piv_mcp.config import load
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox
@@ -23,16 +22,8 @@ from piv_mcp.sandbox.ledger import Charge
 from piv_mcp.sandbox.service import Recorded
 from piv_mcp.server import build_server
 from piv_mcp.services import Services
-from piv_mcp.spending import reconcile
 from piv_mcp.spending.gate import Gate
 from piv_mcp.store.journal import Entry
-
-GRACE = 0.05
-LONG_GRACE = 0.4
-DEADLINE = 0.4
-"""Seconds, in place of the ones that suit a real network."""
-
-HANG = DEADLINE + 0.2
 
 
 @dataclass(frozen=True)
@@ -272,28 +263,6 @@ async def open_shop(
         await services.backfill.settled()
         sandbox.requests.clear()
         yield Shop(client, services, sandbox, person or decliner())
-
-
-@pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace of the reconciliation and the deadline of a call, as short as a test can bear."""
-    monkeypatch.setattr(reconcile, "GRACE_SECONDS", GRACE)
-    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
-    monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
-    defaults: dict[str, Any] = PivClient.__init__.__kwdefaults__ or {}
-    shorter = {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
-    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", shorter)
-
-
-@pytest.fixture
-def silent_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A browser that shows nothing; the file has a line for each page that it was to open."""
-    opened = tmp_path / "opened-pages"
-    script = tmp_path / "browser"
-    script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
-    script.chmod(0o700)
-    monkeypatch.setenv("BROWSER", str(script))
-    return opened
 
 
 def pages(opened: Path) -> list[str]:

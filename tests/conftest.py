@@ -12,12 +12,14 @@ import stamina
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
+from piv_mcp.api.client import PivClient
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.config import load
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.server import build_server
 from piv_mcp.services import Services
+from piv_mcp.spending import reconcile
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
@@ -144,3 +146,33 @@ def content_of(result: CallToolResult) -> dict[str, Any]:
     content: dict[str, Any] | None = result.structured_content
     assert content is not None
     return content
+
+
+# for tests that spend
+
+GRACE = 0.05
+LONG_GRACE = 0.4
+DEADLINE = 0.4
+"""Seconds, in place of the ones that suit a real network."""
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grace of the reconciliation and the deadline of a call, as short as a test can bear."""
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", GRACE)
+    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
+    monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
+    defaults: dict[str, Any] = PivClient.__init__.__kwdefaults__ or {}
+    shorter = {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
+    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", shorter)
+
+
+@pytest.fixture
+def silent_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A browser that shows nothing; the file has a line for each page that it was to open."""
+    opened = tmp_path / "opened-pages"
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("BROWSER", str(script))
+    return opened

@@ -23,8 +23,6 @@ from buying import (
     content,
     decliner,
     open_shop,
-    short_waits,
-    silent_browser,
 )
 from conftest import ERAS, Era, text_of
 from mcp.types import InputRequiredResult
@@ -34,8 +32,6 @@ from piv_mcp.sandbox import Failure, Sandbox, sms
 from piv_mcp.spending import journal as journal_module
 from piv_mcp.spending import reconcile
 from piv_mcp.spending.policy import DAY_SECONDS
-
-__all__ = ["short_waits", "silent_browser"]
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 

@@ -14,16 +14,12 @@ from buying import (
     charges,
     content,
     open_shop,
-    short_waits,
-    silent_browser,
 )
 from conftest import ERAS, Era, text_of
 
 from piv_mcp.sandbox import Failure, Sandbox
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
-
-__all__ = ["short_waits", "silent_browser"]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from buying import (
     decliner,
     in_turn,
     open_shop,
-    short_waits,
-    silent_browser,
 )
 from conftest import Era, text_of
 from examples import number
@@ -31,8 +29,6 @@ from piv_mcp.sandbox.segments import segments
 from piv_mcp.spending.approval import message
 from piv_mcp.spending.quote import Price, Quote, dollars
 from piv_mcp.spending.segments import sms_segments
-
-__all__ = ["short_waits", "silent_browser"]
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 

@@ -22,8 +22,6 @@ from buying import (
     charges,
     content,
     open_shop,
-    short_waits,
-    silent_browser,
 )
 from conftest import text_of
 
@@ -34,8 +32,6 @@ from piv_mcp.spending import journal as journal_module
 from piv_mcp.spending import reconcile
 from piv_mcp.spending.reconcile import Reconciler
 from piv_mcp.store.journal import Entry
-
-__all__ = ["short_waits", "silent_browser"]
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 

@@ -18,16 +18,12 @@ from buying import (
     approver,
     content,
     open_shop,
-    short_waits,
-    silent_browser,
 )
 from examples import number
 from processes import free_port, until
 
 from piv_mcp.inbox.receiver import event_of
 from piv_mcp.sandbox import Sandbox
-
-__all__ = ["short_waits", "silent_browser"]
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 

@@ -29,8 +29,6 @@ from buying import (
     in_turn,
     open_shop,
     pages,
-    short_waits,
-    silent_browser,
 )
 from conftest import ERAS, Era, text_of
 from examples import domain, number, record
@@ -44,8 +42,6 @@ from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.spending import asking
 from piv_mcp.spending import journal as journal_module
 from piv_mcp.spending.quote import FREEZE_SECONDS
-
-__all__ = ["short_waits", "silent_browser"]
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
