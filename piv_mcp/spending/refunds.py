@@ -4,7 +4,6 @@ Webhooks are not signed, so a refund is only told. It gives no budget back: who 
 """
 
 import sqlite3
-from collections.abc import Iterator
 from decimal import Decimal
 
 from piv_mcp.inbox.inbox import data_of
@@ -30,14 +29,15 @@ def note_refunds(connection: sqlite3.Connection) -> None:
     for event in list(events.since(connection, 0, types=TYPES, arrived=first)):
         if event.seq in told:
             continue
-        for entry, amount in _about(event, open_):
+        refund = _refund(event, open_)
+        if refund is not None:
+            entry, amount = refund
             journal.change(connection, entry.id, only_if=("charged",), refunded=str(amount), refunded_by=event.seq)
             open_.remove(entry)
-            break
 
 
-def _about(event: Event, entries: list[Entry]) -> Iterator[tuple[Entry, Decimal]]:
-    """Entries that the event can be about, and what it gives back of each; the newest first."""
+def _refund(event: Event, entries: list[Entry]) -> tuple[Entry, Decimal] | None:
+    """The newest entry that the event can be about, and what it gives back."""
     for entry in entries:
         action = actions.load(entry.kind, entry.arguments)
         if action.fails_with != event.type or event.arrived_at < (entry.sent_at or 0.0):
@@ -45,4 +45,5 @@ def _about(event: Event, entries: list[Entry]) -> Iterator[tuple[Entry, Decimal]
         charged = Decimal(entry.charged or 0)
         back = action.refund(data_of(event), made_by(entry), charged)
         if back is not None:
-            yield entry, min(back, charged)
+            return entry, min(back, charged)
+    return None
