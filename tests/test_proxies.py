@@ -77,9 +77,11 @@ async def test_an_export_is_masked_unless_asked_for(modern_app: Connected) -> No
     answer = content_of(result)
     assert answer["count"] == 3
     assert answer["content"].count(f":{MASK}@") == 3
+    assert "to_file" in answer["note"]
 
     shown = await modern_app.ok("export_proxies", order_id=id_, show_passwords=True)
     assert all(f":{password}@" in shown["content"] for password in passwords(modern_app))
+    assert "note" not in shown
 
 
 def mode(path: Path) -> int:

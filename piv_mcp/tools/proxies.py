@@ -19,6 +19,7 @@ from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, ServerId
 from piv_mcp.tools.tool import Ctx, perform, read, spend
 
 MASK = "********"
+MASKED = "Passwords are masked: to_file writes them to a private file, show_passwords returns them."
 
 ShowPasswords = Annotated[Switch, Field(description="Only when the person asks to see passwords.")]
 
@@ -62,6 +63,7 @@ class Export(Answer):
     format: str
     file: str | None = None
     content: str | None = None
+    note: str | None = None
 
 
 async def list_proxy_servers(ctx: Ctx) -> Servers:
@@ -103,7 +105,9 @@ async def export_proxies(
         path = app.exports / f"proxies-{order_id}-{format}.txt"
         await anyio.to_thread.run_sync(write_private, path, content)
         return Export(count=export.count, format=format, file=str(path))
-    return Export(count=export.count, format=format, content=content if show_passwords else masked(content))
+    if show_passwords:
+        return Export(count=export.count, format=format, content=content)
+    return Export(count=export.count, format=format, content=masked(content), note=MASKED)
 
 
 async def purchase_proxies(
