@@ -652,8 +652,8 @@ async def test_a_store_that_fails_after_the_charge_lets_nothing_be_sent_again(
             raise StoreError("the disk is full")
 
         with monkeypatch.context() as broken:
+            broken.setattr(shop.gate.journal, "end", full)
             broken.setattr(shop.gate.journal, "settle", full)
-            broken.setattr(shop.gate.journal, "conclude", full)
             lost = text_of(await asyncio.wait_for(shop.buy(BUY_NUMBER), 5))
             assert "OUTCOME_UNKNOWN" in lost
             assert "the disk is full" in lost

@@ -179,7 +179,7 @@ class Journal:
         self._executing.discard(id_)
 
     async def end(self, id_: str, ending: Ending) -> bool:
-        """How its own execution ended, or that nobody knows. Knowledge overrules what was concluded meanwhile."""
+        """How its own execution ended, or that nobody knows. Knowledge overrules what was settled meanwhile."""
         only_if: tuple[State, ...] = ("executing", "unknown")
         if ending.state != "unknown":
             only_if = (*only_if, "not_charged")
