@@ -18,6 +18,7 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool as RegisteredTool
+from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     INVALID_PARAMS,
@@ -36,6 +37,7 @@ from pydantic import AnyUrl, BaseModel, ValidationError
 from piv_mcp.api.models import Model
 from piv_mcp.errors import NotFoundError, PivError
 from piv_mcp.services import Lifespan
+from piv_mcp.stdio import Mended
 from piv_mcp.updates import Updates
 
 
@@ -66,6 +68,11 @@ class Server(MCPServer[Lifespan]):
         """Without keeping the event loop."""
         if not self._loaded:
             await asyncio.to_thread(self.load)
+
+    async def run_stdio_async(self) -> None:
+        lowlevel = self._lowlevel_server
+        async with stdio_server() as (received, sent):
+            await lowlevel.run(Mended(received), sent, lowlevel.create_initialization_options())
 
     async def list_tools(self) -> list[Tool]:
         self.listed.set()

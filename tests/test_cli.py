@@ -134,6 +134,17 @@ async def test_stdout_holds_protocol_lines_only_whatever_is_sent_and_logged() ->
         assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest)
 
 
+async def test_half_a_character_in_a_message_is_answered_like_any_other() -> None:
+    async with served() as process:
+        await call(process, 2, "rename_number", piv_num_id="no-such-number", custom_name="cut \ud83d in two")
+        await call(process, 3, "list_numbers", search="\udc00", **{"\ud83d": 1})
+        await call(process, 4, "list_numbers", search="whole \U0001f600 and \\ud83d")
+        answers = {answer["id"]: answer["result"] for answer in [await hear(process) for _ in range(3)]}
+        assert "NUMBER_NOT_FOUND" in json.dumps(answers[2])
+        assert "is not a parameter" in json.dumps(answers[3])
+        assert answers[4]["isError"] is False
+
+
 @posix_only
 @pytest.mark.parametrize("how", ["closed stdin", "SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "while a call waits"])
