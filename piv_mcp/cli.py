@@ -79,15 +79,15 @@ def _serve(settings: Settings) -> None:
     from piv_mcp.runtime import Runtime
     from piv_mcp.server import build_server
 
-    runtime = Runtime(settings, redactor)
+    runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS)
     server = build_server(settings, runtime)
 
     async def run() -> None:
         _on_stop_signal(runtime)
         await server.run_stdio_async()
+        _leave()
 
     asyncio.run(run())
-    _leave()
 
 
 def _leave() -> None:
@@ -103,9 +103,7 @@ def _on_stop_signal(runtime: "Runtime") -> None:
 
     async def stop() -> None:
         try:
-            await asyncio.wait_for(runtime.stop(), STOP_SECONDS)
-        except TimeoutError:
-            pass
+            await runtime.stop()
         finally:
             _leave()
 
@@ -257,7 +255,7 @@ def receive(flags: dict[str, Any]) -> None:
     from piv_mcp import log
     from piv_mcp.runtime import Runtime
 
-    runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format))
+    runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format), stop_within=STOP_SECONDS)
 
     async def run() -> None:
         async with runtime.running():

@@ -23,6 +23,8 @@ def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str,
     """(the configuration, a note on where it goes). `given` are the settings to pass on, by name; the key is named by
     its file, or asked for by the client, so that it is in no configuration."""
     env = {f"PIV_{name.upper()}": _text(getattr(settings, name)) for name in given}
+    if settings.store_url is not None and "PIV_STORE_URL" in env:
+        env["PIV_STORE_URL"] = f"sqlite:///{_absolute(settings.store_path(settings.directory))}"
     note = f"Put this into {FILES[client]}, then restart the client."
     config: dict[str, object] = {}
     if not settings.sandbox and settings.api_key_file is None and client == "vscode":

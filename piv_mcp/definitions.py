@@ -30,11 +30,11 @@ def load(settings: Settings) -> list[Tool]:
 
 def is_offered(area: Area | None, effect: str, settings: Settings) -> bool:
     """Whether a tool is offered. Tools without an area belong to the sandbox."""
+    if settings.read_only and effect != "read":
+        return False
     if area is None:
         return settings.sandbox
-    if area not in settings.toolsets or (settings.read_only and effect != "read"):
-        return False
-    return not (effect == "spend" and settings.spend_mode == "deny")
+    return area in settings.toolsets and not (effect == "spend" and settings.spend_mode == "deny")
 
 
 def generate() -> Iterator[tuple[str, Offer]]:

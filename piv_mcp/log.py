@@ -18,6 +18,10 @@ REDACTED = "[redacted]"
 _SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?:t|token|key)=)[^\s\"'&]+")
 
 
+# What could move a terminal's cursor or reorder its line: text logs show what strangers sent, too.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 class Redactor:
     """Replaces secrets in everything that is logged, at any depth."""
 
@@ -31,7 +35,8 @@ class Redactor:
     def text(self, value: str) -> str:
         for secret in self._secrets:
             value = value.replace(secret, REDACTED)
-        return _SHAPES.sub(lambda m: f"{m[1] or m[2] or m[3]}{REDACTED}", value)
+        value = _SHAPES.sub(lambda m: f"{m[1] or m[2] or m[3]}{REDACTED}", value)
+        return _CONTROLS.sub(lambda m: f"\\u{ord(m[0]):04x}", value)
 
     def _clean(self, value: object) -> object:
         if isinstance(value, str):

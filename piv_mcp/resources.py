@@ -67,18 +67,23 @@ class Commitment(BaseModel):
 
 
 class Commitments(BaseModel):
-    """What ends or renews soon. `automatic_cost` adds up the known costs of what renews by itself."""
+    """What ends or renews soon. `automatic_cost` adds up the known costs of what renews by itself; `left_out` numbers,
+    orders and domains were too many to be looked at."""
 
     days: int
     commitments: list[Commitment]
     automatic_cost: Money
     unknown_costs: int
     balance: Money | None = None
+    left_out: int | None = None
 
 
 class InboxRows(BaseModel):
+    """The newest events. `left_out` older ones are there as well, counted up to a bound: list_events has them."""
+
     untrusted: str | None = None
     events: list[EventRow]
+    left_out: int | None = None
 
 
 async def account(app: Services) -> BaseModel:
@@ -127,17 +132,18 @@ async def white(app: Services, white_id: str) -> BaseModel:
 
 
 async def inbox(app: Services) -> InboxRows:
-    found, _ = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
+    found, total = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
     fence = Fence()
     rows = [event_row(app.phonebook, event, fence) for event in found]
-    return InboxRows(untrusted=fence.notice, events=rows)
+    return InboxRows(untrusted=fence.notice, events=rows, left_out=total - len(rows) or None)
 
 
 async def commitments(app: Services) -> Commitments:
     """Numbers, proxy orders and domains that end within `COMMITMENT_DAYS`, soonest first."""
     edge = datetime.now(UTC) + timedelta(days=COMMITMENT_DAYS)
-    found = [*await _number_commitments(app, edge), *await _proxy_commitments(app, edge)]
-    found += await _domain_commitments(app, edge)
+    parts = [await _number_commitments(app, edge), await _proxy_commitments(app, edge)]
+    parts.append(await _domain_commitments(app, edge))
+    found = [item for part, _ in parts for item in part]
     found.sort(key=lambda item: item.ends_at)
     automatic = [item for item in found if item.renews_by_itself]
     return Commitments(
@@ -146,6 +152,7 @@ async def commitments(app: Services) -> Commitments:
         automatic_cost=sum((item.renewal_cost for item in automatic if item.renewal_cost is not None), Decimal(0)),
         unknown_costs=sum(item.renewal_cost is None for item in found),
         balance=(await app.client.account.get()).balance,
+        left_out=sum(left_out for _, left_out in parts) or None,
     )
 
 
@@ -153,9 +160,14 @@ async def spending(app: Services) -> BaseModel:
     return await spending_tools.spending(app, days=30, state=None, limit=100)
 
 
-async def _number_commitments(app: Services, edge: datetime) -> list[Commitment]:
-    found, _ = await _numbers(app, status="active")
-    soon = [item for item in found if item.expires_at is not None and item.expires_at <= edge]
+async def _number_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+    found, total = await _numbers(app, status="active")
+    # Auto-renewal is charged a day before the end.
+    soon = [
+        item
+        for item in found
+        if item.expires_at is not None and item.expires_at - timedelta(days=bool(item.auto_renew)) <= edge
+    ]
     prices = {country.country_code: country for country in await app.client.numbers.countries()} if soon else {}
     return [
         Commitment(
@@ -169,11 +181,11 @@ async def _number_commitments(app: Services, edge: datetime) -> list[Commitment]
         )
         for item in soon
         if item.expires_at is not None
-    ]
+    ], total - len(found)
 
 
-async def _proxy_commitments(app: Services, edge: datetime) -> list[Commitment]:
-    found, _ = await _orders(app, status="active")
+async def _proxy_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+    found, total = await _orders(app, status="active")
     return [
         Commitment(
             what="proxy order",
@@ -188,11 +200,11 @@ async def _proxy_commitments(app: Services, edge: datetime) -> list[Commitment]:
         )
         for item in found
         if item.expires_at is not None and item.expires_at <= edge
-    ]
+    ], total - len(found)
 
 
-async def _domain_commitments(app: Services, edge: datetime) -> list[Commitment]:
-    found, _ = await _domains(app, status="active")
+async def _domain_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+    found, total = await _domains(app, status="active")
     result: list[Commitment] = []
     for item in found:
         if item.expires_at is None or item.expires_at > edge:
@@ -214,7 +226,7 @@ async def _domain_commitments(app: Services, edge: datetime) -> list[Commitment]
                 renewal_period="year",
             )
         )
-    return result
+    return result, total - len(found)
 
 
 def _rows(found: "list[Any]", total: int) -> Rows:

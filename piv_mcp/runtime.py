@@ -45,15 +45,23 @@ class Runtime:
     """The services of one process. `services()` starts them; `stop()` stops them."""
 
     def __init__(
-        self, settings: Settings, redactor: Redactor | None = None, *, sandbox: "Sandbox | None" = None
+        self,
+        settings: Settings,
+        redactor: Redactor | None = None,
+        *,
+        sandbox: "Sandbox | None" = None,
+        stop_within: float | None = None,
     ) -> None:
-        """`sandbox` stands in for the one that is made where the settings ask for one."""
+        """`sandbox` stands in for the one that is made where the settings ask for one. `stop_within` is what stopping
+        may take, in seconds: whoever gives it ends the process then, and what is not done is met at the next start.
+        """
         self.settings = settings
         self._redactor = redactor or Redactor()
         self._sandbox = sandbox
         self._starting = asyncio.Lock()
         self._services: Services | None = None
         self._stack = AsyncExitStack()
+        self._stop_within = stop_within
 
     async def services(self) -> Services:
         """The services, started on the first call.
@@ -90,7 +98,10 @@ class Runtime:
     async def stop(self) -> None:
         """Stop what was started, the last first."""
         self._services = None
-        await self._stack.aclose()
+        stopping = asyncio.ensure_future(self._stack.aclose())
+        await asyncio.wait({stopping}, timeout=self._stop_within)
+        if stopping.done():
+            await stopping
 
     async def _start_when_idle(self, first_answer: asyncio.Event, also: Callable[[], Awaitable[None]] | None) -> None:
         with suppress(TimeoutError):
@@ -197,15 +208,19 @@ class Runtime:
         return client
 
     def _open_gate(self, sources: "Sources", journal: "Journal", pages: "Pages") -> "Gate":
+        from piv_mcp.api.limit import Priority
+        from piv_mcp.spending.action import Sources
         from piv_mcp.spending.asking import Asking
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.reconcile import Reconciler
 
         changes, policy = sources.inbox.changes, _policy(self.settings)
-        reconciler = Reconciler(sources, journal)
-        gate = Gate(sources, journal, policy, Asking(journal, policy, pages, changes), changes, reconciler)
+        asking = Asking(journal, policy, pages, changes)
+        # What is looked for by itself leaves room for what people call.
+        by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.inbox), journal)
+        gate = Gate(sources, journal, policy, asking, changes, Reconciler(sources, journal), by_itself.hurry)
         self._stack.push_async_callback(gate.close)
-        self._background(reconciler.run())
+        self._background(by_itself.run())
         return gate
 
     def _directory(self) -> Path:

@@ -10,8 +10,8 @@ import stat
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -134,6 +134,14 @@ async def test_stdout_holds_protocol_lines_only_whatever_is_sent_and_logged() ->
         assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest)
 
 
+@contextmanager
+def locked(store: Path) -> Generator[None]:
+    """Another program has the store for itself."""
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
 async def test_half_a_character_in_a_message_is_answered_like_any_other() -> None:
     async with served() as process:
         await call(process, 2, "rename_number", piv_num_id="no-such-number", custom_name="cut \ud83d in two")
@@ -147,15 +155,18 @@ async def test_half_a_character_in_a_message_is_answered_like_any_other() -> Non
 
 @posix_only
 @pytest.mark.parametrize("how", ["closed stdin", "SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "while a call waits"])
-async def test_a_server_ends_within_a_second(how: str, busy: bool) -> None:
-    async with served() as process:
-        if busy:
+@pytest.mark.parametrize("busy", ["idle", "while a call waits", "while the store is locked"])
+async def test_a_server_ends_within_a_second(how: str, busy: str, data_dir: Path) -> None:
+    async with served(data_dir=str(data_dir)) as process, AsyncExitStack() as locks:
+        if busy != "idle":
             await call(process, 2, "list_numbers")
             rows = (await hear(process))["result"]["structuredContent"]["numbers"]
             await call(process, 3, "wait_for_code", number=rows[0]["piv_num_id"], timeout_seconds=40)
             await call(process, 4, "get_account")
             assert (await hear(process))["id"] == 4
+        if busy == "while the store is locked":
+            locks.enter_context(locked(data_dir / "store.sqlite3"))
+            await call(process, 5, "list_spending")
         started = time.monotonic()
         if how == "closed stdin":
             assert process.stdin is not None

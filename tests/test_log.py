@@ -112,6 +112,13 @@ def test_the_level_decides_what_is_logged(stream: io.StringIO, level: str, seen:
     assert len(lines(stream)) == seen
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_nothing_that_is_logged_can_move_the_cursor(stream: io.StringIO, form: str) -> None:
+    log.configure("INFO", form, stream)
+    structlog.get_logger("piv_mcp.test").info("event", type="\x1b[2Jx\u202ey\r", nested={"\x07": ["\x9b"]})
+    assert all(char.isprintable() or char == "\n" for char in stream.getvalue())
+
+
 def test_the_text_form_is_for_people_and_redacted_too(stream: io.StringIO) -> None:
     log.configure("INFO", "text", stream).add(KEY)
     structlog.get_logger("piv_mcp.test").info("something happened", key=KEY)

@@ -365,6 +365,20 @@ async def test_reconcile_spending_waits_for_the_grace_and_says_what_it_found(sho
     assert content(await shop.call("reconcile_spending"))["note"] == "No outcome is unknown."
 
 
+async def test_reconcile_spending_tells_a_charge_that_differs_from_the_quote_or_is_not_known(shop: Shop) -> None:
+    entry = await lose(shop, BUY_NUMBER, "drop_before")
+    other = await lose(shop, SEND_SMS, "drop_before")
+    journal = shop.gate.journal
+    assert await journal.end(entry.id, journal_module.Ending("charged", charged=Decimal("54.00"), evidence="seen"))
+    answer = content(await shop.call("reconcile_spending", spending_id=entry.id))
+    assert "Tell the person: 54.00 USD was charged, 50.00 USD more than quoted" in answer["note"]
+    assert await journal.end(other.id, journal_module.Ending("charged", evidence="seen"))
+    answer = content(await shop.call("reconcile_spending", spending_id=other.id))
+    assert "compare the balance and tell the person" in answer["note"]
+    listed = content(await shop.call("list_spending"))
+    assert (listed["charged"], listed["unknown_charges"]) == ("54.00", 1)
+
+
 @pytest.mark.parametrize("state", ["quoted", "approved", "executing"])
 async def test_an_entry_whose_process_died_is_taken_up_where_it_stood(
     sandbox: Sandbox, data_dir: Path, state: str

@@ -1,7 +1,9 @@
 """The resources: what they hold, what they leave out, and how they fail."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, ResourceTemplateReference, TextResourceContents
 
 from piv_mcp.config import load
-from piv_mcp.resources import MAX_ROWS, RESOURCES
+from piv_mcp.resources import INBOX_ROWS, MAX_DOMAIN_PRICES, MAX_ROWS, RESOURCES
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.server import build_server
 from piv_mcp.tools.proxies import MASK
@@ -181,6 +183,49 @@ async def test_commitments_are_what_ends_within_30_days_soonest_first(connect: C
         assert (renewing["name"], renewing["renewal_cost"]) == ("Ads", "3.00")
         assert content["automatic_cost"] == "3.00"
         assert content["balance"] == "150.50"
+
+
+async def test_what_is_charged_within_30_days_is_a_commitment_though_it_ends_later(
+    connect: Connect, sandbox: Sandbox
+) -> None:
+    """Auto-renewal is charged a day before the end."""
+    ends = {True: (30.9, 31.1), False: (29.9, 30.1)}
+    rows = iter(item for item in sandbox.state.numbers.values() if item.status(sandbox.now) == "active")
+    wanted: set[str] = set()
+    for auto_renew, (inside, outside) in ends.items():
+        for days in (inside, outside):
+            item = next(rows)
+            item.auto_renew, item.expires_at = auto_renew, sandbox.now + timedelta(days=days)
+            if days == inside:
+                wanted.add(item.piv_num_id)
+    async with connect() as app:
+        content = await read(app, "piv://commitments")
+    assert {item["id"] for item in content["commitments"] if item["what"] == "number"} == wanted
+
+
+async def test_commitments_say_what_they_leave_out_and_what_costs_are_not_known(
+    connect: Connect, sandbox: Sandbox
+) -> None:
+    sandbox.add_numbers(MAX_ROWS + 7 - 4)
+    site = sandbox.state.domains[domain(sandbox)]
+    soon = sandbox.now + timedelta(days=9)
+    for n in range(MAX_DOMAIN_PRICES + 2):
+        sandbox.state.domains[f"d{n}"] = replace(site, id=f"d{n}", name=f"site-{n}.com", expires_at=soon)
+    async with connect() as app:
+        content = await read(app, "piv://commitments")
+    assert content["left_out"] == 7
+    assert content["unknown_costs"] == 2
+    (proxies,) = [item for item in content["commitments"] if item["what"] == "proxy order"]
+    bought = sandbox.state.orders[proxies["id"]]
+    assert proxies["renewal_cost"] == str(len(bought.proxies) * Decimal("0.50"))
+
+
+async def test_a_long_inbox_says_what_it_leaves_out(modern_app: Connected) -> None:
+    for n in range(INBOX_ROWS):
+        await modern_app.sandbox.receive_sms(number(modern_app.sandbox), f"Your code is {1000 + n}")
+    content = await read(modern_app, "piv://inbox")
+    assert len(content["events"]) == INBOX_ROWS
+    assert content["left_out"] == (await modern_app.ok("list_events"))["total"] - INBOX_ROWS > 0
 
 
 async def test_a_domain_that_ends_soon_has_its_renewal_price(connect: Connect, sandbox: Sandbox) -> None:

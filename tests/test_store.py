@@ -46,7 +46,7 @@ def put(name: str, value: str = "1") -> database.Job[None]:
 
 def names(connection: sqlite3.Connection) -> list[str]:
     """What the tests have put; the store keeps a fact of its own."""
-    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' ORDER BY name"
+    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
     return [str(name) for (name,) in connection.execute(query)]
 
 
@@ -72,7 +72,7 @@ def script(code: str, *args: object) -> list[str]:
     """The command line of a small program that uses the store in a process of its own."""
     head = "import asyncio, os, sys, time\nfrom functools import partial\nfrom pathlib import Path\n"
     head += "from piv_mcp import log\nfrom piv_mcp.store import Store, events\nlog.configure()\n"
-    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' ORDER BY name"
+    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
     head += f"def names(c): return [name for name, in c.execute({query!r})]\n"
     return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
 

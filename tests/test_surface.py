@@ -19,7 +19,7 @@ from mcp.types import Tool, ToolAnnotations
 from piv_mcp import catalog
 from piv_mcp import definitions as shipped
 from piv_mcp.config import TOOLSETS, Settings, load
-from piv_mcp.server import INSTRUCTIONS, build_server
+from piv_mcp.server import build_server, instructions
 from piv_mcp.tools.tool import ToolSpec
 
 UPDATE = "UPDATE_SNAPSHOTS"
@@ -238,10 +238,14 @@ async def test_the_list_needs_no_key_and_no_sandbox(tmp_path: Path) -> None:
     assert not (tmp_path / "never-made").exists()
 
 
-def test_the_instructions_are_a_few_lines() -> None:
-    assert len(INSTRUCTIONS) <= 900
-    for word in re.findall(r"[a-z]+(?:_[a-z]+)+", INSTRUCTIONS):
-        assert word in [*NAMES, "piv_num_id"], f"the instructions speak of {word}, which there is not"
+@pytest.mark.parametrize("areas", ["all", *TOOLSETS])
+async def test_the_instructions_are_a_few_lines_and_speak_of_what_is_offered(areas: str) -> None:
+    settings = load(sandbox=True, toolsets=areas)
+    text = instructions(settings)
+    assert len(text) <= 900
+    offered = {tool.name for tool in await listed(settings)}
+    for word in re.findall(r"[a-z]+(?:_[a-z]+)+", text):
+        assert word in {*offered, "piv_num_id"}, f"the instructions speak of {word}, which is not offered"
 
 
 def test_descriptions_speak_only_of_tools_that_there_are() -> None:
@@ -260,6 +264,8 @@ async def test_read_only_leaves_out_every_tool_that_changes_anything(monkeypatch
     tools = await listed(load())
     assert tools
     assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
+    in_a_sandbox = {tool.name for tool in await listed(load(sandbox=True))}
+    assert in_a_sandbox == {tool.name for tool in tools}
     reads = [spec.name for tools in catalog.AREAS.values() for spec in tools if spec.effect == "read"]
     assert [tool.name for tool in tools] == reads
 

@@ -21,6 +21,11 @@ def visible(text: str, limit: int = MAX_TEXT) -> str:
     return shown if len(text) <= limit else f"{shown}⟨{len(text) - limit} more characters⟩"
 
 
+def one_line(text: str, limit: int = 64) -> str:
+    """Likewise where nothing but a name or a number is expected: no line ends either."""
+    return visible(text, limit).replace("\n", "⟨U+000A⟩")
+
+
 class Fence:
     """Wraps the texts of one answer. The mark is random, so a text cannot forge it."""
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.clock import utc
 from piv_mcp.inbox.inbox import data_of
-from piv_mcp.inbox.untrusted import Fence, visible
+from piv_mcp.inbox.untrusted import Fence, one_line, visible
 from piv_mcp.phonebook import Phonebook
 from piv_mcp.store.events import Event
 
@@ -75,13 +75,13 @@ def _came(event: Event) -> float:
 
 def _code(phonebook: Phonebook, event: Event, fence: Fence | None) -> Code:
     return Code(
-        code=visible(event.code or "", 64),
+        code=one_line(event.code or ""),
         event_id=event.seq,
         age_seconds=max(0, round(time.time() - _came(event))),
         received_at=utc(_came(event)),
-        piv_num_id=event.subject,
+        piv_num_id=one_line(event.subject) if event.subject else None,
         phone_number=phonebook.phone_of(event.subject) if event.subject else None,
-        sender=visible(event.sender, 64) if event.sender else None,
+        sender=one_line(event.sender) if event.sender else None,
         source=event.source,
         confirmed=event.confirmed,
         code_source=event.code_source,
@@ -94,14 +94,14 @@ def event_row(phonebook: Phonebook, event: Event, fence: Fence) -> EventRow:
     number = event.subject if is_sms or "piv_num_id" in data_of(event) else None
     return EventRow(
         event_id=event.seq,
-        type=visible(event.type, 100),
+        type=one_line(event.type, 100),
         received_at=utc(_came(event)),
         source=event.source,
-        piv_num_id=number,
+        piv_num_id=one_line(number) if number else None,
         phone_number=phonebook.phone_of(number) if number else None,
-        sender=visible(event.sender, 64) if event.sender else None,
+        sender=one_line(event.sender) if event.sender else None,
         text=fence.wrap(event.text) if event.text is not None else None,
-        code=visible(event.code, 64) if event.code else None,
+        code=one_line(event.code) if event.code else None,
         confirmed=event.confirmed if is_sms else None,
         data=None if is_sms else cast("dict[str, Any]", _shown(data_of(event), fence)),
         problem=event.problem,

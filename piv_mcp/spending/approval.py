@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from piv_mcp.errors import PivError
-from piv_mcp.inbox.untrusted import visible
+from piv_mcp.inbox.untrusted import one_line
 from piv_mcp.spending.action import Decision
 from piv_mcp.spending.quote import FREEZE_SECONDS, Quote
 from piv_mcp.store.journal import Entry
@@ -173,7 +173,7 @@ def token_of(key: str, entry_id: str) -> str:
 
 def lines(quote: Quote) -> list[tuple[str, str]]:
     """The quote as a person reads it. What others named or wrote cannot hide, reorder or add anything in it."""
-    return [(label, visible(value, len(value)).replace("\n", "⟨U+000A⟩")) for label, value in quote.lines()]
+    return [(label, one_line(value, len(value))) for label, value in quote.lines()]
 
 
 def message(quote: Quote) -> str:

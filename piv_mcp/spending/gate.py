@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -46,13 +47,16 @@ class Gate:
         asking: Asking,
         changes: Changes,
         reconciler: Reconciler,
+        hurry: Callable[[], None],
     ) -> None:
+        """`hurry` wakes the reconciliation that goes on by itself; `reconciler` looks for those who call."""
         self._sources = sources
         self.journal = journal
         self.policy = policy
         self._asking = asking
         self._changes = changes
         self.reconciler = reconciler
+        self._hurry = hurry
         self._executions: dict[str, asyncio.Task[Entry]] = {}
         self._waiting: Counter[str] = Counter()
 
@@ -185,7 +189,7 @@ class Gate:
             self.journal.release(entry.id)
         self._changes.notify()
         if entry.state == "unknown":
-            self.reconciler.hurry()
+            self._hurry()
         return entry
 
     async def _send(self, entry: Entry, action: Action) -> Entry:

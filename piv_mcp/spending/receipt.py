@@ -40,8 +40,8 @@ class UnsettledError(PivError):
         super().__init__(
             f"{quote.action}: it was sent and the answer was lost ({entry.problem or 'no answer'}), so it may or may "
             f"not have happened (journal entry {entry.id})",
-            hint="Do not repeat it or try another way: call reconcile_spending, which looks at what the "
-            "account shows. The same call sends nothing while the outcome is unknown",
+            hint="Do not try another way. While the outcome is unknown the same call sends nothing and looks at what "
+            "the account shows, and so does reconcile_spending",
         )
 
     @property
@@ -94,7 +94,7 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
     status = "done" if entry.state == "charged" and free else entry.state
     if entry.state == "declined" and entry.problem == "cancel":
         status = "cancelled"
-    notes = [_difference(quote, charged) if entry.state == "charged" else None, _note(entry, free=free)]
+    notes = [difference(entry), _note(entry, free=free)]
     if again and entry.state in ("charged", "not_charged"):
         notes.append("This is the outcome of the earlier call; nothing was sent now. A further call asks for approval")
     return Receipt(
@@ -118,10 +118,13 @@ def _result(entry: Entry) -> dict[str, Any] | None:
     return result or None
 
 
-def _difference(quote: Quote, charged: Decimal | None) -> str | None:
-    if charged is None:
+def difference(entry: Entry) -> str | None:
+    """What the person must hear of a charge: that it is not what was quoted, or not known."""
+    if entry.state != "charged":
+        return None
+    if entry.charged is None:
         return "What was charged is not known yet; compare the balance and tell the person"
-    amount = quote.price.amount
+    amount, charged = Quote.model_validate_json(entry.quote).price.amount, Decimal(entry.charged)
     if amount is None or charged == amount:
         return None
     more = charged - amount

@@ -288,6 +288,12 @@ def last_seq(connection: sqlite3.Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def begin_after(connection: sqlite3.Connection, seq: int) -> None:
+    """Number a new store's events from behind `seq`, so that cursors of the one before it are told from its own."""
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (seq,))
+    set_fact(connection, "pruned_through", str(seq))
+
+
 def pruned_through(connection: sqlite3.Connection) -> int:
     """Events up to this id may be gone."""
     return int(fact(connection, "pruned_through") or 0)

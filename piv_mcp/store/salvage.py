@@ -5,10 +5,13 @@ unknown must go on blocking its action.
 """
 
 import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
 import structlog
+
+from piv_mcp.store import events
 
 TABLE = "spending"
 
@@ -17,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 def carry_over(connection: sqlite3.Connection, kept: Path) -> None:
     """Copy what can be read of the journal in `kept` into the new store. Damage is no error here."""
+    events.begin_after(connection, int(time.time()))  # no store has held so many events
     rows = _readable(kept)
     for row in rows:
         columns = ", ".join(row)

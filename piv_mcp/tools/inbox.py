@@ -90,6 +90,8 @@ async def get_latest_code(
     found = await app.inbox.codes(piv_num_id, limit=MAX_OTHERS + 1)
     note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
     note = _join(note, await _captured(app, piv_num_id, time.time() - max_age_seconds))
+    if piv_num_id is None and (not found or found[0].arrived_at < time.time() - max_age_seconds):
+        note = _join("Name the number to have its SMS history looked at, too.", note)
     if not found:
         return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
     fence = Fence()
@@ -255,7 +257,7 @@ async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | N
         return None, None
     pruned, last = await app.inbox.span()
     if after < pruned:
-        return after, f"Events {after + 1} to {pruned} are gone: they were older than the inbox keeps."
+        return after, f"Events {after + 1} to {pruned} are gone: the inbox keeps them no longer."
     if after > last:
         # Not "from the start": a code of hours ago would come back as the one that is waited for.
         return None, f"The cursor {after} is of another inbox; this one was begun anew."

@@ -17,7 +17,7 @@ from piv_mcp.api.numbers import (
     StartVerification,
     UpdateNumber,
 )
-from piv_mcp.inbox.untrusted import Fence
+from piv_mcp.inbox.untrusted import Fence, one_line
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
@@ -124,12 +124,21 @@ async def sms_page(app: Services, piv_num_id: str, *, limit: int | None, offset:
     fence = Fence()
     rows = [
         SmsRow(
-            **sms.model_dump(include={"id", "direction", "from_number", "to_number", "status", "received_at"}),
+            id=one_line(sms.id),
+            direction=_line(sms.direction),
+            from_number=_line(sms.from_number),
+            to_number=_line(sms.to_number),
+            status=_line(sms.status),
+            received_at=sms.received_at,
             text=fence.wrap(sms.message_body) if sms.message_body is not None else None,
         )
         for sms in page.items
     ]
     return Messages(untrusted=fence.notice, messages=rows, **paging(page, offset))
+
+
+def _line(text: str | None) -> str | None:
+    return None if text is None else one_line(text)
 
 
 async def purchase_number(

@@ -13,6 +13,7 @@ from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.receipt import difference
 from piv_mcp.spending.refunds import note_refunds
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.tools.answers import Answer
@@ -52,12 +53,14 @@ class Budget(Answer):
 
 
 class Spending(Answer):
-    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are less refunds."""
+    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are less refunds, and
+    without the `unknown_charges`: actions whose charge is not known."""
 
     mode: str
     entries: list[EntryRow]
     totals: list[Total]
     charged: Money
+    unknown_charges: int | None = None
     left_out: int | None = None
     budget: Budget | None = None
 
@@ -133,6 +136,7 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
             for (day, area), amounts in sorted(totals.items(), reverse=True)
         ],
         charged=sum((amount for amounts in totals.values() for amount in amounts), Decimal(0)),
+        unknown_charges=sum(entry.state == "charged" and entry.charged is None for entry in entries) or None,
         left_out=max(0, len(shown) - limit) or None,
         budget=budget,
     )
@@ -162,12 +166,13 @@ def _money(text: str | None) -> Decimal | None:
 def _note(looked: list[Entry], unknown: int) -> str:
     if not looked:
         return "No outcome is unknown."
-    if not unknown:
-        return "All settled."
-    return (
-        "What stays unknown could not be told from what the account shows, or not yet: look again later. The same "
-        "action sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
-    )
+    told = [f"{entry.id}: {words}." for entry in looked if (words := difference(entry)) is not None]
+    if unknown:
+        told.append(
+            "What stays unknown could not be told from what the account shows, or not yet: look again later. The same "
+            "action sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
+        )
+    return " ".join(told) or "All settled."
 
 
 TOOLS = (
