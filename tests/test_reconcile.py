@@ -25,6 +25,7 @@ from buying import (
 )
 from conftest import text_of
 
+from piv_mcp.api.limit import Priority
 from piv_mcp.api.numbers import PurchaseNumber
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
@@ -405,3 +406,17 @@ async def test_an_entry_whose_process_died_is_taken_up_where_it_stood(
         assert receipt["status"] == expected
         assert receipt["spending_id"] == entry.id
         assert len(shop.writes) == (1 if state == "approved" else 0)
+
+
+async def test_what_is_looked_for_by_itself_leaves_room_for_what_people_call(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 1)
+    async with open_shop(sandbox, data_dir, approver()) as shop:
+        sandbox.fail_next(Failure(kind="drop_before", method="POST", path=BUY_NUMBER.path))
+        await shop.buy(BUY_NUMBER)
+        store = shop.services.inbox.store
+        await store.write(lambda connection: connection.execute("DELETE FROM requests"))
+        await shop.settled()
+        used = await store.read(lambda c: [row[0] for row in c.execute("SELECT DISTINCT priority FROM requests")])
+        assert used == [Priority.WAIT.value]
