@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from conftest import Connect
 from processes import until
 
 from piv_mcp import limiter as limiter_module
@@ -157,3 +158,12 @@ async def test_processes_that_race_for_slots_never_take_more_than_there_are(tmp_
     results = [json.loads((await process.communicate())[0]) for process in processes]
     assert sum(taken for taken, _ in results) == TOTAL[Priority.WAIT]
     assert sum(refused for _, refused in results) == 120 - TOTAL[Priority.WAIT]
+
+
+async def test_two_servers_on_one_data_directory_share_the_limit(connect: Connect) -> None:
+    async with connect() as first, connect() as second:
+        await second.ok("list_countries")
+        await fill(first.services.inbox.store, TOTAL[Priority.PERSON])
+        said = await second.error("list_countries")
+        assert said.startswith("RATE_LIMITED: This minute's requests are used up")
+        assert second.sent == []
