@@ -1,8 +1,10 @@
 """The README and the registry's entry are true. `UPDATE_README=1` writes the table of tools anew."""
 
 import ast
+import configparser
 import json
 import os
+import plistlib
 import re
 import sys
 import tomllib
@@ -128,6 +130,32 @@ def test_the_ci_runs_the_commands_of_the_readme() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "README.md" in ci
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+# The receiver as a service
+
+
+def block(language: str) -> str:
+    """The only block of this language."""
+    (only,) = re.findall(rf"```{language}\n(.*?)\n```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return cast("str", only)
+
+
+def test_the_systemd_unit_can_be_read_and_receives() -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read_string(block("ini"))
+    assert unit.sections() == ["Unit", "Service", "Install"]
+    assert unit["Service"]["ExecStart"].endswith("/piv-mcp receive")
+    assert unit["Service"]["Restart"] == "always"
+
+
+def test_the_launchd_plist_can_be_read_and_receives() -> None:
+    plist = plistlib.loads(block("xml").encode())
+    program, command = plist["ProgramArguments"]
+    assert program.endswith("/piv-mcp")
+    assert command == "receive"
+    assert plist["KeepAlive"] is True
+    assert f"~/Library/LaunchAgents/{plist['Label']}.plist" in README.read_text(encoding="utf-8")
 
 
 # server.json
