@@ -14,10 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Connect, Connected
+from conftest import ERAS, Connect, Connected, Era
 from processes import sms_webhook, until
 from pydantic import SecretStr
 
+from piv_mcp import runtime
 from piv_mcp.api import limit
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.limit import BACKFILL_OWN, Priority
@@ -805,3 +806,167 @@ async def test_a_code_that_arrives_late_is_as_old_as_it_says(modern_app: Connect
     waited = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
     assert waited["newest"]["code"] == "222222"
     assert "by its own time it is 3 hours old" in waited["note"]
+
+
+async def test_pruning_runs_by_itself(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "PRUNE_SECONDS", 0.05)
+    async with connect(sandbox=Sandbox(seed=False), inbox_days=2) as app:
+        inbox = app.services.inbox
+
+        async def record(code: str, days: float) -> int:
+            event = event_of(sms_webhook("some-number", f"Your code is {code}", code))
+            stored, _ = await inbox.record(replace(event, arrived_at=time.time() - days * 86400))
+            return stored.seq
+
+        for code in ("1111", "2222"):  # not only at the start
+            old = await record(code, days=3)
+
+            async def pruned(seq: int = old) -> bool:
+                return (await inbox.span())[0] == seq
+
+            await until(pruned, seconds=5, what="pruning")
+        await record("3333", days=1)
+        answer = await app.ok("list_events", after=0)
+        assert codes_of(answer) == ["3333"]
+        assert f"Events 1 to {old} are gone" in answer["note"]
+
+
+async def test_an_sms_that_no_webhook_brought_is_listed_without_anybody_asking_for_it(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "ROUND_SECONDS", 0.1)
+    async with connect(sandbox=Sandbox(rate_limit=0, seed=False)) as app:  # a round of few requests
+        number = app.sandbox.add_numbers(1)[0]
+        await app.sandbox.receive_sms(number, "Your code is 2468", deliver=False)
+
+        async def listed() -> bool:
+            return (await app.ok("list_events"))["total"] == 1
+
+        await until(listed, seconds=5, what="a later round")
+        (event,) = (await app.ok("list_events"))["events"]
+        assert (event["code"], event["source"], event["confirmed"]) == ("2468", "history", True)
+
+
+# Lists of events, and waits for them
+
+
+async def deliver(app: Connected, number: str, *codes: str) -> None:
+    for code in codes:
+        await app.sandbox.receive_sms(number, f"Your code is {code}")
+
+
+def codes_of(answer: dict[str, Any]) -> list[str]:
+    return [event["code"] for event in answer["events"]]
+
+
+async def test_events_of_one_number_are_listed_alone(app: Connected) -> None:
+    mine, other = app.sandbox.add_numbers(2)
+    await deliver(app, mine, "1111")
+    await deliver(app, other, "2222")
+    await deliver(app, mine, "3333")
+    by_id = await app.ok("list_events", number=mine)
+    assert (codes_of(by_id), by_id["total"]) == (["3333", "1111"], 2), "the newest first"
+    by_phone = await app.ok("list_events", number=app.sandbox.state.numbers[mine].phone_number)
+    assert codes_of(by_phone) == codes_of(by_id)
+    assert {event["piv_num_id"] for event in by_phone["events"]} == {mine}
+
+
+async def test_no_more_events_than_asked_for_are_listed_the_newest_of_them(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    await deliver(modern_app, number, "1111", "2222", "3333")
+    answer = await modern_app.ok("list_events", number=number, limit=2)
+    assert (codes_of(answer), answer["total"]) == (["3333", "2222"], 3)
+
+
+async def test_pages_of_events_follow_each_other_without_gap_or_repetition(app: Connected) -> None:
+    mine, other = app.sandbox.add_numbers(2)
+    after = (await app.ok("list_events"))["after"]
+    sent = [str(1000 + n) for n in range(7)]
+    for code in sent:
+        await deliver(app, mine, code)
+        await deliver(app, other, "9999")
+    seen: list[list[str]] = []
+    for _ in range(5):
+        page = await app.ok("list_events", number=mine, after=after, limit=3)
+        seen.append(codes_of(page))
+        after = page["after"]
+    assert seen == [sent[:3], sent[3:6], sent[6:], [], []]
+    await deliver(app, mine, "5555")
+    assert codes_of(await app.ok("list_events", number=mine, after=after)) == ["5555"]
+
+
+async def test_an_event_is_waited_for_by_a_phone_number(app: Connected) -> None:
+    mine, other = app.sandbox.add_numbers(2)
+    for number in (other, mine):
+        await app.sandbox.send_event("verify.failed", {"piv_num_id": number, "reason": "timeout"})
+    phone = app.sandbox.state.numbers[mine].phone_number
+    answer = await app.ok("wait_for_event", types=["verify.failed"], match={"piv_num_id": phone}, timeout_seconds=0)
+    assert answer["status"] == "ok"
+    assert [event["piv_num_id"] for event in answer["events"]] == [mine]
+
+
+@pytest.mark.parametrize(("wanted", "other"), [(True, False), (False, True), (7, 8), ("seven", "eight")])
+async def test_an_event_is_waited_for_by_a_value_of_any_type(
+    app: Connected, wanted: str | int | bool, other: str | int | bool
+) -> None:
+    for job, value in (("job-1", other), ("job-2", wanted)):
+        await app.sandbox.send_event("white.completed", {"job_id": job, "name": "n", "value": value})
+    for given in (wanted, json.dumps(wanted).strip('"')):
+        answer = await app.ok("wait_for_event", types=["white.completed"], match={"value": given}, timeout_seconds=0)
+        assert [event["data"]["job_id"] for event in answer["events"]] == ["job-2"], given
+
+
+async def test_a_wait_for_no_type_takes_any(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    after = (await modern_app.ok("list_events"))["after"]
+    await modern_app.sandbox.send_event("white.completed", {"job_id": "job-1", "name": "n"})
+    await deliver(modern_app, number, "1111")
+    answer = await modern_app.ok("wait_for_event", types=[], after=after, timeout_seconds=0)
+    assert [event["type"] for event in answer["events"]] == ["white.completed", "sms.received"]
+
+
+async def test_a_wait_for_a_misspelt_type_is_refused_by_name(modern_app: Connected) -> None:
+    started = time.monotonic()
+    said = await modern_app.error("wait_for_event", types=["white.completed", "white.complete"])
+    assert "no such event: white.complete." in said
+    assert "white.failed" in said, "the ones there are"
+    assert time.monotonic() - started < 5, "and not waited for"
+
+
+async def test_only_a_code_that_the_account_confirms_ends_a_wait_for_a_confirmed_one(app: Connected) -> None:
+    number, now = app.sandbox.add_numbers(1)[0], app.sandbox.now
+    await app.services.inbox.record(event_of(sms_webhook(number, "Your code is 666666", "666666", now.isoformat())))
+    forged = await app.ok("wait_for_code", number=number, confirmed_only=True, timeout_seconds=0)
+    assert (forged["status"], "newest" in forged) == ("timeout", False)
+    believed = await app.ok("wait_for_code", number=number, timeout_seconds=0)
+    assert (believed["newest"]["code"], believed["newest"]["confirmed"]) == ("666666", False)
+    await app.sandbox.receive_sms(number, "Your code is 666666", deliver=False, received_at=now)
+    answer = await app.ok("wait_for_code", number=number, confirmed_only=True, after=forged["after"])
+    assert (answer["newest"]["code"], answer["newest"]["confirmed"]) == ("666666", True)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("tool", ["wait_for_code", "wait_for_event"])
+async def test_a_client_is_told_how_long_a_call_has_waited(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, era: Era, tool: str
+) -> None:
+    monkeypatch.setattr(wait, "PROGRESS_SECONDS", 0.05)
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    async with connect(era=era) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        arguments = {"number": number} if tool == "wait_for_code" else {"types": ["white.failed"]}
+        calling = app.client.call_tool(tool, {**arguments, "timeout_seconds": 5}, progress_callback=note)
+        waiting = asyncio.create_task(calling)
+        await until(lambda: len(told) >= 2, seconds=5, what="progress")
+        assert not waiting.done()
+        waits = [waited for waited, _, _ in told]
+        assert waits == sorted(set(waits))
+        assert {seconds for _, seconds, _ in told} == {5}
+        assert all(message and message.startswith("waiting for ") for _, _, message in told)
+        await deliver(app, number, "1111")
+        await app.sandbox.send_event("white.failed", {"job_id": "job-1", "name": "n"})
+        assert not (await waiting).is_error
