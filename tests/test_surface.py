@@ -11,14 +11,16 @@ from typing import Any, cast
 
 import jsonschema
 import pytest
+from buying import PURCHASES, approver, content, open_shop
 from conftest import ERAS, Connect, Connected, Era
-from examples import example, number
+from examples import domain, example, number
 from mcp import Client
 from mcp.types import Tool, ToolAnnotations
 
 from piv_mcp import catalog
 from piv_mcp import definitions as shipped
 from piv_mcp.config import TOOLSETS, Settings, load
+from piv_mcp.sandbox import Sandbox
 from piv_mcp.server import build_server, instructions
 from piv_mcp.tools.tool import ToolSpec
 
@@ -75,6 +77,9 @@ EVERY_TOOL: tuple[ToolSpec, ...] = (
     *catalog.SANDBOX,
 )
 NAMES = [spec.name for spec in EVERY_TOOL]
+
+CHANGES = [spec for spec in EVERY_TOOL if spec.effect != "read"]
+BOUGHT = {purchase.tool: purchase for purchase in PURCHASES}
 
 every_tool = pytest.mark.parametrize("spec", EVERY_TOOL, ids=NAMES)
 
@@ -248,6 +253,13 @@ async def test_the_instructions_are_a_few_lines_and_speak_of_what_is_offered(are
         assert word in {*offered, "piv_num_id"}, f"the instructions speak of {word}, which is not offered"
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_instructions_reach_the_client(era: Era) -> None:
+    settings = load(sandbox=True)
+    async with Client(build_server(settings), mode=era) as client:
+        assert client.instructions == instructions(settings)
+
+
 def test_descriptions_speak_only_of_tools_that_there_are() -> None:
     parameters = {"to_file", "show_passwords", "piv_num_id", "max_age_seconds"}
     for spec in EVERY_TOOL:
@@ -310,11 +322,34 @@ async def test_the_answer_of_every_read_fits_its_own_schema(app: Connected) -> N
         tool for tool in (await app.client.list_tools()).tools if tool.annotations and tool.annotations.read_only_hint
     ]
     for tool in reads:
-        answer = await app.ok(tool.name, **example(tool, app.sandbox))
-        jsonschema.validate(answer, tool.output_schema or {})
-        assert None not in leaves(answer), f"{tool.name} answers with nulls"
-        undocumented = set(answer) - set((tool.output_schema or {})["properties"])
-        assert not undocumented, f"{tool.name} answers {undocumented}, which its schema does not have"
+        fits(tool, await app.ok(tool.name, **example(tool, app.sandbox)))
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("spec", CHANGES, ids=[spec.name for spec in CHANGES])
+async def test_the_answer_of_every_change_fits_its_own_schema(
+    spec: ToolSpec, era: Era, sandbox: Sandbox, data_dir: Path
+) -> None:
+    async with open_shop(sandbox, data_dir, approver(), era) as shop:
+        (tool,) = [tool for tool in (await shop.client.list_tools()).tools if tool.name == spec.name]
+        fits(tool, content(await shop.call(tool.name, **arguments(tool, sandbox))))
+        assert shop.writes or spec.endpoint is None, "it was done"
+        assert bool(sandbox.charges) == (spec.effect == "spend")
+
+
+def arguments(tool: Tool, sandbox: Sandbox) -> dict[str, Any]:
+    """Of a call that changes what it is to change."""
+    if tool.name in BOUGHT:
+        return BOUGHT[tool.name].arguments(sandbox)
+    given = example(tool, sandbox)
+    return {**given, "domain_id": domain(sandbox, cloudflare=False)} if tool.name == "set_nameservers" else given
+
+
+def fits(tool: Tool, answer: dict[str, Any]) -> None:
+    jsonschema.validate(answer, tool.output_schema or {})
+    assert None not in leaves(answer), f"{tool.name} answers with nulls"
+    undocumented = set(answer) - set((tool.output_schema or {})["properties"])
+    assert not undocumented, f"{tool.name} answers {undocumented}, which its schema does not have"
 
 
 def leaves(value: Any) -> list[Any]:
