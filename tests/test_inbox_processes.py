@@ -89,6 +89,44 @@ async def test_after_kill_9_of_the_owner_of_the_port_the_next_delivery_succeeds_
         assert [code for code, _ in await asyncio.gather(*waits)] == ["555777"] * 2
 
 
+@pytest.mark.parametrize("came", ["before", "after"])
+async def test_what_no_webhook_brought_before_or_after_kill_9_of_the_owner_is_filled_in_by_who_takes_over(
+    machine: Machine, account: Sandbox, came: str
+) -> None:
+    number = first_number(account)
+    async with after_its_first_round(machine, "owner") as owner, after_its_first_round(machine, "survivor") as survivor:
+        if came == "after":
+            owner.kill()
+        await account.receive_sms(number, "Your code is 135790", deliver=False)
+        if came == "before":
+            assert (await survivor.call("list_events"))["events"] == []
+            owner.kill()
+
+        async def listed() -> bool:
+            return (await survivor.call("list_events"))["total"] == 1
+
+        await until(listed, seconds=10, what="the back-fill")
+        (event,) = (await survivor.call("list_events"))["events"]
+        assert (event["code"], event["source"], event["confirmed"]) == ("135790", "history", True)
+
+
+@asynccontextmanager
+async def after_its_first_round(machine: Machine, name: str) -> AsyncGenerator[ServerProcess]:
+    """A server whose own first back-fill is over: by the clock, the next one would come in five minutes."""
+    started = time.time()
+    async with machine.server(name) as server:
+        await server.call("list_events")  # its services run
+        store = Store(machine.data_dir / "store.sqlite3")
+
+        async def over() -> bool:
+            return float(await store.read(lambda c: events.fact(c, "backfill:done")) or 0) > started
+
+        await until(over, seconds=15, what="its round")
+        await store.write(lambda c: events.set_fact(c, "backfill:lease", ""))  # the next process need not wait for it
+        await store.close()
+        yield server
+
+
 @pytest.mark.parametrize("end", ["closed", "killed"])
 async def test_an_sms_that_came_while_nothing_ran_is_there_within_ten_seconds_of_the_next_start(
     machine: Machine, account: Sandbox, end: str
