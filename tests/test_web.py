@@ -1,6 +1,7 @@
 """The webhook endpoint over real HTTP, and who serves it."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import sqlite3
@@ -190,6 +191,38 @@ async def test_a_store_that_fails_asks_for_the_event_again_and_takes_it_then(
     other.execute("ROLLBACK")
     other.close()
     assert (await endpoint.post(GOOD)).json() == {"ok": True, "id": 1, "new": True}
+
+
+async def test_an_event_that_cannot_be_stored_is_logged_without_a_secret(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    await endpoint.inbox.store.write(lambda c: None)
+    with contextlib.closing(sqlite3.connect(endpoint.inbox.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with structlog.testing.capture_logs() as logs:
+            assert (await endpoint.post(GOOD)).status_code == 503
+    (told,) = [log for log in logs if log["event"].startswith("event not stored")]
+    assert (told["log_level"], told["problem"]) == ("error", "the store is locked by another program")
+    for secret in (SECRET, "482913", "num-a"):
+        assert secret not in repr(logs)
+
+
+async def test_a_full_disk_asks_for_events_again_and_takes_them_once_there_is_room(endpoint: Endpoint) -> None:
+    store = endpoint.inbox.store
+    assert (await endpoint.post(sms_webhook("num-a", "Your code is 111111", "111111"))).status_code == 200
+    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1").fetchall())  # as large as it is, and no larger
+    bodies = [sms_webhook("num-a", f"{'x' * 4000} Your code is {n}", str(n)) for n in range(222220, 222240)]
+    with structlog.testing.capture_logs() as logs:
+        answers = [await endpoint.post(body) for body in bodies]
+    assert answers[-1].status_code == 503
+    assert answers[-1].json() == {"ok": False, "error": "not stored, send it again"}
+    assert "the disk is full" in [log.get("problem") for log in logs]
+    assert (await endpoint.codes())[-1] == "111111", "what was acknowledged is there"
+    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchall())
+    refused = [body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 503]
+    again = [await endpoint.post(body) for body in refused]
+    assert [(answer.status_code, answer.json()["new"]) for answer in again] == [(200, True)] * len(refused)
 
 
 async def test_many_deliveries_at_once_are_all_kept_once(endpoint: Endpoint) -> None:
