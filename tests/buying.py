@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import pytest
 from conftest import ERAS, Era, text_of
-from examples import domain, number, order
+from examples import domain, number, order, record
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult
@@ -153,6 +153,38 @@ PURCHASES: Sequence[Purchase] = (
     _purchase("renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1),
     CREATE_WHITE,
 )
+
+
+FREE = [
+    pytest.param("set_number_auto_renewal", "PATCH", {"piv_num_id": number, "auto_renew": False}, id="number-off"),
+    pytest.param("set_domain_auto_renewal", "POST", {"domain_id": domain, "auto_renew": False}, id="domain-off"),
+    pytest.param("delete_dns_record", "DELETE", {"domain_id": domain, "record_id": record}, id="delete-record"),
+    pytest.param(
+        "enable_cloudflare",
+        "POST",
+        {"domain_id": lambda sandbox: domain(sandbox, cloudflare=False)},  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        id="cloudflare",
+    ),
+    pytest.param(
+        "set_nameservers",
+        "POST",
+        {
+            "domain_id": lambda sandbox: domain(sandbox, cloudflare=False),  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+            "nameservers": ["ns1.new.com", "ns2.new.com"],
+        },
+        id="nameservers",
+    ),
+]
+"""What costs nothing and changes something for good: tool, method, arguments."""
+COMMITMENTS = [
+    pytest.param("set_number_auto_renewal", "PATCH", {"piv_num_id": number, "auto_renew": True}, id="number-on"),
+    pytest.param("set_domain_auto_renewal", "POST", {"domain_id": domain, "auto_renew": True}, id="domain-on"),
+]
+"""What costs nothing now, and lets piv.day charge from then on."""
+
+
+def given(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
 
 
 def in_turn(purchases: Sequence[Purchase] = PURCHASES) -> list[Any]:

@@ -12,6 +12,8 @@ import pytest
 from buying import (
     APPROVE,
     BUY_NUMBER,
+    COMMITMENTS,
+    FREE,
     PURCHASES,
     RENEW_NUMBER,
     SEND_SMS,
@@ -22,6 +24,7 @@ from buying import (
     charges,
     content,
     decliner,
+    given,
     open_shop,
 )
 from conftest import ERAS, Era, text_of
@@ -129,6 +132,25 @@ async def test_some_purchases_ask_whatever_the_budget(
         assert (await shop.receipt(purchase, **changed))["status"] == "declined"
         assert len(person.asked) == 1
         assert sandbox.charges == []
+
+
+@eras
+@pytest.mark.parametrize(("tool", "method", "arguments"), [*FREE, *COMMITMENTS])
+async def test_a_lasting_change_asks_though_the_budget_holds_its_price_of_nothing(
+    sandbox: Sandbox, data_dir: Path, era: Era, tool: str, method: str, arguments: dict[str, Any]
+) -> None:
+    person = decliner()
+    async with budget_shop(sandbox, data_dir, person, era, daily_budget="1000", confirm_wait=5) as shop:
+        exact = given(sandbox, arguments)
+        assert content(await shop.call(tool, **exact))["status"] == "declined"
+        assert shop.writes == []
+        (asked,) = person.asked
+        assert "Price: 0.00 USD" in asked
+        person.default = APPROVE
+        assert content(await shop.call(tool, **exact))["status"] == "done"
+        assert [request.method for request in shop.writes] == [method]
+        assert (await shop.entries())[0].decided_by == "elicitation"
+        assert await left(shop) == 1000
 
 
 async def test_a_maximum_is_reached_and_not_passed_by_a_price_that_equals_it(sandbox: Sandbox, data_dir: Path) -> None:

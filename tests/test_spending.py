@@ -15,7 +15,9 @@ from buying import (
     APPROVE,
     BUY_NUMBER,
     CANCEL,
+    COMMITMENTS,
     DECLINE,
+    FREE,
     PURCHASES,
     RENEW_NUMBER,
     SEND_SMS,
@@ -26,12 +28,13 @@ from buying import (
     charges,
     content,
     decliner,
+    given,
     in_turn,
     open_shop,
     pages,
 )
 from conftest import ERAS, Era, text_of
-from examples import domain, number, record
+from examples import number
 from mcp.client import ClientRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
@@ -666,36 +669,6 @@ async def test_a_store_that_fails_after_the_charge_lets_nothing_be_sent_again(
 
 
 # --- what costs nothing and cannot be taken back
-
-
-FREE = [
-    pytest.param("set_number_auto_renewal", "PATCH", {"piv_num_id": number, "auto_renew": False}, id="number-off"),
-    pytest.param("set_domain_auto_renewal", "POST", {"domain_id": domain, "auto_renew": False}, id="domain-off"),
-    pytest.param("delete_dns_record", "DELETE", {"domain_id": domain, "record_id": record}, id="delete-record"),
-    pytest.param(
-        "enable_cloudflare",
-        "POST",
-        {"domain_id": lambda sandbox: domain(sandbox, cloudflare=False)},  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-        id="cloudflare",
-    ),
-    pytest.param(
-        "set_nameservers",
-        "POST",
-        {
-            "domain_id": lambda sandbox: domain(sandbox, cloudflare=False),  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-            "nameservers": ["ns1.new.com", "ns2.new.com"],
-        },
-        id="nameservers",
-    ),
-]
-COMMITMENTS = [
-    pytest.param("set_number_auto_renewal", "PATCH", {"piv_num_id": number, "auto_renew": True}, id="number-on"),
-    pytest.param("set_domain_auto_renewal", "POST", {"domain_id": domain, "auto_renew": True}, id="domain-on"),
-]
-
-
-def given(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
 
 
 @eras
