@@ -1,8 +1,10 @@
 """What the tests of the money gate share: every action that costs money, a person who answers, and a way to look."""
 
+import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,6 +18,7 @@ from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult
 from processes import until
 
 from piv_mcp.config import load
+from piv_mcp.inbox.receiver import event_of
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.ledger import Charge
@@ -95,6 +98,17 @@ VERIFY = _purchase(
     piv_num_id=number,
     gv_url="https://gv.google.com/verify",
 )
+REGISTER = _purchase(
+    "register_domain",
+    "/domains",
+    "domain.register",
+    "12.50",
+    "exact",
+    domain="free-name.com",
+    period=1,
+    cloudflare=True,
+    auto_renew=False,
+)
 CREATE_WHITE = _purchase(
     "create_white",
     "/whites",
@@ -139,17 +153,7 @@ PURCHASES: Sequence[Purchase] = (
         "unknown",
         order_id=expired_order,
     ),
-    _purchase(
-        "register_domain",
-        "/domains",
-        "domain.register",
-        "12.50",
-        "exact",
-        domain="free-name.com",
-        period=1,
-        cloudflare=True,
-        auto_renew=False,
-    ),
+    REGISTER,
     _purchase("renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1),
     CREATE_WHITE,
 )
@@ -299,3 +303,10 @@ async def open_shop(
 
 def pages(opened: Path) -> list[str]:
     return opened.read_text().splitlines() if opened.exists() else []
+
+
+async def tell(shop: Shop, event_type: str, **data: Any) -> None:
+    """An event, as its webhook brings it."""
+    at = datetime.now(UTC).isoformat()
+    body = json.dumps({"event_type": event_type, "timestamp": at, "data": data}).encode()
+    await shop.services.inbox.record(event_of(body))

@@ -13,6 +13,7 @@ from buying import (
     BUY_NUMBER,
     CREATE_WHITE,
     PURCHASES,
+    REGISTER,
     RENEW_NUMBER,
     SEND_SMS,
     VERIFY,
@@ -22,8 +23,10 @@ from buying import (
     charges,
     content,
     open_shop,
+    tell,
 )
 from conftest import text_of
+from examples import number
 
 from piv_mcp.api.limit import Priority
 from piv_mcp.api.numbers import PurchaseNumber
@@ -353,6 +356,68 @@ async def test_an_answer_that_comes_after_all_overrules_what_was_concluded(shop:
     late = journal_module.Ending("charged", charged=Decimal("4.00"))
     assert await shop.gate.journal.end(entry.id, late)
     assert await shop.states() == ["charged"]
+
+
+@pytest.mark.parametrize(
+    ("purchase", "changed", "event", "cost"),
+    [
+        pytest.param(VERIFY, {}, "verify.completed", None, id="verified"),
+        pytest.param(VERIFY, {"gv_url": "https://gv.google.com/fail"}, "verify.failed", 0, id="not verified"),
+        pytest.param(REGISTER, {}, "domain.registered", Decimal("12.50"), id="registered"),
+        pytest.param(REGISTER, {"domain": "will-fail.com"}, "domain.failed", 0, id="not registered"),
+    ],
+)
+async def test_an_event_settles_what_nothing_else_shows(
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    purchase: Purchase,
+    changed: dict[str, Any],
+    event: str,
+    cost: Decimal | None,
+) -> None:
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
+    arguments = {**purchase.arguments(shop.sandbox), **changed}
+    await lose(shop, purchase, "drop_after", **arguments)
+    if purchase is VERIFY and cost is None:
+        shop.sandbox.balance += purchase.price  # the person topped it up meanwhile
+    cast("dict[str, Any]", shop.sandbox.state.domains).pop(charges(shop.sandbox, purchase)[0].id, None)
+    assert await look(shop) == ["unknown"]
+    about = {"piv_num_id": number(shop.sandbox)} if purchase is VERIFY else {"domain_name": arguments["domain"]}
+    await tell(shop, event, **about)
+    assert await look(shop) == ["charged"]
+    assert await charged(shop) == [cost]
+    told = await shop.receipt(purchase, **changed)
+    assert event in told["evidence"]
+    assert ("which is refunded" in told["evidence"]) is (cost == 0)
+    assert ("compare the balance" in told.get("note", "")) is (cost is None)
+    assert len(shop.writes) == 1
+
+
+async def test_one_event_settles_one_lost_verification_and_not_the_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
+    for page in ("one", "other"):
+        await lose(shop, VERIFY, "drop_before", gv_url=f"https://gv.google.com/{page}")
+    await tell(shop, "verify.completed", piv_num_id=number(shop.sandbox), task_id=1)
+    for _ in range(2):  # however often one looks
+        assert sorted(await look(shop)) == ["charged", "unknown"]
+    await tell(shop, "verify.failed", piv_num_id=number(shop.sandbox), task_id=2)
+    assert await look(shop) == ["charged", "charged"]
+
+
+async def test_an_event_about_something_else_or_from_before_settles_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
+    await tell(shop, "verify.completed", piv_num_id=number(shop.sandbox))
+    await tell(shop, "domain.registered", domain_name="free-name.com")
+    await lose(shop, VERIFY, "drop_before")
+    await lose(shop, REGISTER, "drop_before")
+    await tell(shop, "verify.completed", piv_num_id="another")
+    await tell(shop, "verify.started", piv_num_id=number(shop.sandbox))
+    await tell(shop, "domain.registered", domain_name="another.com")
+    assert await look(shop) == ["unknown", "unknown"]
 
 
 async def test_reconcile_spending_waits_for_the_grace_and_says_what_it_found(shop: Shop) -> None:

@@ -1,9 +1,7 @@
 """Some actions fail after they were charged: piv.day gives the money back, and an event says so."""
 
-import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,23 +10,23 @@ import pytest
 from buying import (
     CREATE_WHITE,
     PURCHASES,
+    REGISTER,
     VERIFY,
     Purchase,
     Shop,
     approver,
     content,
     open_shop,
+    tell,
 )
 from examples import number
 from processes import free_port, until
 
-from piv_mcp.inbox.receiver import event_of
 from piv_mcp.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
 RESTORE = next(purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
-REGISTER = next(purchase for purchase in PURCHASES if purchase.tool == "register_domain")
 
 RENEW_DOMAIN = next(purchase for purchase in PURCHASES if purchase.tool == "renew_domain")
 
@@ -46,13 +44,6 @@ async def shop(sandbox: Sandbox, data_dir: Path) -> AsyncGenerator[Shop]:
     sandbox.timing = sandbox.state.timing = replace(sandbox.timing, restore=0.3, verify=0.3, domain=0.3, white=0.3)
     async with open_shop(sandbox, data_dir, approver(), webhook_port=free_port()) as shop:
         yield shop
-
-
-async def tell(shop: Shop, event_type: str, **data: Any) -> None:
-    """An event, as its webhook brings it."""
-    at = datetime.now(UTC).isoformat()
-    body = json.dumps({"event_type": event_type, "timestamp": at, "data": data}).encode()
-    await shop.services.inbox.record(event_of(body))
 
 
 async def told(shop: Shop) -> list[tuple[str | None, str | None]]:
