@@ -559,6 +559,51 @@ async def test_the_page_can_be_forced_on_a_client_that_can_ask(
 
 
 @eras
+async def test_a_client_that_cannot_ask_is_sent_to_the_terminal_where_no_page_is_wanted(
+    sandbox: Sandbox, data_dir: Path, era: Era, silent_browser: Path
+) -> None:
+    async with open_shop(sandbox, data_dir, None, era, confirm_channel="elicit", confirm_wait=0.2) as shop:
+        for _ in range(2):
+            receipt = await shop.receipt(BUY_NUMBER)
+            assert receipt["status"] == "approval_required"
+            assert "piv-mcp approvals" in receipt["note"]
+            assert "page" not in receipt["note"]
+        assert pages(silent_browser) == []
+        assert await shop.gate.journal.decide((await shop.only_entry()).id, "approve", by="terminal")
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+        assert pages(silent_browser) == []
+
+
+async def test_a_client_that_never_answers_is_asked_again_where_no_page_is_wanted(
+    sandbox: Sandbox, data_dir: Path, silent_browser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "JOIN_SECONDS", 0.0)  # as if it had been a while
+    async with silent_shop(sandbox, data_dir, "legacy", confirm_channel="elicit", confirm_wait=0.2) as (shop, asked):
+        for count, purchase in enumerate((BUY_NUMBER, BUY_NUMBER, SEND_SMS), start=1):
+            receipt = await shop.receipt(purchase)
+            assert receipt["status"] == "approval_required"
+            assert "page" not in receipt["note"]
+            assert len(asked) == count
+        assert pages(silent_browser) == []
+        assert shop.writes == []
+
+
+async def test_a_client_of_today_that_never_answers_is_asked_again_where_no_page_is_wanted(
+    sandbox: Sandbox, data_dir: Path, silent_browser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_shop(sandbox, data_dir, approver(), confirm_channel="elicit", confirm_wait=0.2) as shop:
+        await question(shop, BUY_NUMBER)
+        joined = answered(await ask(shop, BUY_NUMBER))  # at once: it waits for the answer to the first
+        assert joined["status"] == "approval_required"
+        assert "page" not in joined["note"]
+        monkeypatch.setattr(asking, "JOIN_SECONDS", 0.0)  # as if it had been a while
+        await question(shop, BUY_NUMBER)
+        assert pages(silent_browser) == []
+        assert await shop.states() == ["quoted"]
+        assert shop.writes == []
+
+
+@eras
 async def test_a_wait_of_no_seconds_does_not_keep_a_client_of_today_from_asking(
     sandbox: Sandbox, data_dir: Path, era: Era, silent_browser: Path
 ) -> None:
