@@ -36,6 +36,7 @@ from buying import (
 from conftest import ERAS, Era, text_of
 from examples import number
 from mcp.client import ClientRequestContext
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
 from processes import until
@@ -515,6 +516,50 @@ async def silent_shop(
 
     async with open_shop(sandbox, data_dir, Silent(APPROVE), era, **settings) as shop:
         yield shop, asked
+
+
+def progress_into(told: list[tuple[float, float | None, str | None]]) -> ProgressFnT:
+    """Keeps each progress that reaches the client."""
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    return tell
+
+
+@eras
+async def test_a_call_that_waits_for_approval_tells_the_client_again_and_again(
+    sandbox: Sandbox, data_dir: Path, era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PROGRESS_SECONDS", 0.05)
+    told: list[tuple[float, float | None, str | None]] = []
+    async with open_shop(sandbox, data_dir, None, era, confirm_wait=20) as shop:
+        arguments = BUY_NUMBER.arguments(sandbox)
+        waits = shop.client.call_tool(BUY_NUMBER.tool, arguments, progress_callback=progress_into(told))
+        call = asyncio.create_task(waits)
+        await until(lambda: len(told) >= 3, seconds=10, what="progress, three times")
+        assert await shop.gate.journal.decide((await shop.only_entry()).id, "approve", by="terminal")
+        assert content(await asyncio.wait_for(call, 5))["status"] == "charged"
+    waited = [progress for progress, _, _ in told]
+    assert waited == sorted(set(waited)), "ever more"
+    for progress, total, message in told:
+        assert 0 < progress < 20
+        assert total == 20
+        assert message == f"waiting for the person's approval ({progress:.0f} of 20 s)"
+
+
+async def test_a_client_whose_question_is_open_is_told_that_the_call_waits(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PROGRESS_SECONDS", 0.05)
+    told: list[tuple[float, float | None, str | None]] = []
+    async with silent_shop(sandbox, data_dir, "legacy", confirm_wait=20) as (shop, asked):
+        arguments = BUY_NUMBER.arguments(sandbox)
+        waits = shop.client.call_tool(BUY_NUMBER.tool, arguments, progress_callback=progress_into(told))
+        call = asyncio.create_task(waits)
+        await until(lambda: asked and told, seconds=10, what="the question, and progress")
+        assert await shop.gate.journal.decide((await shop.only_entry()).id, "decline", by="terminal")
+        assert content(await asyncio.wait_for(call, 5))["status"] == "declined"
 
 
 async def test_a_client_that_never_answers_is_replaced_by_the_page(
