@@ -79,6 +79,14 @@ BUY_NUMBER = _purchase(
 RENEW_NUMBER = _purchase(
     "renew_number", "/numbers/*/renew", "number.renew", "8.00", "exact", piv_num_id=number, duration_months=2
 )
+RESTORE = _purchase(
+    "restore_numbers",
+    "/numbers/restore",
+    "number.restore",
+    "6.00",
+    "unknown",
+    piv_num_ids=expired_number,
+)
 SEND_SMS = _purchase(
     "send_sms",
     "/numbers/*/sms/send",
@@ -124,14 +132,7 @@ CREATE_WHITE = _purchase(
 PURCHASES: Sequence[Purchase] = (
     BUY_NUMBER,
     RENEW_NUMBER,
-    _purchase(
-        "restore_numbers",
-        "/numbers/restore",
-        "number.restore",
-        "6.00",
-        "unknown",
-        piv_num_ids=expired_number,
-    ),
+    RESTORE,
     SEND_SMS,
     VERIFY,
     _purchase(

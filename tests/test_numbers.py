@@ -3,9 +3,25 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Connect, Connected, Request
+from buying import (
+    APPROVE,
+    DECLINE,
+    RENEW_NUMBER,
+    RESTORE,
+    SEND_SMS,
+    VERIFY,
+    Person,
+    Purchase,
+    approver,
+    charges,
+    content,
+    open_shop,
+)
+from conftest import Connect, Connected, Request, text_of
 from examples import number
 
 from piv_mcp.sandbox import Sandbox
@@ -160,13 +176,85 @@ async def test_every_tool_with_a_number_takes_a_phone_number(modern_app: Connect
     id_ = number(modern_app.sandbox)
     written = phone(modern_app.sandbox, id_)
     tools = (await modern_app.client.list_tools()).tools
-    taking = {tool.name for tool in tools if {"piv_num_id", "number"} & set(tool.input_schema["properties"])}
-    assert taking >= {"get_number", "rename_number", "list_sms", "get_latest_code", "wait_for_code"}
+    names = {"piv_num_id", "piv_num_ids", "number"}
+    taking = {tool.name for tool in tools if names & set(tool.input_schema["properties"])}
+    here = {"get_number", "rename_number", "list_sms", "get_latest_code", "wait_for_code", "list_events"}
+    below = {"renew_number", "restore_numbers", "send_sms", "start_google_verification", "set_number_auto_renewal"}
+    assert taking == here | below | {"simulate_incoming_sms"}
     assert (await modern_app.ok("rename_number", piv_num_id=written, custom_name="x"))["piv_num_id"] == id_
     assert (await modern_app.ok("list_sms", piv_num_id=written))["total"] == 3
     assert (await modern_app.ok("get_latest_code", number=written))["status"] in ("ok", "stale")
     assert (await modern_app.ok("wait_for_code", number=written, timeout_seconds=0))["status"] == "timeout"
     assert "events" in await modern_app.ok("list_events", number=written)
+    assert (await modern_app.ok("simulate_incoming_sms", number=written, text="Hello"))["piv_num_id"] == id_
+
+
+BY_PHONE = [
+    pytest.param(RENEW_NUMBER, id="renew"),
+    pytest.param(SEND_SMS, id="send"),
+    pytest.param(VERIFY, id="verify"),
+    pytest.param(RESTORE, id="restore"),
+]
+
+
+@pytest.mark.parametrize("purchase", BY_PHONE)
+async def test_a_purchase_for_a_phone_number_is_the_same_as_for_its_id(
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase
+) -> None:
+    person = Person(APPROVE, answers=[DECLINE])
+    async with open_shop(sandbox, data_dir, person) as shop:
+        by_id = purchase.arguments(sandbox)
+        by_phone = {**by_id, **in_phones(sandbox, by_id)}
+        assert by_phone != by_id
+        assert content(await shop.call(purchase.tool, **by_id))["status"] == "declined"
+        assert content(await shop.call(purchase.tool, **by_phone))["status"] == "charged"
+        first, second = await shop.entries()
+        assert first.arguments == second.arguments
+        assert person.asked[0] == person.asked[1]
+        (write,) = shop.writes
+        (id_,) = by_id.get("piv_num_ids", [by_id.get("piv_num_id")])
+        assert id_ in f"{write.raw_path} {write.body}"
+        assert [charge.amount for charge in charges(sandbox, purchase)] == [purchase.price]
+
+
+def in_phones(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The numbers in these arguments, as their phone numbers."""
+    if "piv_num_ids" in arguments:
+        return {"piv_num_ids": [phone(sandbox, id_) for id_ in arguments["piv_num_ids"]]}
+    return {"piv_num_id": phone(sandbox, arguments["piv_num_id"])}
+
+
+async def test_a_number_that_is_named_twice_is_restored_once(sandbox: Sandbox, data_dir: Path) -> None:
+    id_ = number(sandbox, "Old campaign")
+    async with open_shop(sandbox, data_dir, approver()) as shop:
+        await shop.receipt(RESTORE, piv_num_ids=[phone(sandbox, id_), id_])
+        assert [write.body for write in shop.writes] == [{"piv_num_ids": [id_]}]
+        assert [charge.amount for charge in charges(sandbox, RESTORE)] == [RESTORE.price]
+
+
+@pytest.mark.parametrize("auto_renew", [True, False], ids=["on", "off"])
+async def test_auto_renewal_is_set_by_phone_number(sandbox: Sandbox, data_dir: Path, *, auto_renew: bool) -> None:
+    id_ = number(sandbox)
+    async with open_shop(sandbox, data_dir, approver()) as shop:
+        arguments = {"piv_num_id": phone(sandbox, id_), "auto_renew": auto_renew}
+        assert content(await shop.call("set_number_auto_renewal", **arguments))["status"] == "done"
+        assert [write.raw_path for write in shop.writes] == [f"/numbers/{id_}/auto-renewal"]
+        assert sandbox.state.numbers[id_].auto_renew is auto_renew
+
+
+@pytest.mark.parametrize("purchase", BY_PHONE)
+async def test_a_purchase_for_a_phone_number_of_nobody_asks_nobody(
+    sandbox: Sandbox, data_dir: Path, purchase: Purchase
+) -> None:
+    person = approver()
+    async with open_shop(sandbox, data_dir, person) as shop:
+        nobody = "+1 202 555 0100"
+        plural = "piv_num_ids" in purchase.arguments(sandbox)
+        changed = {"piv_num_ids": [nobody]} if plural else {"piv_num_id": nobody}
+        assert text_of(await shop.buy(purchase, **changed)).startswith("NUMBER_NOT_FOUND: ")
+        assert person.asked == []
+        assert await shop.entries() == []
+        assert shop.writes == []
 
 
 async def test_a_phone_number_of_nobody_is_not_found(modern_app: Connected) -> None:

@@ -15,6 +15,7 @@ from buying import (
     PURCHASES,
     REGISTER,
     RENEW_NUMBER,
+    RESTORE,
     SEND_SMS,
     VERIFY,
     Purchase,
@@ -300,11 +301,10 @@ async def test_a_site_is_found_though_the_account_writes_its_fields_in_another_c
 
 
 async def test_the_same_numbers_in_another_order_are_the_same_restore(shop: Shop) -> None:
-    restore = next(purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
-    ids = [*restore.arguments(shop.sandbox)["piv_num_ids"], *shop.sandbox.add_numbers(1)]
-    await lose(shop, restore, "drop_after", piv_num_ids=ids)
+    ids = [*RESTORE.arguments(shop.sandbox)["piv_num_ids"], *shop.sandbox.add_numbers(1)]
+    await lose(shop, RESTORE, "drop_after", piv_num_ids=ids)
     shop.sandbox.fail_next(Failure(kind="status", method="GET", times=None, status=503))  # so that it stays unknown
-    assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(restore, piv_num_ids=ids[::-1]))
+    assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(RESTORE, piv_num_ids=ids[::-1]))
     assert len(shop.writes) == 1
 
 

@@ -11,6 +11,7 @@ from buying import (
     CREATE_WHITE,
     PURCHASES,
     REGISTER,
+    RESTORE,
     VERIFY,
     Purchase,
     Shop,
@@ -25,8 +26,6 @@ from processes import free_port, until
 from piv_mcp.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
-
-RESTORE = next(purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
 
 RENEW_DOMAIN = next(purchase for purchase in PURCHASES if purchase.tool == "renew_domain")
 
