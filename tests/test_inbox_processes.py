@@ -122,7 +122,6 @@ async def after_its_first_round(machine: Machine, name: str) -> AsyncGenerator[S
             return float(await store.read(lambda c: events.fact(c, "backfill:done")) or 0) > started
 
         await until(over, seconds=15, what="its round")
-        await store.write(lambda c: events.set_fact(c, "backfill:lease", ""))  # the next process need not wait for it
         await store.close()
         yield server
 

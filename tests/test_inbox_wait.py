@@ -847,6 +847,15 @@ async def test_an_sms_that_no_webhook_brought_is_listed_without_anybody_asking_f
         assert (event["code"], event["source"], event["confirmed"]) == ("2468", "history", True)
 
 
+async def test_a_server_that_starts_beside_another_looks_for_itself_at_once(connect: Connect) -> None:
+    sandbox = Sandbox(rate_limit=0, seed=False)
+    number = sandbox.add_numbers(1)[0]
+    async with connect(sandbox=sandbox):
+        await sandbox.receive_sms(number, "Your code is 2468", deliver=False)
+        async with connect(sandbox=sandbox) as later:
+            assert (await later.ok("get_latest_code"))["newest"]["code"] == "2468"
+
+
 # Lists of events, and waits for them
 
 

@@ -406,6 +406,34 @@ async def test_one_event_settles_one_lost_verification_and_not_the_other(
     assert await look(shop) == ["charged", "charged"]
 
 
+@pytest.mark.parametrize("outcome", ["verify.completed", "verify.failed"])
+async def test_the_event_of_an_answered_verification_settles_no_lost_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
+    shop.sandbox.timing = shop.sandbox.state.timing = replace(shop.sandbox.timing, verify=3600)
+    await shop.receipt(VERIFY)
+    await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
+    await tell(shop, outcome, piv_num_id=number(shop.sandbox), task_id=1)
+    for _ in range(2):
+        assert await look(shop) == ["charged", "unknown"]
+        await shop.call("list_spending")  # which notes a refund
+    await tell(shop, outcome, piv_num_id=number(shop.sandbox), task_id=2)
+    assert await look(shop) == ["charged", "charged"]
+
+
+async def test_a_verification_whose_own_event_came_before_leaves_the_next_event_to_the_lost_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
+    await shop.receipt(VERIFY)
+    await tell(shop, "verify.completed", piv_num_id=number(shop.sandbox), task_id=1)
+    await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
+    assert await look(shop) == ["charged", "unknown"]
+    await tell(shop, "verify.completed", piv_num_id=number(shop.sandbox), task_id=2)
+    assert await look(shop) == ["charged", "charged"]
+
+
 async def test_an_event_about_something_else_or_from_before_settles_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,6 +451,7 @@ async def test_an_event_about_something_else_or_from_before_settles_nothing(
 async def test_reconcile_spending_waits_for_the_grace_and_says_what_it_found(shop: Shop) -> None:
     await lose(shop, BUY_NUMBER, "drop_before")
     await lose(shop, SEND_SMS, "drop_after")
+    await asyncio.sleep(reconcile.GRACE_SECONDS)  # whose end makes no difference
     answer = content(await shop.call("reconcile_spending"))
     assert {entry["state"] for entry in answer["entries"]} == {"not_charged", "charged"}
     assert answer["unknown"] == 0

@@ -81,6 +81,7 @@ class Backfill:
                         keeping = group.create_task(self._keep_lease())
                         await self._round(self._client)
                         keeping.cancel()
+                    await self.release()
                     pause = ROUND_SECONDS
                 else:
                     self._first_looks.set()  # another process is looking

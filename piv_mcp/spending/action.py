@@ -50,6 +50,9 @@ class Rivals:
     """Actions that happened since."""
     open: "tuple[Action, ...]" = ()
     """Actions that may have happened since."""
+    untold: "tuple[Action, ...]" = ()
+    """Actions of the same kind that were charged since an hour before, and that no event has settled or refunded: an
+    event may be theirs."""
 
 
 class Ambiguous(Exception):

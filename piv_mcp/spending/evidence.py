@@ -11,23 +11,32 @@ from piv_mcp.store.events import Event
 EVENTS = 20
 """Of one kind that are looked through."""
 
+EARLIER_SECONDS = 3600.0
+"""For so long after it was answered an action's own event may still come."""
+
 AUTO_RENEWAL = timedelta(days=2)
 """Auto-renewal is charged 24 hours before the expiry; as much again for clocks and queues."""
 
 
-def outcome_of(events: Sequence[Event], rivals: Rivals) -> Done | None:
-    """The first event that nobody else's action explains; a failure is refunded."""
-    for event in events:
-        object_id = f"event:{event.seq}"
-        if object_id not in rivals.made:
-            failed = event.type.endswith(".failed")
-            return Done(
-                result={"event_id": event.seq},
-                object_id=object_id,
-                cost=Decimal(0) if failed else None,
-                evidence=f"event {event.seq}: {event.type}" + (", which is refunded" if failed else ""),
-            )
-    return None
+def outcome_of(events: Sequence[Event], rivals: Rivals, *, others: int = 0) -> Done | None:
+    """The first event that nobody else's action explains; a failure is refunded.
+
+    Raises:
+        Ambiguous: it may as well be about one of `others` actions, whose own event has not been seen.
+    """
+    left = [event for event in events if f"event:{event.seq}" not in rivals.made]
+    if not left:
+        return None
+    if len(left) <= others or (others and len({event.type for event in left}) > 1):
+        raise Ambiguous
+    event = left[0]
+    failed = event.type.endswith(".failed")
+    return Done(
+        result={"event_id": event.seq},
+        object_id=f"event:{event.seq}",
+        cost=Decimal(0) if failed else None,
+        evidence=f"event {event.seq}: {event.type}" + (", which is refunded" if failed else ""),
+    )
 
 
 def fits(seen: str | None, wanted: str | None) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from piv_mcp.spending.action import Action, Decision, Done
+from piv_mcp.spending.evidence import EARLIER_SECONDS
 from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.quote import FREEZE_SECONDS, Quote
 from piv_mcp.store import Store, events, journal
@@ -240,6 +241,17 @@ class Journal:
             )
         )
 
+    async def untold(self, entry: Entry) -> list[Entry]:
+        """Other entries of its kind, charged since an hour before, that no event has settled or refunded."""
+        rows = await self._store.read(
+            partial(
+                journal.select,
+                condition="kind = ? AND id <> ? AND state = 'charged' AND settled_at > ? AND refunded_by IS NULL",
+                values=(entry.kind, entry.id, (entry.sent_at or 0.0) - EARLIER_SECONDS),
+            )
+        )
+        return [row for row in rows if not (made_by(row) or "").startswith("event:")]
+
     async def reserved(self) -> Decimal:
         """What the budget has approved in the last 24 hours."""
         return await self._store.read(partial(journal.reserved_by_budget, since=time.time() - DAY_SECONDS))
@@ -302,9 +314,10 @@ def _columns(ending: Ending) -> dict[str, Any]:
 
 
 def _made(connection: sqlite3.Connection) -> frozenset[str]:
-    """The objects that entries have made."""
+    """The objects that entries have made, and the events that told of their refunds."""
     entries = journal.select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT 500")
-    return frozenset(made for entry in entries if (made := made_by(entry)) is not None)
+    made = {made for entry in entries if (made := made_by(entry)) is not None}
+    return frozenset(made | {f"event:{entry.refunded_by}" for entry in entries if entry.refunded_by is not None})
 
 
 def made_by(entry: Entry) -> str | None:

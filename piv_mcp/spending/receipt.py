@@ -40,8 +40,8 @@ class UnsettledError(PivError):
         super().__init__(
             f"{quote.action}: it was sent and the answer was lost ({entry.problem or 'no answer'}), so it may or may "
             f"not have happened (journal entry {entry.id})",
-            hint="Do not try another way. While the outcome is unknown the same call sends nothing and looks at what "
-            "the account shows, and so does reconcile_spending",
+            hint="Do not repeat it or try another way: reconcile_spending, or later the same call, looks at what the "
+            "account shows, and sends nothing while the outcome is unknown",
         )
 
     @property

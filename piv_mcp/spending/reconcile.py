@@ -87,19 +87,27 @@ class Reconciler:
 
     async def reconcile_all(self) -> list[Entry]:
         """Look at every entry that is unknown, or in doubt; returns those that stay so."""
-        entries = [await self.reconcile(entry) for entry in await self._journal.recover()]
+        entries = await self._reconcile_each(await self._journal.recover())
         doubtful = [await self._look_again(entry) for entry in await self._journal.doubtful()]
         return [entry for entry in (*entries, *doubtful) if entry.state in ("unknown", "not_charged")]
 
     async def reconcile_patiently(self, entries: list[Entry], tell: Callable[[float], Awaitable[None]]) -> list[Entry]:
         """Look at these; where only the grace is missing, wait for its end and look again."""
-        looked = [await self.reconcile(entry) for entry in entries]
+        looked = await self._reconcile_each(entries)
         ends = [end for entry in looked if entry.state == "unknown" and (end := _grace_end(entry)) > time.time()]
         if ends:
             wait = min(max(ends) - time.time(), GRACE_SECONDS) + 0.1
             await tell(wait)
             await asyncio.sleep(wait)
-            looked = [await self.reconcile(entry) if entry.state == "unknown" else entry for entry in looked]
+            looked = await self._reconcile_each(looked)
+        return looked
+
+    async def _reconcile_each(self, entries: list[Entry]) -> list[Entry]:
+        looked = [await self.reconcile(entry) for entry in entries]
+        settled = sum(before.state != after.state for before, after in zip(entries, looked, strict=True))
+        if settled and any(entry.state == "unknown" for entry in looked):
+            # What has been settled accounts for its part of the balance, and of what the account shows.
+            looked = [await self.reconcile(entry) for entry in looked]
         return looked
 
     async def reconcile(self, entry: Entry) -> Entry:
@@ -171,7 +179,12 @@ class Reconciler:
         """
         made = await self._journal.made()
         moved, others = await self._movement(entry)
-        rivals = Rivals(made, _actions(others, "charged"), _actions(others, "executing", "unknown"))
+        rivals = Rivals(
+            made,
+            done=_actions(others, "charged"),
+            open=_actions(others, "executing", "unknown"),
+            untold=_actions(await self._journal.untold(entry), "charged"),
+        )
         before = json.loads(entry.before or "{}").get("shown", {})
         done = await action.look(self._sources, before, entry.sent_at or 0.0, rivals)
         if done is not None and done.object_id is not None and _is_contested(entry, others):

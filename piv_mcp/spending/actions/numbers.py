@@ -12,7 +12,7 @@ from piv_mcp.api.webhooks import NumberRestoreCompleted
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
 from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.renewal import Renewal
-from piv_mcp.spending.evidence import EVENTS, lasts, outcome_of
+from piv_mcp.spending.evidence import EARLIER_SECONDS, EVENTS, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
 from piv_mcp.spending.segments import sms_segments
 
@@ -236,15 +236,17 @@ class StartVerification(Action):
         return Done(result=shown(await sources.api.numbers.verify(self.piv_num_id, self.request)))
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        # It cannot be polled: a webhook is the only trace beside the balance.
+        # It cannot be polled: a webhook is the only trace beside the balance, and it does not say of which call.
         found = await sources.inbox.matching(
             ("verify.completed", "verify.failed"),
             {"piv_num_id": self.piv_num_id},
             after=0,
-            since=since,
+            since=since - EARLIER_SECONDS,
             limit=EVENTS,
         )
-        return outcome_of(found, rivals)
+        told = sum(event.arrived_at < since for event in found)
+        untold = sum(isinstance(other, type(self)) and other.piv_num_id == self.piv_num_id for other in rivals.untold)
+        return outcome_of(found[told:], rivals, others=max(0, untold - told))
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
         return charged if data.get("piv_num_id") == self.piv_num_id else None
