@@ -1,5 +1,5 @@
 """`python -m piv_mcp`."""
 
-from piv_mcp.cli import main
+from piv_mcp.cli.main import main
 
 main()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from piv_mcp.api.access import checked_base_url, checked_key
+from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.errors import ConfigError
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
-    from piv_mcp.spending.action import Sources
-    from piv_mcp.spending.approval import Pages
+    from piv_mcp.spending.actions.base import Sources
+    from piv_mcp.spending.approval.channels import Pages
     from piv_mcp.spending.gate import Gate
     from piv_mcp.spending.journal import Journal
     from piv_mcp.spending.policy import Policy
@@ -119,16 +119,16 @@ class Runtime:
         # Imported here, in a thread: together they cost as much as a third of the SDK, and nothing of them is needed
         # to list the tools.
         await asyncio.to_thread(_import_heavy)
+        from piv_mcp.api.phonebook import Phonebook
         from piv_mcp.inbox.backfill import Backfill
         from piv_mcp.inbox.history import History
         from piv_mcp.inbox.inbox import Inbox
-        from piv_mcp.phonebook import Phonebook
-        from piv_mcp.spending.action import Sources
-        from piv_mcp.spending.approval import Pages
+        from piv_mcp.spending.actions.base import Sources
+        from piv_mcp.spending.approval.channels import Pages
         from piv_mcp.spending.journal import Journal
         from piv_mcp.store import Store
         from piv_mcp.web.app import page_app, web_app
-        from piv_mcp.web.presence import Presence
+        from piv_mcp.web.serving import Presence
 
         settings = self.settings
         directory = self._directory()
@@ -192,7 +192,7 @@ class Runtime:
     def _connect(self, store: "Store", sandbox: "Sandbox | None") -> "PivClient | None":
         """The API, or the sandbox in its place; None without a key."""
         from piv_mcp.api.client import PivClient
-        from piv_mcp.limiter import SharedLimiter
+        from piv_mcp.store.limiter import SharedLimiter
 
         key = SecretStr(sandbox.api_key) if sandbox else self.settings.api_key
         if key is None:
@@ -208,11 +208,11 @@ class Runtime:
         return client
 
     def _open_gate(self, sources: "Sources", journal: "Journal", pages: "Pages") -> "Gate":
-        from piv_mcp.api.limit import Priority
-        from piv_mcp.spending.action import Sources
-        from piv_mcp.spending.asking import Asking
+        from piv_mcp.api.rate_limit import Priority
+        from piv_mcp.spending.actions.base import Sources
+        from piv_mcp.spending.approval.flow import Asking
         from piv_mcp.spending.gate import Gate
-        from piv_mcp.spending.reconcile import Reconciler
+        from piv_mcp.spending.reconcile.reconciler import Reconciler
 
         changes, policy = sources.inbox.changes, _policy(self.settings)
         asking = Asking(journal, policy, pages, changes)
@@ -303,5 +303,5 @@ def _tell_of_crash(task: asyncio.Task[None]) -> None:
 
 
 def _import_heavy() -> None:
-    for name in ("httpx", "stamina", "piv_mcp.api.client", "piv_mcp.inbox.codes", "piv_mcp.web.app"):
+    for name in ("httpx", "stamina", "piv_mcp.api.client", "piv_mcp.inbox.codes.extract", "piv_mcp.web.app"):
         importlib.import_module(name)

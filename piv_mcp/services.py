@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
     from piv_mcp.api.client import PivClient
+    from piv_mcp.api.phonebook import Phonebook
     from piv_mcp.inbox.backfill import Backfill
     from piv_mcp.inbox.history import History
     from piv_mcp.inbox.inbox import Inbox
-    from piv_mcp.phonebook import Phonebook
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.gate import Gate
 

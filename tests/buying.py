@@ -18,12 +18,12 @@ from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult
 from processes import until
 
 from piv_mcp.config import load
-from piv_mcp.inbox.receiver import event_of
+from piv_mcp.inbox.parse import event_of
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.ledger import Charge
 from piv_mcp.sandbox.service import Recorded
-from piv_mcp.server import build_server
+from piv_mcp.server.build import build_server
 from piv_mcp.services import Services
 from piv_mcp.spending.gate import Gate
 from piv_mcp.store.journal import Entry

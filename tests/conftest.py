@@ -17,9 +17,9 @@ from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.config import load
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.server import build_server
+from piv_mcp.server.build import build_server
 from piv_mcp.services import Services
-from piv_mcp.spending import reconcile
+from piv_mcp.spending.reconcile import reconciler as reconcile
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")

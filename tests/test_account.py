@@ -8,7 +8,7 @@ from mcp import Client
 
 from piv_mcp.config import load
 from piv_mcp.sandbox import Failure
-from piv_mcp.server import build_server
+from piv_mcp.server.build import build_server
 
 
 async def test_the_account_is_asked_for_once_and_answered_compactly(app: Connected) -> None:

@@ -28,6 +28,7 @@ from piv_mcp.api.domains import (
     UpdateDnsRecord,
 )
 from piv_mcp.api.endpoint import Endpoint
+from piv_mcp.api.events import EVENTS, SmsReceived, parse_event, piv_num_ids
 from piv_mcp.api.models import Page, Request
 from piv_mcp.api.numbers import (
     Number,
@@ -41,7 +42,6 @@ from piv_mcp.api.numbers import (
 )
 from piv_mcp.api.proxies import Proxy, PurchaseProxies, RenewProxies
 from piv_mcp.api.text import parse_json
-from piv_mcp.api.webhooks import EVENTS, SmsReceived, parse_event, piv_num_ids
 from piv_mcp.api.whites import CreateWhite, WhiteConfig
 from piv_mcp.sandbox import Sandbox
 

@@ -22,11 +22,13 @@ from pydantic import SecretStr
 
 from piv_mcp import errors
 from piv_mcp.api import account, numbers, whites
-from piv_mcp.api.answer import Answer, Call, understand
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.endpoint import Endpoint
+from piv_mcp.api.events import parse_event, piv_num_ids
 from piv_mcp.api.http import MAX_BODY
-from piv_mcp.api.limit import (
+from piv_mcp.api.models import Page
+from piv_mcp.api.numbers import Number, PurchaseNumber
+from piv_mcp.api.rate_limit import (
     BACKFILL_OWN,
     MAX_PAUSE,
     TOTAL,
@@ -36,11 +38,9 @@ from piv_mcp.api.limit import (
     no_slot,
     seconds_to_wait,
 )
-from piv_mcp.api.models import Page
-from piv_mcp.api.numbers import Number, PurchaseNumber
+from piv_mcp.api.response import Answer, Call, understand
 from piv_mcp.api.retry import ATTEMPTS, parse_retry_after
 from piv_mcp.api.text import clean, parse_json
-from piv_mcp.api.webhooks import parse_event, piv_num_ids
 
 BASE = "https://api.test/api/v1"
 KEY = "key-0123456789-secret"

@@ -33,12 +33,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.spending import approval, journal
+from piv_mcp.spending import journal
+from piv_mcp.spending.approval import channels as approval
 from piv_mcp.store.journal import Entry
-from piv_mcp.web import presence
-from piv_mcp.web.approvals import GUESSES_A_MINUTE
-from piv_mcp.web.host import Host
-from piv_mcp.web.presence import proof_of
+from piv_mcp.web import serving as presence
+from piv_mcp.web.approval_page import GUESSES_A_MINUTE
+from piv_mcp.web.listener import Host
+from piv_mcp.web.serving import proof_of
 
 pytestmark = [
     pytest.mark.browser,

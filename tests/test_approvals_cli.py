@@ -17,7 +17,7 @@ from conftest import Connect
 from processes import until
 
 from piv_mcp.api import numbers as api
-from piv_mcp.spending import desk
+from piv_mcp.cli import approvals as desk
 from piv_mcp.spending.actions.numbers import PurchaseNumber
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Price, Quote

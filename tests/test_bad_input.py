@@ -13,11 +13,11 @@ from mcp.types import Tool
 from pydantic import SecretStr
 
 from piv_mcp.api.client import PivClient
-from piv_mcp.catalog import AREAS
 from piv_mcp.config import load
 from piv_mcp.sandbox import Failure
-from piv_mcp.server import build_server
-from piv_mcp.tools.tool import ToolSpec
+from piv_mcp.server.build import build_server
+from piv_mcp.server.catalog import AREAS
+from piv_mcp.tools.spec import ToolSpec
 
 TOOLS: tuple[ToolSpec, ...] = tuple(spec for tools in AREAS.values() for spec in tools)
 

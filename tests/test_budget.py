@@ -33,8 +33,8 @@ from processes import until
 
 from piv_mcp.sandbox import Failure, Sandbox, sms
 from piv_mcp.spending import journal as journal_module
-from piv_mcp.spending import reconcile
 from piv_mcp.spending.policy import DAY_SECONDS
+from piv_mcp.spending.reconcile import reconciler as reconcile
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 

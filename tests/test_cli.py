@@ -23,9 +23,11 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from processes import KEY, SECRET, Machine, free_port, sandbox_on_a_port, sms_webhook
 
-from piv_mcp import __version__, cli, doctor
+from piv_mcp import __version__
+from piv_mcp.cli import doctor
+from piv_mcp.cli import main as cli
+from piv_mcp.cli.doctor import Finding
 from piv_mcp.config import Settings, load
-from piv_mcp.doctor import Finding
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.store import Store, database, events
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piv_mcp.inbox._code_text import normalise
-from piv_mcp.inbox.codes import extract_code
+from piv_mcp.inbox.codes.extract import extract_code
+from piv_mcp.inbox.codes.text import normalise
 
 CORPUS = Path(__file__).parent / "corpus"
 DIGIT_SCRIPTS = (

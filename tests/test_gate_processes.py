@@ -22,9 +22,9 @@ from piv_mcp.sandbox import Failure, Sandbox, Timing
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
 PROGRAM = """
-from piv_mcp.spending import reconcile
+from piv_mcp.spending.reconcile import reconciler as reconcile
 reconcile.GRACE_SECONDS, reconcile.LONG_GRACE_SECONDS, reconcile.AGAIN_SECONDS = 0.2, 0.5, 0.1
-from piv_mcp.cli import main
+from piv_mcp.cli.main import main
 main()
 """
 """The server, with graces as short as a test can bear."""

@@ -72,11 +72,11 @@ def below(package: str) -> list[str]:
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "piv_mcp.errors": ("piv_mcp",),
-    "piv_mcp.store": tuple(f"piv_mcp.{name}" for name in ("tools", "inbox", "spending", "web", "server", "catalog")),
-    "piv_mcp.inbox": tuple(f"piv_mcp.{name}" for name in ("tools", "spending", "web", "server", "catalog", "boundary")),
-    "piv_mcp.spending": tuple(f"piv_mcp.{name}" for name in ("tools", "server", "catalog", "boundary", "cli")),
-    "piv_mcp.tools": tuple(f"piv_mcp.{name}" for name in ("server", "catalog", "boundary", "web", "cli", "runtime")),
-    "piv_mcp.catalog": tuple(f"piv_mcp.{name}" for name in ("server", "boundary", "cli", "runtime", "resources")),
+    "piv_mcp.text": ("piv_mcp.api", "piv_mcp.store", "piv_mcp.inbox", "piv_mcp.spending", "piv_mcp.server"),
+    "piv_mcp.store": tuple(f"piv_mcp.{name}" for name in ("tools", "inbox", "spending", "web", "server")),
+    "piv_mcp.inbox": tuple(f"piv_mcp.{name}" for name in ("tools", "spending", "web", "server")),
+    "piv_mcp.spending": tuple(f"piv_mcp.{name}" for name in ("tools", "server", "cli")),
+    "piv_mcp.tools": tuple(f"piv_mcp.{name}" for name in ("server", "web", "cli", "runtime")),
     "piv_mcp.server": ("piv_mcp.cli",),
 }
 """What each layer must not know: whatever stands above it."""
@@ -106,7 +106,7 @@ def test_tools_know_neither_http_nor_settings_nor_the_store_s_database() -> None
 
 
 def test_no_area_of_tools_knows_another() -> None:
-    shared = {"piv_mcp.tools.tool", "piv_mcp.tools.parameters", "piv_mcp.tools.answers"}
+    shared = {"piv_mcp.tools.spec", "piv_mcp.tools.parameters", "piv_mcp.tools.answers"}
     for module in below("piv_mcp.tools"):
         others = {name for name in below("piv_mcp.tools") if name not in shared | {module, "piv_mcp.tools"}}
         assert not others & known_to(module, types_too=True), module
@@ -119,7 +119,7 @@ def test_only_the_boundary_and_elicitation_speak_the_sdk_s_errors() -> None:
         if knows(module, "mcp.server.mcpserver.exceptions", "mcp.shared.exceptions", "mcp.MCPError", types_too=True)
     ]
     # How a question ends is an exchange of the protocol, errors included.
-    assert speaking == ["piv_mcp.boundary", "piv_mcp.elicitation"]
+    assert speaking == ["piv_mcp.server.server", "piv_mcp.tools.person"]
 
 
 def test_tools_do_not_catch_what_the_boundary_words() -> None:
@@ -129,7 +129,7 @@ def test_tools_do_not_catch_what_the_boundary_words() -> None:
         assert not {"Exception", "BaseException", "PivError", "ApiError", "everything"} & set(caught), module
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "piv_mcp.cli"])
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "piv_mcp.cli.main"])
 def test_nothing_prints_but_the_command_line(module: str) -> None:
     text = path_of(module).read_text("utf-8")
     calls = [ast.unparse(node.func) for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
@@ -137,7 +137,7 @@ def test_nothing_prints_but_the_command_line(module: str) -> None:
     assert "sys.stdout" not in text
 
 
-DATA = ("piv_mcp.inbox._code_words", "piv_mcp.inbox._code_lexicon")
+DATA = ("piv_mcp.inbox.codes.words", "piv_mcp.inbox.codes.lexicon")
 """Lists of words, looked up rather than read."""
 
 
@@ -176,7 +176,7 @@ import asyncio, sys
 from mcp import Client
 before = set(sys.modules)
 from piv_mcp.config import load
-from piv_mcp.server import build_server
+from piv_mcp.server.build import build_server
 async def main():
     async with Client(build_server(load())) as client:
         assert len((await client.list_tools()).tools) > 40
@@ -189,8 +189,8 @@ sys.exit(f"imported before they are needed: {{loaded}}" if loaded else 0)
 
 
 def test_the_command_line_starts_without_what_other_commands_need() -> None:
-    heavy = ("piv_mcp.sandbox", "piv_mcp.doctor", "piv_mcp.demo", "mcp.server", "httpx", "uvicorn")
-    program = f"import sys, piv_mcp.cli; sys.exit(str([name for name in {heavy!r} if name in sys.modules] or 0))"
+    heavy = ("piv_mcp.sandbox", "piv_mcp.cli.doctor", "piv_mcp.cli.demo", "mcp.server", "httpx", "uvicorn")
+    program = f"import sys, piv_mcp.cli.main; sys.exit(str([name for name in {heavy!r} if name in sys.modules] or 0))"
     done = run(program)
     assert done.stderr.strip() in ("", "0")
 
@@ -217,8 +217,8 @@ def test_server_json_agrees_with_the_package() -> None:
 
 
 def test_the_same_words_name_an_area_everywhere() -> None:
-    from piv_mcp.catalog import AREAS
     from piv_mcp.config import TOOLSETS
+    from piv_mcp.server.catalog import AREAS
 
     assert set(AREAS) == set(TOOLSETS)
     for area in AREAS:

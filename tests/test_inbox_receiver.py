@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from mcp.types import TextResourceContents
 from test_api import EVENT_EXAMPLES
 
-from piv_mcp.api.limit import Priority
 from piv_mcp.api.numbers import Sms
+from piv_mcp.api.phonebook import Phonebook
+from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import MalformedEventError
 from piv_mcp.inbox.inbox import data_of, matches
-from piv_mcp.inbox.receiver import MAX_CODE, event_of, event_of_sms
-from piv_mcp.inbox.untrusted import MAX_TEXT, Fence, visible
-from piv_mcp.inbox.view import code_rows, event_row
-from piv_mcp.phonebook import Phonebook
-from piv_mcp.store import events, schema
+from piv_mcp.inbox.parse import MAX_CODE, event_of, event_of_sms
+from piv_mcp.store import events
+from piv_mcp.store import migrations as schema
 from piv_mcp.store.events import Event
+from piv_mcp.text.untrusted import MAX_TEXT, Fence, visible
+from piv_mcp.tools.event_rows import code_rows, event_row
 
 NUMBER = "vzPA1-kHKSg-EAL7e-Jqd3o"
 SUBJECTS = {

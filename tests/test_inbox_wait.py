@@ -19,21 +19,22 @@ from processes import sms_webhook, until
 from pydantic import SecretStr
 
 from piv_mcp import runtime
-from piv_mcp.api import limit
+from piv_mcp.api import rate_limit as limit
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.limit import BACKFILL_OWN, Priority
+from piv_mcp.api.phonebook import Phonebook
+from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.errors import NotFoundError, RateLimitedError
 from piv_mcp.inbox import backfill, wait
 from piv_mcp.inbox import history as history_module
 from piv_mcp.inbox.backfill import Backfill
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.inbox.receiver import event_of
-from piv_mcp.limiter import SharedLimiter
-from piv_mcp.phonebook import Phonebook
+from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.store import Store, events, polls, requests
+from piv_mcp.store import Store, events, polls
+from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.events import Event
+from piv_mcp.store.limiter import SharedLimiter
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 

@@ -14,11 +14,12 @@ import pytest
 from conftest import Connect
 from processes import until
 
-from piv_mcp import limiter as limiter_module
-from piv_mcp.api.limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
+from piv_mcp.api.rate_limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.limiter import SharedLimiter
-from piv_mcp.store import Store, database, requests
+from piv_mcp.store import Store, database
+from piv_mcp.store import limiter as limiter_module
+from piv_mcp.store import rate_limit as requests
+from piv_mcp.store.limiter import SharedLimiter
 
 
 @pytest.fixture
@@ -137,9 +138,9 @@ async def test_processes_that_race_for_slots_never_take_more_than_there_are(tmp_
     code = """
         import asyncio, json, sys
         from pathlib import Path
-        from piv_mcp.api.limit import Priority
+        from piv_mcp.api.rate_limit import Priority
         from piv_mcp.errors import RateLimitedError
-        from piv_mcp.limiter import SharedLimiter
+        from piv_mcp.store.limiter import SharedLimiter
         from piv_mcp.store import Store
 
         async def main():

@@ -8,9 +8,9 @@ from conftest import Connected
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, TextContent
 
-from piv_mcp import prompts
-from piv_mcp.catalog import AREAS
-from piv_mcp.resources import RESOURCES
+from piv_mcp.server import prompts
+from piv_mcp.server.catalog import AREAS
+from piv_mcp.server.resources import RESOURCES
 
 FOLDER = Path(__file__).parent.parent / "prompts"
 NAMES = ["read_my_code", "review_expiring", "set_up_domain", "account_overview"]

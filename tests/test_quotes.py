@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.segments import segments
-from piv_mcp.spending.approval import message
+from piv_mcp.spending.actions.sms_segments import sms_segments
+from piv_mcp.spending.approval.channels import message
 from piv_mcp.spending.quote import Price, Quote, dollars
-from piv_mcp.spending.segments import sms_segments
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 

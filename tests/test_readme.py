@@ -15,9 +15,11 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from piv_mcp import __version__, catalog, cli
+from piv_mcp import __version__
+from piv_mcp.cli import main as cli
 from piv_mcp.config import Settings, load
-from piv_mcp.tools.tool import ToolSpec
+from piv_mcp.server import catalog
+from piv_mcp.tools.spec import ToolSpec
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -29,13 +29,13 @@ from buying import (
 from conftest import text_of
 from examples import number
 
-from piv_mcp.api.limit import Priority
 from piv_mcp.api.numbers import PurchaseNumber
+from piv_mcp.api.rate_limit import Priority
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import journal as journal_module
-from piv_mcp.spending import reconcile
-from piv_mcp.spending.reconcile import Reconciler
+from piv_mcp.spending.reconcile import reconciler as reconcile
+from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.store.journal import Entry
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")

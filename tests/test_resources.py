@@ -14,9 +14,9 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, ResourceTemplateReference, TextResourceContents
 
 from piv_mcp.config import load
-from piv_mcp.resources import INBOX_ROWS, MAX_DOMAIN_PRICES, MAX_ROWS, RESOURCES
 from piv_mcp.sandbox import Failure, Sandbox, Timing
-from piv_mcp.server import build_server
+from piv_mcp.server.build import build_server
+from piv_mcp.server.resources import INBOX_ROWS, MAX_DOMAIN_PRICES, MAX_ROWS, RESOURCES
 from piv_mcp.tools.proxies import MASK
 
 FIXED = [

@@ -43,8 +43,8 @@ from processes import until
 
 from piv_mcp.errors import StoreError
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.spending import asking
 from piv_mcp.spending import journal as journal_module
+from piv_mcp.spending.approval import flow as asking
 from piv_mcp.spending.quote import FREEZE_SECONDS
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")

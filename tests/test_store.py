@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store, database, events, journal, schema
+from piv_mcp.store import Store, database, events, journal
+from piv_mcp.store import migrations as schema
 from piv_mcp.store.events import Event
 from piv_mcp.store.journal import Entry
 

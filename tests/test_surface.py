@@ -17,12 +17,12 @@ from examples import domain, example, number
 from mcp import Client
 from mcp.types import Tool, ToolAnnotations
 
-from piv_mcp import catalog
-from piv_mcp import definitions as shipped
 from piv_mcp.config import TOOLSETS, Settings, load
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.server import build_server, instructions
-from piv_mcp.tools.tool import ToolSpec
+from piv_mcp.server import catalog
+from piv_mcp.server import definitions as shipped
+from piv_mcp.server.build import build_server, instructions
+from piv_mcp.tools.spec import ToolSpec
 
 UPDATE = "UPDATE_SNAPSHOTS"
 

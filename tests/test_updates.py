@@ -15,17 +15,17 @@ from mcp.shared.subscriptions import ResourceUpdated
 from mcp.types import ResourceUpdatedNotification
 from processes import KEY, Machine, sandbox_on_a_port, sms_webhook, until
 
-from piv_mcp import updates
-from piv_mcp.api.limit import Priority
+from piv_mcp.api.rate_limit import Priority
 from piv_mcp.config import load
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.inbox.receiver import event_of
+from piv_mcp.inbox.parse import event_of
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.server import build_server
+from piv_mcp.server import subscriptions as updates
+from piv_mcp.server.build import build_server
+from piv_mcp.server.subscriptions import INBOX
 from piv_mcp.services import Services
 from piv_mcp.store import Store
-from piv_mcp.updates import INBOX
 
 pytestmark = pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed")
 

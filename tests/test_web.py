@@ -22,9 +22,9 @@ from starlette.types import ASGIApp
 
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.store import Store, database, events
-from piv_mcp.web import host as host_module
-from piv_mcp.web.host import Host
-from piv_mcp.web.webhooks import GUESSES_A_MINUTE, MAX_BODY, Webhooks
+from piv_mcp.web import listener as host_module
+from piv_mcp.web.listener import Host
+from piv_mcp.web.webhook_endpoint import GUESSES_A_MINUTE, MAX_BODY, Webhooks
 
 JSON = {"Content-Type": "application/json", "User-Agent": "piv.day-webhook/1.0"}
 GOOD = sms_webhook("num-a", "Your code is 482913", "482913")

@@ -1,7 +1,7 @@
 """The account: reference section "Getting started"."""
 
-from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint
+from piv_mcp.api.group import AreaApi
 from piv_mcp.api.models import Model, Money
 
 

@@ -9,9 +9,9 @@ from piv_mcp import __version__
 from piv_mcp.api.account import AccountApi
 from piv_mcp.api.domains import DomainsApi
 from piv_mcp.api.http import Http
-from piv_mcp.api.limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.numbers import NumbersApi
 from piv_mcp.api.proxies import ProxiesApi
+from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.whites import WhitesApi
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint, page_of, under
+from piv_mcp.api.group import AreaApi
 from piv_mcp.api.models import LargeLimit, Model, Money, Offset, Page, Request, Secret, UtcDatetime
 
 ProxyOrderStatus = Literal["active", "expired"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from piv_mcp.api.limit import MAX_PAUSE
+from piv_mcp.api.rate_limit import MAX_PAUSE
 from piv_mcp.errors import ApiError, NoAnswerError, OutcomeUnknownError
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from piv_mcp.api.area import AreaApi
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
+from piv_mcp.api.group import AreaApi
 from piv_mcp.api.models import (
     Acknowledged,
     CountryCode,

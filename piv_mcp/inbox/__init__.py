@@ -1,0 +1,1 @@
+"""SMS and events: how they arrive, what code they hold, and waiting for them."""

@@ -17,14 +17,14 @@ from functools import partial
 import structlog
 
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.limit import BACKFILL_OWN, Priority
 from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Number
 from piv_mcp.api.paging import all_rows
+from piv_mcp.api.phonebook import Phonebook
+from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.errors import PivError, RateLimitedError, StoreError
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.phonebook import Phonebook
 from piv_mcp.store import events
 
 ROUND_SECONDS = 300.0

@@ -18,8 +18,8 @@ from itertools import pairwise
 import structlog
 
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.limit import Priority
 from piv_mcp.api.numbers import Sms
+from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import (
     AuthenticationError,
     NotFoundError,
@@ -29,7 +29,7 @@ from piv_mcp.errors import (
     StoreError,
 )
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.inbox.receiver import event_of_sms
+from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.store import polls
 
 PAGES = (50, *[200] * 10)

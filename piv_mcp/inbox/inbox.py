@@ -10,9 +10,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, cast
 
-from piv_mcp.api.webhooks import piv_num_ids
-from piv_mcp.inbox.changes import Changes
+from piv_mcp.api.events import piv_num_ids
 from piv_mcp.store import Store, events
+from piv_mcp.store.changes import Changes
 from piv_mcp.store.events import Event
 
 KEEP = 1_000_000

@@ -11,10 +11,9 @@ from decimal import Decimal
 import structlog
 
 from piv_mcp.errors import ApiError, OutcomeUnknownError, PivError, StoreError
-from piv_mcp.inbox.changes import Changes
-from piv_mcp.spending.action import Action, Sources
-from piv_mcp.spending.approval import Person
-from piv_mcp.spending.asking import Asking
+from piv_mcp.spending.actions.base import Action, Sources
+from piv_mcp.spending.approval.channels import Person
+from piv_mcp.spending.approval.flow import Asking
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Quote, dollars
@@ -27,7 +26,8 @@ from piv_mcp.spending.receipt import (
     receipt,
     refusal,
 )
-from piv_mcp.spending.reconcile import Reconciler, balance_of, remembered
+from piv_mcp.spending.reconcile.reconciler import Reconciler, balance_of, remembered
+from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
 
 RECENT_SECONDS = 3600.0

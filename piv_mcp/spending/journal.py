@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from piv_mcp.spending.action import Action, Decision, Done
-from piv_mcp.spending.evidence import EARLIER_SECONDS
+from piv_mcp.spending.actions.base import Action, Decision, Done
+from piv_mcp.spending.actions.evidence import EARLIER_SECONDS
 from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.quote import FREEZE_SECONDS, Quote
 from piv_mcp.store import Store, events, journal

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from piv_mcp.spending.action import Action
+from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.quote import Price
 
 DAY_SECONDS = 86400.0

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import structlog
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store.salvage import carry_over
-from piv_mcp.store.schema import migrate
+from piv_mcp.store.migrations import migrate
+from piv_mcp.store.recovery import carry_over
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]

@@ -2,7 +2,7 @@
 
 from piv_mcp.api.account import Account
 from piv_mcp.services import services
-from piv_mcp.tools.tool import Ctx, read
+from piv_mcp.tools.spec import Ctx, read
 
 
 async def get_account(ctx: Ctx) -> Account:

@@ -36,7 +36,7 @@ from piv_mcp.tools.parameters import (
     at_most,
     limited,
 )
-from piv_mcp.tools.tool import Ctx, perform, read, spend, write
+from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 RecordType = Annotated[str, limited(10, form="[A-Z]+"), Field(description="A, AAAA, CNAME, MX, TXT, ...")]
 RecordName = Annotated[Line, limited(253), Field(description="@ for the domain itself, or a subdomain.")]

@@ -5,17 +5,17 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
-from piv_mcp.api.webhooks import EVENTS
-from piv_mcp.clock import span
+from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import wait
-from piv_mcp.inbox.untrusted import Fence
-from piv_mcp.inbox.view import MAX_OTHERS, Code, EventRow, code_rows, event_row
 from piv_mcp.services import Services, services
 from piv_mcp.store.events import COUNTED
+from piv_mcp.text.times import span
+from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.event_rows import MAX_OTHERS, Code, EventRow, code_rows, event_row
 from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
-from piv_mcp.tools.tool import Ctx, read
+from piv_mcp.tools.spec import Ctx, read
 
 LATE_SECONDS = 300
 REFRESH_SECONDS = 3.0

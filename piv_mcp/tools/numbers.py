@@ -17,13 +17,13 @@ from piv_mcp.api.numbers import (
     StartVerification,
     UpdateNumber,
 )
-from piv_mcp.inbox.untrusted import Fence, one_line
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
+from piv_mcp.text.untrusted import Fence, one_line
 from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch, Text, limited
-from piv_mcp.tools.tool import Ctx, perform, read, spend, write
+from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True)]
 CustomName = Annotated[Line, limited(100)]

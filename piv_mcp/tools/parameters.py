@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from piv_mcp.phonebook import DIALLABLE
+from piv_mcp.api.phonebook import DIALLABLE
 
 
 def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:

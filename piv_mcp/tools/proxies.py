@@ -16,7 +16,7 @@ from piv_mcp.spending.actions import proxies as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, ServerId, Switch
-from piv_mcp.tools.tool import Ctx, perform, read, spend
+from piv_mcp.tools.spec import Ctx, perform, read, spend
 
 MASK = "********"
 MASKED = "Passwords are masked: to_file writes them to a private file, show_passwords returns them."

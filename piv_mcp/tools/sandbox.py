@@ -6,7 +6,7 @@ from piv_mcp.errors import InvalidRequestError
 from piv_mcp.services import services
 from piv_mcp.tools.answers import Answer
 from piv_mcp.tools.parameters import Line, PivNumId, Text, limited
-from piv_mcp.tools.tool import Ctx, write
+from piv_mcp.tools.spec import Ctx, write
 
 
 class Arrived(Answer):

@@ -8,16 +8,16 @@ from typing import Annotated
 from pydantic import Field
 
 from piv_mcp.api.models import Money
-from piv_mcp.clock import utc
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import difference
-from piv_mcp.spending.refunds import note_refunds
+from piv_mcp.spending.reconcile.refunds import note_refunds
 from piv_mcp.store.journal import Entry, State
+from piv_mcp.text.times import utc
 from piv_mcp.tools.answers import Answer
-from piv_mcp.tools.tool import Ctx, read, write
+from piv_mcp.tools.spec import Ctx, read, write
 
 MAX_TOTALLED = 5000
 

@@ -30,7 +30,7 @@ from piv_mcp.tools.parameters import (
     at_most,
     limited,
 )
-from piv_mcp.tools.tool import Ctx, perform, read, spend, write
+from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Language = Annotated[str, Field(pattern="^[A-Za-z]{2}$", description="Two-letter ISO 639-1 code.")]
 Email = Annotated[Line, limited(254, form=r"[^@\s]+@[^@\s]+")]

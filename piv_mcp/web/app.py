@@ -9,9 +9,9 @@ from piv_mcp import __version__
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.spending.journal import Journal
-from piv_mcp.web.approvals import Approvals
-from piv_mcp.web.presence import Health, proof_of
-from piv_mcp.web.webhooks import Webhooks
+from piv_mcp.web.approval_page import Approvals
+from piv_mcp.web.serving import Health, proof_of
+from piv_mcp.web.webhook_endpoint import Webhooks
 
 
 def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: str) -> Starlette:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from piv_mcp.inbox.codes import extract_code  # noqa: E402 - runs from a checkout that is not installed
+from piv_mcp.inbox.codes.extract import extract_code  # noqa: E402 - runs from a checkout that is not installed
 
 MEASURE = ROOT / "tests" / "corpus" / "measure.jsonl"
 ROUNDS = 3

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.inbox.receiver import event_of
+from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import Store, events
 
 SECRET = "a-secret-path-of-the-benchmark"

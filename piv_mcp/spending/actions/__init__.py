@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from piv_mcp.spending.action import Action
 from piv_mcp.spending.actions import domains, numbers, proxies, whites
+from piv_mcp.spending.actions.base import Action
 
 ACTIONS: Mapping[str, type[Action]] = {
     action.kind: action for action in (*numbers.ACTIONS, *proxies.ACTIONS, *domains.ACTIONS, *whites.ACTIONS)

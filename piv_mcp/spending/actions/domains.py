@@ -9,9 +9,9 @@ from piv_mcp.api.domains import Domain
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.evidence import EVENTS, fits, lasts, outcome_of
 from piv_mcp.spending.actions.renewal import Renewal
-from piv_mcp.spending.evidence import EVENTS, fits, lasts, outcome_of
 from piv_mcp.spending.quote import FREE, Price, day, recurring, switch, years
 
 NO_PRICE = "no listed price"

@@ -5,16 +5,16 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from piv_mcp.api import numbers as api
+from piv_mcp.api.events import NumberRestoreCompleted
 from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.api.paging import all_rows
-from piv_mcp.api.webhooks import NumberRestoreCompleted
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
-from piv_mcp.spending.action import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.base import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.evidence import EARLIER_SECONDS, EVENTS, lasts, outcome_of
 from piv_mcp.spending.actions.renewal import Renewal
-from piv_mcp.spending.evidence import EARLIER_SECONDS, EVENTS, lasts, outcome_of
+from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
-from piv_mcp.spending.segments import sms_segments
 
 NO_PRICE = "the country has no listed price"
 

@@ -9,9 +9,9 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
-from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.evidence import lasts
 from piv_mcp.spending.actions.renewal import Renewal
-from piv_mcp.spending.evidence import lasts
 from piv_mcp.spending.quote import Price, months
 
 MONTHLY = "taking the listed price as the price of a month, which the API does not say"

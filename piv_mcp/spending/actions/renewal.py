@@ -4,8 +4,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources
-from piv_mcp.spending.evidence import extended
+from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources
+from piv_mcp.spending.actions.evidence import extended
 
 
 class Renewal(Action):

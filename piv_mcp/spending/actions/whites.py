@@ -9,8 +9,8 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.whites import White
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.action import Action, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.evidence import fits
+from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.evidence import fits
 from piv_mcp.spending.quote import Price
 
 FREE_ARTICLES = 3

@@ -1,0 +1,46 @@
+"""What every area of the client is: a way to send calls, at one priority."""
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from piv_mcp.api.endpoint import Endpoint
+from piv_mcp.api.models import Request
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.api.response import Call
+from piv_mcp.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    # The models are needed to list the tools; httpx is not.
+    from piv_mcp.api.http import Http
+
+T = TypeVar("T")
+
+
+class AreaApi:
+    """Base of the areas. Methods raise `ApiError`; `InvalidRequestError` also before anything is sent."""
+
+    def __init__(self, http: "Http", priority: Priority) -> None:
+        self._http = http
+        self._priority = priority
+
+    async def _call(
+        self,
+        endpoint: Endpoint[T],
+        *ids: str,
+        query: type[Request] | None = None,
+        body: Request | None = None,
+        **filters: object,
+    ) -> T:
+        """Send a call. `filters` are checked by the `query` model; those that are `None` do not leave."""
+        path = endpoint.path(*ids)
+        wire = {} if query is None else _checked(endpoint, query, filters)
+        call = Call(endpoint, path, wire, None if body is None else body.wire())
+        return await self._http.send(call, self._priority)
+
+
+def _checked(endpoint: Endpoint[Any], query: type[Request], filters: dict[str, object]) -> dict[str, Any]:
+    try:
+        return query.of(**filters).wire()
+    except InvalidRequestError as error:
+        raise InvalidRequestError(
+            error.message, code=error.code, method=endpoint.method, path=endpoint.template
+        ) from None

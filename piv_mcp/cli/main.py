@@ -1,0 +1,270 @@
+"""The command line. The only module that prints; when serving, stdout belongs to the protocol."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from piv_mcp import __version__
+from piv_mcp.cli import install as clients
+from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
+from piv_mcp.errors import PivError
+
+if TYPE_CHECKING:
+    from piv_mcp.cli.approvals import Desk
+    from piv_mcp.runtime import Runtime
+    from piv_mcp.store.journal import Entry
+
+STOP_SECONDS = 0.8
+"""What stopping may take; whatever is not done then is met at the next start."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _settings_options(command: Command) -> Command:
+    """Every setting as a flag, except the secrets: a command line is seen by every process of the machine."""
+    for name, field in reversed(Settings.model_fields.items()):
+        if name in ENVIRONMENT_ONLY:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=field.description)
+        else:
+            option = click.option(flag, name, default=None, metavar="VALUE", help=field.description)
+        command = option(command)
+    return command
+
+
+def _load(flags: dict[str, Any]) -> Settings:
+    try:
+        return load(**flags)
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
+
+
+def _words(error: PivError) -> str:
+    return " ".join(part for part in (error.message, error.hint) if part)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="piv-mcp")
+@_settings_options
+@click.pass_context
+def main(context: click.Context, **flags: Any) -> None:
+    """MCP server for a piv.day account. Without a command it serves over stdio, as clients start it.
+
+    Every setting is also an environment variable: --spend-mode is PIV_SPEND_MODE. The key is PIV_API_KEY or
+    PIV_API_KEY_FILE, never a flag.
+    """
+    context.obj = flags
+    if context.invoked_subcommand is None:
+        _serve(_load(flags))
+
+
+@main.command()
+@click.pass_obj
+def serve(flags: dict[str, Any]) -> None:
+    """Serve over stdio (the default)."""
+    _serve(_load(flags))
+
+
+def _serve(settings: Settings) -> None:
+    from piv_mcp import log
+
+    redactor = log.configure(settings.log_level, settings.log_format)
+    from piv_mcp.runtime import Runtime
+    from piv_mcp.server.build import build_server
+
+    runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS)
+    server = build_server(settings, runtime)
+
+    async def run() -> None:
+        _on_stop_signal(runtime)
+        await server.run_stdio_async()
+        _leave()
+
+    asyncio.run(run())
+
+
+def _leave() -> None:
+    """All is stopped and on disk: the interpreter need not take its modules apart, which is most of an end."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def _on_stop_signal(runtime: "Runtime") -> None:
+    """End cleanly on SIGTERM and SIGINT, although a thread is blocked reading stdin and cannot be woken."""
+
+    async def stop() -> None:
+        try:
+            await runtime.stop()
+        finally:
+            _leave()
+
+    tasks: set[asyncio.Task[None]] = set()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, lambda: tasks.add(loop.create_task(stop())))
+        except NotImplementedError:  # Windows: the default handlers end the process
+            return
+
+
+@main.command()
+@click.option(
+    "--seconds", type=click.FloatRange(0, 15), default=1.0, show_default=True, help="seconds until the SMS arrives"
+)
+def demo(seconds: float) -> None:
+    """Show the main job on the sandbox: wait for a code, and get it. Needs no key."""
+    from piv_mcp.cli.demo import run_demo
+
+    code = asyncio.run(run_demo(click.echo, seconds))
+    if code is None:
+        raise click.ClickException("no code arrived; run again with PIV_LOG_LEVEL=DEBUG to see why")
+    click.echo(f"\nThe code is {click.style(code, bold=True)}")
+
+
+@main.command()
+@click.pass_obj
+def doctor(flags: dict[str, Any]) -> None:
+    """Check key, API, store and webhook endpoint; say what to do about each fault; print the webhook URL."""
+    settings = _load(flags)
+    from piv_mcp import log
+    from piv_mcp.cli.doctor import examine
+
+    log.configure("ERROR", "text")
+    findings = asyncio.run(examine(settings))
+    for finding in findings:
+        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
+        click.echo(f"{mark} {finding.what}: {finding.state}")
+        if finding.do:
+            click.echo(f"     -> {finding.do}")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("client", type=click.Choice(list(clients.FILES)))
+@click.pass_obj
+def config(flags: dict[str, Any], client: str) -> None:
+    """Print the configuration snippet for CLIENT."""
+    text, note = clients.snippet(client, _load(flags), [name for name, value in flags.items() if value is not None])
+    click.echo(note, err=True)
+    click.echo(text)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=0, show_default=True, help="0 takes any free one")
+@click.option("--webhook-url", default=None, help="where events are sent")
+@click.option("--api-key", "sandbox_key", default="sandbox-key", show_default=True, help="the key it accepts")
+def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> None:
+    """Run a simulated piv.day on its own port."""
+    from piv_mcp.sandbox import Sandbox
+    from piv_mcp.sandbox.serve import serve as serve_sandbox
+
+    simulated = Sandbox(sandbox_key, webhook_url=webhook_url)
+
+    def ready(bound: int) -> None:
+        click.echo(f"PIV_BASE_URL=http://{host}:{bound}/api/v1")
+        click.echo(f"PIV_API_KEY={sandbox_key}")
+
+    try:
+        asyncio.run(serve_sandbox(simulated, host, port, ready, handle_signals=True))
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be opened: {error.strerror}") from None
+
+
+@main.command()
+@click.pass_obj
+def approvals(flags: dict[str, Any]) -> None:
+    """List what waits for your approval, and decide it. Decides only at a terminal, with a word typed there."""
+    settings = _load(flags)
+    from piv_mcp import log
+    from piv_mcp.cli.approvals import Desk
+
+    log.configure("ERROR", "text")
+    desk = Desk(settings.store_path(settings.directory))
+    at_a_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    try:
+        waiting = asyncio.run(desk.waiting())
+        if not waiting:
+            click.echo("Nothing waits for approval.")
+        for entry in waiting:
+            _show(entry)
+            if at_a_terminal:
+                click.echo(_decide(desk, entry) if entry.state == "quoted" else _settle(desk, entry))
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
+    if waiting and not at_a_terminal:
+        raise click.ClickException("deciding needs a terminal: run this command in one yourself")
+
+
+def _show(entry: "Entry") -> None:
+    from piv_mcp.spending.approval.channels import lines
+    from piv_mcp.spending.quote import Quote
+    from piv_mcp.text.untrusted import visible
+
+    lost = f" (sent, and the answer was lost: {visible(entry.problem or 'no answer')})"
+    click.echo(f"\n{click.style(entry.id, bold=True)}{lost if entry.state == 'unknown' else ''}")
+    for label, value in lines(Quote.model_validate_json(entry.quote)):
+        click.echo(f"  {label:<14} {value}")
+
+
+def _decide(desk: "Desk", entry: "Entry") -> str:
+    from piv_mcp.cli.approvals import word
+
+    expected = word()
+    typed = click.prompt(
+        f"Type {expected} to approve, no to decline, Enter to leave it", default="", show_default=False
+    )
+    if typed not in (expected, "no"):
+        return "Left as it is."
+    first = asyncio.run(desk.decide(entry, "approve" if typed == expected else "decline"))
+    if not first:
+        return "It was decided elsewhere in the meantime, or has expired."
+    return "Approved. The assistant carries it out." if typed == expected else "Declined."
+
+
+def _settle(desk: "Desk", entry: "Entry") -> str:
+    from piv_mcp.cli.approvals import words
+
+    charged, not_charged = words(2)
+    typed = click.prompt(
+        f"Look at the dashboard: type {charged} if it was charged, {not_charged} if not, Enter to leave it",
+        default="",
+        show_default=False,
+    )
+    if typed not in (charged, not_charged):
+        return "Left as it is."
+    settled = asyncio.run(desk.settle(entry, charged=typed == charged))
+    return "Settled." if settled else "It was settled elsewhere in the meantime."
+
+
+@main.command()
+@click.pass_obj
+def receive(flags: dict[str, Any]) -> None:
+    """Run the webhook receiver and the approval page alone, as a service."""
+    settings = _load(flags)
+    from piv_mcp import log
+    from piv_mcp.runtime import Runtime
+
+    runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format), stop_within=STOP_SECONDS)
+
+    async def run() -> None:
+        async with runtime.running():
+            _on_stop_signal(runtime)
+            await runtime.services()
+            await asyncio.Event().wait()
+
+    try:
+        asyncio.run(run())
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None

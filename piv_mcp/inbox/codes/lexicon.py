@@ -1,0 +1,198 @@
+"""What a word says about the numbers around it."""
+
+import re
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from piv_mcp.inbox.codes import words as words
+from piv_mcp.inbox.codes.text import fold_words
+
+
+class Kind(IntEnum):
+    """The kinds of words, in order of precedence where a word is in two lists."""
+
+    STRONG = 0
+    GENERIC = 1
+    AUTH = 2
+    ENTER = 3
+    PARCEL = 4
+    COUPON = 5
+    ORDER = 6
+    CARD = 7
+    PHONE = 8
+    MONEY = 9
+    TIME = 10
+    INVALID = 11
+    OLD = 12
+    NEVER = 13
+    COPULA = 14
+    NUMBER = 15
+    LABEL = 16
+    AMOUNT = 17
+    DONE = 18
+    COURIER = 19
+    USE = 20
+    VALID = 21
+    DOOR = 22
+    NOT_A_CODE = 23  # a whole label such as "pick-up code", found by joining two words
+
+
+class Phrase(NamedTuple):
+    """The words of a phrase after its first."""
+
+    rest: tuple[str, ...]
+    kind: Kind
+
+
+class Found(NamedTuple):
+    """A word found inside a run of a script without spaces."""
+
+    start: int
+    end: int
+    kind: Kind
+
+
+# Scripts that run words together: Thai to Burmese, Hangul, Ethiopic, Khmer, Kana and Han.
+_RUN_TOGETHER: Final = (
+    (0x0E00, 0x109F),
+    (0x1100, 0x137F),
+    (0x1780, 0x17FF),
+    (0x3005, 0x9FFF),
+    (0xAC00, 0xD7FF),
+    (0xF900, 0xFAFF),
+)
+_LISTS: Final = (
+    (Kind.STRONG, words.STRONG),
+    (Kind.GENERIC, words.GENERIC),
+    (Kind.AUTH, words.AUTH),
+    (Kind.ENTER, words.ENTER),
+    (Kind.USE, words.USE),
+    (Kind.DONE, words.DONE),
+    (Kind.COURIER, words.COURIER),
+    (Kind.PARCEL, words.PARCEL),
+    (Kind.DOOR, words.DOOR),
+    (Kind.COUPON, words.COUPON),
+    (Kind.ORDER, words.ORDER),
+    (Kind.LABEL, words.LABEL),
+    (Kind.CARD, words.CARD),
+    (Kind.PHONE, words.PHONE),
+    (Kind.MONEY, words.MONEY),
+    (Kind.AMOUNT, words.AMOUNT),
+    (Kind.TIME, words.TIME),
+    (Kind.INVALID, words.INVALID),
+    (Kind.OLD, words.OLD),
+    (Kind.VALID, words.VALID),
+    (Kind.NEVER, words.NEVER),
+    (Kind.COPULA, words.COPULA),
+    (Kind.NUMBER, words.NUMBER),
+)
+_exact: dict[str, Kind] = {}
+_stems: dict[str, Kind] = {}
+_brands: set[str] = set()
+_phrases: dict[str, list[Phrase]] = {}
+_runs: dict[str, list[tuple[str, Kind]]] = {}
+_SHORTEST_STEM: Final = 3
+_MAX_STEM: Final = 14
+# "Bestätigungscode", "vahvistuskoodi", "Abholcode": a code word at the end of a compound.
+_COMPOUND: Final = re.compile(
+    r"(?:code|kode|kod|kood|koodi|kodi|parool|salasana|passwort|kennwort|losen|ord|tan|pin|nummer)"
+    r"(?:s|n|r|en|et|em|u|ul|nn?|ne|isi|in|illa|ille|a|as|ja|ot|t|nummer|ga)?$"
+)
+_COMPOUND_CODE: Final = re.compile(r"^(?:code|koo?d|passw|kennw|losen|ord|parool|salas|tan|pin)")
+_ARABIC_PREFIX: Final = re.compile("^(?:[وفبلک]{0,2}ال|لل|[وفبلک])(?=..)")
+_HEBREW_PREFIX: Final = re.compile("^[הובלמשכ]{1,2}(?=..)")
+
+
+def _load() -> None:
+    _brands.update(fold_words(words.BRANDS).replace("\n", "").split(","))
+    for kind, entries in _LISTS:
+        for entry in fold_words(entries).replace("\n", "").split(","):
+            stem = entry.endswith("*")
+            word = entry.removesuffix("*").strip()
+            if not word:
+                continue
+            if runs_together(max(word)):
+                _runs.setdefault(word[0], []).append((word, kind))
+            elif " " in word:
+                first, *rest = word.split()
+                rest[-1] += "*" * stem
+                _phrases.setdefault(first, []).append(Phrase(tuple(rest), kind))
+            elif stem:
+                _stems.setdefault(word, kind)
+            else:
+                _exact.setdefault(word, kind)
+    for found in _runs.values():
+        found.sort(key=lambda item: -len(item[0]))
+
+
+def _look_up(word: str) -> Kind | None:
+    kind = _exact.get(word)
+    if kind is not None:
+        return kind
+    for length in range(min(len(word), _MAX_STEM), _SHORTEST_STEM - 1, -1):
+        kind = _stems.get(word[:length])
+        if kind is not None:
+            return kind
+    return None
+
+
+def _compound(word: str) -> Kind | None:
+    tail = _COMPOUND.search(word, 3)
+    if tail is None:
+        return None
+    head = _look_up(word[: tail.start()])
+    is_code = _COMPOUND_CODE.match(tail.group()) is not None
+    if head in (Kind.AUTH, Kind.STRONG) and is_code:
+        return Kind.STRONG
+    if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.DOOR):
+        return Kind.NOT_A_CODE if is_code else Kind.ORDER
+    return None
+
+
+@lru_cache(maxsize=8192)
+def classify(word: str) -> Kind | None:
+    """The kind of a folded word written with spaces around it."""
+    if not _exact:
+        _load()  # on the first word, not on import
+    if word in _brands:
+        return None
+    kind = _compound(word) if len(word) > 6 and word.isascii() else None
+    if kind is None:
+        kind = _look_up(word)
+    if kind is None and "\u0590" <= word[0] <= "\u06ff":
+        prefix = _HEBREW_PREFIX if word[0] < "\u0600" else _ARABIC_PREFIX
+        bare = prefix.sub("", word)
+        if bare != word:
+            kind = _look_up(bare)
+    return kind
+
+
+def phrases(word: str) -> Sequence[Phrase]:
+    """The phrases that begin with this word; its kind has been asked for before."""
+    return _phrases.get(word, ())
+
+
+def runs_together(char: str) -> bool:
+    """Whether the script of this character is written without spaces."""
+    code = ord(char)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _RUN_TOGETHER)
+
+
+@lru_cache(maxsize=4096)
+def scan(run: str) -> tuple[Found, ...]:
+    """The known words inside a run of text without spaces, longest first at each place."""
+    if not _runs:
+        _load()
+    found: list[Found] = []
+    at = 0
+    while at < len(run):
+        for word, kind in _runs.get(run[at], ()):
+            if run.startswith(word, at):
+                found.append(Found(at, at + len(word), kind))
+                at += len(word)
+                break
+        else:
+            at += 1
+    return tuple(found)

@@ -1,0 +1,5 @@
+"""MCP: the server that a client connects to."""
+
+from piv_mcp.server.build import build_server
+
+__all__ = ["build_server"]

@@ -1,0 +1,36 @@
+"""The whole surface on one page: every tool, by area, in the order in which it is listed."""
+
+from collections.abc import Iterator, Mapping
+
+from piv_mcp.config import Area, Settings
+from piv_mcp.server.definitions import is_offered
+from piv_mcp.tools import account, domains, inbox, numbers, proxies, sandbox, spending, whites
+from piv_mcp.tools.spec import ToolSpec
+
+AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
+    "inbox": inbox.TOOLS,
+    "account": account.TOOLS,
+    "numbers": numbers.TOOLS,
+    "proxies": proxies.TOOLS,
+    "domains": domains.TOOLS,
+    "whites": whites.TOOLS,
+    "spending": spending.TOOLS,
+}
+"""What people ask for most comes first."""
+
+SANDBOX: tuple[ToolSpec, ...] = sandbox.TOOLS
+"""Only where the account is a sandbox."""
+
+
+def everything() -> Iterator[tuple[Area | None, ToolSpec]]:
+    """Every tool with its area, in order."""
+    for area, tools in AREAS.items():
+        for tool in tools:
+            yield area, tool
+    for tool in SANDBOX:
+        yield None, tool
+
+
+def select(settings: Settings) -> Iterator[ToolSpec]:
+    """The tools that these settings offer. Decided at start: the list never changes while running."""
+    return (tool for area, tool in everything() if is_offered(area, tool.effect, settings))

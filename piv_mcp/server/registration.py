@@ -1,0 +1,124 @@
+"""Our tools and resources in the SDK's form. Loaded at the first use of one, or a moment after the start."""
+
+import inspect
+import typing
+from functools import wraps
+from typing import Any
+
+from mcp.server.mcpserver.resources import FunctionResource, Resource
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp.types import Tool as Definition
+from pydantic import BaseModel
+
+from piv_mcp.config import Settings
+from piv_mcp.errors import PivError
+from piv_mcp.server import catalog
+from piv_mcp.server.resources import RESOURCES, ResourceSpec
+from piv_mcp.server.schemas import input_schema, output_schema
+from piv_mcp.server.server import Server, answer, compact, resource_error
+from piv_mcp.services import Lifespan
+from piv_mcp.spending.approval.channels import AskFirst
+from piv_mcp.tools.person import question
+from piv_mcp.tools.spec import ToolSpec
+
+JSON = "application/json"
+ENDPOINT_META = "piv.day/endpoint"
+
+
+def sdk_tool(spec: ToolSpec) -> Tool:
+    """The SDK's form of a tool."""
+    tool = Tool.from_function(
+        _answering(spec),
+        name=spec.name,
+        title=spec.title,
+        description=" ".join((spec.handler.__doc__ or "").split()),
+        annotations=ToolAnnotations(
+            read_only_hint=spec.read_only,
+            destructive_hint=spec.destructive,
+            idempotent_hint=spec.idempotent,
+            open_world_hint=not spec.local,
+        ),
+        meta={ENDPOINT_META: spec.endpoint} if spec.endpoint else None,
+        structured_output=False,
+    )
+    tool.parameters = input_schema(tool.parameters)
+    # Advertised here and kept by construction: the answer is a dump of this model. Letting the SDK derive it would
+    # also build a validator for each tool at start.
+    tool.fn_metadata.output_schema = output_schema(_return_type(spec))
+    return tool
+
+
+def wire_definition(spec: ToolSpec) -> dict[str, Any]:
+    """What `tools/list` says of a tool."""
+    tool = sdk_tool(spec)
+    definition = Definition(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.parameters,
+        output_schema=tool.output_schema,
+        annotations=tool.annotations,
+        _meta=tool.meta,
+    )
+    return definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def register(server: Server, settings: Settings, lifespan: Lifespan) -> None:
+    """Everything that these settings offer."""
+    for spec in catalog.select(settings):
+        server.register(sdk_tool(spec), spends=spec.effect == "spend")
+    for spec in RESOURCES.values():
+        if spec.parameter is None:
+            server.add_resource(sdk_resource(spec, lifespan))
+        else:
+            sdk_template(server, spec, lifespan)
+
+
+def sdk_resource(spec: ResourceSpec, lifespan: Lifespan) -> Resource:
+    """The SDK's form of a resource with a fixed address."""
+
+    async def read() -> str:
+        return await _read(spec, lifespan, spec.uri)
+
+    return FunctionResource(
+        uri=spec.uri, name=spec.name, title=spec.title, description=spec.description, mime_type=JSON, fn=read
+    )
+
+
+def sdk_template(server: Server, spec: ResourceSpec, lifespan: Lifespan) -> None:
+    """Register a resource whose address holds an id."""
+    parameter = spec.parameter or ""
+
+    async def read(**ids: str) -> str:
+        return await _read(spec, lifespan, spec.uri.replace(f"{{{parameter}}}", ids[parameter]), **ids)
+
+    # The SDK takes a template's parameters from the handler's signature.
+    read.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
+        [inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY, annotation=str)], return_annotation=str
+    )
+    read.__annotations__ = {parameter: str, "return": str}
+    server.resource(spec.uri, name=spec.name, title=spec.title, description=spec.description, mime_type=JSON)(read)
+
+
+async def _read(spec: ResourceSpec, lifespan: Lifespan, uri: str, **ids: str) -> str:
+    try:
+        model = await spec.handler(await lifespan.services(), **ids)
+    except PivError as error:
+        raise resource_error(uri, error) from error
+    return compact(model)[0]
+
+
+def _answering(spec: ToolSpec) -> Any:
+    @wraps(spec.handler)
+    async def handler(*args: Any, **kwargs: Any) -> CallToolResult | InputRequiredResult:
+        try:
+            return answer(await spec.handler(*args, **kwargs))
+        except AskFirst as ask:
+            return question(ask)
+
+    return handler
+
+
+def _return_type(spec: ToolSpec) -> type[BaseModel]:
+    return typing.get_type_hints(spec.handler)["return"]

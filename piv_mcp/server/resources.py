@@ -1,0 +1,304 @@
+"""The resources, `piv://...`: whole lists as JSON, for clients that put them into the context themselves."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel
+
+from piv_mcp.api.domains import Domain
+from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE, Money, UtcDatetime
+from piv_mcp.api.numbers import Number
+from piv_mcp.api.paging import all_rows
+from piv_mcp.api.proxies import ProxyOrder
+from piv_mcp.api.whites import White
+from piv_mcp.errors import PivError
+from piv_mcp.services import Services
+from piv_mcp.text.untrusted import Fence
+from piv_mcp.tools import numbers as number_tools
+from piv_mcp.tools import proxies as proxy_tools
+from piv_mcp.tools import spending as spending_tools
+from piv_mcp.tools.event_rows import EventRow, event_row
+
+MAX_ROWS = 1000
+"""Of one list. What is left out is said."""
+
+INBOX_ROWS = 50
+COMMITMENT_DAYS = 30
+MAX_DOMAIN_PRICES = 10
+"""Domains whose renewal price is asked for, a request each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceSpec:
+    """One resource. A `uri` with a placeholder is a template, whose id `ids` can complete."""
+
+    uri: str
+    name: str
+    title: str
+    description: str
+    handler: Callable[..., Awaitable[BaseModel]]
+    ids: Callable[[Services], Awaitable[list[str]]] | None = None
+
+    @property
+    def parameter(self) -> str | None:
+        _, brace, tail = self.uri.partition("{")
+        return tail.partition("}")[0] if brace else None
+
+
+class Rows(BaseModel):
+    """A whole list. `left_out` rows did not fit."""
+
+    rows: list[dict[str, Any]]
+    total: int
+    left_out: int | None = None
+
+
+class Commitment(BaseModel):
+    what: str
+    id: str
+    name: str | None = None
+    ends_at: UtcDatetime
+    renews_by_itself: bool
+    renewal_cost: Money | None = None
+    renewal_period: str
+
+
+class Commitments(BaseModel):
+    """What ends or renews soon. `automatic_cost` adds up the known costs of what renews by itself; `left_out` numbers,
+    orders and domains were too many to be looked at."""
+
+    days: int
+    commitments: list[Commitment]
+    automatic_cost: Money
+    unknown_costs: int
+    balance: Money | None = None
+    left_out: int | None = None
+
+
+class InboxRows(BaseModel):
+    """The newest events. `left_out` older ones are there as well, counted up to a bound: list_events has them."""
+
+    untrusted: str | None = None
+    events: list[EventRow]
+    left_out: int | None = None
+
+
+async def account(app: Services) -> BaseModel:
+    return await app.client.account.get()
+
+
+async def numbers(app: Services) -> Rows:
+    return _rows(*await _numbers(app))
+
+
+async def number(app: Services, piv_num_id: str) -> BaseModel:
+    return await app.client.numbers.get(await app.phonebook.resolve(piv_num_id))
+
+
+async def number_sms(app: Services, piv_num_id: str) -> BaseModel:
+    return await number_tools.sms_page(app, piv_num_id, limit=50, offset=None)
+
+
+async def proxies(app: Services) -> Rows:
+    return _rows(*await _orders(app))
+
+
+async def proxy_order(app: Services, order_id: str) -> BaseModel:
+    return proxy_tools.order_answer(await app.client.proxies.order(order_id), show_passwords=False)
+
+
+async def domains(app: Services) -> Rows:
+    return _rows(*await _domains(app))
+
+
+async def domain(app: Services, domain_id: str) -> BaseModel:
+    return await app.client.domains.get(domain_id)
+
+
+async def domain_dns(app: Services, domain_id: str) -> Rows:
+    records = await app.client.domains.dns(domain_id)
+    return _rows(records, len(records))
+
+
+async def whites(app: Services) -> Rows:
+    return _rows(*await _whites(app))
+
+
+async def white(app: Services, white_id: str) -> BaseModel:
+    return await app.client.whites.get(white_id)
+
+
+async def inbox(app: Services) -> InboxRows:
+    found, total = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
+    fence = Fence()
+    rows = [event_row(app.phonebook, event, fence) for event in found]
+    return InboxRows(untrusted=fence.notice, events=rows, left_out=total - len(rows) or None)
+
+
+async def commitments(app: Services) -> Commitments:
+    """Numbers, proxy orders and domains that end within `COMMITMENT_DAYS`, soonest first."""
+    edge = datetime.now(UTC) + timedelta(days=COMMITMENT_DAYS)
+    parts = [await _number_commitments(app, edge), await _proxy_commitments(app, edge)]
+    parts.append(await _domain_commitments(app, edge))
+    found = [item for part, _ in parts for item in part]
+    found.sort(key=lambda item: item.ends_at)
+    automatic = [item for item in found if item.renews_by_itself]
+    return Commitments(
+        days=COMMITMENT_DAYS,
+        commitments=found,
+        automatic_cost=sum((item.renewal_cost for item in automatic if item.renewal_cost is not None), Decimal(0)),
+        unknown_costs=sum(item.renewal_cost is None for item in found),
+        balance=(await app.client.account.get()).balance,
+        left_out=sum(left_out for _, left_out in parts) or None,
+    )
+
+
+async def spending(app: Services) -> BaseModel:
+    return await spending_tools.spending(app, days=30, state=None, limit=100)
+
+
+async def _number_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+    found, total = await _numbers(app, status="active")
+    # Auto-renewal is charged a day before the end.
+    soon = [
+        item
+        for item in found
+        if item.expires_at is not None and item.expires_at - timedelta(days=bool(item.auto_renew)) <= edge
+    ]
+    prices = {country.country_code: country for country in await app.client.numbers.countries()} if soon else {}
+    return [
+        Commitment(
+            what="number",
+            id=item.piv_num_id,
+            name=item.custom_name or item.phone_number,
+            ends_at=item.expires_at,
+            renews_by_itself=bool(item.auto_renew),
+            renewal_cost=prices[item.country_code].price_per_month if item.country_code in prices else None,
+            renewal_period="month",
+        )
+        for item in soon
+        if item.expires_at is not None
+    ], total - len(found)
+
+
+async def _proxy_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+    found, total = await _orders(app, status="active")
+    return [
+        Commitment(
+            what="proxy order",
+            id=item.id,
+            name=f"{item.quantity} in {item.country}",
+            ends_at=item.expires_at,
+            renews_by_itself=False,
+            renewal_cost=item.price_per_proxy * item.quantity
+            if item.price_per_proxy is not None and item.quantity is not None
+            else None,
+            renewal_period="month",
+        )
+        for item in found
+        if item.expires_at is not None and item.expires_at <= edge
+    ], total - len(found)
+
+
+async def _domain_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+    found, total = await _domains(app, status="active")
+    result: list[Commitment] = []
+    for item in found:
+        if item.expires_at is None or item.expires_at > edge:
+            continue
+        cost: Money | None = None
+        if item.domain_name and len(result) < MAX_DOMAIN_PRICES:
+            try:
+                cost = (await app.client.domains.search(item.domain_name)).renew_price
+            except PivError:  # a price that cannot be had is an unknown price
+                cost = None
+        result.append(
+            Commitment(
+                what="domain",
+                id=item.id,
+                name=item.domain_name,
+                ends_at=item.expires_at,
+                renews_by_itself=bool(item.auto_renew),
+                renewal_cost=cost,
+                renewal_period="year",
+            )
+        )
+    return result, total - len(found)
+
+
+def _rows(found: "list[Any]", total: int) -> Rows:
+    rows = [item.model_dump(mode="json", exclude_none=True) for item in found]
+    return Rows(rows=rows, total=total, left_out=total - len(rows) or None)
+
+
+async def _number_ids(app: Services) -> list[str]:
+    return [item.piv_num_id for item in (await _numbers(app))[0]]
+
+
+async def _order_ids(app: Services) -> list[str]:
+    return [item.id for item in (await _orders(app))[0]]
+
+
+async def _domain_ids(app: Services) -> list[str]:
+    return [item.id for item in (await _domains(app))[0]]
+
+
+async def _white_ids(app: Services) -> list[str]:
+    return [item.id for item in (await _whites(app))[0]]
+
+
+async def _numbers(app: Services, **filters: object) -> tuple[list[Number], int]:
+    found, total = await all_rows(app.client.numbers.list, SMALL_PAGE, most=MAX_ROWS, **filters)
+    app.phonebook.remember(found)
+    return found, total
+
+
+async def _orders(app: Services, **filters: object) -> tuple[list[ProxyOrder], int]:
+    return await all_rows(app.client.proxies.orders, LARGE_PAGE, most=MAX_ROWS, **filters)
+
+
+async def _domains(app: Services, **filters: object) -> tuple[list[Domain], int]:
+    return await all_rows(app.client.domains.list, LARGE_PAGE, most=MAX_ROWS, **filters)
+
+
+async def _whites(app: Services) -> tuple[list[White], int]:
+    return await all_rows(app.client.whites.list, LARGE_PAGE, most=MAX_ROWS)
+
+
+def _spec(
+    uri: str,
+    title: str,
+    description: str,
+    handler: Callable[..., Awaitable[BaseModel]],
+    ids: Callable[[Services], Awaitable[list[str]]] | None = None,
+) -> ResourceSpec:
+    return ResourceSpec(uri=uri, name=handler.__name__, title=title, description=description, handler=handler, ids=ids)
+
+
+RESOURCES: Mapping[str, ResourceSpec] = {
+    spec.uri: spec
+    for spec in (
+        _spec("piv://account", "Account", "Balance and email.", account),
+        _spec("piv://numbers", "Numbers", "All numbers of the account.", numbers),
+        _spec("piv://numbers/{piv_num_id}", "Number", "One number.", number, _number_ids),
+        _spec("piv://numbers/{piv_num_id}/sms", "SMS", "A number's newest SMS.", number_sms, _number_ids),
+        _spec("piv://proxies", "Proxy orders", "All proxy orders.", proxies),
+        _spec("piv://proxies/{order_id}", "Proxy order", "One order, passwords masked.", proxy_order, _order_ids),
+        _spec("piv://domains", "Domains", "All domains.", domains),
+        _spec("piv://domains/{domain_id}", "Domain", "One domain.", domain, _domain_ids),
+        _spec("piv://domains/{domain_id}/dns", "DNS records", "A domain's DNS records.", domain_dns, _domain_ids),
+        _spec("piv://whites", "Sites", "All generated sites.", whites),
+        _spec("piv://whites/{white_id}", "Site", "One generated site.", white, _white_ids),
+        _spec("piv://inbox", "Inbox", "The newest events: SMS, registrations, finished sites.", inbox),
+        _spec(
+            "piv://commitments",
+            "Commitments",
+            "What expires or renews in the next 30 days, and what it will cost as far as known.",
+            commitments,
+        ),
+        _spec("piv://spending", "Spending", "The spending journal of the last 30 days, with totals.", spending),
+    )
+}

@@ -1,0 +1,85 @@
+"""What a tool is: a handler with its decided hints. It can be listed without a key or a running server.
+
+A handler is an `async` function `(ctx, parameters...) -> Model`. Its name is the tool's name, its docstring the
+description, its parameters the input schema and its return type the output schema.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mcp.server.mcpserver import Context
+from pydantic import BaseModel
+
+from piv_mcp.services import Lifespan, services
+from piv_mcp.spending.actions.base import Action
+from piv_mcp.spending.receipt import Receipt
+from piv_mcp.tools.person import Caller
+
+Ctx = Context[Lifespan, Any]
+
+Effect = Literal["read", "write", "spend"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """One tool. `effect` is `read`, `write` (changes something, costs nothing) or `spend` (costs money)."""
+
+    handler: Callable[..., Awaitable[BaseModel]]
+    title: str
+    effect: Effect
+    endpoint: str | None = None
+    destructive: bool = False
+    idempotent: bool = False
+    local: bool = False
+    """Answers from this machine alone, without asking piv.day."""
+
+    @property
+    def name(self) -> str:
+        return self.handler.__name__
+
+    @property
+    def read_only(self) -> bool:
+        return self.effect == "read"
+
+
+def read(
+    handler: Callable[..., Awaitable[BaseModel]],
+    title: str,
+    endpoint: str | None = None,
+    *,
+    local: bool = False,
+) -> ToolSpec:
+    """A tool that changes nothing."""
+    return ToolSpec(handler=handler, title=title, effect="read", endpoint=endpoint, idempotent=True, local=local)
+
+
+def write(
+    handler: Callable[..., Awaitable[BaseModel]],
+    title: str,
+    endpoint: str | None = None,
+    *,
+    destructive: bool,
+    idempotent: bool,
+    local: bool = False,
+) -> ToolSpec:
+    """A tool that changes something and costs nothing."""
+    return ToolSpec(
+        handler=handler,
+        title=title,
+        effect="write",
+        endpoint=endpoint,
+        destructive=destructive,
+        idempotent=idempotent,
+        local=local,
+    )
+
+
+def spend(handler: Callable[..., Awaitable[BaseModel]], title: str, endpoint: str) -> ToolSpec:
+    """A tool that costs money: it cannot be undone, and every call is a new purchase."""
+    return ToolSpec(handler=handler, title=title, effect="spend", endpoint=endpoint, destructive=True)
+
+
+async def perform(ctx: Ctx, action: Action) -> Receipt:
+    """Through the gate: quote, approval by the person, journal, execution."""
+    return await (await services(ctx)).gate.perform(action, Caller(ctx))
