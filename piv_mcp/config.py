@@ -17,6 +17,9 @@ from piv_mcp.errors import ConfigError
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
 TOOLSETS: tuple[Area, ...] = get_args(Area)
 
+Effect = Literal["read", "write", "spend"]
+"""What a tool does: `write` changes something and costs nothing, `spend` costs money."""
+
 
 class Settings(BaseSettings):
     """What the process was told. The order is the README's."""
@@ -126,6 +129,14 @@ class Settings(BaseSettings):
         from platformdirs import user_data_path
 
         return user_data_path("piv-mcp", appauthor=False)
+
+    def offers(self, area: Area | None, effect: Effect) -> bool:
+        """Whether a tool of this area and effect is offered. Tools without an area belong to the sandbox."""
+        if self.read_only and effect != "read":
+            return False
+        if area is None:
+            return self.sandbox
+        return area in self.toolsets and not (effect == "spend" and self.spend_mode == "deny")
 
     def store_path(self, directory: Path) -> Path:
         """The store's file, in `directory` unless told otherwise."""

@@ -17,7 +17,7 @@ from piv_mcp.config import TOOLSETS, Area, Settings
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import Runtime
 from piv_mcp.server import definitions, prompts
-from piv_mcp.server.server import Server
+from piv_mcp.server.server import PivServer
 from piv_mcp.server.subscriptions import Updates
 
 ABOUT = "piv.day account: phone numbers with SMS codes, IPv6 proxies, domains with DNS, generated sites."
@@ -51,7 +51,7 @@ def instructions(settings: Settings) -> str:
     return "\n- ".join([ABOUT, *(text for areas, text in ADVICE if areas.intersection(settings.toolsets))])
 
 
-def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
+def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServer:
     """The server for these settings. Building it starts nothing; running it does."""
     runtime = runtime or Runtime(settings)
     updates = Updates(runtime)
@@ -64,12 +64,12 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
             finally:
                 await updates.close()
 
-    def load(server: Server) -> None:
+    def load(server: PivServer) -> None:
         from piv_mcp.server.registration import register
 
         register(server, settings, runtime)
 
-    server = Server(
+    server = PivServer(
         "piv-mcp",
         title="piv.day",
         version=__version__,
@@ -96,7 +96,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> Server:
     return server
 
 
-def _complete(server: Server, runtime: Runtime) -> None:
+def _complete(server: PivServer, runtime: Runtime) -> None:
     """Completion of the ids in resource templates."""
 
     @server.completion()

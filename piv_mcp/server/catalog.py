@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from piv_mcp.config import Area, Settings
-from piv_mcp.server.definitions import is_offered
 from piv_mcp.tools import account, domains, inbox, numbers, proxies, sandbox, spending, whites
 from piv_mcp.tools.spec import ToolSpec
 
@@ -33,4 +32,4 @@ def everything() -> Iterator[tuple[Area | None, ToolSpec]]:
 
 def select(settings: Settings) -> Iterator[ToolSpec]:
     """The tools that these settings offer. Decided at start: the list never changes while running."""
-    return (tool for area, tool in everything() if is_offered(area, tool.effect, settings))
+    return (tool for area, tool in everything() if settings.offers(area, tool.effect))

@@ -1,8 +1,10 @@
 """Our tools and resources in the SDK's form. Loaded at the first use of one, or a moment after the start."""
 
 import inspect
+import json
 import typing
-from functools import wraps
+from collections.abc import Iterator
+from functools import cache, wraps
 from typing import Any
 
 from mcp.server.mcpserver.resources import FunctionResource, Resource
@@ -14,9 +16,11 @@ from pydantic import BaseModel
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.server import catalog
+from piv_mcp.server.definitions import INDEX
 from piv_mcp.server.resources import RESOURCES, ResourceSpec
+from piv_mcp.server.results import answer, compact, resource_error
 from piv_mcp.server.schemas import input_schema, output_schema
-from piv_mcp.server.server import Server, answer, compact, resource_error
+from piv_mcp.server.server import PivServer
 from piv_mcp.services import Lifespan
 from piv_mcp.spending.approval.channels import AskFirst
 from piv_mcp.tools.person import question
@@ -26,8 +30,9 @@ JSON = "application/json"
 ENDPOINT_META = "piv.day/endpoint"
 
 
+@cache
 def sdk_tool(spec: ToolSpec) -> Tool:
-    """The SDK's form of a tool."""
+    """The SDK's form of a tool. It holds no state, so that all servers of a process share it."""
     tool = Tool.from_function(
         _answering(spec),
         name=spec.name,
@@ -64,7 +69,16 @@ def wire_definition(spec: ToolSpec) -> dict[str, Any]:
     return definition.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def register(server: Server, settings: Settings, lifespan: Lifespan) -> None:
+def generate() -> Iterator[tuple[str, str]]:
+    """(file name, content) of every file of the shipped definitions, from the code."""
+    index: list[str] = []
+    for area, spec in catalog.everything():
+        index.append(json.dumps({"name": spec.name, "area": area, "effect": spec.effect}))
+        yield f"{spec.name}.json", json.dumps(wire_definition(spec), ensure_ascii=False, indent=1) + "\n"
+    yield INDEX, "[\n " + ",\n ".join(index) + "\n]\n"
+
+
+def register(server: PivServer, settings: Settings, lifespan: Lifespan) -> None:
     """Everything that these settings offer."""
     for spec in catalog.select(settings):
         server.register(sdk_tool(spec), spends=spec.effect == "spend")
@@ -86,7 +100,7 @@ def sdk_resource(spec: ResourceSpec, lifespan: Lifespan) -> Resource:
     )
 
 
-def sdk_template(server: Server, spec: ResourceSpec, lifespan: Lifespan) -> None:
+def sdk_template(server: PivServer, spec: ResourceSpec, lifespan: Lifespan) -> None:
     """Register a resource whose address holds an id."""
     parameter = spec.parameter or ""
 

@@ -1,12 +1,10 @@
-"""The one place where our answers, our errors and bad arguments become words for a model.
+"""`MCPServer` with our answers: the list of tools without what is behind them, and every error in words.
 
-Handlers return models and raise `PivError`; beside this only `sdk.py` and `elicitation.py` speak the SDK's result and
-error classes.
+Handlers return models and raise `PivError`. Only `server/` and `tools/person.py` use the SDK's result and error
+classes.
 """
 
 import asyncio
-import difflib
-import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable
@@ -16,7 +14,7 @@ import structlog
 from mcp.server import MCPServer
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool as RegisteredTool
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
@@ -28,26 +26,28 @@ from mcp.types import (
     Resource,
     ResourceTemplate,
     SubscribeRequestParams,
-    TextContent,
     Tool,
     UnsubscribeRequestParams,
 )
-from pydantic import AnyUrl, BaseModel, ValidationError
+from pydantic import AnyUrl, ValidationError
 
-from piv_mcp.api.models import Model
-from piv_mcp.errors import NotFoundError, PivError
+from piv_mcp.errors import PivError
+from piv_mcp.server.results import failure
 from piv_mcp.server.stdio import Mended
 from piv_mcp.server.subscriptions import Updates
+from piv_mcp.server.wording import did_you_mean, problems_of, quoted, refusal, words
 from piv_mcp.services import Lifespan
 
 
-class Server(MCPServer[Lifespan]):
+class PivServer(MCPServer[Lifespan]):
     """`MCPServer` whose tools answer in our words, and which loads them only when one is used.
 
     The list of tools is answered from `definitions`, so that nothing of what is behind the tools is on the way to it.
     """
 
-    def __init__(self, name: str, *, definitions: list[Tool], load: Callable[["Server"], None], **options: Any) -> None:
+    def __init__(
+        self, name: str, *, definitions: list[Tool], load: Callable[["PivServer"], None], **options: Any
+    ) -> None:
         super().__init__(name, **options)
         self._definitions = definitions
         self._load = load
@@ -99,27 +99,27 @@ class Server(MCPServer[Lifespan]):
         tool = self._tool_manager.get_tool(name)
         if tool is None:
             known = [spec.name for spec in self._tool_manager.list_tools()]
-            return _failure(
-                f"UNKNOWN_TOOL: there is no tool {_quoted(name)}{_did_you_mean(name, known)}. Nothing was done."
+            return failure(
+                f"UNKNOWN_TOOL: there is no tool {quoted(name)}{did_you_mean(name, known)}. Nothing was done."
             )
         unknown = sorted(set(arguments) - set(tool.parameters["properties"]))
         if unknown:
             known = list(tool.parameters["properties"])
-            problems = [f"{_quoted(key)} is not a parameter{_did_you_mean(key, known)}" for key in unknown]
-            return _failure(_refusal(problems, f"Parameters: {', '.join(known) or 'none'}."))
+            problems = [f"{quoted(key)} is not a parameter{did_you_mean(key, known)}" for key in unknown]
+            return failure(refusal(problems, f"Parameters: {', '.join(known) or 'none'}."))
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, PivError):
-                return _failure(words(cause, spends=name in self._spending))
+                return failure(words(cause, spends=name in self._spending))
             if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
-                return _failure(_refusal(problems_of(cause)))
+                return failure(refusal(problems_of(cause)))
             reference = secrets.token_hex(4)
             structlog.get_logger(__name__).error(
                 "tool crashed", tool=name, reference=reference, exc_info=cause or error
             )
-            return _failure(
+            return failure(
                 f"INTERNAL_ERROR: {name} failed on our side (reference {reference} in the server's log). "
                 + (
                     "Money may have moved: call list_spending before anything else."
@@ -135,7 +135,7 @@ class Server(MCPServer[Lifespan]):
         prompt = self._prompt_manager.get_prompt(name)
         if prompt is None:
             known = [item.name for item in self._prompt_manager.list_prompts()]
-            raise MCPError(INVALID_PARAMS, f"There is no prompt {_quoted(name)}{_did_you_mean(name, known)}")
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {quoted(name)}{did_you_mean(name, known)}")
         required = [item.name for item in prompt.arguments or [] if item.required]
         missing = [item for item in required if item not in (arguments or {})]
         if missing:
@@ -153,66 +153,3 @@ class Server(MCPServer[Lifespan]):
         server = self._lowlevel_server
         server.add_request_handler("resources/subscribe", SubscribeRequestParams, updates.on_subscribe)
         server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, updates.on_unsubscribe)
-
-
-def compact(model: BaseModel) -> tuple[str, dict[str, Any]]:
-    """A model as compact JSON without nulls, as text and as an object. Of what piv.day sent, only what it sent."""
-    content = model.model_dump(mode="json", exclude_none=True, exclude_unset=isinstance(model, Model))
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")), content
-
-
-def answer(model: BaseModel) -> CallToolResult:
-    """A model as the answer of a tool."""
-    text, content = compact(model)
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
-
-
-def words(error: PivError, *, spends: bool = True) -> str:
-    """An error for a model: the code, what happened, whether money moved, what to do next."""
-    money = "No money moved" if error.may_have_charged and not spends else error.money
-    parts = [f"{error.code}: {_sentence(error.message)}", money, error.hint]
-    return " ".join(_sentence(part) for part in parts if part)
-
-
-def problems_of(error: ValidationError) -> list[str]:
-    """`parameter: reason` for each fault, without the rejected value and pydantic's link."""
-    problems: list[str] = []
-    for item in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in item["loc"]) or "arguments"
-        reason = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "string_pattern_mismatch":
-            reason = f"must match {item['ctx']['pattern']}" if "ctx" in item else "is not of the expected form"
-        elif item["type"] == "missing":
-            reason = "is required"
-        problems.append(f"{place}: {reason}")
-    return problems
-
-
-def resource_error(uri: str, error: PivError) -> ResourceError:
-    """The SDK's form of an error in a resource; not-found as the protocol asks."""
-    if isinstance(error, NotFoundError):
-        return ResourceNotFoundError(f"Unknown resource: {uri}. {words(error)}")
-    return ResourceError(words(error))
-
-
-def _refusal(problems: list[str], *more: str) -> str:
-    return " ".join(["VALIDATION_ERROR: " + "; ".join(problems) + ".", *more, "Nothing was sent and no money moved."])
-
-
-def _failure(text: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name[:64], known, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _quoted(name: str) -> str:
-    """A name that a model made up, fit to be repeated."""
-    return json.dumps(name[:64], ensure_ascii=True)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if not text or text[-1] in ".!?" else f"{text}."

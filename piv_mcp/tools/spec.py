@@ -6,19 +6,18 @@ description, its parameters the input schema and its return type the output sche
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
+from piv_mcp.config import Effect
 from piv_mcp.services import Lifespan, services
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.person import Caller
 
 Ctx = Context[Lifespan, Any]
-
-Effect = Literal["read", "write", "spend"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

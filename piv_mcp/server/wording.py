@@ -1,0 +1,48 @@
+"""Words for a model: what an error says, what is wrong with arguments, and which name was meant."""
+
+import difflib
+import json
+
+from pydantic import ValidationError
+
+from piv_mcp.errors import PivError
+
+
+def words(error: PivError, *, spends: bool = True) -> str:
+    """An error for a model: the code, what happened, whether money moved, what to do next."""
+    money = "No money moved" if error.may_have_charged and not spends else error.money
+    parts = [f"{error.code}: {_sentence(error.message)}", money, error.hint]
+    return " ".join(_sentence(part) for part in parts if part)
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """`parameter: reason` for each fault, without the rejected value and pydantic's link."""
+    problems: list[str] = []
+    for item in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in item["loc"]) or "arguments"
+        reason = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "string_pattern_mismatch":
+            reason = f"must match {item['ctx']['pattern']}" if "ctx" in item else "is not of the expected form"
+        elif item["type"] == "missing":
+            reason = "is required"
+        problems.append(f"{place}: {reason}")
+    return problems
+
+
+def refusal(problems: list[str], *more: str) -> str:
+    return " ".join(["VALIDATION_ERROR: " + "; ".join(problems) + ".", *more, "Nothing was sent and no money moved."])
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name[:64], known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def quoted(name: str) -> str:
+    """A name that a model made up, fit to be repeated."""
+    return json.dumps(name[:64], ensure_ascii=True)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text[-1] in ".!?" else f"{text}."
