@@ -19,17 +19,19 @@ from piv_mcp.config import Settings
 from piv_mcp.errors import ConfigError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.actions.base import Sources
-    from piv_mcp.spending.approval.channels import Pages
+    from piv_mcp.spending.approval.browser import BrowserChannel
     from piv_mcp.spending.gate import Gate
     from piv_mcp.spending.journal import Journal
     from piv_mcp.spending.policy import Policy
     from piv_mcp.store import Store
+    from piv_mcp.store.changes import Changes
 
 IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
@@ -51,11 +53,13 @@ class Runtime:
         *,
         sandbox: "Sandbox | None" = None,
         stop_within: float | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`sandbox` stands in for the one that is made where the settings ask for one. `stop_within` is what stopping
         may take, in seconds: whoever gives it ends the process then, and what is not done is met at the next start.
         """
         self.settings = settings
+        self.clock = clock
         self._redactor = redactor or Redactor()
         self._sandbox = sandbox
         self._starting = asyncio.Lock()
@@ -105,9 +109,9 @@ class Runtime:
 
     async def _start_when_idle(self, first_answer: asyncio.Event, also: Callable[[], Awaitable[None]] | None) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_START_SECONDS):
+            async with self.clock.timeout(IDLE_START_SECONDS):
                 await first_answer.wait()
-        await asyncio.sleep(FIRST_ANSWER_SECONDS)
+        await self.clock.sleep(FIRST_ANSWER_SECONDS)
         try:
             if also is not None:
                 await also()
@@ -124,18 +128,20 @@ class Runtime:
         from piv_mcp.inbox.history import History
         from piv_mcp.inbox.inbox import Inbox
         from piv_mcp.spending.actions.base import Sources
-        from piv_mcp.spending.approval.channels import Pages
+        from piv_mcp.spending.approval.browser import BrowserChannel
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.store import Store
+        from piv_mcp.store import Store, facts
+        from piv_mcp.store.changes import Changes
         from piv_mcp.web.app import page_app, web_app
-        from piv_mcp.web.serving import Presence
+        from piv_mcp.web.serving import Serving
 
         settings = self.settings
         directory = self._directory()
         store = Store(settings.store_path(directory))
         self._stack.push_async_callback(store.close)
-        inbox = Inbox(store, days=settings.inbox_days)
-        self._stack.push_async_callback(inbox.close)
+        changes = Changes(store, self.clock)
+        self._stack.push_async_callback(changes.close)
+        inbox = Inbox(store, changes, days=settings.inbox_days, clock=self.clock)
 
         sandbox = self._open_sandbox() if settings.sandbox else None
         client = self._connect(store, sandbox)
@@ -146,19 +152,24 @@ class Runtime:
         backfill = Backfill(client, inbox, history, phonebook)
         self._stack.push_async_callback(backfill.release)
 
-        journal = Journal(store)
+        journal = Journal(store, self.clock)
         page_key = kept_secret(directory / "page-key")
         secret = webhook_secret(settings, directory)
         for hidden in (page_key, secret):
             self._redactor.add(hidden)
-        web = Presence(
+
+        async def store_id() -> str:
+            return await store.read(facts.get, facts.STORE_ID) or ""
+
+        web = Serving(
             web_app(inbox, journal, webhook_secret=secret, page_key=page_key),
             page_app(inbox, journal, page_key=page_key),
             settings.webhook_host,
             self._web_port(),
             key=page_key,
-            store_id=journal.store_id,
+            store_id=store_id,
             on_serving=backfill.hurry,
+            clock=self.clock,
         )
         self._stack.push_async_callback(web.close)
         await web.start()
@@ -167,12 +178,13 @@ class Runtime:
 
         gate = None
         if client is not None:
-            pages = Pages(page_key, directory / "approvals", web.address)
-            gate = self._open_gate(Sources(client, inbox), journal, pages)
+            page = BrowserChannel(page_key, directory / "approvals", web.address, self.clock)
+            gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
         self._background(backfill.run())
-        self._background(_prune(inbox))
+        self._background(self._prune(inbox))
         return Services(
             api=client,
+            store=store,
             inbox=inbox,
             history=history,
             backfill=backfill,
@@ -180,6 +192,7 @@ class Runtime:
             spending=gate,
             exports=directory / "exports",
             sandbox=sandbox,
+            clock=self.clock,
         )
 
     def _open_sandbox(self) -> "Sandbox":
@@ -192,7 +205,7 @@ class Runtime:
     def _connect(self, store: "Store", sandbox: "Sandbox | None") -> "PivClient | None":
         """The API, or the sandbox in its place; None without a key."""
         from piv_mcp.api.client import PivClient
-        from piv_mcp.store.limiter import SharedLimiter
+        from piv_mcp.store.rate_limit import SharedLimiter
 
         key = SecretStr(sandbox.api_key) if sandbox else self.settings.api_key
         if key is None:
@@ -202,23 +215,28 @@ class Runtime:
             self.settings.base_url,
             key,
             transport=sandbox.transport() if sandbox else None,
-            limiter=SharedLimiter(store),
+            limiter=SharedLimiter(store, self.clock),
+            clock=self.clock,
         )
         self._stack.push_async_callback(client.aclose)
         return client
 
-    def _open_gate(self, sources: "Sources", journal: "Journal", pages: "Pages") -> "Gate":
+    def _open_gate(self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel") -> "Gate":
         from piv_mcp.api.rate_limit import Priority
         from piv_mcp.spending.actions.base import Sources
-        from piv_mcp.spending.approval.flow import Asking
+        from piv_mcp.spending.approval.elicitation import ElicitationChannel
+        from piv_mcp.spending.approval.flow import ApprovalFlow
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.reconcile.reconciler import Reconciler
 
-        changes, policy = sources.inbox.changes, _policy(self.settings)
-        asking = Asking(journal, policy, pages, changes)
+        wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
+        in_client = ElicitationChannel(patience=patience, only=wanted == "elicit", clock=self.clock)
+        channels = [channel for channel in (in_client, page) if wanted in ("auto", channel.name)]
+        approval = ApprovalFlow(journal, changes, channels, patience, self.clock)
         # What is looked for by itself leaves room for what people call.
-        by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.inbox), journal)
-        gate = Gate(sources, journal, policy, asking, changes, Reconciler(sources, journal), by_itself.hurry)
+        by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.store, self.clock), journal)
+        policy, reconciler = _policy(self.settings), Reconciler(sources, journal)
+        gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.hurry)
         self._stack.push_async_callback(gate.close)
         self._background(by_itself.run())
         return gate
@@ -236,6 +254,12 @@ class Runtime:
         if self.settings.sandbox and "webhook_port" not in self.settings.model_fields_set:
             return 0
         return self.settings.webhook_port or None
+
+    async def _prune(self, inbox: "Inbox") -> None:
+        while True:
+            with suppress(StoreError):
+                await inbox.prune()
+            await self.clock.sleep(PRUNE_SECONDS)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -278,8 +302,6 @@ def _policy(settings: Settings) -> "Policy":
         auto_approve_max=settings.auto_approve_max,
         daily_budget=settings.daily_budget,
         confirm_destructive=settings.confirm_destructive,
-        channel=settings.confirm_channel,
-        confirm_wait=settings.confirm_wait,
     )
 
 
@@ -288,13 +310,6 @@ def _no_directory(error: OSError) -> ConfigError:
         f"the data directory cannot be used ({error.strerror}: {error.filename})",
         hint="Set PIV_DATA_DIR to a directory that this program may write to",
     )
-
-
-async def _prune(inbox: "Inbox") -> None:
-    while True:
-        with suppress(StoreError):
-            await inbox.prune()
-        await asyncio.sleep(PRUNE_SECONDS)
 
 
 def _tell_of_crash(task: asyncio.Task[None]) -> None:

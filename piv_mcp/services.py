@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from piv_mcp.errors import ConfigError
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.gate import Gate
+    from piv_mcp.store import Store
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Services:
     """Handed to every tool and resource."""
 
     api: "PivClient | None"
+    store: "Store"
     inbox: "Inbox"
     history: "History"
     backfill: "Backfill"
@@ -31,6 +34,7 @@ class Services:
     exports: Path
     """Where proxy exports are written."""
     sandbox: "Sandbox | None" = None
+    clock: Clock = SYSTEM_CLOCK
 
     @property
     def client(self) -> "PivClient":

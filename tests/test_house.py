@@ -120,7 +120,7 @@ def test_only_the_boundary_and_elicitation_speak_the_sdk_s_errors() -> None:
         if knows(module, "mcp.server.mcpserver.exceptions", "mcp.shared.exceptions", "mcp.MCPError", types_too=True)
     ]
     # How a question ends is an exchange of the protocol, errors included.
-    assert speaking == ["piv_mcp.server.server", "piv_mcp.tools.person"]
+    assert speaking == ["piv_mcp.server.results", "piv_mcp.server.server", "piv_mcp.tools.person"]
 
 
 def test_tools_do_not_catch_what_the_boundary_words() -> None:

@@ -13,6 +13,7 @@ from piv_mcp.api.numbers import NumbersApi
 from piv_mcp.api.proxies import ProxiesApi
 from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.whites import WhitesApi
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     import httpx
@@ -42,15 +43,17 @@ class PivClient:
         timeout: float = 20.0,
         deadline: float = 30.0,
         user_agent: str = f"piv-mcp/{__version__}",
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         http = Http(
             base_url,
             api_key,
             transport=transport,
-            limiter=limiter or LocalLimiter(),
+            limiter=limiter or LocalLimiter(clock=clock.monotonic, sleep=clock.sleep),
             timeout=timeout,
             deadline=deadline,
             user_agent=user_agent,
+            clock=clock,
         )
         self._bind(http, Priority.PERSON)
 

@@ -1,8 +1,6 @@
 """The one place that knows the base URL, the headers and the connection."""
 
-import asyncio
 import json
-import time
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
@@ -17,6 +15,7 @@ from piv_mcp.api.response import Answer, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
 from piv_mcp.api.text import clean
 from piv_mcp.errors import ApiError, ConfigError, NoAnswerError, RateLimitedError
+from piv_mcp.text.times import Clock
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -51,10 +50,12 @@ class Http:
         timeout: float,
         deadline: float,
         user_agent: str,
+        clock: Clock,
     ) -> None:
         self._base = _checked("base URL", checked_base_url, base_url)
         self._key = SecretStr(_checked("API key", checked_key, api_key.get_secret_value()))
         self._limiter = limiter
+        self._clock = clock
         self._deadline = deadline
         self._timeout = timeout
         self._client = httpx.AsyncClient(
@@ -75,7 +76,7 @@ class Http:
         """The answer of a call. Raises `ApiError`; takes at most the deadline."""
         if self._client.is_closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
-        deadline = Deadline(self._deadline)
+        deadline = Deadline(self._deadline, self._clock)
         writes = call.endpoint.writes
         # A write that the deadline cuts off has an unknown outcome: it starts with time enough or not at all.
         room = min(10.0, self._deadline / 3) if writes else min(1.0, self._deadline / 10)
@@ -93,7 +94,7 @@ class Http:
             call.fail(error, certain=True)
 
     async def _attempt(self, call: Call[T], number: int, deadline: Deadline) -> T:
-        started = time.monotonic()
+        started = self._clock.monotonic()
         outcome: object = "cancelled"
         try:
             answer = await self._exchange(call, deadline)
@@ -111,7 +112,7 @@ class Http:
                 method=call.endpoint.method,
                 path=call.endpoint.template,
                 status=outcome,
-                ms=round((time.monotonic() - started) * 1000),
+                ms=round((self._clock.monotonic() - started) * 1000),
                 attempt=number,
             )
 
@@ -128,7 +129,7 @@ class Http:
             timeout=httpx.Timeout(read, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=CONNECT_TIMEOUT),
         )
         try:
-            async with asyncio.timeout(deadline.remaining()):
+            async with self._clock.timeout(deadline.remaining()):
                 response = await self._client.send(request, stream=True)
                 try:
                     return Answer(

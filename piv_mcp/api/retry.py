@@ -1,7 +1,6 @@
 """What is tried again, when, and for how long."""
 
 import random
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -9,6 +8,7 @@ from typing import TypeVar
 
 from piv_mcp.api.rate_limit import MAX_PAUSE
 from piv_mcp.errors import ApiError, NoAnswerError, OutcomeUnknownError
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 T = TypeVar("T")
 
@@ -23,12 +23,13 @@ MAX_WAIT = 8.0
 class Deadline:
     """A moment, given in seconds from now, by which a call is over."""
 
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self, seconds: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._end = clock.monotonic() + seconds
 
     def remaining(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._end - self._clock.monotonic())
 
 
 def may_retry(error: ApiError, *, writes: bool) -> bool:

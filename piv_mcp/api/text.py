@@ -6,10 +6,11 @@ import unicodedata
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from piv_mcp.text.surrogates import replace_surrogates_in
+
 SNIPPET = 200
 """Characters of a strange answer that an error shows."""
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _CREDENTIALS = (
@@ -34,7 +35,7 @@ def parse_json(body: bytes) -> Any:
     try:
         text = body.decode("utf-8-sig", errors="replace")
         value = json.loads(text, parse_float=_fraction, parse_constant=_no_number)
-        return _without_surrogates(value) if _SURROGATE_ESCAPE.search(body) else value
+        return replace_surrogates_in(value) if _SURROGATE_ESCAPE.search(body) else value
     except (ValueError, ArithmeticError, RecursionError):
         raise ValueError("broken JSON") from None
 
@@ -48,16 +49,6 @@ def _fraction(text: str) -> Decimal:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
 
 
 def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:

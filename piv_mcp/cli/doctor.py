@@ -1,15 +1,13 @@
 """Examines an installation: each fault comes with what to do about it."""
 
-import sqlite3
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
-from piv_mcp.store import Store, events
+from piv_mcp.store import Store, events, facts
 from piv_mcp.text.times import span
 
 MIN_SECRET = 16
@@ -53,7 +51,7 @@ async def _store(settings: Settings) -> Finding:
     path = settings.store_path(settings.directory)
     store = Store(path)
     try:
-        count, heard = await store.write(_look)
+        count, heard = await store.write(events.summary)
     except PivError as error:
         return Finding(
             "store",
@@ -65,11 +63,6 @@ async def _store(settings: Settings) -> Finding:
         await store.close()
     last = f"the last {span(time.time() - heard)} ago" if heard else "none yet"
     return Finding("store", True, f"{path}: {count} events, {last}")
-
-
-def _look(connection: sqlite3.Connection) -> tuple[int, float | None]:
-    (count, heard) = connection.execute("SELECT count(*), max(arrived_at) FROM events").fetchone()
-    return int(count), heard
 
 
 def _secret(settings: Settings) -> Finding:
@@ -145,15 +138,12 @@ async def _who_answers(host: str, port: int) -> str:
 async def _wrong_secrets(settings: Settings) -> str:
     store = Store(settings.store_path(settings.directory))
     try:
-        count = await store.read(partial(events.fact, name="wrong_secret:count"))
-        last = await store.read(partial(events.fact, name="wrong_secret:at"))
+        count, last = await store.read(facts.counted, facts.WRONG_SECRET)
     except PivError:
         return ""
     finally:
         await store.close()
-    return (
-        f"; {count} requests with a wrong secret, the last {span(time.time() - float(last or 0))} ago" if count else ""
-    )
+    return f"; {count} requests with a wrong secret, the last {span(time.time() - last)} ago" if count else ""
 
 
 def _cannot_listen(host: str, port: int) -> str | None:

@@ -6,13 +6,8 @@ person's call waits.
 """
 
 import asyncio
-import os
 import secrets
-import sqlite3
-import sys
-import time
 from contextlib import suppress
-from functools import partial
 
 import structlog
 
@@ -25,7 +20,7 @@ from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.errors import PivError, RateLimitedError, StoreError
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import events
+from piv_mcp.store import events, facts, leases
 
 ROUND_SECONDS = 300.0
 """From the end of one round to the start of the next."""
@@ -36,8 +31,9 @@ LEASE_SECONDS = 6.0
 SETTLE_SECONDS = 5.0
 """How long a question for the latest code on any number waits for the first looks after the start."""
 
-_LEASE = "backfill:lease"
-_DONE = "backfill:done"
+LEASE = "backfill:lease"
+DONE = "backfill:done"
+"""When the last round ended."""
 
 _log = structlog.get_logger(__name__)
 
@@ -47,16 +43,17 @@ class Backfill:
 
     def __init__(self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook) -> None:
         self._client = client
-        self._inbox = inbox
+        self._store = inbox.store
+        self._clock = inbox.clock
         self._history = history
         self._phonebook = phonebook
-        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = f"{leases.this_process()}:{secrets.token_hex(4)}"
         self._hurry = asyncio.Event()
-        self._wanted_at = time.time()
+        self._wanted_at = self._clock.time()
         self._first_looks = asyncio.Event()
 
     def hurry(self) -> None:
-        self._wanted_at = time.time()
+        self._wanted_at = self._clock.time()
         self._hurry.set()
 
     async def settled(self) -> None:
@@ -64,7 +61,7 @@ class Backfill:
         if self._client is None:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with self._clock.timeout(SETTLE_SECONDS):
                 await self._first_looks.wait()
 
     async def run(self) -> None:
@@ -92,23 +89,18 @@ class Backfill:
                 self._first_looks.set()
                 pause = max(30.0, getattr(problem, "retry_after", None) or 0.0)
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with self._clock.timeout(pause):
                     await self._hurry.wait()
 
     async def release(self) -> None:
         """Let the next process go on at once."""
-
-        def job(connection: sqlite3.Connection) -> None:
-            if (events.fact(connection, _LEASE) or "").startswith(f"{self._owner}|"):
-                events.set_fact(connection, _LEASE, "")
-
         with suppress(StoreError):
-            await self._inbox.store.write(job)
+            await self._store.write(leases.release, LEASE, self._owner)
 
     async def _round(self, client: PivClient) -> None:
-        started = time.monotonic()
+        started = self._clock.monotonic()
         numbers = await self._active_numbers(client)
-        recent = await self._inbox.last_heard()
+        recent = await self._store.read(events.last_heard)
         numbers.sort(key=lambda number: recent.get(number.piv_num_id, 0.0), reverse=True)
         filled = 0
         for index, number in enumerate(numbers):
@@ -116,12 +108,12 @@ class Backfill:
                 self._first_looks.set()
             filled += await self._look(number.piv_num_id)
         self._first_looks.set()
-        await self._inbox.store.write(partial(events.set_fact, name=_DONE, value=str(time.time())))
+        await self._store.write(facts.put, DONE, str(self._clock.time()))
         _log.info(
             "back-fill done",
             numbers=len(numbers),
             filled=filled,
-            seconds=round(time.monotonic() - started, 1),
+            seconds=round(self._clock.monotonic() - started, 1),
         )
 
     async def _look(self, piv_num_id: str) -> int:
@@ -129,7 +121,7 @@ class Backfill:
             try:
                 return await self._history.look(piv_num_id, Priority.BACKFILL)
             except RateLimitedError as error:
-                await asyncio.sleep(max(1.0, error.retry_after or 0.0))
+                await self._clock.sleep(max(1.0, error.retry_after or 0.0))
             except PivError as error:  # one number's trouble is not the others'; the next round meets what lasts
                 _log.warning("history not read", number=piv_num_id, problem=error.message)
                 return 0
@@ -141,37 +133,15 @@ class Backfill:
 
     async def _seconds_to_next_round(self) -> float:
         """A round serves every process: one that ended since this process wanted it will do."""
-        done = float(await self._inbox.store.read(partial(events.fact, name=_DONE)) or 0.0)
-        now = time.time()
+        done = await self._store.read(facts.number, DONE)
+        now = self._clock.time()
         return done + ROUND_SECONDS - now if self._wanted_at <= done <= now else 0.0
 
     async def _take_lease(self) -> bool:
-        return await self._inbox.store.write(partial(_take, owner=self._owner))
+        return await self._store.write(leases.take, LEASE, self._owner, now=self._clock.time(), seconds=LEASE_SECONDS)
 
     async def _keep_lease(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
+            await self._clock.sleep(LEASE_SECONDS / 3)
             with suppress(StoreError):
                 await self._take_lease()
-
-
-def _lives(owner: str) -> bool:
-    """False where the process that has the lease is certainly gone."""
-    pid = owner.partition("-")[0]
-    if sys.platform == "win32" or not pid.isdigit():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _take(connection: sqlite3.Connection, owner: str) -> bool:
-    holder, _, until = (events.fact(connection, _LEASE) or "|0").partition("|")
-    if holder != owner and float(until or 0) > time.time() and _lives(holder):
-        return False
-    events.set_fact(connection, _LEASE, f"{owner}|{time.time() + LEASE_SECONDS}")
-    return True

@@ -7,12 +7,9 @@ polled once; and the more numbers are waited for, the less often each, so that a
 import asyncio
 import math
 import secrets
-import sqlite3
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 
 import structlog
@@ -30,7 +27,7 @@ from piv_mcp.errors import (
 )
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
-from piv_mcp.store import polls
+from piv_mcp.store import Connection, events, leases, polls
 
 PAGES = (50, *[200] * 10)
 """Sizes of the pages of one look, which ends at the first known message: as a rule one small page, and after a long
@@ -78,6 +75,8 @@ class History:
     def __init__(self, client: PivClient | None, inbox: Inbox) -> None:
         self._client = client
         self._inbox = inbox
+        self._store = inbox.store
+        self._clock = inbox.clock
         self._looked: dict[str, float] = {}
         self._watches: dict[str, Watch] = {}
 
@@ -92,24 +91,25 @@ class History:
             return 0
         watch = self._watches.setdefault(piv_num_id, Watch())
         async with watch.looking:
-            started = time.time()
+            started = self._clock.time()
             found: list[Sms] = []
             async with aclosing(_pages(self._client.at(priority), piv_num_id)) as pages:
                 async for page in pages:
                     found += page
-                    if await self._inbox.knows(piv_num_id, [sms.id for sms in page]):
+                    if await self._store.read(events.knows_message, piv_num_id, [sms.id for sms in page]):
                         break
             new = await self._record(piv_num_id, found)
             self._looked[piv_num_id] = started
-            await self._note(partial(polls.note_look, number=piv_num_id, at=started))
+            with suppress(StoreError):  # without it the other processes look once too often
+                await self._store.write(polls.note_look, piv_num_id, started)
         return new
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
         """Look now, for at most `seconds`, unless somebody just did; says what kept it from looking."""
-        if self._client is None or time.time() - self._looked.get(piv_num_id, 0) < FRESH_SECONDS:
+        if self._client is None or self._clock.time() - self._looked.get(piv_num_id, 0) < FRESH_SECONDS:
             return None
         try:
-            async with asyncio.timeout(seconds):
+            async with self._clock.timeout(seconds):
                 await self.look(piv_num_id, Priority.PERSON)
         except TimeoutError:
             return PivError("the SMS history did not answer in time")
@@ -146,7 +146,7 @@ class History:
         try:
             while True:
                 if (wait := await self._take_turn(watcher, piv_num_id, watch)) > 0:
-                    await asyncio.sleep(min(wait, TURN_SECONDS))
+                    await self._clock.sleep(min(wait, TURN_SECONDS))
                     continue
                 try:
                     await self.look(piv_num_id, Priority.WAIT)
@@ -156,29 +156,26 @@ class History:
                     return
                 except RateLimitedError as error:
                     _log.warning("history not polled", number=piv_num_id, problem=error.message)
-                    await self._note(partial(polls.claim, watcher=watcher, at=None))  # anybody's turn again
-                    await asyncio.sleep(min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS))
+                    with suppress(StoreError):
+                        await self._store.write(polls.claim, watcher, None)  # another process may take its turn
+                    await self._clock.sleep(min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS))
                 except PivError as error:
                     _log.warning("history not polled", number=piv_num_id, problem=error.message)
         finally:
-            await self._note(partial(polls.forget_watch, watcher=watcher))
+            with suppress(StoreError):
+                await self._store.write(leases.forget_watch, watcher)
 
     async def _take_turn(self, watcher: str, piv_num_id: str, watch: Watch) -> float:
         """Claim the number's next poll and answer 0, or answer the seconds until it is due."""
         try:
-            wait, looked_at = await self._inbox.store.write(partial(_claim, watcher=watcher, piv_num_id=piv_num_id))
+            wait, looked_at = await self._store.write(take_turn, watcher, piv_num_id, self._clock.time())
             self._looked[piv_num_id] = max(looked_at, self._looked.get(piv_num_id, 0.0))
         except StoreError as error:
             _log.warning("polling is paced in this process only", problem=error.message)
-            wait = watch.polled_at + self.interval() - time.monotonic()
+            wait = watch.polled_at + self.interval() - self._clock.monotonic()
         if wait <= 0:
-            watch.polled_at = time.monotonic()
+            watch.polled_at = self._clock.monotonic()
         return wait
-
-    async def _note(self, job: Callable[[sqlite3.Connection], None]) -> None:
-        """Tell the other processes, if that can be done: without it they look once too often, or wait a little."""
-        with suppress(StoreError):
-            await self._inbox.store.write(job)
 
     def interval(self) -> float:
         """Seconds between two polls of one number, as far as this process knows."""
@@ -196,7 +193,10 @@ class History:
         not_before = self._looked.get(piv_num_id, 0.0)
         # The order of the list is not documented: the oldest is stored first, by time and then by id.
         inbound.sort(key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id))
-        stored = await self._inbox.record_all([event_of_sms(piv_num_id, sms, not_before=not_before) for sms in inbound])
+        now = self._clock.time()
+        stored = await self._inbox.record_all(
+            [event_of_sms(piv_num_id, sms, not_before=not_before, now=now) for sms in inbound]
+        )
         return sum(new for _, new in stored)
 
 
@@ -234,13 +234,12 @@ def _interval(watched: int) -> float:
     return max(POLL_SECONDS, watched * 60 / POLLS_A_MINUTE)
 
 
-def _claim(connection: sqlite3.Connection, watcher: str, piv_num_id: str) -> tuple[float, float]:
+def take_turn(connection: Connection, watcher: str, number: str, now: float) -> tuple[float, float]:
     """(seconds until the number's next poll is due, when it was last looked at). At 0 the poll is the watcher's."""
-    now = time.time()
-    polls.note_watch(connection, watcher, piv_num_id, now=now, until=now + WATCH_SECONDS)
-    looked_at = polls.looked_at(connection, piv_num_id, now)
-    last = max(looked_at, polls.claimed_at(connection, piv_num_id, now))
-    wait = max(0.0, last + _interval(polls.watched(connection)) - now)
+    leases.note_watch(connection, watcher, number, now=now, until=now + WATCH_SECONDS)
+    looked_at = polls.looked_at(connection, number, now)
+    last = max(looked_at, polls.claimed_at(connection, number, now))
+    wait = max(0.0, last + _interval(leases.watched(connection)) - now)
     if wait == 0:
         polls.claim(connection, watcher, now)
     return wait, looked_at

@@ -3,13 +3,13 @@
 Every wait answers with a cursor, the id of the last event it has seen; the next wait begins there.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from piv_mcp.errors import NotFoundError
-from piv_mcp.store.events import Event
+from piv_mcp.store import events
+from piv_mcp.store.events import StoredEvent
 
 if TYPE_CHECKING:
     from piv_mcp.inbox.history import History
@@ -20,7 +20,7 @@ JUST_BEFORE = 60.0
 
 PROGRESS_SECONDS = 5.0
 
-MAX_EVENTS = 10
+EVENTS_AT_ONCE = 10
 """In one answer; the cursor then stands behind the last of them."""
 
 Progress = Callable[[float, float], Awaitable[None]]
@@ -34,7 +34,7 @@ class Waited:
     `cursor` goes into the next wait.
     """
 
-    found: list[Event]
+    found: list[StoredEvent]
     cursor: int
     seconds: float
 
@@ -54,19 +54,24 @@ async def wait_for_code(
     Raises:
         NotFoundError: the account has no such number.
     """
-    since = 0.0 if after is not None else time.time() - JUST_BEFORE
+    since = 0.0 if after is not None else inbox.clock.time() - JUST_BEFORE
 
-    async def query() -> tuple[list[Event], int]:
-        _, last = await inbox.span()
-        found = await inbox.codes(piv_num_id, after=after or 0, since=since, confirmed_only=confirmed_only, limit=10)
+    async def codes(*, confirmed_only: bool, limit: int) -> list[StoredEvent]:
+        return await inbox.store.read(
+            events.codes, piv_num_id, after=after or 0, since=since, confirmed_only=confirmed_only, limit=limit
+        )
+
+    async def query() -> tuple[list[StoredEvent], int]:
+        last = await inbox.store.read(events.last_seq)
+        found = await codes(confirmed_only=confirmed_only, limit=10)
         if found or not confirmed_only:
             return found, last
-        waiting = await inbox.codes(piv_num_id, after=after or 0, since=since, limit=100)
+        waiting = await codes(confirmed_only=False, limit=100)
         return [], min([last, *(event.seq - 1 for event in waiting)])  # an unconfirmed one may be confirmed later
 
     async with history.watched(piv_num_id) as watch:
 
-        async def checked() -> tuple[list[Event], int]:
+        async def checked() -> tuple[list[StoredEvent], int]:
             found = await query()
             if not found[0] and isinstance(watch.problem, NotFoundError):
                 raise watch.problem
@@ -85,25 +90,27 @@ async def wait_for_event(
     after: int | None = None,
 ) -> Waited:
     """The first events of these types past the cursor whose data has every field of `match`."""
-    since = 0.0 if after is not None else time.time() - JUST_BEFORE
+    since = 0.0 if after is not None else inbox.clock.time() - JUST_BEFORE
 
-    async def query() -> tuple[list[Event], int]:
-        _, last = await inbox.span()
-        found = await inbox.matching(types, match, after=after or 0, since=since, limit=MAX_EVENTS)
-        return found, (found[-1].seq if len(found) == MAX_EVENTS else last)
+    async def query() -> tuple[list[StoredEvent], int]:
+        last = await inbox.store.read(events.last_seq)
+        found = await inbox.store.read(
+            events.matching, types, match, after=after or 0, since=since, limit=EVENTS_AT_ONCE
+        )
+        return found, (found[-1].seq if len(found) == EVENTS_AT_ONCE else last)
 
     return await _wait(inbox, query, seconds, progress)
 
 
 async def _wait(
-    inbox: "Inbox", query: Callable[[], Awaitable[tuple[list[Event], int]]], seconds: float, progress: Progress
+    inbox: "Inbox", query: Callable[[], Awaitable[tuple[list[StoredEvent], int]]], seconds: float, progress: Progress
 ) -> Waited:
-    started = time.monotonic()
+    started = inbox.clock.monotonic()
     told = 0.0
     while True:
         version = inbox.changes.version
         found, cursor = await query()
-        waited = time.monotonic() - started
+        waited = inbox.clock.monotonic() - started
         if found:
             return Waited(found, max([cursor, *(event.seq for event in found)]), waited)
         if waited >= seconds:

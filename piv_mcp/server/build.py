@@ -18,7 +18,7 @@ from piv_mcp.errors import PivError
 from piv_mcp.runtime import Runtime
 from piv_mcp.server import definitions, prompts
 from piv_mcp.server.server import PivServer
-from piv_mcp.server.subscriptions import Updates
+from piv_mcp.server.subscriptions import Subscriptions
 
 ABOUT = "piv.day account: phone numbers with SMS codes, IPv6 proxies, domains with DNS, generated sites."
 ADVICE: tuple[tuple[frozenset[Area], str], ...] = (
@@ -54,7 +54,7 @@ def instructions(settings: Settings) -> str:
 def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServer:
     """The server for these settings. Building it starts nothing; running it does."""
     runtime = runtime or Runtime(settings)
-    updates = Updates(runtime)
+    subscriptions = Subscriptions(runtime, runtime.clock)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[Runtime]:
@@ -62,7 +62,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
             try:
                 yield runtime
             finally:
-                await updates.close()
+                await subscriptions.close()
 
     def load(server: PivServer) -> None:
         from piv_mcp.server.registration import register
@@ -78,7 +78,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
         definitions=definitions.load(settings),
         load=load,
         lifespan=lifespan,
-        subscriptions=updates,
+        subscriptions=subscriptions,
         log_level=settings.log_level,
         cache_hints={
             # Decided at start: none of these lists changes while the server runs.
@@ -91,7 +91,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
     )
     for prompt in prompts.load():
         server.add_prompt(prompt.sdk_prompt())
-    server.on_subscribe(updates)
+    server.on_subscribe(subscriptions)
     _complete(server, runtime)
     return server
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,8 @@ from piv_mcp.api.proxies import ProxyOrder
 from piv_mcp.api.whites import White
 from piv_mcp.errors import PivError
 from piv_mcp.services import Services
+from piv_mcp.store import events
+from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools import numbers as number_tools
 from piv_mcp.tools import proxies as proxy_tools
@@ -132,7 +134,7 @@ async def white(app: Services, white_id: str) -> BaseModel:
 
 
 async def inbox(app: Services) -> InboxRows:
-    found, total = await app.inbox.after(0, limit=INBOX_ROWS, newest=True)
+    found, total = await app.store.read(events.after, 0, limit=INBOX_ROWS, newest=True)
     fence = Fence()
     rows = [event_row(app.phonebook, event, fence) for event in found]
     return InboxRows(untrusted=fence.notice, events=rows, left_out=total - len(rows) or None)
@@ -140,7 +142,7 @@ async def inbox(app: Services) -> InboxRows:
 
 async def commitments(app: Services) -> Commitments:
     """Numbers, proxy orders and domains that end within `COMMITMENT_DAYS`, soonest first."""
-    edge = datetime.now(UTC) + timedelta(days=COMMITMENT_DAYS)
+    edge = utc(app.clock.time()) + timedelta(days=COMMITMENT_DAYS)
     parts = [await _number_commitments(app, edge), await _proxy_commitments(app, edge)]
     parts.append(await _domain_commitments(app, edge))
     found = [item for part, _ in parts for item in part]

@@ -33,8 +33,8 @@ from pydantic import AnyUrl, ValidationError
 
 from piv_mcp.errors import PivError
 from piv_mcp.server.results import failure
-from piv_mcp.server.stdio import Mended
-from piv_mcp.server.subscriptions import Updates
+from piv_mcp.server.stdio import RepairedStream
+from piv_mcp.server.subscriptions import Subscriptions
 from piv_mcp.server.wording import did_you_mean, problems_of, quoted, refusal, words
 from piv_mcp.services import Lifespan
 
@@ -72,7 +72,7 @@ class PivServer(MCPServer[Lifespan]):
     async def run_stdio_async(self) -> None:
         lowlevel = self._lowlevel_server
         async with stdio_server() as (received, sent):
-            await lowlevel.run(Mended(received), sent, lowlevel.create_initialization_options())
+            await lowlevel.run(RepairedStream(received), sent, lowlevel.create_initialization_options())
 
     async def list_tools(self) -> list[Tool]:
         self.listed.set()
@@ -148,8 +148,8 @@ class PivServer(MCPServer[Lifespan]):
             self._spending.add(tool.name)
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
-    def on_subscribe(self, updates: Updates) -> None:
+    def on_subscribe(self, subscriptions: Subscriptions) -> None:
         """Serve `resources/subscribe` of the older protocols, for which `MCPServer` has no seam of its own."""
         server = self._lowlevel_server
-        server.add_request_handler("resources/subscribe", SubscribeRequestParams, updates.on_subscribe)
-        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, updates.on_unsubscribe)
+        server.add_request_handler("resources/subscribe", SubscribeRequestParams, subscriptions.on_subscribe)
+        server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, subscriptions.on_unsubscribe)

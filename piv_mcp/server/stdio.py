@@ -1,7 +1,7 @@
-"""Half a character in a message is no reason to give no answer.
+"""Repairs JSON-RPC lines that contain lone surrogates.
 
-Whoever cuts a text in the middle of an emoji sends a surrogate alone. JSON can say that, the SDK's parser refuses the
-whole line, and the caller would wait for an answer until its own time is over.
+A client that cuts a text in the middle of an emoji sends one. The SDK's parser refuses the whole line, and the client
+would wait for an answer until its own time limit.
 """
 
 import contextvars
@@ -14,6 +14,8 @@ from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 from pydantic import ValidationError
 
+from piv_mcp.text.surrogates import replace_surrogates_in
+
 Received = SessionMessage | Exception
 """A message, or why a line is none."""
 
@@ -24,24 +26,24 @@ class Stream(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Mended:
-    """A stream of received messages, in which a surrogate alone has become a replacement character."""
+class RepairedStream:
+    """A stream of received messages, in which each lone surrogate has become U+FFFD."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     @property
     def last_context(self) -> contextvars.Context | None:
-        """Of whoever sent the last message: the SDK asks for it."""
+        """The context of the last message's sender, which the SDK asks for."""
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> Received:
-        return mended(await self._stream.receive())
+        return repaired(await self._stream.receive())
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    def __aiter__(self) -> "Mended":
+    def __aiter__(self) -> "RepairedStream":
         return self
 
     async def __anext__(self) -> Received:
@@ -50,7 +52,7 @@ class Mended:
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
 
-    async def __aenter__(self) -> "Mended":
+    async def __aenter__(self) -> "RepairedStream":
         return self
 
     async def __aexit__(
@@ -59,16 +61,15 @@ class Mended:
         await self.aclose()
 
 
-def mended(item: Received) -> Received:
-    """The message of a line that could not be read for its surrogates alone; everything else as it is."""
+def repaired(item: Received) -> Received:
+    """The message of a line that only its lone surrogates kept from being read; everything else as it is."""
     if not isinstance(item, ValidationError):
         return item
     line = item.errors(include_url=False, include_context=False)[0]["input"]
     if not isinstance(line, str) or "\\u" not in line:
         return item
     try:
-        text = json.dumps(json.loads(line), ensure_ascii=False)
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return SessionMessage(jsonrpc_message_adapter.validate_json(whole, by_name=False))
+        text = json.dumps(replace_surrogates_in(json.loads(line)), ensure_ascii=False)
+        return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
     except (ValueError, RecursionError):
         return item

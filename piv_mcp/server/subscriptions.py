@@ -5,7 +5,6 @@ while nobody is subscribed.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,10 @@ from mcp.types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestPar
 
 from piv_mcp.errors import PivError
 from piv_mcp.services import Lifespan, Services
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
-    from piv_mcp.store.events import Event
+    from piv_mcp.store.events import StoredEvent
 
 INBOX = "piv://inbox"
 PATIENCE_SECONDS = 60.0
@@ -30,11 +30,12 @@ AT_ONCE = 1000
 _log = structlog.get_logger(__name__)
 
 
-class Updates(InMemorySubscriptionBus):
+class Subscriptions(InMemorySubscriptionBus):
     """The subscription bus of both eras, and the watch that feeds it."""
 
-    def __init__(self, lifespan: Lifespan) -> None:
+    def __init__(self, lifespan: Lifespan, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__()
+        self._clock = clock
         self._lifespan = lifespan
         self._streams = 0
         self._sessions: dict[str, set[ServerSession]] = {}
@@ -79,19 +80,21 @@ class Updates(InMemorySubscriptionBus):
 
     def _watch(self) -> None:
         if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._run(time.time()))
+            self._watching = asyncio.create_task(self._run(self._clock.time()))
 
     async def _run(self, since: float) -> None:
         """`since`: what has arrived from then on is news, also before the services have started (seconds)."""
+        from piv_mcp.store import events  # late: nothing of the store is on the way to the first answer
+
         cursor: int | None = None
         while self._wanted:
             try:
                 app = await self._lifespan.services()
                 version = app.inbox.changes.version
-                _, newest = await app.inbox.span()
+                newest = await app.store.read(events.last_seq)
                 # By their ids from then on: an SMS from the history arrived earlier, and is news all the same.
                 after, arrived = (0, since) if cursor is None else (cursor, 0.0)
-                found = await app.inbox.matching((), {}, after=after, since=arrived, limit=AT_ONCE)
+                found = await app.store.read(events.matching, (), {}, after=after, since=arrived, limit=AT_ONCE)
                 for uri in dict.fromkeys(uri for event in found for uri in _uris(app, event)):
                     await self._tell(uri)
                 if len(found) == AT_ONCE:
@@ -101,7 +104,7 @@ class Updates(InMemorySubscriptionBus):
                 await app.inbox.changes.wait(version, PATIENCE_SECONDS)
             except PivError as error:
                 _log.warning("subscribers could not be notified", problem=error.message)
-                await asyncio.sleep(PATIENCE_SECONDS / 10)
+                await self._clock.sleep(PATIENCE_SECONDS / 10)
 
     async def _tell(self, uri: str) -> None:
         await self.publish(ResourceUpdated(uri=uri))
@@ -113,7 +116,7 @@ class Updates(InMemorySubscriptionBus):
                 self._sessions[uri].discard(session)
 
 
-def _uris(app: Services, event: "Event") -> list[str]:
+def _uris(app: Services, event: "StoredEvent") -> list[str]:
     if event.text is None or event.subject is None:
         return [INBOX]
     names = [event.subject, app.phonebook.phone_of(event.subject)]

@@ -13,20 +13,14 @@ import structlog
 from piv_mcp.errors import ApiError, OutcomeUnknownError, PivError, StoreError
 from piv_mcp.spending.actions.base import Action, Sources
 from piv_mcp.spending.approval.channels import Person
-from piv_mcp.spending.approval.flow import Asking
+from piv_mcp.spending.approval.flow import ApprovalFlow
+from piv_mcp.spending.errors import BalanceError, DeniedError, RefusedError, UnsettledError, refusal
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Quote, dollars
-from piv_mcp.spending.receipt import (
-    BalanceError,
-    DeniedError,
-    Receipt,
-    RefusedError,
-    UnsettledError,
-    receipt,
-    refusal,
-)
-from piv_mcp.spending.reconcile.reconciler import Reconciler, balance_of, remembered
+from piv_mcp.spending.receipt import Receipt, receipt
+from piv_mcp.spending.reconcile.reconciler import Reconciler
+from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
 
@@ -44,7 +38,7 @@ class Gate:
         sources: Sources,
         journal: Journal,
         policy: Policy,
-        asking: Asking,
+        approval: ApprovalFlow,
         changes: Changes,
         reconciler: Reconciler,
         hurry: Callable[[], None],
@@ -53,7 +47,7 @@ class Gate:
         self._sources = sources
         self.journal = journal
         self.policy = policy
-        self._asking = asking
+        self._approval = approval
         self._changes = changes
         self.reconciler = reconciler
         self._hurry = hurry
@@ -90,7 +84,7 @@ class Gate:
         quote = Quote(
             action=words,
             price=price,
-            balance=await balance_of(self._sources),
+            balance=await self._sources.balance(),
             notes=await self._recent(action),
         )
         if action.spends and not quote.is_covered:
@@ -101,7 +95,7 @@ class Gate:
 
     async def _recent(self, action: Action) -> list[str]:
         """A person should know that they bought just the same a moment ago, or that it may still come."""
-        since = time.time() - RECENT_SECONDS
+        since = self._sources.clock.time() - RECENT_SECONDS
         for entry in await self.journal.entries(limit=50, states=("charged", "not_charged"), since=since):
             if entry.fingerprint == action.fingerprint and action.spends:
                 when = time.strftime("%H:%M UTC", time.gmtime(entry.settled_at or entry.quoted_at))
@@ -113,7 +107,7 @@ class Gate:
 
     async def _continue(self, entry: Entry, action: Action, person: Person) -> Receipt:
         if entry.state == "quoted":
-            entry = await self._asking.ask(entry, person)
+            entry = await self._approval.ask(entry, person)
             if entry.state == "quoted":
                 return self._approval_required(entry)
         return await self._finish(entry, action, repeated=entry.state != "approved")
@@ -132,17 +126,18 @@ class Gate:
         # What was unknown for a while is told to one more equal call, which may well be a worried repetition.
         if repeated or not (found_out or entry.evidence):
             await self.journal.report(entry.id)
-        self._asking.forget(entry)
+        self._approval.forget(entry)
         if entry.state == "refused":
             raise RefusedError(entry.problem or "the API refused it")
         balance = None
         if entry.state == "charged":
             with suppress(PivError):
-                balance = await balance_of(self._sources)
+                balance = await self._sources.balance()
         return receipt(entry, balance=balance, again=repeated)
 
     def _approval_required(self, entry: Entry) -> Receipt:
         quote = Quote.model_validate_json(entry.quote)
+        where = self._approval.where(entry)
         return Receipt(
             status="approval_required",
             spending_id=entry.id,
@@ -150,7 +145,7 @@ class Gate:
             price=quote.price_words,
             balance=quote.balance,
             note="Nothing was sent and nothing charged. Only the person can approve: "
-            + ("on the page that was opened in their browser, or " if self._asking.page_is_open(entry) else "")
+            + (f"{where}, or " if where else "")
             + "with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have decided, the "
             "same call with the same arguments goes on. The quote is good for ten minutes.",
         )
@@ -174,11 +169,11 @@ class Gate:
 
     async def _run(self, entry: Entry, action: Action) -> Entry:
         try:
-            before = await remembered(action, self._sources)
+            before = await Snapshot.take(action, self._sources)
         except PivError:
             await self.journal.withdraw(entry.id)
             raise
-        if not await self.journal.claim(entry.id, before):
+        if not await self.journal.claim(entry.id, before.dump()):
             await self.journal.expire()
             entry = await self.journal.again(entry)  # another call or process has it, or its time is over
             blocking = await self.journal.standing(action) if entry.state == "approved" else None
@@ -248,4 +243,4 @@ class Gate:
         for task in self._executions.values():
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        self._asking.close()
+        self._approval.close()

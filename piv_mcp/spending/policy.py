@@ -7,21 +7,17 @@ from typing import Literal
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.quote import Price
 
-DAY_SECONDS = 86400.0
-
 Mode = Literal["ask", "budget", "deny"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """As the person set it. Amounts are US dollars; `confirm_wait` is in seconds."""
+    """As the person set it. Amounts are US dollars."""
 
     mode: Mode = "ask"
     auto_approve_max: Decimal = Decimal(0)
     daily_budget: Decimal = Decimal(0)
     confirm_destructive: bool = True
-    channel: Literal["auto", "elicit", "page"] = "auto"
-    confirm_wait: float = 45.0
 
     def refuses(self, action: Action) -> bool:
         """Money, now or later, in a mode that spends none."""

@@ -1,21 +1,24 @@
-"""Wakes whoever waits for the store to change, whichever process changed it."""
+"""Wakes waiting calls when the store has changed, whichever process changed it."""
 
 import asyncio
-import sqlite3
 from contextlib import suppress
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store, events
+from piv_mcp.store import events
+from piv_mcp.store.connection import Connection
+from piv_mcp.store.database import Store
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-LOOK_SECONDS = 0.1
-"""How often another process's commits are looked for while somebody waits. Idle servers do not look."""
+OTHERS_SECONDS = 0.1
+"""How often other processes' commits are looked for while somebody waits. Idle servers do not look."""
 
 
 class Changes:
     """A counter of commits to await: take `version` before the query, then `wait` for a later one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self._store = store
+        self._clock = clock
         self.version = 0
         self._changed = asyncio.Event()
         self._waiting = 0
@@ -37,7 +40,7 @@ class Changes:
             self._looking = asyncio.create_task(self._look())
         try:
             # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the change.
-            async with asyncio.timeout(seconds):
+            async with self._clock.timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
             return False
@@ -59,9 +62,9 @@ class Changes:
                 if current != self._seen:  # on the first look too: the waiter's query may be older than it
                     self._seen = current
                     self.notify()
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._clock.sleep(OTHERS_SECONDS)
 
 
-def _state(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Another one after every commit. The version alone begins anew with a new file."""
-    return int(connection.execute("PRAGMA data_version").fetchone()[0]), events.last_seq(connection)
+def _state(connection: Connection) -> tuple[int, int]:
+    """Another value after every commit. The data version alone begins anew with a new file."""
+    return connection.count("PRAGMA data_version"), events.last_seq(connection)

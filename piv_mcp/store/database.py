@@ -9,26 +9,24 @@ import asyncio
 import os
 import queue
 import sqlite3
-import sys
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
 from piv_mcp.errors import StoreError
+from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.migrations import migrate
-from piv_mcp.store.recovery import carry_over
+from piv_mcp.store.recovery import alone, inode_of, is_damage, primary_code, set_aside, take_over
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
-Opened = tuple[sqlite3.Connection, int]
-"""A connection, and the inode of the file that it has open."""
+P = ParamSpec("P")
+Job = Callable[[Connection], T]
 Outcome = tuple[Any, Exception | None]
 """What a job returned, or what it raised."""
 
@@ -36,6 +34,34 @@ BUSY_SECONDS = 2.0
 """How long a write waits for another process's transaction: below the 5 s that piv.day gives a webhook."""
 
 _log = structlog.get_logger(__name__)
+
+
+class SqliteConnection:
+    """A `Connection` to an SQLite file."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
+        return self.raw.execute(sql, values).rowcount
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterator[Row]:
+        return self.raw.execute(sql, values)
+
+    def count(self, sql: str, values: Sequence[Value] = ()) -> int:
+        row = self.raw.execute(sql, values).fetchone()
+        return int(row[0] or 0) if row else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A connection, and the inode of the file that it has open."""
+
+    connection: SqliteConnection
+    inode: int
+
+    def close(self) -> None:
+        self.connection.raw.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +79,13 @@ class Store:
         self._handed: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
-        self._reading: Opened | None = None
-        self._writing: Opened | None = None
+        self._reading: _Open | None = None
+        self._writing: _Open | None = None
         self._closed = False
 
-    async def write(self, job: Job[T]) -> T:
-        """Run `job` in a transaction; returns when it is on disk. What was undone may be run once more: a job does
-        nothing but what it does to the connection.
+    async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`fn(connection, ...)` in a transaction; returns when it is on disk. What was undone may be run once more:
+        `fn` changes nothing but the store.
 
         Raises:
             StoreError: nothing was written (disk full, file locked); the same call may work later.
@@ -71,7 +97,7 @@ class Store:
             self._writer.start()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Write(job, done))
+        self._waiting.append(_Write(lambda connection: fn(connection, *args, **kwargs), done))
         if len(self._waiting) == 1:
             # Once the loop has run all that is ready: those writes too, and none of it competes with the writer.
             loop.call_soon(self._hand_over)
@@ -82,16 +108,20 @@ class Store:
             self._handed.put(self._waiting)
             self._waiting = []
 
-    async def read(self, job: Job[T]) -> T:
-        """Run `job` on the reading connection.
+    async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`fn(connection, ...)` on the reading connection.
 
         Raises:
             StoreError: the file cannot be read.
         """
+
+        def job(connection: Connection) -> T:
+            return fn(connection, *args, **kwargs)
+
         try:
             return await self._run_read(job)
         except sqlite3.Error as error:
-            if not _is_corrupt(error):
+            if not is_damage(error):
                 raise _store_error(error) from error
             await self.write(self._report(error))  # the writer sets the file aside and begins a new one
         try:
@@ -123,23 +153,23 @@ class Store:
     # --- the reading thread
 
     def _read(self, job: Job[T]) -> T:
-        if self._reading is None or self._reading[1] != _inode(self.path):
+        if self._reading is None or self._reading.inode != inode_of(self.path):
             self._stop_reading()
             self._reading = _open(self.path)
-            self._reading[0].execute("PRAGMA query_only = ON")
-        return job(self._reading[0])
+            self._reading.connection.execute("PRAGMA query_only = ON")
+        return job(self._reading.connection)
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
-            self._reading[0].close()
+            self._reading.close()
             self._reading = None
 
     def _report(self, error: sqlite3.Error) -> Job[None]:
         """Tells the writer that the file which the reader has open is damaged. Moot once it was replaced."""
-        damaged = self._reading[1] if self._reading is not None else _inode(self.path)
+        damaged = self._reading.inode if self._reading is not None else inode_of(self.path)
 
-        def job(_: sqlite3.Connection) -> None:
-            if _inode(self.path) == damaged:
+        def job(_: Connection) -> None:
+            if inode_of(self.path) == damaged:
                 raise error
 
         return job
@@ -164,26 +194,26 @@ class Store:
     def _commit_group(self, jobs: list[Job[Any]]) -> list[Outcome]:
         for _ in range(3):
             try:
-                if self._writing is not None and self._writing[1] != _inode(self.path):
+                if self._writing is not None and self._writing.inode != inode_of(self.path):
                     self._stop_writing()  # another process set the file aside, or somebody deleted it
                 if self._writing is None:
                     self._writing = _open(self.path)
-                connection, inode = self._writing
-                results = _commit(connection, jobs)
+                inode = self._writing.inode
+                results = _commit(self._writing.connection, jobs)
             except sqlite3.Error as error:
-                if not _is_corrupt(error):
+                if not is_damage(error):
                     raise
-                inode = self._writing[1] if self._writing is not None else _inode(self.path)
+                inode = self._writing.inode if self._writing is not None else inode_of(self.path)
                 self._stop_writing()
-                _set_aside(self.path, inode, error)
+                set_aside(self.path, inode, error)
                 continue
-            if inode == _inode(self.path):
+            if inode == inode_of(self.path):
                 return results
         raise StoreError("the store is replaced again and again")
 
     def _stop_writing(self) -> None:
         if self._writing is not None:
-            self._writing[0].close()
+            self._writing.close()
             self._writing = None
 
 
@@ -197,7 +227,7 @@ def _tell(group: list[_Write], outcomes: list[Outcome]) -> None:
             write.done.set_exception(problem)
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcome]:
+def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]:
     """Run every job in one transaction. A job that fails is undone alone; the others stay."""
     try:
         with _transaction(connection):
@@ -223,101 +253,44 @@ def _commit(connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcom
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+def _transaction(connection: SqliteConnection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
+        if connection.raw.in_transaction:
             connection.execute("ROLLBACK")
         raise
 
 
-def _open(path: Path) -> Opened:
+def _open(path: Path) -> _Open:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(path):
+    with alone(path):
         # Never opened and closed by us once it exists: that drops every lock that this process has on it. Another
         # process that ends would then take itself for the last one and delete the log, acknowledged events and all.
         is_new = False
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
             is_new = True
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = SqliteConnection(raw)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             migrate(connection)
-            if is_new and (kept := _newest_kept(path)) is not None:
-                carry_over(connection, kept)
+            if is_new:
+                take_over(connection, path)
         except BaseException:
-            connection.close()
+            raw.close()
             raise
-        return connection, _inode(path)
-
-
-def _newest_kept(path: Path) -> Path | None:
-    """The last damaged store that was set aside."""
-    files = (file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm")))
-    return max(files, default=None)
-
-
-@contextmanager
-def _alone(path: Path) -> Generator[None]:
-    """While nobody else opens the file or sets it aside. Not needed on Windows, which cannot rename an
-    open file."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    lock = os.open(path.with_name(f"{path.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        return _Open(connection, inode_of(path))
 
 
 def _is_of_the_file(error: sqlite3.Error) -> bool:
     """Disk full, I/O error, damage: not the fault of the one job that met it."""
-    mistaken = _code(error) == sqlite3.SQLITE_ERROR
-    return _is_corrupt(error) or (isinstance(error, sqlite3.OperationalError) and not mistaken)
-
-
-def _set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
-    """Rename a damaged file and its side files, unless another process did so already."""
-    with _alone(path):
-        if _inode(path) != inode:
-            return
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = path.with_name(f"{path.name}.corrupt-{now}")
-        while aside.exists():
-            aside = aside.with_name(f"{aside.name}x")
-        for side in ("-wal", "-shm", ""):  # the file last: a new one must never meet the log of the old one
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + side).rename(aside.with_name(aside.name + side))
-    _log.error(
-        "the store was damaged: it was set aside and a new one begun",
-        problem=str(error),
-        kept=str(aside),
-        do="nothing: SMS are fetched again from the history, and the spending journal is taken over if it can be read",
-    )
+    mistaken = primary_code(error) == sqlite3.SQLITE_ERROR
+    return is_damage(error) or (isinstance(error, sqlite3.OperationalError) and not mistaken)
 
 
 def _store_error(error: Exception) -> StoreError:
@@ -325,7 +298,7 @@ def _store_error(error: Exception) -> StoreError:
         return error
     if isinstance(error, OSError):
         return StoreError(f"the store cannot be opened: {error.strerror}")
-    code = _code(error) if isinstance(error, sqlite3.Error) else 0
+    code = primary_code(error) if isinstance(error, sqlite3.Error) else 0
     reason = {
         sqlite3.SQLITE_FULL: "the disk is full",
         sqlite3.SQLITE_BUSY: "the store is locked by another program",

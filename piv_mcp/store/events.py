@@ -6,14 +6,21 @@ row; `add` says whether the row is new.
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, cast
+
+from piv_mcp.api.events import piv_num_ids
+from piv_mcp.store import facts
+from piv_mcp.store.connection import Connection, Row, Value
 
 SMS = "sms.received"
 SEVERAL = "number.restore_completed"
 """The one event that can speak of several numbers."""
+
+PRUNED_THROUGH = "pruned_through"
+"""The fact that holds the id up to which events may be gone."""
 
 SAME_SMS_SECONDS = 15 * 60
 """How far apart webhook and history may date one message (clocks disagree)."""
@@ -29,7 +36,7 @@ Source = Literal["webhook", "history"]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StoredEvent:
     """One stored event. Times are seconds since the epoch, UTC."""
 
     type: str
@@ -53,8 +60,29 @@ class Event:
         """The account's own history holds this SMS: it was not invented by whoever knows the webhook address."""
         return self.message_id is not None
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The webhook's `data` as it came; of a message of the history, the message."""
+        payload = json.loads(self.payload)
+        data = payload.get("data") if self.source == "webhook" else payload
+        return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
-_COLUMNS = tuple(Event.__dataclass_fields__)
+    def matches(self, match: Mapping[str, str]) -> bool:
+        """Whether the data has every field of `match`, compared as text. A `piv_num_id` may stand in a list of it."""
+        if not match:
+            return True
+        data = self.data
+        return all(
+            value in piv_num_ids(data) if name == "piv_num_id" else name in data and _as_text(data[name]) == value
+            for name, value in match.items()
+        )
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_COLUMNS = tuple(StoredEvent.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
 
@@ -73,7 +101,7 @@ def text_key(text: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def add(connection: sqlite3.Connection, event: Event) -> tuple[Event, bool]:
+def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
     """Store `event` unless it is there already; returns the stored row and whether it is new."""
     known = _duplicate(connection, event)
     if known is not None:
@@ -84,14 +112,14 @@ def add(connection: sqlite3.Connection, event: Event) -> tuple[Event, bool]:
     return _insert(connection, [event])[0], True
 
 
-def add_all(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[tuple[Event, bool]]:
+def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
     """`add` for several events, in their order. What nothing stored resembles goes in with one statement: each one
     more waits for the interpreter's lock anew, and a burst has thousands."""
-    stored: list[tuple[Event, bool]] = []
+    stored: list[tuple[StoredEvent, bool]] = []
     for start in range(0, len(batch), MAX_AT_ONCE):
         part = batch[start : start + MAX_AT_ONCE]
         seen = _resembled(connection, part)
-        plain: list[Event] = []
+        plain: list[StoredEvent] = []
         for event in part:
             keys = _keys(event)
             if seen.isdisjoint(keys):
@@ -105,14 +133,14 @@ def add_all(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[tupl
     return stored
 
 
-def _keys(event: Event) -> list[tuple[str | None, str]]:
+def _keys(event: StoredEvent) -> list[tuple[str | None, str]]:
     """What a stored row that may be the same event would share with it."""
     own = (event.subject, event.message_id) if event.source == "history" else ("digest", event.digest)
     text = (event.subject, event.text_key)
     return [(first, second) for first, second in (own, text) if second is not None]
 
 
-def _resembled(connection: sqlite3.Connection, batch: Sequence[Event]) -> set[tuple[str | None, str]]:
+def _resembled(connection: Connection, batch: Sequence[StoredEvent]) -> set[tuple[str | None, str]]:
     """Those keys of these events that a stored row has."""
     digests = [event.digest for event in batch if event.source == "webhook"]
     messages = [(event.subject, event.message_id) for event in batch if event.source == "history"]
@@ -120,7 +148,7 @@ def _resembled(connection: sqlite3.Connection, batch: Sequence[Event]) -> set[tu
     found: set[tuple[str | None, str]] = set()
     if digests:
         query = f"SELECT 'digest', digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-        found.update(connection.execute(query, digests).fetchall())
+        found.update((str(first), str(second)) for first, second in connection.rows(query, digests))
     for column, pairs in (("message_id", messages), ("text_key", texts)):
         if pairs:
             rows = ", ".join(["(?, ?)"] * len(pairs))
@@ -128,22 +156,23 @@ def _resembled(connection: sqlite3.Connection, batch: Sequence[Event]) -> set[tu
                 f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
                 f" WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND {column} = b)"
             )
-            found.update(connection.execute(query, [value for pair in pairs for value in pair]).fetchall())
+            found.update(connection.rows(query, [value for pair in pairs for value in pair]))
     return found
 
 
-def _insert(connection: sqlite3.Connection, batch: Sequence[Event]) -> list[Event]:
+def _insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredEvent]:
     """New rows, in one statement: their ids follow each other."""
     if not batch:
         return []
     row = f"({', '.join('?' * len(_STORED))})"
     statement = f"INSERT INTO events ({', '.join(_STORED)}) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
-    cursor = connection.execute(statement, [getattr(event, name) for event in batch for name in _STORED])
-    first = int(cursor.lastrowid or 0) - len(batch) + 1
-    return [replace(event, seq=first + index) for index, event in enumerate(batch)]
+    values = [getattr(event, name) for event in batch for name in _STORED]
+    # In one transaction numbers follow each other, in the order of the rows; they are returned in any order.
+    numbers = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
+    return [replace(event, seq=seq) for event, seq in zip(batch, numbers, strict=True)]
 
 
-def _duplicate(connection: sqlite3.Connection, event: Event) -> Event | None:
+def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     if event.source == "history":
         return _one(connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id))
     # An SMS gives its own time, and what is stored of it may have the history's in its place.
@@ -154,7 +183,7 @@ def _duplicate(connection: sqlite3.Connection, event: Event) -> Event | None:
     return None
 
 
-def _counterpart(connection: sqlite3.Connection, event: Event) -> Event | None:
+def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row that the other source made of the same SMS, if it has not met its counterpart yet."""
     if event.text_key is None:
         return None
@@ -172,7 +201,7 @@ def _counterpart(connection: sqlite3.Connection, event: Event) -> Event | None:
     return min(near)[2] if near else None
 
 
-def _merge(connection: sqlite3.Connection, known: Event, event: Event) -> Event:
+def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
     if event.source == "history":
         merged = replace(known, message_id=event.message_id, sender=event.sender)
     elif event.code_source == "api":
@@ -190,29 +219,29 @@ def _merge(connection: sqlite3.Connection, known: Event, event: Event) -> Event:
     return merged
 
 
-def _time_of(event: Event) -> float:
+def _time_of(event: StoredEvent) -> float:
     return event.arrived_at if event.sent_at is None else event.sent_at
 
 
-def knows_message(connection: sqlite3.Connection, subject: str, message_ids: Sequence[str]) -> bool:
+def knows_message(connection: Connection, subject: str, message_ids: Sequence[str]) -> bool:
     """Whether any of these messages of the history is stored."""
     marks = ", ".join("?" * len(message_ids))
     query = f"SELECT 1 FROM events WHERE subject = ? AND message_id IN ({marks}) LIMIT 1"  # noqa: S608
-    return connection.execute(query, (subject, *message_ids)).fetchone() is not None
+    return next(connection.rows(query, (subject, *message_ids)), None) is not None
 
 
 def codes(
-    connection: sqlite3.Connection,
+    connection: Connection,
     subject: str | None,
     *,
     after: int = 0,
     since: float = 0.0,
     confirmed_only: bool = False,
     limit: int = 1,
-) -> list[Event]:
+) -> list[StoredEvent]:
     """Messages with a code, the newest arrival first."""
     where = ["code IS NOT NULL", "arrived_at >= ?", "seq > ?"]
-    values: list[object] = [since, after]
+    values: list[Value] = [since, after]
     if subject is not None:
         where.append("subject = ?")
         values.append(subject)
@@ -221,43 +250,42 @@ def codes(
     return _many(connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit))
 
 
-def last_heard(connection: sqlite3.Connection) -> dict[str, float]:
+def last_heard(connection: Connection) -> dict[str, float]:
     """When each number's newest SMS arrived. Reads the index of messages, one entry a number."""
     heard: dict[str, float] = {}
     subject = ""
     query = (
         "SELECT subject, max(arrived_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
     )
-    while row := connection.execute(query, (subject,)).fetchone():
+    while row := next(connection.rows(query, (subject,)), None):
         subject = str(row[0])
         heard[subject] = float(row[1])
     return heard
 
 
 def after(
-    connection: sqlite3.Connection,
+    connection: Connection,
     cursor: int,
     *,
     types: Sequence[str] = (),
     subject: str | None = None,
     limit: int = 50,
     newest: bool = False,
-) -> tuple[list[Event], int]:
+) -> tuple[list[StoredEvent], int]:
     """Events past `cursor`, oldest first (or the newest, newest first), and how many there are, up to `COUNTED`."""
     where = ["seq > ?"]
-    values: list[object] = [cursor]
+    values: list[Value] = [cursor]
     if types:
         where.append(f"type IN ({', '.join('?' * len(types))})")
         values.extend(types)
     condition, order = " AND ".join(where), "DESC" if newest else "ASC"
-    found: list[Event] = []
+    found: list[StoredEvent] = []
     total = 0
     for about, names in _about(subject):
-        (count,) = connection.execute(
+        total += connection.count(
             f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about} LIMIT ?)",  # noqa: S608
             (*values, *names, COUNTED),
-        ).fetchone()
-        total += int(count)
+        )
         found += _many(connection, f"{condition} AND {about} ORDER BY seq {order} LIMIT ?", (*values, *names, limit))
     found.sort(key=lambda event: event.seq, reverse=newest)
     return found[:limit], min(total, COUNTED)
@@ -272,75 +300,82 @@ def _about(subject: str | None) -> list[tuple[str, tuple[str, ...]]]:
     return [("subject = ?", (subject,)), (several, (json.dumps(subject),))]
 
 
-def since(
-    connection: sqlite3.Connection, cursor: int, *, types: Sequence[str] = (), arrived: float = 0.0
-) -> Iterator[Event]:
+def all_since(
+    connection: Connection, cursor: int, *, types: Sequence[str] = (), arrived: float = 0.0
+) -> Iterator[StoredEvent]:
     """Events past `cursor` that arrived at or after `arrived`, oldest first, one by one."""
     kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
     query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? ORDER BY seq"
-    for row in connection.execute(query, (*types, cursor, arrived)):
+    for row in connection.rows(query, (*types, cursor, arrived)):
         yield _event(row)
 
 
-def last_seq(connection: sqlite3.Connection) -> int:
+def matching(
+    connection: Connection, types: Sequence[str], match: Mapping[str, str], *, after: int, since: float, limit: int
+) -> list[StoredEvent]:
+    """Events of these types (of any, if none are named) whose data holds every field of `match`, oldest first."""
+    rows = all_since(connection, after, types=types, arrived=since)
+    return list(islice((event for event in rows if event.matches(match)), limit))
+
+
+def last_seq(connection: Connection) -> int:
     """The newest event id there ever was: a cursor for "from now on"."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return int(row[0]) if row else 0
+    return connection.count("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
 
 
-def begin_after(connection: sqlite3.Connection, seq: int) -> None:
+def begin_after(connection: Connection, seq: int) -> None:
     """Number a new store's events from behind `seq`, so that cursors of the one before it are told from its own."""
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (seq,))
-    set_fact(connection, "pruned_through", str(seq))
+    facts.put(connection, PRUNED_THROUGH, str(seq))
 
 
-def pruned_through(connection: sqlite3.Connection) -> int:
+def pruned_through(connection: Connection) -> int:
     """Events up to this id may be gone."""
-    return int(fact(connection, "pruned_through") or 0)
+    return int(facts.number(connection, PRUNED_THROUGH))
 
 
-def prune(connection: sqlite3.Connection, *, before: float, keep: int, at_most: int = 5000) -> int:
+def span(connection: Connection) -> tuple[int, int]:
+    """(events up to this id may be gone, the newest id)."""
+    return pruned_through(connection), last_seq(connection)
+
+
+def summary(connection: Connection) -> tuple[int, float | None]:
+    """(how many events there are, when the last one arrived)."""
+    count, arrived_at = next(connection.rows("SELECT count(*), max(arrived_at) FROM events"))
+    return int(count), None if arrived_at is None else float(arrived_at)
+
+
+def prune(connection: Connection, *, before: float, keep: int, at_most: int = 5000) -> int:
     """Delete events older than `before` (by the time we learnt of them) and all but the newest `keep`.
 
     At most `at_most` in one call, so that no writer waits long. Returns how many went.
     """
     last = last_seq(connection)
-    row = connection.execute("SELECT min(seq) FROM events").fetchone()
-    if row[0] is None:
+    first = connection.count("SELECT min(seq) FROM events")
+    if not first:
         return 0
-    first = int(row[0])
     edge = max(first - 1, min(last - keep, first + at_most - 1))
-    for seq, arrived_at in connection.execute(
+    for seq, arrived_at in connection.rows(
         "SELECT seq, arrived_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
         (edge, max(0, first + at_most - 1 - edge)),
     ):
         if arrived_at >= before:
             break
         edge = seq
-    gone = connection.execute("DELETE FROM events WHERE seq <= ?", (edge,)).rowcount
+    gone = connection.execute("DELETE FROM events WHERE seq <= ?", (edge,))
     if gone:
-        set_fact(connection, "pruned_through", str(edge))
+        facts.put(connection, PRUNED_THROUGH, str(edge))
     return gone
 
 
-def fact(connection: sqlite3.Connection, name: str) -> str | None:
-    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
-
-
-def set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
-
-
-def _one(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> Event | None:
+def _one(connection: Connection, condition: str, values: Sequence[Value]) -> StoredEvent | None:
     rows = _many(connection, f"{condition} LIMIT 1", values)
     return rows[0] if rows else None
 
 
-def _many(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> list[Event]:
-    cursor = connection.execute(f"{_SELECT} WHERE {condition}", tuple(values))
-    return [_event(row) for row in cursor]
+def _many(connection: Connection, condition: str, values: Sequence[Value]) -> list[StoredEvent]:
+    return [_event(row) for row in connection.rows(f"{_SELECT} WHERE {condition}", values)]
 
 
-def _event(row: Sequence[Any]) -> Event:
-    return Event(**dict(zip(_COLUMNS, row, strict=True)))
+def _event(row: Row) -> StoredEvent:
+    return StoredEvent(**dict(zip(_COLUMNS, row, strict=True)))

@@ -1,6 +1,6 @@
 """The tables, as numbered steps. A step that was released is never edited; a change is a new step."""
 
-import sqlite3
+from piv_mcp.store.connection import Connection
 
 # Times are seconds since the epoch (UTC); money is decimal text; JSON is text.
 STEPS = (
@@ -84,14 +84,13 @@ STEPS = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: Connection) -> None:
     """Bring the file to the newest step, in one transaction, whichever process comes first."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version >= len(STEPS):
+    if connection.count("PRAGMA user_version") >= len(STEPS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = connection.count("PRAGMA user_version")
         for step in STEPS[version:]:
             for statement in step.split(";\n"):
                 connection.execute(statement)

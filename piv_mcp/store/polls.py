@@ -1,48 +1,32 @@
-"""The SQL of shared polling: which numbers the processes of the machine wait for, and when each was looked at.
+"""The SQL of shared polling: when each number's history was last looked at, and by whom the next look is claimed.
 
-Times are seconds since the epoch: a clock that all processes share.
+Times are seconds since the epoch. A time in the future counts as never: a clock was wrong.
 """
 
-import sqlite3
+from piv_mcp.store.connection import Connection
 
 
-def note_watch(connection: sqlite3.Connection, watcher: str, number: str, *, now: float, until: float) -> None:
-    """`watcher` polls the number until then, unless it says so again. Entries expire, since a process can die."""
-    connection.execute("DELETE FROM watches WHERE until <= ?", (now,))
-    connection.execute(
-        "INSERT INTO watches (watcher, number, until) VALUES (?, ?, ?)"
-        " ON CONFLICT (watcher) DO UPDATE SET until = excluded.until",
-        (watcher, number, until),
-    )
-
-
-def forget_watch(connection: sqlite3.Connection, watcher: str) -> None:
-    """With the poll that it has claimed: one that was not made counts for nothing."""
-    connection.execute("DELETE FROM watches WHERE watcher = ?", (watcher,))
-
-
-def watched(connection: sqlite3.Connection) -> int:
-    """How many numbers are polled, however many poll each."""
-    return int(connection.execute("SELECT count(DISTINCT number) FROM watches").fetchone()[0])
-
-
-def claim(connection: sqlite3.Connection, watcher: str, at: float | None) -> None:
+def claim(connection: Connection, watcher: str, at: float | None) -> None:
     """`watcher` begins a poll now; `None` gives the claim back."""
     connection.execute("UPDATE watches SET claimed_at = ? WHERE watcher = ?", (at, watcher))
 
 
-def claimed_at(connection: sqlite3.Connection, number: str, now: float) -> float:
-    """When the number's last poll was begun, by any watcher that there is still. The future counts as never: a clock
-    was wrong."""
+def claimed_at(connection: Connection, number: str, now: float) -> float:
+    """When the number's last poll was begun, by any watcher that still watches it."""
     query = "SELECT max(claimed_at) FROM watches WHERE number = ? AND claimed_at <= ?"
-    return float(connection.execute(query, (number, now)).fetchone()[0] or 0.0)
+    (at,) = next(connection.rows(query, (number, now)))
+    return float(at or 0.0)
 
 
-def note_look(connection: sqlite3.Connection, number: str, at: float) -> None:
-    connection.execute("INSERT OR REPLACE INTO looks (number, at) VALUES (?, ?)", (number, at))
+def note_look(connection: Connection, number: str, at: float) -> None:
+    """A look that was begun at `at` has ended."""
+    connection.execute(
+        "INSERT INTO looks (number, at) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET at = excluded.at",
+        (number, at),
+    )
 
 
-def looked_at(connection: sqlite3.Connection, number: str, now: float) -> float:
-    """When the last look that came to its end was begun. The future counts as never."""
-    row = connection.execute("SELECT at FROM looks WHERE number = ? AND at <= ?", (number, now)).fetchone()
+def looked_at(connection: Connection, number: str, now: float) -> float:
+    """When the number's last look that has ended was begun."""
+    row = next(connection.rows("SELECT at FROM looks WHERE number = ? AND at <= ?", (number, now)), None)
     return float(row[0]) if row else 0.0

@@ -1,42 +1,92 @@
-"""The SQL of the shared request limit: what every process of the machine has sent in the last minute.
+"""The request limit over all processes that share the store. `api/rate_limit.py` has the policy; this has the memory.
 
-Times are seconds since the epoch: a clock that all processes share.
+Times are seconds since the epoch, by the clock that all processes of the machine share.
 """
 
-import sqlite3
+import secrets
 
-from piv_mcp.store import events
+import structlog
 
-_PAUSED = "requests:paused_until"
+from piv_mcp.api.rate_limit import MAX_PAUSE, WINDOW, LocalLimiter, Priority, no_slot, seconds_to_wait
+from piv_mcp.errors import StoreError
+from piv_mcp.store import facts, leases
+from piv_mcp.store.connection import Connection
+from piv_mcp.store.database import Store
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+
+RECHECK_SECONDS = 1.0
+"""The longest sleep before a waiting call looks again: another process may have said to wait, or stopped waiting."""
+
+PAUSED_UNTIL = "requests:paused_until"
+
+_log = structlog.get_logger(__name__)
 
 
-def sent_since(connection: sqlite3.Connection, since: float) -> list[tuple[str, float]]:
-    """(priority, time) of each request after `since`; older ones are forgotten on the way."""
+class SharedLimiter:
+    """A `RateLimiter` in the store. Without a working store each process keeps the limit for itself."""
+
+    def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._store = store
+        self._clock = clock
+        self._local = LocalLimiter(clock=clock.monotonic, sleep=clock.sleep)
+        self._token = secrets.token_hex(8)
+
+    async def acquire(self, priority: Priority, *, timeout: float) -> None:  # noqa: ASYNC109 - it gives up early
+        give_up = self._clock.monotonic() + timeout
+        waited = False
+        try:
+            while (wait := await self._store.write(take_slot, priority, self._token, self._clock.time())) > 0:
+                if self._clock.monotonic() + wait > give_up:
+                    raise no_slot(wait)
+                waited = True
+                await self._clock.sleep(min(wait, RECHECK_SECONDS))
+        except StoreError as error:
+            _log.warning("the request limit is kept in this process only", problem=error.message)
+            await self._local.acquire(priority, timeout=max(0.0, give_up - self._clock.monotonic()))
+        finally:
+            if waited and priority is Priority.PERSON:
+                await self._stop_waiting()
+
+    async def pause(self, seconds: float) -> None:
+        until = self._clock.time() + min(seconds, MAX_PAUSE)
+        await self._local.pause(seconds)
+        try:
+            await self._store.write(pause_until, until)
+        except StoreError as error:
+            _log.warning("the pause is kept in this process only", problem=error.message)
+
+    async def _stop_waiting(self) -> None:
+        try:
+            await self._store.write(leases.forget_waiting, self._token)
+        except StoreError:
+            _log.warning("a waiting call could not be crossed out; it expires by itself")
+
+
+def take_slot(connection: Connection, priority: Priority, token: str, now: float) -> float:
+    """Note a request at `now` and answer 0, or answer the seconds to wait. `token` names the call that waits."""
+    wait = seconds_to_wait(
+        priority,
+        _sent_since(connection, now - WINDOW),
+        now=now,
+        paused_until=facts.number(connection, PAUSED_UNTIL),
+        person_waiting=leases.someone_waits(connection, now),
+    )
+    if wait <= 0:
+        connection.execute("INSERT INTO requests (at, priority) VALUES (?, ?)", (now, priority.value))
+    elif priority is Priority.PERSON:
+        leases.note_waiting(connection, token, now + wait + RECHECK_SECONDS)
+    return wait
+
+
+def pause_until(connection: Connection, until: float) -> None:
+    """No request goes before then, unless a longer pause is noted already."""
+    facts.put(connection, PAUSED_UNTIL, str(max(until, facts.number(connection, PAUSED_UNTIL))))
+
+
+def _sent_since(connection: Connection, since: float) -> dict[Priority, list[float]]:
+    """The times of the requests after `since`, by priority. Older ones are deleted."""
     connection.execute("DELETE FROM requests WHERE at <= ?", (since,))
-    return [(str(priority), float(at)) for priority, at in connection.execute("SELECT priority, at FROM requests")]
-
-
-def note_sent(connection: sqlite3.Connection, priority: str, at: float) -> None:
-    connection.execute("INSERT INTO requests (at, priority) VALUES (?, ?)", (at, priority))
-
-
-def paused_until(connection: sqlite3.Connection) -> float:
-    return float(events.fact(connection, _PAUSED) or 0.0)
-
-
-def pause_until(connection: sqlite3.Connection, until: float) -> None:
-    events.set_fact(connection, _PAUSED, str(max(until, paused_until(connection))))
-
-
-def someone_waits(connection: sqlite3.Connection, now: float) -> bool:
-    """A person's call waits for a slot, in any process. Entries expire, since a process can die waiting."""
-    connection.execute("DELETE FROM waiting WHERE until <= ?", (now,))
-    return connection.execute("SELECT 1 FROM waiting LIMIT 1").fetchone() is not None
-
-
-def note_waiting(connection: sqlite3.Connection, token: str, until: float) -> None:
-    connection.execute("INSERT OR REPLACE INTO waiting (token, until) VALUES (?, ?)", (token, until))
-
-
-def note_done(connection: sqlite3.Connection, token: str) -> None:
-    connection.execute("DELETE FROM waiting WHERE token = ?", (token,))
+    sent: dict[Priority, list[float]] = {}
+    for priority, at in connection.rows("SELECT priority, at FROM requests"):
+        sent.setdefault(Priority(priority), []).append(float(at))
+    return sent

@@ -119,7 +119,7 @@ async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> QueueEntry:
 async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: Switch) -> Receipt:
     """Turn a domain's auto-renewal on or off, after the person approves."""
     request = SetDomainAutoRenewal(auto_renew=auto_renew)
-    return await perform(ctx, actions.SetDomainAutoRenewal(domain_id=domain_id, request=request))
+    return await perform(ctx, actions.SetDomainAutoRenewalAction(domain_id=domain_id, request=request))
 
 
 async def list_dns_records(ctx: Ctx, domain_id: DomainId) -> DnsRecords:
@@ -159,19 +159,19 @@ async def update_dns_record(
 
 async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Receipt:
     """Delete a DNS record, after the person approves."""
-    return await perform(ctx, actions.DeleteDnsRecord(domain_id=domain_id, record_id=record_id))
+    return await perform(ctx, actions.DeleteDnsRecordAction(domain_id=domain_id, record_id=record_id))
 
 
 async def enable_cloudflare(ctx: Ctx, domain_id: DomainId, enabled: Literal[True] = True) -> Receipt:
     """Put a domain behind Cloudflare, after the person approves. The API cannot undo this."""
     del enabled  # the endpoint's only field has one value
-    return await perform(ctx, actions.EnableCloudflare(domain_id=domain_id))
+    return await perform(ctx, actions.EnableCloudflareAction(domain_id=domain_id))
 
 
 async def set_nameservers(ctx: Ctx, domain_id: DomainId, nameservers: NameserverNames) -> Receipt:
     """Replace a domain's nameservers, after the person approves. Not for domains behind Cloudflare."""
     request = SetNameservers.of(nameservers=nameservers)
-    return await perform(ctx, actions.SetNameservers(domain_id=domain_id, request=request))
+    return await perform(ctx, actions.SetNameserversAction(domain_id=domain_id, request=request))
 
 
 async def register_domain(
@@ -194,7 +194,7 @@ async def register_domain(
         nameservers=nameservers,
         dns_records=None if dns_records is None else [record.model_dump(exclude_none=True) for record in dns_records],
     )
-    return await perform(ctx, actions.RegisterDomain(request=request))
+    return await perform(ctx, actions.RegisterDomainAction(request=request))
 
 
 async def renew_domain(
@@ -203,7 +203,7 @@ async def renew_domain(
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
 ) -> Receipt:
     """Renew a domain, after the person approves the price. get_domain_queue has the progress."""
-    return await perform(ctx, actions.RenewDomain(domain_id=domain_id, request=RenewDomain.of(period=period)))
+    return await perform(ctx, actions.RenewDomainAction(domain_id=domain_id, request=RenewDomain.of(period=period)))
 
 
 TOOLS = (

@@ -1,14 +1,12 @@
 """Stored events as a model should see them: bounded, cleaned, and text of strangers marked as such."""
 
-import time
 from datetime import datetime
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.api.phonebook import Phonebook
-from piv_mcp.inbox.inbox import data_of
-from piv_mcp.store.events import Event
+from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import Fence, one_line, visible
 
@@ -59,26 +57,28 @@ class EventRow(BaseModel):
     problem: str | None = None
 
 
-def code_rows(phonebook: Phonebook, found: list[Event], fence: Fence) -> tuple[Code, list[Code] | None]:
+def code_rows(
+    phonebook: Phonebook, found: list[StoredEvent], fence: Fence, now: float
+) -> tuple[Code, list[Code] | None]:
     """The code that arrived last, and the others that arrived in the minutes before it, without their texts."""
     newest, *older = found
     near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS]
-    others = [_code(phonebook, event, None) for event in near[:MAX_OTHERS]]
-    return _code(phonebook, newest, fence), others or None
+    others = [_code(phonebook, event, None, now) for event in near[:MAX_OTHERS]]
+    return _code(phonebook, newest, fence, now), others or None
 
 
-def _came(event: Event) -> float:
+def came_at(event: StoredEvent) -> float:
     """When the message reached the account: its own time where that is clearly before its arrival here."""
     late = event.sent_at is not None and event.sent_at < event.arrived_at - CLOCKS_SECONDS
     return event.sent_at if late and event.sent_at is not None else event.arrived_at
 
 
-def _code(phonebook: Phonebook, event: Event, fence: Fence | None) -> Code:
+def _code(phonebook: Phonebook, event: StoredEvent, fence: Fence | None, now: float) -> Code:
     return Code(
         code=one_line(event.code or ""),
         event_id=event.seq,
-        age_seconds=max(0, round(time.time() - _came(event))),
-        received_at=utc(_came(event)),
+        age_seconds=max(0, round(now - came_at(event))),
+        received_at=utc(came_at(event)),
         piv_num_id=one_line(event.subject) if event.subject else None,
         phone_number=phonebook.phone_of(event.subject) if event.subject else None,
         sender=one_line(event.sender) if event.sender else None,
@@ -89,13 +89,13 @@ def _code(phonebook: Phonebook, event: Event, fence: Fence | None) -> Code:
     )
 
 
-def event_row(phonebook: Phonebook, event: Event, fence: Fence) -> EventRow:
+def event_row(phonebook: Phonebook, event: StoredEvent, fence: Fence) -> EventRow:
     is_sms = event.text is not None
-    number = event.subject if is_sms or "piv_num_id" in data_of(event) else None
+    number = event.subject if is_sms or "piv_num_id" in event.data else None
     return EventRow(
         event_id=event.seq,
         type=one_line(event.type, 100),
-        received_at=utc(_came(event)),
+        received_at=utc(came_at(event)),
         source=event.source,
         piv_num_id=one_line(number) if number else None,
         phone_number=phonebook.phone_of(number) if number else None,
@@ -103,7 +103,7 @@ def event_row(phonebook: Phonebook, event: Event, fence: Fence) -> EventRow:
         text=fence.wrap(event.text) if event.text is not None else None,
         code=one_line(event.code) if event.code else None,
         confirmed=event.confirmed if is_sms else None,
-        data=None if is_sms else cast("dict[str, Any]", _shown(data_of(event), fence)),
+        data=None if is_sms else cast("dict[str, Any]", _shown(event.data, fence)),
         problem=event.problem,
     )
 

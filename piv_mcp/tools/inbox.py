@@ -1,6 +1,5 @@
 """The inbox: codes and events, as they come."""
 
-import time
 from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
@@ -9,7 +8,7 @@ from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import wait
 from piv_mcp.services import Services, services
-from piv_mcp.store.events import COUNTED
+from piv_mcp.store import events
 from piv_mcp.text.times import span
 from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools.answers import Answer
@@ -86,16 +85,17 @@ async def get_latest_code(
         problem = await app.history.refresh(piv_num_id, seconds=REFRESH_SECONDS)
     else:
         await app.backfill.settled()
-    _, last = await app.inbox.span()
-    found = await app.inbox.codes(piv_num_id, limit=MAX_OTHERS + 1)
+    now = app.clock.time()
+    last = await app.store.read(events.last_seq)
+    found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 1)
     note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
-    note = _join(note, await _captured(app, piv_num_id, time.time() - max_age_seconds))
-    if piv_num_id is None and (not found or found[0].arrived_at < time.time() - max_age_seconds):
+    note = _join(note, await _captured(app, piv_num_id, now - max_age_seconds))
+    if piv_num_id is None and (not found or found[0].arrived_at < now - max_age_seconds):
         note = _join("Name the number to have its SMS history looked at, too.", note)
     if not found:
         return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
     fence = Fence()
-    newest, others = code_rows(app.phonebook, found, fence)
+    newest, others = code_rows(app.phonebook, found, fence, app.clock.time())
     stale = newest.age_seconds > max_age_seconds
     if stale:
         note = _join(f"This code is {span(newest.age_seconds)} old: do not use it as a new one.", note)
@@ -136,7 +136,7 @@ async def wait_for_code(
     if not waited.found:
         note = _join(
             f"No code yet. To go on waiting, call again with after={waited.cursor}: nothing is missed.",
-            await _captured(app, piv_num_id, time.time() - waited.seconds - wait.JUST_BEFORE),
+            await _captured(app, piv_num_id, app.clock.time() - waited.seconds - wait.JUST_BEFORE),
         )
         return WaitedCode(
             status="timeout",
@@ -145,7 +145,7 @@ async def wait_for_code(
             note=_join(gone, note),
         )
     fence = Fence()
-    newest, others = code_rows(app.phonebook, waited.found, fence)
+    newest, others = code_rows(app.phonebook, waited.found, fence, app.clock.time())
     return WaitedCode(
         status="ok",
         newest=newest,
@@ -168,9 +168,9 @@ async def list_events(
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     after, gone = await _cursor(app, after)
-    _, last = await app.inbox.span()
-    found, total = await app.inbox.after(
-        after or 0, types=[type] if type else [], subject=piv_num_id, limit=limit, newest=after is None
+    last = await app.store.read(events.last_seq)
+    found, total = await app.store.read(
+        events.after, after or 0, types=[type] if type else [], subject=piv_num_id, limit=limit, newest=after is None
     )
     fence = Fence()
     more = after is not None and total > len(found)
@@ -184,8 +184,8 @@ async def list_events(
 
 
 def _remarks(type: str | None, total: int) -> list[str]:
-    if total >= COUNTED:
-        return [f"There are {COUNTED} events or more."]
+    if total >= events.COUNTED:
+        return [f"There are {events.COUNTED} events or more."]
     if total == 0 and type is not None and type not in EVENTS:
         return [f"No event of this type was received, and piv.day has no such type. Its events: {', '.join(EVENTS)}."]
     return []
@@ -240,7 +240,7 @@ async def wait_for_event(
 async def _captured(app: Services, piv_num_id: str | None, since: float) -> str | None:
     """A Google verification can have had the message that is asked for: see `VerifyCompleted`."""
     match = {} if piv_num_id is None else {"piv_num_id": piv_num_id}
-    found = await app.inbox.matching(("verify.completed",), match, after=0, since=since, limit=1)
+    found = await app.store.read(events.matching, ("verify.completed",), match, after=0, since=since, limit=1)
     return "A Google verification captured a message: list_events(type=verify.completed) has it." if found else None
 
 
@@ -255,7 +255,7 @@ async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | N
     """Where to begin, and what the cursor has missed for good: pruned events, or a store that was begun anew."""
     if after is None:
         return None, None
-    pruned, last = await app.inbox.span()
+    pruned, last = await app.store.read(events.span)
     if after < pruned:
         return after, f"Events {after + 1} to {pruned} are gone: the inbox keeps them no longer."
     if after > last:

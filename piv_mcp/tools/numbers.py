@@ -108,7 +108,7 @@ async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: Sw
     """Turn a number's auto-renewal on or off, after the person approves. On: charged 24 hours before each expiry."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     request = SetNumberAutoRenewal(auto_renew=auto_renew)
-    return await perform(ctx, actions.SetNumberAutoRenewal(piv_num_id=id_, request=request))
+    return await perform(ctx, actions.SetNumberAutoRenewalAction(piv_num_id=id_, request=request))
 
 
 async def list_sms(
@@ -155,14 +155,14 @@ async def purchase_number(
         auto_renew=auto_renew,
         custom_name=custom_name,
     )
-    return await perform(ctx, actions.PurchaseNumber(request=request))
+    return await perform(ctx, actions.PurchaseNumberAction(request=request))
 
 
 async def renew_number(ctx: Ctx, piv_num_id: PivNumId, duration_months: Months) -> Receipt:
     """Extend an active number by months, after the person approves the price. For an expired one: restore_numbers."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     request = RenewNumber.of(duration_months=duration_months)
-    return await perform(ctx, actions.RenewNumber(piv_num_id=id_, request=request))
+    return await perform(ctx, actions.RenewNumberAction(piv_num_id=id_, request=request))
 
 
 async def restore_numbers(
@@ -171,7 +171,7 @@ async def restore_numbers(
     """Bring back numbers within 7 days of expiry, after the person approves. wait_for_event tells the outcome."""
     phonebook = (await services(ctx)).phonebook
     ids = [await phonebook.resolve(number) for number in piv_num_ids]
-    return await perform(ctx, actions.RestoreNumbers(request=RestoreNumbers.of(piv_num_ids=sorted(set(ids)))))
+    return await perform(ctx, actions.RestoreNumbersAction(request=RestoreNumbers.of(piv_num_ids=sorted(set(ids)))))
 
 
 async def send_sms(
@@ -185,7 +185,7 @@ async def send_sms(
     """Send an SMS from a number, after the person approves. Long texts cost several messages."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     request = SendSms.of(to_number=to_number, message_body=message_body)
-    return await perform(ctx, actions.SendSms(piv_num_id=id_, request=request))
+    return await perform(ctx, actions.SendSmsAction(piv_num_id=id_, request=request))
 
 
 async def start_google_verification(
@@ -195,7 +195,9 @@ async def start_google_verification(
 ) -> Receipt:
     """Start a Google QR verification, after the person approves. The result is an event: verify.completed or failed."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
-    return await perform(ctx, actions.StartVerification(piv_num_id=id_, request=StartVerification.of(gv_url=gv_url)))
+    return await perform(
+        ctx, actions.StartVerificationAction(piv_num_id=id_, request=StartVerification.of(gv_url=gv_url))
+    )
 
 
 TOOLS = (

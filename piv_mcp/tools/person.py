@@ -7,7 +7,7 @@ from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, Inpu
 from pydantic import BaseModel, Field, StrictBool
 
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import AskFirst, ElicitationError, Reply
+from piv_mcp.spending.approval.channels import AskFirst, DecisionReply, ElicitationError
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -41,12 +41,12 @@ class Caller:
         return elicitation.form is not None or elicitation.url is None  # neither named means forms
 
     @property
-    def reply(self) -> Reply | None:
+    def reply(self) -> DecisionReply | None:
         state = self._ctx.request_state
         answer = (self._ctx.input_responses or {}).get(QUESTION)
         if state is None or not isinstance(answer, ElicitResult):
             return None
-        return Reply(state, _decision(answer.action, (answer.content or {}).get("approve")))
+        return DecisionReply(state, _decision(answer.action, (answer.content or {}).get("approve")))
 
     async def ask(self, entry_id: str, message: str) -> Decision:
         if (self._ctx.protocol_version or "") >= STATELESS:

@@ -118,19 +118,19 @@ async def purchase_proxies(
 ) -> Receipt:
     """Buy proxies as one order, after the person approves the price. export_proxies then has the credentials."""
     request = PurchaseProxies.of(server_id=server_id, quantity=quantity, months=months)
-    return await perform(ctx, actions.PurchaseProxies(request=request))
+    return await perform(ctx, actions.PurchaseProxiesAction(request=request))
 
 
 async def renew_proxy_order(
     ctx: Ctx, order_id: OrderId, months: Annotated[int, Field(ge=1, le=120, strict=True)]
 ) -> Receipt:
     """Extend an active proxy order by months, after the person approves the price. Expired: restore_proxy_order."""
-    return await perform(ctx, actions.RenewProxyOrder(order_id=order_id, request=RenewProxies.of(months=months)))
+    return await perform(ctx, actions.RenewProxyOrderAction(order_id=order_id, request=RenewProxies.of(months=months)))
 
 
 async def restore_proxy_order(ctx: Ctx, order_id: OrderId) -> Receipt:
     """Bring back an expired proxy order for a month with the same credentials, after the person approves."""
-    return await perform(ctx, actions.RestoreProxyOrder(order_id=order_id))
+    return await perform(ctx, actions.RestoreProxyOrderAction(order_id=order_id))
 
 
 def order_answer(order: ProxyOrder, *, show_passwords: bool) -> Order:

@@ -1,6 +1,5 @@
 """What was spent, and what became of requests whose answer was lost."""
 
-import time
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -10,12 +9,11 @@ from pydantic import Field
 from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
-from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import difference
 from piv_mcp.spending.reconcile.refunds import note_refunds
 from piv_mcp.store.journal import Entry, State
-from piv_mcp.text.times import utc
+from piv_mcp.text.times import DAY_SECONDS, utc
 from piv_mcp.tools.answers import Answer
 from piv_mcp.tools.spec import Ctx, read, write
 
@@ -114,8 +112,8 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
     """The journal of the last `days` days."""
     journal, policy = app.gate.journal, app.gate.policy
     await journal.expire()
-    await app.inbox.store.write(note_refunds)
-    since = time.time() - days * DAY_SECONDS
+    await app.store.write(note_refunds)
+    since = app.clock.time() - days * DAY_SECONDS
     entries = await journal.entries(limit=MAX_TOTALLED, since=since)
     shown = [entry for entry in entries if state is None or entry.state == state]
     totals: dict[tuple[str, str], list[Decimal]] = {}

@@ -147,7 +147,7 @@ async def create_white(
         youtube=youtube,
         tiktok=tiktok,
     )
-    return await perform(ctx, actions.CreateWhite(request=request))
+    return await perform(ctx, actions.CreateWhiteAction(request=request))
 
 
 TOOLS = (

@@ -9,19 +9,20 @@ from piv_mcp import __version__
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.spending.journal import Journal
-from piv_mcp.web.approval_page import Approvals
+from piv_mcp.store import facts
+from piv_mcp.web.approval_page import ApprovalPage
 from piv_mcp.web.serving import Health, proof_of
-from piv_mcp.web.webhook_endpoint import Webhooks
+from piv_mcp.web.webhook_endpoint import WebhookEndpoint
 
 
 def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: str) -> Starlette:
     """What the machine's port serves."""
-    webhooks = Webhooks(inbox, webhook_secret)
+    webhooks = WebhookEndpoint(inbox, webhook_secret)
 
     async def health(request: Request) -> Response:
         """Whether the port is answered by piv-mcp, and, to whoever knows our key, by one with our store."""
         try:
-            store = await journal.store_id()
+            store = await inbox.store.read(facts.get, facts.STORE_ID) or ""
         except StoreError:
             store = ""
         proof = proof_of(page_key, store, request.query_params.get("nonce", "")[:100])
@@ -43,7 +44,7 @@ def page_app(inbox: Inbox, journal: Journal, *, page_key: str) -> Starlette:
 
 
 def _pages(inbox: Inbox, journal: Journal, page_key: str) -> list[Route]:
-    approvals = Approvals(journal, inbox.changes, page_key)
+    approvals = ApprovalPage(journal, inbox.changes, page_key, inbox.clock)
     return [
         Route("/approvals/{id}", approvals.show, methods=["GET"]),
         Route("/approvals/{id}", approvals.decide, methods=["POST"]),

@@ -7,7 +7,6 @@ carry approvals.
 
 import hmac
 import secrets
-import time
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -16,62 +15,51 @@ from urllib.parse import parse_qs, urlencode
 import jinja2
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from piv_mcp.spending.approval.channels import lines, token_of
+from piv_mcp.spending.approval.browser import token_of
+from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.quote import Quote, dollars
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.text.untrusted import visible
+from piv_mcp.web.guards import GUESSES_A_MINUTE, HEADERS, Guesses, is_same_origin, plain, read_body, refused_by_place
 
-GUESSES_A_MINUTE = 20
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-LOOPBACK_HOSTS = frozenset(f"[{name}]" if ":" in name else name for name in LOOPBACK)
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "via")
-
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    # Not no-referrer: the form's Origin would be "null" then.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+MAX_FORM = 4096
+"""Bytes of a decision."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Approvals:
+class ApprovalPage:
     """The page's two handlers."""
 
-    def __init__(self, journal: Journal, changes: Changes, key: str) -> None:
+    def __init__(self, journal: Journal, changes: Changes, key: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self._journal = journal
         self._changes = changes
         self._key = key
-        self._guesses: list[float] = []
+        self._guesses = Guesses(clock)
 
     async def show(self, request: Request) -> Response:
-        refused = _refused(request) or self._wrong_token(request, request.query_params.get("token", ""))
+        refused = refused_by_place(request) or self._wrong_token(request, request.query_params.get("token", ""))
         if refused is not None:
             return refused
         return await self._page(request, request.query_params["token"])
 
     async def decide(self, request: Request) -> Response:
-        origin = request.headers.get("origin")
-        if origin != f"http://{request.headers.get('host')}" or request.headers.get("sec-fetch-site") == "cross-site":
-            _log.warning("an approval from another page was refused", origin=origin)
-            return _plain(403, "This request does not come from the approval page.")
+        if not is_same_origin(request):
+            _log.warning("an approval from another page was refused", origin=request.headers.get("origin"))
+            return plain(403, "This request does not come from the approval page.")
         form = await _form(request)
         token = form.get("token", "")
-        refused = _refused(request) or self._wrong_token(request, token)
+        refused = refused_by_place(request) or self._wrong_token(request, token)
         if refused is not None:
             return refused
         decision = form.get("decision")
         if decision not in ("approve", "decline"):
-            return _plain(400, "Neither approved nor declined.")
+            return plain(400, "Neither approved nor declined.")
         id_ = request.path_params["id"]
         first = await self._journal.decide(id_, "approve" if decision == "approve" else "decline", by="page")
         _log.info("decided on the page", id=id_, decision=decision, first=first)
@@ -85,7 +73,7 @@ class Approvals:
         await self._journal.expire()
         entry = await self._journal.get(request.path_params["id"])
         if entry is None:
-            return _plain(404, "There is no such approval.")
+            return plain(404, "There is no such approval.")
         nonce = secrets.token_urlsafe(16)
         headers = {name: value.replace("{nonce}", nonce) for name, value in HEADERS.items()}
         view = _view(entry, request.query_params.get("late"))
@@ -95,30 +83,15 @@ class Approvals:
         right = token_of(self._key, request.path_params["id"])
         if hmac.compare_digest(right.encode(), token.encode("utf-8", "surrogateescape")):
             return None
-        now = time.monotonic()
-        self._guesses = [*(at for at in self._guesses[-GUESSES_A_MINUTE:] if now - at < 60), now]
-        _log.warning("an approval with a wrong token", in_the_last_minute=len(self._guesses))
-        if len(self._guesses) > GUESSES_A_MINUTE:
-            return _plain(429, "Too many wrong addresses.")
-        return _plain(404, "There is no such approval.")
-
-
-def _refused(request: Request) -> Response | None:
-    """Anything but this machine's own browser, speaking to us directly."""
-    server = request.scope.get("server")
-    if server is None or request.headers.get("host") not in {f"{name}:{server[1]}" for name in LOOPBACK_HOSTS}:
-        return _plain(403, "The approval page is for the browser of this machine.")
-    if any(header in request.headers for header in FORWARDED):
-        return _plain(403, "The approval page is not served through a proxy or tunnel.")
-    return None
+        guesses = self._guesses.add()
+        _log.warning("an approval with a wrong token", in_the_last_minute=guesses)
+        if guesses > GUESSES_A_MINUTE:
+            return plain(429, "Too many wrong addresses.")
+        return plain(404, "There is no such approval.")
 
 
 async def _form(request: Request) -> dict[str, str]:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > 4096:
-            return {}
+    body = await read_body(request, MAX_FORM) or b""
     fields = parse_qs(body.decode("ascii", "replace"))
     return {name: values[0] for name, values in fields.items()}
 
@@ -221,7 +194,3 @@ def _charged(entry: Entry, quote: Quote) -> str:
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(Path(__file__).with_name("approval_page.html").read_text(encoding="utf-8"))
-
-
-def _plain(status: int, text: str) -> Response:
-    return PlainTextResponse(text, status, headers={"Cache-Control": "no-store"})

@@ -12,17 +12,28 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+
 TAKE_OVER_SECONDS = 0.5
 """How often a process that did not get the port tries again. A take-over is done within 2 s."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Host:
+class Listener:
     """Serves `app` on `host:port` whenever this process can have the port. Port 0 takes any free one."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, *, on_serving: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        on_serving: Callable[[], None] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._app = app
+        self._clock = clock
         self.host = host
         self.port = port
         self._on_serving = on_serving
@@ -35,17 +46,17 @@ class Host:
         told = None
         while True:
             try:
-                listener = listen(self.host, self.port)
+                sock = listen(self.host, self.port)
             except OSError as error:
                 self.tried.set()
                 if told != error.errno:
                     told = error.errno
                     self._tell(error)
-                await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads the load
+                await self._clock.sleep(TAKE_OVER_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads the load
                 continue
-            self.port = int(listener.getsockname()[1])
+            self.port = int(sock.getsockname()[1])
             told = None
-            await self._serve(listener)
+            await self._serve(sock)
 
     def _tell(self, error: OSError) -> None:
         if is_taken(error):
@@ -58,7 +69,7 @@ class Host:
                 problem=error.strerror or type(error).__name__,
             )
 
-    async def _serve(self, listener: socket.socket) -> None:
+    async def _serve(self, sock: socket.socket) -> None:
         # The access log would hold the secret path segment.
         config = uvicorn.Config(
             self._app,
@@ -68,8 +79,8 @@ class Host:
             timeout_graceful_shutdown=1,
             server_header=False,
         )
-        server = _Server(config, self._started)
-        task = asyncio.create_task(server.serve([listener]))
+        server = _ListenerServer(config, self._started)
+        task = asyncio.create_task(server.serve([sock]))
         try:
             await asyncio.shield(task)
         finally:
@@ -77,7 +88,7 @@ class Host:
             server.should_exit = True
             with suppress(asyncio.CancelledError, Exception):
                 await asyncio.wait_for(task, 1.5)
-            listener.close()
+            sock.close()
 
     def _started(self) -> None:
         self.serving.set()
@@ -87,7 +98,7 @@ class Host:
             self._on_serving()
 
 
-class _Server(uvicorn.Server):
+class _ListenerServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,15 +13,17 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from piv_mcp.web.approval_page import LOOPBACK
-from piv_mcp.web.listener import Host
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.web.guards import LOOPBACK
+from piv_mcp.web.listener import Listener
 
 START_SECONDS = 2.0
 
 LINGER_SECONDS = 30.0
 """How long a port of its own outlives the last need for it: the page shows what became of the approval."""
 
-LOOK_SECONDS = 0.25
+NEED_SECONDS = 0.25
+"""How often it is looked whether a port of its own is still needed."""
 
 
 class Health(BaseModel):
@@ -44,13 +45,14 @@ class Address:
 
     url: str
     until: float
+    clock: Clock
 
     def release(self) -> None:
-        """It is needed no longer, but for the last look that a person takes."""
-        self.until = min(self.until, time.time())
+        """Keep serving briefly, so that the person can see the outcome."""
+        self.until = min(self.until, self.clock.time())
 
 
-class Presence:
+class Serving:
     """This process's part in serving the web app. `port` is None when it is off, 0 for any free one.
 
     `page` is the app for a port of its own; `key` and `store_id` tell our own on the machine's port from a stranger.
@@ -66,12 +68,14 @@ class Presence:
         key: str,
         store_id: Callable[[], Awaitable[str]],
         on_serving: Callable[[], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._page = page
         self._key = key
         self._store_id = store_id
-        self._shared = None if port is None else Host(app, host, port, on_serving=on_serving)
-        self._own: Host | None = None
+        self._shared = None if port is None else Listener(app, host, port, on_serving=on_serving, clock=clock)
+        self._own: Listener | None = None
         self._on_own: list[Address] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -80,7 +84,7 @@ class Presence:
         if self._shared is not None:
             self._run(self._shared)
             with suppress(TimeoutError):
-                async with asyncio.timeout(START_SECONDS):
+                async with self._clock.timeout(START_SECONDS):
                     await self._shared.tried.wait()
 
     def serving_at(self) -> str | None:
@@ -96,11 +100,11 @@ class Presence:
         # The page is for this machine's browser: where the web app listens to another address only, it is not there.
         near = shared is not None and urlsplit(_url(shared)).hostname in LOOPBACK
         if shared is not None and near and (shared.serving.is_set() or await self._answers(_url(shared))):
-            return Address(_url(shared), until)
+            return Address(_url(shared), until, self._clock)
         if self._own is None:
-            self._own = Host(self._page, "127.0.0.1", 0)
+            self._own = Listener(self._page, "127.0.0.1", 0, clock=self._clock)
             self._tasks.append(asyncio.create_task(self._serve_while_needed(self._own)))
-        address = Address("", until)
+        address = Address("", until, self._clock)
         self._on_own.append(address)
         await self._own.serving.wait()
         address.url = _url(self._own)
@@ -111,15 +115,15 @@ class Presence:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _run(self, host: Host) -> None:
+    def _run(self, host: Listener) -> None:
         self._tasks.append(asyncio.create_task(host.run()))
 
-    async def _serve_while_needed(self, own: Host) -> None:
+    async def _serve_while_needed(self, own: Listener) -> None:
         serving = asyncio.create_task(own.run())
         try:
             while self._on_own:
-                await asyncio.sleep(LOOK_SECONDS)
-                self._on_own = [held for held in self._on_own if time.time() < held.until + LINGER_SECONDS]
+                await self._clock.sleep(NEED_SECONDS)
+                self._on_own = [held for held in self._on_own if self._clock.time() < held.until + LINGER_SECONDS]
         finally:
             self._own = None
             serving.cancel()
@@ -138,7 +142,7 @@ class Presence:
         return hmac.compare_digest(answer.proof, proof_of(self._key, await self._store_id(), nonce))
 
 
-def _url(host: Host) -> str:
+def _url(host: Listener) -> str:
     name = f"[{host.host}]" if ":" in host.host else host.host
     # A wildcard address is where one listens, not where one goes.
     return f"http://{'127.0.0.1' if name in ('0.0.0.0', '[::]') else name}:{host.port}"  # noqa: S104

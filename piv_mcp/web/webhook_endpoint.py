@@ -5,7 +5,6 @@ tries again three times: whatever keeps us from storing answers 503.
 """
 
 import hmac
-import time
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -14,23 +13,23 @@ from starlette.responses import JSONResponse, Response
 from piv_mcp.errors import MalformedEventError, StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
+from piv_mcp.store import facts
+from piv_mcp.web.guards import GUESSES_A_MINUTE, Guesses, read_body
 
 MAX_BODY = 256 * 1024
 """Bytes. An event of the reference is below 1 KiB."""
 
-GUESSES_A_MINUTE = 20
-"""Wrong secrets that are answered before guessing is slowed down to 429."""
-
 _log = structlog.get_logger(__name__)
 
 
-class Webhooks:
+class WebhookEndpoint:
     """The endpoint. `secret` is compared in constant time; wrong ones are counted for `doctor`."""
 
     def __init__(self, inbox: Inbox, secret: str) -> None:
         self._inbox = inbox
         self._secret = secret
-        self._guesses: list[float] = []
+        self._clock = inbox.clock
+        self._guesses = Guesses(inbox.clock)
 
     async def receive(self, request: Request) -> Response:
         given = request.path_params["secret"]
@@ -40,13 +39,13 @@ class Webhooks:
         if "json" not in kind:
             return _answer(415, "JSON only")
         try:
-            body = await _read(request)
+            body = await read_body(request, MAX_BODY)
         except ClientDisconnect:
             return _answer(400, "the request body was cut short")  # nobody is there to read it
         if body is None:
             return _answer(413, f"more than {MAX_BODY} bytes")
         try:
-            event = event_of(body)
+            event = event_of(body, self._clock.time())
         except MalformedEventError as error:
             return _answer(400, error.message)
         try:
@@ -58,30 +57,15 @@ class Webhooks:
         return JSONResponse({"ok": True, "id": stored.seq, "new": new})
 
     async def _wrong_secret(self) -> Response:
-        now = time.monotonic()
-        self._guesses = [at for at in self._guesses if now - at < 60]
-        self._guesses.append(now)
-        if len(self._guesses) > GUESSES_A_MINUTE:
-            del self._guesses[:-GUESSES_A_MINUTE]
+        guesses = self._guesses.add()
+        if guesses > GUESSES_A_MINUTE:
             return JSONResponse({"ok": False, "error": "too many wrong addresses"}, 429, {"Retry-After": "60"})
-        _log.warning("webhook with a wrong secret", in_the_last_minute=len(self._guesses))
+        _log.warning("webhook with a wrong secret", in_the_last_minute=guesses)
         try:
-            await self._inbox.count_wrong_secret()
+            await self._inbox.store.write(facts.count_up, facts.WRONG_SECRET, self._clock.time())
         except StoreError:
             _log.warning("wrong secret not counted")
         return _answer(404, "no such address")
-
-
-async def _read(request: Request) -> bytes | None:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
 
 
 def _answer(status: int, error: str) -> Response:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.spending.quote import Price
+from piv_mcp.store import Store
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
-    from piv_mcp.inbox.inbox import Inbox
 
 Decision = Literal["approve", "decline", "cancel"]
 """A person's word. To cancel is to close the question without a word: it declines, too."""
@@ -27,7 +28,12 @@ class Sources:
     """Where an action is carried out and looked for."""
 
     api: "PivClient"
-    inbox: "Inbox"
+    store: Store
+    clock: Clock = SYSTEM_CLOCK
+
+    async def balance(self) -> Decimal | None:
+        """The account's balance, in US dollars. Raises `ApiError`."""
+        return (await self.api.account.get()).balance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class Rivals:
     """Actions that happened since."""
     open: "tuple[Action, ...]" = ()
     """Actions that may have happened since."""
-    untold: "tuple[Action, ...]" = ()
+    unexplained: "tuple[Action, ...]" = ()
     """Actions of the same kind that were charged since an hour before, and that no event has settled or refunded: an
     event may be theirs."""
 

@@ -10,15 +10,16 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.actions.evidence import EVENTS, fits, lasts, outcome_of
-from piv_mcp.spending.actions.renewal import Renewal
+from piv_mcp.spending.actions.evidence import MAX_EVENTS, fits, lasts, outcome_of
+from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.quote import FREE, Price, day, recurring, switch, years
+from piv_mcp.store import events
 
 NO_PRICE = "no listed price"
 SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"
 
 
-class RegisterDomain(Action):
+class RegisterDomainAction(Action):
     kind: ClassVar[str] = "register_domain"
     area: ClassVar[str] = "domains"
     fails_with: ClassVar[str | None] = "domain.failed"
@@ -66,14 +67,15 @@ class RegisterDomain(Action):
                     object_id=domain.id,
                     evidence=f"the domain is on the account ({domain.status})",
                 )
-        events = await sources.inbox.matching(
+        found = await sources.store.read(
+            events.matching,
             ("domain.registered", "domain.failed"),
             {"domain_name": self.request.domain},
             after=0,
             since=since,
-            limit=EVENTS,
+            limit=MAX_EVENTS,
         )
-        return outcome_of(events, rivals)
+        return outcome_of(found, rivals)
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
         name = data.get("domain_name")
@@ -93,7 +95,7 @@ class RegisterDomain(Action):
         return [domain for domain in domains if domain.domain_name and fits(domain.domain_name, self.request.domain)]
 
 
-class RenewDomain(Renewal):
+class RenewDomainAction(RenewalAction):
     kind: ClassVar[str] = "renew_domain"
     area: ClassVar[str] = "domains"
     visible: ClassVar[bool] = False  # the expiry moves only when the queue has got there
@@ -107,7 +109,7 @@ class RenewDomain(Renewal):
         return self.domain_id
 
     @property
-    def term(self) -> int:
+    def months(self) -> int:
         return 12 * self.request.period
 
     async def view(self, sources: Sources) -> Shown:
@@ -131,7 +133,7 @@ class RenewDomain(Renewal):
         return charged if data.get("domain_id") == self.domain_id else None
 
 
-class SetDomainAutoRenewal(Action):
+class SetDomainAutoRenewalAction(Action):
     kind: ClassVar[str] = "set_domain_auto_renewal"
     area: ClassVar[str] = "domains"
     spends: ClassVar[bool] = False
@@ -159,7 +161,7 @@ class SetDomainAutoRenewal(Action):
         return None
 
 
-class DeleteDnsRecord(Action):
+class DeleteDnsRecordAction(Action):
     kind: ClassVar[str] = "delete_dns_record"
     area: ClassVar[str] = "domains"
     spends: ClassVar[bool] = False
@@ -184,7 +186,7 @@ class DeleteDnsRecord(Action):
         return None
 
 
-class EnableCloudflare(Action):
+class EnableCloudflareAction(Action):
     kind: ClassVar[str] = "enable_cloudflare"
     area: ClassVar[str] = "domains"
     spends: ClassVar[bool] = False
@@ -202,7 +204,7 @@ class EnableCloudflare(Action):
         return Done(result=shown(domain), evidence="Cloudflare is on") if domain.cloudflare_enabled else None
 
 
-class SetNameservers(Action):
+class SetNameserversAction(Action):
     kind: ClassVar[str] = "set_nameservers"
     area: ClassVar[str] = "domains"
     spends: ClassVar[bool] = False
@@ -236,10 +238,10 @@ def _name(domain: Domain) -> str:
 
 
 ACTIONS = (
-    RegisterDomain,
-    RenewDomain,
-    SetDomainAutoRenewal,
-    DeleteDnsRecord,
-    EnableCloudflare,
-    SetNameservers,
+    RegisterDomainAction,
+    RenewDomainAction,
+    SetDomainAutoRenewalAction,
+    DeleteDnsRecordAction,
+    EnableCloudflareAction,
+    SetNameserversAction,
 )

@@ -1,15 +1,16 @@
 """What an expiry that moved, or an event, says of an action whose answer was lost."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from piv_mcp.spending.actions.base import Ambiguous, Done, Rivals
-from piv_mcp.store.events import Event
+from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.journal import EVENT_ID
 
-EVENTS = 20
-"""Of one kind that are looked through."""
+MAX_EVENTS = 20
+"""Events of one kind that are looked through."""
 
 EARLIER_SECONDS = 3600.0
 """For so long after it was answered an action's own event may still come."""
@@ -18,13 +19,13 @@ AUTO_RENEWAL = timedelta(days=2)
 """Auto-renewal is charged 24 hours before the expiry; as much again for clocks and queues."""
 
 
-def outcome_of(events: Sequence[Event], rivals: Rivals, *, others: int = 0) -> Done | None:
+def outcome_of(events: Sequence[StoredEvent], rivals: Rivals, *, others: int = 0) -> Done | None:
     """The first event that nobody else's action explains; a failure is refunded.
 
     Raises:
         Ambiguous: it may as well be about one of `others` actions, whose own event has not been seen.
     """
-    left = [event for event in events if f"event:{event.seq}" not in rivals.made]
+    left = [event for event in events if f"{EVENT_ID}{event.seq}" not in rivals.made]
     if not left:
         return None
     if len(left) <= others or (others and len({event.type for event in left}) > 1):
@@ -33,7 +34,7 @@ def outcome_of(events: Sequence[Event], rivals: Rivals, *, others: int = 0) -> D
     failed = event.type.endswith(".failed")
     return Done(
         result={"event_id": event.seq},
-        object_id=f"event:{event.seq}",
+        object_id=f"{EVENT_ID}{event.seq}",
         cost=Decimal(0) if failed else None,
         evidence=f"event {event.seq}: {event.type}" + (", which is refunded" if failed else ""),
     )
@@ -59,12 +60,13 @@ def extended(
     done: Sequence[int],
     possible: Sequence[int],
     *,
+    at: datetime,
     auto: int | None = None,
 ) -> str | None:
     """How the expiry shows a renewal by `months`, in words; None if it has not moved.
 
     Other renewals have moved it by the months in `done`, or may have by some of `possible`; auto-renewal, where it is
-    on and due, by `auto`.
+    on and due `at` this time, by `auto`.
 
     Raises:
         Ambiguous: it moved, and the others may have done so alone, or not even all together.
@@ -73,7 +75,7 @@ def extended(
     if new is None or (old is not None and new <= old):
         return None
     if old is not None:
-        due = auto is not None and before.get("auto_renew") and old - datetime.now(UTC) < AUTO_RENEWAL
+        due = auto is not None and before.get("auto_renew") and old - at < AUTO_RENEWAL
         sums = {sum(done)}
         for more in (*possible, *([auto] if due and auto is not None else [])):
             sums |= {total + more for total in sums}

@@ -11,15 +11,16 @@ from piv_mcp.api.numbers import Country, Number
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
 from piv_mcp.spending.actions.base import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.actions.evidence import EARLIER_SECONDS, EVENTS, lasts, outcome_of
-from piv_mcp.spending.actions.renewal import Renewal
+from piv_mcp.spending.actions.evidence import EARLIER_SECONDS, MAX_EVENTS, lasts, outcome_of
+from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
+from piv_mcp.store import events
 
 NO_PRICE = "the country has no listed price"
 
 
-class PurchaseNumber(Action):
+class PurchaseNumberAction(Action):
     kind: ClassVar[str] = "purchase_number"
     area: ClassVar[str] = "numbers"
     request: api.PurchaseNumber
@@ -71,7 +72,7 @@ class PurchaseNumber(Action):
         )
 
 
-class RenewNumber(Renewal):
+class RenewNumberAction(RenewalAction):
     kind: ClassVar[str] = "renew_number"
     area: ClassVar[str] = "numbers"
     auto: ClassVar[int | None] = 1
@@ -83,7 +84,7 @@ class RenewNumber(Renewal):
         return self.piv_num_id
 
     @property
-    def term(self) -> int:
+    def months(self) -> int:
         return self.request.duration_months
 
     async def view(self, sources: Sources) -> Shown:
@@ -102,7 +103,7 @@ class RenewNumber(Renewal):
         return Done(result=shown(answer), cost=answer.cost)
 
 
-class RestoreNumbers(Action):
+class RestoreNumbersAction(Action):
     kind: ClassVar[str] = "restore_numbers"
     area: ClassVar[str] = "numbers"
     fails_with: ClassVar[str | None] = "number.restore_completed"
@@ -129,7 +130,7 @@ class RestoreNumbers(Action):
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         ids = set(self.request.piv_num_ids)
         shared = any(
-            isinstance(other, RestoreNumbers) and ids.intersection(other.request.piv_num_ids)
+            isinstance(other, RestoreNumbersAction) and ids.intersection(other.request.piv_num_ids)
             for other in (*rivals.done, *rivals.open)
         )
         for id_, found in (await self._found(sources)).items():
@@ -164,7 +165,7 @@ class RestoreNumbers(Action):
         return found
 
 
-class SendSms(Action):
+class SendSmsAction(Action):
     kind: ClassVar[str] = "send_sms"
     area: ClassVar[str] = "numbers"
     piv_num_id: str
@@ -217,7 +218,7 @@ class SendSms(Action):
         ]
 
 
-class StartVerification(Action):
+class StartVerificationAction(Action):
     kind: ClassVar[str] = "start_google_verification"
     area: ClassVar[str] = "numbers"
     visible: ClassVar[bool] = False
@@ -237,22 +238,24 @@ class StartVerification(Action):
 
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         # It cannot be polled: a webhook is the only trace beside the balance, and it does not say of which call.
-        found = await sources.inbox.matching(
+        found = await sources.store.read(
+            events.matching,
             ("verify.completed", "verify.failed"),
             {"piv_num_id": self.piv_num_id},
             after=0,
             since=since - EARLIER_SECONDS,
-            limit=EVENTS,
+            limit=MAX_EVENTS,
         )
         told = sum(event.arrived_at < since for event in found)
-        untold = sum(isinstance(other, type(self)) and other.piv_num_id == self.piv_num_id for other in rivals.untold)
-        return outcome_of(found[told:], rivals, others=max(0, untold - told))
+        own = [other for other in rivals.unexplained if isinstance(other, type(self))]
+        others = sum(other.piv_num_id == self.piv_num_id for other in own)
+        return outcome_of(found[told:], rivals, others=max(0, others - told))
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
         return charged if data.get("piv_num_id") == self.piv_num_id else None
 
 
-class SetNumberAutoRenewal(Action):
+class SetNumberAutoRenewalAction(Action):
     kind: ClassVar[str] = "set_number_auto_renewal"
     area: ClassVar[str] = "numbers"
     spends: ClassVar[bool] = False
@@ -310,10 +313,10 @@ def _renewals(monthly: Decimal | None) -> str:
 
 
 ACTIONS = (
-    PurchaseNumber,
-    RenewNumber,
-    RestoreNumbers,
-    SendSms,
-    StartVerification,
-    SetNumberAutoRenewal,
+    PurchaseNumberAction,
+    RenewNumberAction,
+    RestoreNumbersAction,
+    SendSmsAction,
+    StartVerificationAction,
+    SetNumberAutoRenewalAction,
 )

@@ -11,13 +11,13 @@ from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
 from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
 from piv_mcp.spending.actions.evidence import lasts
-from piv_mcp.spending.actions.renewal import Renewal
+from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.quote import Price, months
 
 MONTHLY = "taking the listed price as the price of a month, which the API does not say"
 
 
-class PurchaseProxies(Action):
+class PurchaseProxiesAction(Action):
     kind: ClassVar[str] = "purchase_proxies"
     area: ClassVar[str] = "proxies"
     request: api.PurchaseProxies
@@ -63,7 +63,7 @@ class PurchaseProxies(Action):
         raise NotFoundError(f"there is no proxy server {self.request.server_id}", code="NOT_FOUND")
 
 
-class RenewProxyOrder(Renewal):
+class RenewProxyOrderAction(RenewalAction):
     kind: ClassVar[str] = "renew_proxy_order"
     area: ClassVar[str] = "proxies"
     order_id: str
@@ -74,7 +74,7 @@ class RenewProxyOrder(Renewal):
         return self.order_id
 
     @property
-    def term(self) -> int:
+    def months(self) -> int:
         return self.request.months
 
     async def view(self, sources: Sources) -> Shown:
@@ -93,7 +93,7 @@ class RenewProxyOrder(Renewal):
         return Done(result=shown(answer), cost=answer.cost)
 
 
-class RestoreProxyOrder(Action):
+class RestoreProxyOrderAction(Action):
     kind: ClassVar[str] = "restore_proxy_order"
     area: ClassVar[str] = "proxies"
     order_id: str
@@ -137,4 +137,4 @@ async def _orders(sources: Sources) -> list[ProxyOrder]:
     return (await all_rows(sources.api.proxies.orders, LARGE_PAGE))[0]
 
 
-ACTIONS = (PurchaseProxies, RenewProxyOrder, RestoreProxyOrder)
+ACTIONS = (PurchaseProxiesAction, RenewProxyOrderAction, RestoreProxyOrderAction)

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources
 from piv_mcp.spending.actions.evidence import extended
+from piv_mcp.text.times import utc
 
 
-class Renewal(Action):
+class RenewalAction(Action):
     auto: ClassVar[int | None] = None
     """By how many months auto-renewal moves the expiry, where there is such a setting."""
 
@@ -19,7 +20,7 @@ class Renewal(Action):
 
     @property
     @abstractmethod
-    def term(self) -> int:
+    def months(self) -> int:
         """By how many months."""
 
     @abstractmethod
@@ -32,9 +33,9 @@ class Renewal(Action):
     async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
         now = await self.view(sources)
         done, possible = self._terms(rivals.done), self._terms(rivals.open)
-        evidence = extended(before, now, self.term, done, possible, auto=self.auto)
+        evidence = extended(before, now, self.months, done, possible, at=utc(sources.clock.time()), auto=self.auto)
         return Done(result=now, evidence=evidence) if evidence else None
 
     def _terms(self, rivals: Sequence[Action]) -> list[int]:
         """Of other renewals of the same."""
-        return [other.term for other in rivals if isinstance(other, type(self)) and other.target == self.target]
+        return [other.months for other in rivals if isinstance(other, type(self)) and other.target == self.target]

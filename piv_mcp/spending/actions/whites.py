@@ -17,7 +17,7 @@ FREE_ARTICLES = 3
 """Articles in the price of a tier that has a blog (reference, "获取tier列表")."""
 
 
-class CreateWhite(Action):
+class CreateWhiteAction(Action):
     kind: ClassVar[str] = "create_white"
     area: ClassVar[str] = "whites"
     fails_with: ClassVar[str | None] = "white.failed"
@@ -90,4 +90,4 @@ class CreateWhite(Action):
         )
 
 
-ACTIONS = (CreateWhite,)
+ACTIONS = (CreateWhiteAction,)

@@ -6,12 +6,9 @@ action's keeps it unknown. What fits two stories is not decided.
 """
 
 import asyncio
-import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import structlog
 
@@ -20,6 +17,8 @@ from piv_mcp.spending import actions
 from piv_mcp.spending.actions.base import Action, Ambiguous, Done, Rivals, Sources
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.reconcile.snapshot import Snapshot, balance_fall
+from piv_mcp.store import journal
 from piv_mcp.store.journal import Entry
 
 GRACE_SECONDS = 20.0
@@ -39,26 +38,12 @@ SELDOM_SECONDS = 900.0
 _log = structlog.get_logger(__name__)
 
 
-async def balance_of(sources: Sources) -> Decimal | None:
-    return (await sources.api.account.get()).balance
-
-
-async def remembered(action: Action, sources: Sources) -> str:
-    """What the API shows just before the request, for the journal, and when the balance was read."""
-    shown = await action.before(sources)
-    began = time.time()
-    balance = await balance_of(sources)
-    read = {"began": began, "ended": time.time()}
-    return json.dumps(
-        {"balance": None if balance is None else str(balance), "read": read, "shown": shown}, ensure_ascii=False
-    )
-
-
 class Reconciler:
     """Settles unknown entries. `run` does so at start and for as long as any is left."""
 
     def __init__(self, sources: Sources, journal: Journal) -> None:
         self._sources = sources
+        self._clock = sources.clock
         self._journal = journal
         self._hurry = asyncio.Event()
 
@@ -77,13 +62,13 @@ class Reconciler:
             except PivError as error:
                 _log.warning("reconciliation interrupted", problem=str(error))
             try:
-                async with asyncio.timeout(pause if left else None):
+                async with self._clock.timeout(pause if left else None):
                     await self._hurry.wait()
             except TimeoutError:
                 pause = min(2 * pause, SELDOM_SECONDS)
             else:
                 pause = AGAIN_SECONDS
-                await asyncio.sleep(GRACE_SECONDS)  # the call that lost it has looked already
+                await self._clock.sleep(GRACE_SECONDS)  # the call that lost it has looked already
 
     async def reconcile_all(self) -> list[Entry]:
         """Look at every entry that is unknown, or in doubt; returns those that stay so."""
@@ -94,11 +79,11 @@ class Reconciler:
     async def reconcile_patiently(self, entries: list[Entry], tell: Callable[[float], Awaitable[None]]) -> list[Entry]:
         """Look at these; where only the grace is missing, wait for its end and look again."""
         looked = await self._reconcile_each(entries)
-        ends = [end for entry in looked if entry.state == "unknown" and (end := _grace_end(entry)) > time.time()]
+        ends = [end for entry in looked if entry.state == "unknown" and (end := _grace_end(entry)) > self._clock.time()]
         if ends:
-            wait = min(max(ends) - time.time(), GRACE_SECONDS) + 0.1
+            wait = min(max(ends) - self._clock.time(), GRACE_SECONDS) + 0.1
             await tell(wait)
-            await asyncio.sleep(wait)
+            await self._clock.sleep(wait)
             looked = await self._reconcile_each(looked)
         return looked
 
@@ -147,7 +132,7 @@ class Reconciler:
         if done.cost is not None:
             return done.cost
         try:
-            moved, _ = await self._movement(entry)
+            moved, _ = await balance_fall(entry, self._sources)
         except PivError:
             moved = None
         # A balance that has not moved yet tells nothing.
@@ -161,7 +146,7 @@ class Reconciler:
             return entry
         except Ambiguous:
             done, clear = None, False
-            moved, _ = await self._movement(entry)
+            moved, _ = await balance_fall(entry, self._sources)
         if done is None:
             ending = self._not_seen(entry, action, moved, clear=clear)
         else:
@@ -177,43 +162,18 @@ class Reconciler:
             Ambiguous: what it shows may be another action's work.
             _Undecided: whose object it is will be known once an action that is executing has its answer.
         """
-        made = await self._journal.made()
-        moved, others = await self._movement(entry)
+        made = await self._sources.store.read(journal.made)
+        moved, others = await balance_fall(entry, self._sources)
         rivals = Rivals(
             made,
             done=_actions(others, "charged"),
             open=_actions(others, "executing", "unknown"),
-            untold=_actions(await self._journal.untold(entry), "charged"),
+            unexplained=_actions(await self._journal.unexplained(entry), "charged"),
         )
-        before = json.loads(entry.before or "{}").get("shown", {})
-        done = await action.look(self._sources, before, entry.sent_at or 0.0, rivals)
+        done = await action.look(self._sources, Snapshot.of(entry).shown, entry.sent_at or 0.0, rivals)
         if done is not None and done.object_id is not None and _is_contested(entry, others):
             raise _Undecided
         return done, moved
-
-    async def _movement(self, entry: Entry) -> tuple[Decimal | None, list[Entry]]:
-        """How far the balance fell since just before the request, but for what other entries took; and those entries.
-
-        None where that cannot be told: another entry may have moved it, and when or by how much is not known.
-        """
-        before: dict[str, Any] = json.loads(entry.before or "{}")
-        read = before.get("read") or {"began": entry.sent_at or 0.0, "ended": entry.sent_at or 0.0}
-        began = time.time()
-        balance = await balance_of(self._sources)
-        others = await self._journal.around(entry, read["began"])
-        if balance is None or before.get("balance") is None:
-            return None, others
-        fell = Decimal(before["balance"]) - balance
-        for other in others:
-            if other.state != "charged" or (other.charged is not None and not Decimal(other.charged)):
-                continue
-            in_between = (other.sent_at or 0.0) >= read["ended"] and (other.settled_at or 0.0) < began
-            if other.charged is None or not in_between:
-                return None, others
-            fell -= Decimal(other.charged)
-        if fell != 0 and any(other.state in ("executing", "unknown") for other in others):
-            return None, others
-        return fell, others
 
     def _happened(self, entry: Entry, action: Action, done: Done, moved: Decimal | None) -> Ending:
         price = _price(entry)
@@ -245,7 +205,7 @@ class Reconciler:
             return None
         else:
             grace = ABSENT_SECONDS if suspicious else LONG_GRACE_SECONDS
-        age = time.time() - (entry.settled_at or entry.sent_at or 0.0)
+        age = self._clock.time() - (entry.settled_at or entry.sent_at or 0.0)
         if age < grace:
             return None
         unchanged = ", and the balance is unchanged" if moved == 0 else ""

@@ -1,0 +1,75 @@
+"""What the API shows just before an action is sent, and how far the balance has fallen since."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Self
+
+from piv_mcp.spending.actions.base import Action, Sources
+from piv_mcp.store import journal
+from piv_mcp.store.journal import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The state of the account just before a request. The balance was read from `began` to `ended` (seconds)."""
+
+    balance: Decimal | None
+    began: float
+    ended: float
+    shown: Mapping[str, Any]
+
+    @classmethod
+    async def take(cls, action: Action, sources: Sources) -> Self:
+        """Raises `ApiError`."""
+        shown = await action.before(sources)
+        began = sources.clock.time()
+        return cls(balance=await sources.balance(), began=began, ended=sources.clock.time(), shown=shown)
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """The one that was kept with the entry, as far as there is one."""
+        kept: dict[str, Any] = json.loads(entry.before or "{}")
+        sent_at = entry.sent_at or 0.0
+        read = kept.get("read") or {"began": sent_at, "ended": sent_at}
+        balance = kept.get("balance")
+        return cls(
+            balance=None if balance is None else Decimal(balance),
+            began=read["began"],
+            ended=read["ended"],
+            shown=kept.get("shown", {}),
+        )
+
+    def dump(self) -> str:
+        """For the journal."""
+        kept = {
+            "balance": None if self.balance is None else str(self.balance),
+            "read": {"began": self.began, "ended": self.ended},
+            "shown": self.shown,
+        }
+        return json.dumps(kept, ensure_ascii=False)
+
+
+async def balance_fall(entry: Entry, sources: Sources) -> tuple[Decimal | None, list[Entry]]:
+    """How far the balance fell since just before the request, but for what other entries took; and those entries.
+
+    None where that cannot be told: another entry may have moved the balance, and when or by how much is not known.
+    """
+    before = Snapshot.of(entry)
+    began = sources.clock.time()
+    balance = await sources.balance()
+    others = await sources.store.read(journal.around, entry, before.began)
+    if balance is None or before.balance is None:
+        return None, others
+    fell = before.balance - balance
+    for other in others:
+        if other.state != "charged" or (other.charged is not None and not Decimal(other.charged)):
+            continue
+        in_between = (other.sent_at or 0.0) >= before.ended and (other.settled_at or 0.0) < began
+        if other.charged is None or not in_between:
+            return None, others
+        fell -= Decimal(other.charged)
+    if fell != 0 and any(other.state in ("executing", "unknown") for other in others):
+        return None, others
+    return fell, others
