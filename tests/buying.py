@@ -1,6 +1,7 @@
 """What the tests of the money gate share: every action that costs money, a person who answers, and a way to look."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from piv_mcp.server.build import build_server
 from piv_mcp.services import Services
 from piv_mcp.spending.gate import Gate
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 
 @dataclass(frozen=True)
@@ -290,11 +292,16 @@ def charges(sandbox: Sandbox, purchase: Purchase) -> list[Charge]:
 
 @asynccontextmanager
 async def open_shop(
-    sandbox: Sandbox, data_dir: Path, person: Person | None, era: Era = "auto", **settings: Any
+    sandbox: Sandbox,
+    data_dir: Path,
+    person: Person | None,
+    era: Era = "auto",
+    clock: Clock = SYSTEM_CLOCK,
+    **settings: Any,
 ) -> AsyncGenerator[Shop]:
     """A server with these settings, and a client that asks `person`, or that cannot ask anybody."""
     chosen = load(**{"sandbox": True, "data_dir": data_dir, "webhook_port": 0, **settings})
-    runtime = Runtime(chosen, sandbox=sandbox)
+    runtime = Runtime(chosen, sandbox=sandbox, clock=clock)
     async with Client(build_server(chosen, runtime), mode=era, elicitation_callback=person) as client:
         services = await runtime.services()
         await services.backfill.settled()
@@ -310,4 +317,4 @@ async def tell(shop: Shop, event_type: str, **data: Any) -> None:
     """An event, as its webhook brings it."""
     at = datetime.now(UTC).isoformat()
     body = json.dumps({"event_type": event_type, "timestamp": at, "data": data}).encode()
-    await shop.services.inbox.record(event_of(body))
+    await shop.services.inbox.record(event_of(body, time.time()))

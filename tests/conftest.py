@@ -20,6 +20,7 @@ from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.server.build import build_server
 from piv_mcp.services import Services
 from piv_mcp.spending.reconcile import reconciler as reconcile
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
@@ -99,7 +100,7 @@ class Connect(Protocol):
     """Connects a new client to a new server with these settings, in an `async with`."""
 
     def __call__(
-        self, *, era: Era = "auto", sandbox: Sandbox | None = None, **settings: Any
+        self, *, era: Era = "auto", sandbox: Sandbox | None = None, clock: Clock = SYSTEM_CLOCK, **settings: Any
     ) -> AbstractAsyncContextManager[Connected]: ...
 
 
@@ -110,10 +111,10 @@ def connect(sandbox: Sandbox, data_dir: Path) -> Connect:
 
     @asynccontextmanager
     async def connected(
-        *, era: Era = "auto", sandbox: Sandbox | None = None, **settings: Any
+        *, era: Era = "auto", sandbox: Sandbox | None = None, clock: Clock = SYSTEM_CLOCK, **settings: Any
     ) -> AsyncGenerator[Connected]:
         chosen = load(sandbox=True, data_dir=data_dir, **settings)
-        runtime = Runtime(chosen, sandbox=sandbox or own)
+        runtime = Runtime(chosen, sandbox=sandbox or own, clock=clock)
         async with Client(build_server(chosen, runtime), mode=era) as client:
             services = await runtime.services()
             await services.backfill.settled()  # its requests are not the test's

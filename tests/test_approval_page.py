@@ -35,10 +35,11 @@ from starlette.routing import Route
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.spending import journal
 from piv_mcp.spending.approval import channels as approval
+from piv_mcp.store import facts
 from piv_mcp.store.journal import Entry
 from piv_mcp.web import serving as presence
 from piv_mcp.web.approval_page import GUESSES_A_MINUTE
-from piv_mcp.web.listener import Host
+from piv_mcp.web.listener import Listener
 from piv_mcp.web.serving import proof_of
 
 pytestmark = [
@@ -500,7 +501,7 @@ async def test_with_the_web_app_off_a_port_of_its_own_is_open_for_as_long_as_any
             await says(first, "Approved and done")
             with monkeypatch.context() as soon:
                 soon.setattr(presence, "LINGER_SECONDS", 0.0)
-                await asyncio.sleep(3 * presence.LOOK_SECONDS)  # one is left: the port must not go now
+                await asyncio.sleep(3 * presence.NEED_SECONDS)  # one is left: the port must not go now
                 assert await answers(second.url)
             await button(second, "Approve").click()
             await says(second, "Approved and done")
@@ -540,7 +541,7 @@ def serving(content: object) -> Callable[[Request], Response]:
 @asynccontextmanager
 async def stranger(*routes: Route) -> AsyncGenerator[str]:
     """Some other web server on this machine."""
-    host = Host(Starlette(routes=routes), "127.0.0.1", 0)
+    host = Listener(Starlette(routes=routes), "127.0.0.1", 0)
     running = asyncio.create_task(host.run())
     await asyncio.wait_for(host.serving.wait(), 5)
     try:
@@ -567,7 +568,7 @@ async def test_a_port_that_another_program_or_store_has_is_not_used(
         stranger(Route("/health", answer)) as taken,
         connect(webhook_port=int(taken.rpartition(":")[2]), confirm_wait=0) as app,
     ):
-        key, store = (data_dir / "page-key").read_text(), await app.services.gate.journal.store_id()
+        key, store = (data_dir / "page-key").read_text(), await app.services.store.read(facts.get, facts.STORE_ID) or ""
         others += [{**ours, "proof": proof_of(key, store, "")}]
         for months, health in enumerate(others, start=1):
             assert (await pending_in(app, duration_months=months)).origin != taken, health

@@ -18,7 +18,7 @@ from processes import until
 
 from piv_mcp.api import numbers as api
 from piv_mcp.cli import approvals as desk
-from piv_mcp.spending.actions.numbers import PurchaseNumber
+from piv_mcp.spending.actions.numbers import PurchaseNumberAction
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store import Store
@@ -48,7 +48,7 @@ class Books:
             "balance": Decimal("150.50"),
             **quote,
         }
-        action = PurchaseNumber(request=request)
+        action = PurchaseNumberAction(request=request)
         return await self.journal.propose(action, Quote(**given), budget=None, daily_budget=Decimal(0))
 
     async def lost(self, **quote: Any) -> Entry:
@@ -60,7 +60,9 @@ class Books:
         return entry
 
     async def passes_its_time(self, entry: Entry) -> None:
-        assert await self.store.write(lambda c: rows.change(c, entry.id, only_if=("quoted",), expires_at=time.time()))
+        assert await self.store.write(
+            lambda c: rows.change(c, entry.id, {"expires_at": time.time()}, only_if=("quoted",))
+        )
 
     async def now(self, entry: Entry) -> Entry:
         found = await self.journal.get(entry.id)

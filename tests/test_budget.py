@@ -1,7 +1,6 @@
 """A budget approves by itself up to its limit, over all processes that share it, and nothing beyond."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -29,12 +28,12 @@ from buying import (
 )
 from conftest import ERAS, Era, text_of
 from mcp.types import InputRequiredResult
+from moving_clock import MovingClock
 from processes import until
 
 from piv_mcp.sandbox import Failure, Sandbox, sms
-from piv_mcp.spending import journal as journal_module
-from piv_mcp.spending.policy import DAY_SECONDS
 from piv_mcp.spending.reconcile import reconciler as reconcile
+from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
 
@@ -46,9 +45,16 @@ THREE_NUMBERS = {"spend_mode": "budget", "auto_approve_max": "10", "daily_budget
 
 @asynccontextmanager
 async def budget_shop(
-    sandbox: Sandbox, data_dir: Path, person: Person | None, era: Era = "auto", **settings: Any
+    sandbox: Sandbox,
+    data_dir: Path,
+    person: Person | None,
+    era: Era = "auto",
+    clock: Clock = SYSTEM_CLOCK,
+    **settings: Any,
 ) -> AsyncGenerator[Shop]:
-    async with open_shop(sandbox, data_dir, person, era, **{**THREE_NUMBERS, "confirm_wait": 0, **settings}) as shop:
+    async with open_shop(
+        sandbox, data_dir, person, era, clock, **{**THREE_NUMBERS, "confirm_wait": 0, **settings}
+    ) as shop:
         yield shop
 
 
@@ -177,17 +183,14 @@ async def test_the_budget_is_settled_with_what_was_charged(
         assert await left(shop) == Decimal("11.75")
 
 
-async def test_what_was_spent_a_day_ago_is_forgotten(
-    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with budget_shop(sandbox, data_dir, None, daily_budget="4") as shop:
+async def test_what_was_spent_a_day_ago_is_forgotten(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    async with budget_shop(sandbox, data_dir, None, clock=clock, daily_budget="4") as shop:
         assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
         assert (await shop.receipt(BUY_NUMBER, custom_name="Second"))["status"] == "approval_required"
-        now = time.time
-        for later, status in ((DAY_SECONDS - 60, "approval_required"), (DAY_SECONDS + 60, "charged")):
-            with monkeypatch.context() as clock:
-                clock.setattr(journal_module.time, "time", lambda later=later: now() + later)
-                assert (await shop.receipt(BUY_NUMBER, custom_name=f"At {later:.0f}"))["status"] == status
+        for later, status in ((DAY_SECONDS - 60, "approval_required"), (120, "charged")):
+            clock.advance(later)
+            assert (await shop.receipt(BUY_NUMBER, custom_name=f"After {later:.0f}"))["status"] == status
 
 
 async def test_a_refused_purchase_gives_its_reservation_back(sandbox: Sandbox, data_dir: Path) -> None:

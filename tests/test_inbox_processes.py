@@ -11,7 +11,7 @@ import pytest
 from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, sms_webhook, until
 
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Store, events
+from piv_mcp.store import Store, events, facts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
@@ -119,7 +119,7 @@ async def after_its_first_round(machine: Machine, name: str) -> AsyncGenerator[S
         store = Store(machine.data_dir / "store.sqlite3")
 
         async def over() -> bool:
-            return float(await store.read(lambda c: events.fact(c, "backfill:done")) or 0) > started
+            return float(await store.read(lambda c: facts.get(c, "backfill:done")) or 0) > started
 
         await until(over, seconds=15, what="its round")
         await store.close()
@@ -157,7 +157,7 @@ async def test_an_event_that_was_acknowledged_survives_kill_9_at_once_afterwards
         process.kill()
         await process.wait()
     store = Store(machine.data_dir / "store.sqlite3")
-    found = await store.read(lambda c: [event.code for event in events.since(c, 0)])
+    found = await store.read(lambda c: [event.code for event in events.all_since(c, 0)])
     await store.close()
     assert found == [str(1000 + n) for n in range(20)]
 

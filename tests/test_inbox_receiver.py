@@ -18,11 +18,11 @@ from piv_mcp.api.numbers import Sms
 from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import MalformedEventError
-from piv_mcp.inbox.inbox import data_of, matches
 from piv_mcp.inbox.parse import MAX_CODE, event_of, event_of_sms
-from piv_mcp.store import events
+from piv_mcp.store import Connection, events
 from piv_mcp.store import migrations as schema
-from piv_mcp.store.events import Event
+from piv_mcp.store.database import SqliteConnection
+from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.untrusted import MAX_TEXT, Fence, visible
 from piv_mcp.tools.event_rows import code_rows, event_row
 
@@ -43,11 +43,11 @@ SUBJECTS = {
 
 
 @pytest.fixture
-def stored() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def stored() -> Iterator[SqliteConnection]:
+    connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
     yield connection
-    connection.close()
+    connection.raw.close()
 
 
 def body(data: object, event_type: object = "sms.received", timestamp: object = "2026-05-22T12:34:56Z") -> bytes:
@@ -73,8 +73,8 @@ def history_sms(text: str, *, at: datetime, id_: str = "42", sender: str = "Goog
     )
 
 
-def everything(connection: sqlite3.Connection) -> list[Event]:
-    return list(events.since(connection, 0))
+def everything(connection: Connection) -> list[StoredEvent]:
+    return list(events.all_since(connection, 0))
 
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -86,17 +86,17 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 @pytest.mark.parametrize("name", sorted(EVENT_EXAMPLES))
 def test_every_event_of_the_reference_is_understood_and_kept_as_it_came(name: str) -> None:
     raw = EVENT_EXAMPLES[name].encode()
-    event = event_of(raw)
+    event = event_of(raw, time.time())
     assert (event.type, event.source, event.problem) == (name, "webhook", None)
     assert event.subject == SUBJECTS[name]
     assert event.sent_at == datetime(2026, 5, 22, 12, 34, 56, tzinfo=UTC).timestamp()
     assert json.loads(event.payload)["event_type"] == name
-    assert data_of(event).keys() == json.loads(raw)["data"].keys()
+    assert event.data.keys() == json.loads(raw)["data"].keys()
     assert abs(event.arrived_at - time.time()) < 5
 
 
 def test_the_sms_of_the_reference_has_its_text_and_the_code_of_the_api() -> None:
-    event = event_of(EVENT_EXAMPLES["sms.received"].encode())
+    event = event_of(EVENT_EXAMPLES["sms.received"].encode(), time.time())
     assert event.text == "Your verification code is 123456"
     assert (event.code, event.code_source, event.confirmed) == ("123456", "api", False)
 
@@ -119,16 +119,18 @@ def test_the_sms_of_the_reference_has_its_text_and_the_code_of_the_api() -> None
     ],
 )
 def test_an_unknown_type_or_shape_is_kept_and_flagged(raw: bytes, type_: str, problem: str) -> None:
-    event = event_of(raw)
+    event = event_of(raw, time.time())
     assert event.type == type_
     assert problem in (event.problem or "")
     assert json.loads(event.payload) == json.loads(raw)
 
 
 def test_a_code_survives_a_renamed_event_and_renamed_fields() -> None:
-    renamed = event_of(body({"piv_num_id": NUMBER, "text": "Your code is 482913", "when": 1}, "sms.incoming"))
+    renamed = event_of(
+        body({"piv_num_id": NUMBER, "text": "Your code is 482913", "when": 1}, "sms.incoming"), time.time()
+    )
     assert (renamed.subject, renamed.code, renamed.code_source) == (NUMBER, "482913", "text")
-    without_number = event_of(body({"text": "Your code is 482913", "code": "482913"}))
+    without_number = event_of(body({"text": "Your code is 482913", "code": "482913"}), time.time())
     assert (without_number.subject, without_number.code) == (None, "482913")
 
 
@@ -137,7 +139,7 @@ def test_a_code_survives_a_renamed_event_and_renamed_fields() -> None:
 )
 def test_what_is_no_json_object_is_malformed(raw: bytes) -> None:
     with pytest.raises(MalformedEventError):
-        event_of(raw)
+        event_of(raw, time.time())
 
 
 JSON = st.recursive(
@@ -148,15 +150,15 @@ JSON = st.recursive(
 FIELDS = st.sampled_from(["piv_num_id", "text", "code", "received_at", "order_id", "job_id", "restored", "failed"])
 
 
-def storable(event: Event) -> None:
+def storable(event: StoredEvent) -> None:
     """It goes into a store, comes back as it was, and can be shown."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
     first, new = events.add(connection, event)
     again, new_again = events.add(connection, event)
     assert (new, new_again, again) == (True, False, first)
     assert everything(connection) == [first]
-    connection.close()
+    connection.raw.close()
     shown = event_row(Phonebook(None), first, Fence()).model_dump_json()
     assert not any(sign in shown for sign in ("\u202e", "\u200b", "\x00"))
 
@@ -165,7 +167,7 @@ def storable(event: Event) -> None:
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_an_event_or_malformed_and_nothing_else(raw: bytes) -> None:
     try:
-        event = event_of(raw)
+        event = event_of(raw, time.time())
     except MalformedEventError:
         return
     storable(event)
@@ -180,7 +182,7 @@ def test_any_body_is_an_event_or_malformed_and_nothing_else(raw: bytes) -> None:
 def test_an_event_with_any_fields_of_any_type_can_be_kept_and_shown(
     event_type: object, timestamp: object, data: dict[str, object]
 ) -> None:
-    event = event_of(json.dumps({"event_type": event_type, "timestamp": timestamp, "data": data}).encode())
+    event = event_of(json.dumps({"event_type": event_type, "timestamp": timestamp, "data": data}).encode(), time.time())
     storable(event)
     assert len(event.type) <= 100
     assert event.code != ""
@@ -199,38 +201,38 @@ def test_an_event_with_any_fields_of_any_type_can_be_kept_and_shown(
     ],
 )
 def test_the_codes_own_field_wins_over_the_text_where_it_holds_one(given_code: object, code: str, source: str) -> None:
-    event = event_of(body({"piv_num_id": NUMBER, "text": "Your code is 482913", "code": given_code}))
+    event = event_of(body({"piv_num_id": NUMBER, "text": "Your code is 482913", "code": given_code}), time.time())
     assert (event.code, event.code_source) == (code, source)
 
 
 # Once
 
 
-def test_a_retry_with_a_new_timestamp_is_the_same_event(stored: sqlite3.Connection) -> None:
-    first, new = events.add(stored, event_of(body({"job_id": "j", "name": "n"}, "white.completed")))
-    retry = event_of(body({"name": "n", "job_id": "j"}, "white.completed", "2026-05-22T12:35:03Z"))
+def test_a_retry_with_a_new_timestamp_is_the_same_event(stored: Connection) -> None:
+    first, new = events.add(stored, event_of(body({"job_id": "j", "name": "n"}, "white.completed"), time.time()))
+    retry = event_of(body({"name": "n", "job_id": "j"}, "white.completed", "2026-05-22T12:35:03Z"), time.time())
     again, new_again = events.add(stored, retry)
     assert (new, new_again, again.seq) == (True, False, first.seq)
 
 
-def test_a_retried_sms_is_the_same_message_however_late(stored: sqlite3.Connection) -> None:
-    events.add(stored, event_of(sms_body("code 482913", at=NOW)))
-    _, new = events.add(stored, event_of(sms_body("code 482913", at=NOW, sent=NOW + timedelta(days=40))))
+def test_a_retried_sms_is_the_same_message_however_late(stored: Connection) -> None:
+    events.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
+    _, new = events.add(stored, event_of(sms_body("code 482913", at=NOW, sent=NOW + timedelta(days=40)), time.time()))
     assert not new
 
 
-def test_the_same_words_in_another_second_are_another_message(stored: sqlite3.Connection) -> None:
-    events.add(stored, event_of(sms_body("code 482913", at=NOW)))
-    _, new = events.add(stored, event_of(sms_body("code 482913", at=NOW + timedelta(seconds=1))))
+def test_the_same_words_in_another_second_are_another_message(stored: Connection) -> None:
+    events.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
+    _, new = events.add(stored, event_of(sms_body("code 482913", at=NOW + timedelta(seconds=1)), time.time()))
     assert new
     assert len(everything(stored)) == 2
 
 
-def test_the_same_restore_two_minutes_later_is_another_event(stored: sqlite3.Connection) -> None:
+def test_the_same_restore_two_minutes_later_is_another_event(stored: Connection) -> None:
     data = {"restored": [], "failed": [{"piv_num_id": NUMBER, "refunded": 6}], "total_refunded": 6}
 
     def is_new(at: str) -> bool:
-        return events.add(stored, event_of(body(data, "number.restore_completed", at)))[1]
+        return events.add(stored, event_of(body(data, "number.restore_completed", at), time.time()))[1]
 
     assert is_new("2026-05-22T12:34:56Z")
     assert not is_new("2026-05-22T12:35:26Z"), "a retry"
@@ -239,36 +241,36 @@ def test_the_same_restore_two_minutes_later_is_another_event(stored: sqlite3.Con
     assert len(everything(stored)) == 2
 
 
-def test_a_restore_of_several_numbers_is_found_by_each_of_them(stored: sqlite3.Connection) -> None:
+def test_a_restore_of_several_numbers_is_found_by_each_of_them(stored: Connection) -> None:
     numbers = ["vzPA1-kHKSg-EAL7e-Jqd3o", "abc12-defgh-ijklm-nopqr"]
-    sms, _ = events.add(stored, event_of(sms_body("code 482913", at=NOW)))
-    restored, _ = events.add(stored, event_of(EVENT_EXAMPLES["number.restore_completed"].encode()))
+    sms, _ = events.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
+    restored, _ = events.add(stored, event_of(EVENT_EXAMPLES["number.restore_completed"].encode(), time.time()))
     for number in numbers:
-        assert matches(restored, {"piv_num_id": number, "total_restored": "1"})
+        assert restored.matches({"piv_num_id": number, "total_restored": "1"})
         found, total = events.after(stored, 0, subject=number)
         mine = [sms, restored] if number == sms.subject else [restored]
         assert (found, total) == (mine, len(mine))
         assert events.after(stored, 0, subject=number, newest=True, limit=1) == ([restored], len(mine))
         assert events.after(stored, 0, subject=number, types=["sms.received"])[1] == len(mine) - 1
-    assert not matches(restored, {"piv_num_id": "abc12"})
+    assert not restored.matches({"piv_num_id": "abc12"})
     assert events.after(stored, 0, subject="abc12") == ([], 0)
 
 
 # Two sources, one message
 
 
-def webhook(text: str = "Your code is 482913", code: str | None = "482913", **changes: Any) -> Event:
-    return event_of(sms_body(text, at=changes.pop("at", NOW), code=code, **changes))
+def webhook(text: str = "Your code is 482913", code: str | None = "482913", **changes: Any) -> StoredEvent:
+    return event_of(sms_body(text, at=changes.pop("at", NOW), code=code, **changes), time.time())
 
 
-def history(text: str = "Your code is 482913", *, not_before: float = 0.0, **changes: Any) -> Event:
-    return event_of_sms(NUMBER, history_sms(text, at=changes.pop("at", NOW), **changes), not_before=not_before)
+def history(text: str = "Your code is 482913", *, not_before: float = 0.0, **changes: Any) -> StoredEvent:
+    return event_of_sms(
+        NUMBER, history_sms(text, at=changes.pop("at", NOW), **changes), not_before=not_before, now=time.time()
+    )
 
 
 @pytest.mark.parametrize("first", ["webhook", "history"])
-def test_webhook_and_history_of_one_message_are_one_event_in_either_order(
-    stored: sqlite3.Connection, first: str
-) -> None:
+def test_webhook_and_history_of_one_message_are_one_event_in_either_order(stored: Connection, first: str) -> None:
     pair = [webhook(), history()] if first == "webhook" else [history(), webhook()]
     (one, new), (other, new_again) = (events.add(stored, event) for event in pair)
     assert (new, new_again, one.seq) == (True, False, other.seq)
@@ -279,7 +281,7 @@ def test_webhook_and_history_of_one_message_are_one_event_in_either_order(
         assert events.add(stored, event) == (kept, False), "and later repetitions change nothing"
 
 
-def test_white_space_and_clocks_that_differ_do_not_make_two_messages(stored: sqlite3.Connection) -> None:
+def test_white_space_and_clocks_that_differ_do_not_make_two_messages(stored: Connection) -> None:
     events.add(stored, webhook("Your code\n is 482913 "))
     _, new = events.add(stored, history("Your code is  482913", at=NOW + timedelta(minutes=10)))
     assert not new
@@ -287,7 +289,7 @@ def test_white_space_and_clocks_that_differ_do_not_make_two_messages(stored: sql
     assert new
 
 
-def test_two_messages_of_the_same_words_find_their_own_counterparts(stored: sqlite3.Connection) -> None:
+def test_two_messages_of_the_same_words_find_their_own_counterparts(stored: Connection) -> None:
     later = NOW + timedelta(seconds=90)
     for event in (webhook(), webhook(at=later), history(at=later, id_="8"), history(at=NOW, id_="7")):
         events.add(stored, event)
@@ -295,15 +297,15 @@ def test_two_messages_of_the_same_words_find_their_own_counterparts(stored: sqli
     assert found == {NOW.timestamp(): "7", later.timestamp(): "8"}
 
 
-def test_the_same_message_on_two_numbers_is_two_events(stored: sqlite3.Connection) -> None:
+def test_the_same_message_on_two_numbers_is_two_events(stored: Connection) -> None:
     events.add(stored, webhook())
-    other = event_of_sms("another-number", history_sms("Your code is 482913", at=NOW), not_before=0)
+    other = event_of_sms("another-number", history_sms("Your code is 482913", at=NOW), not_before=0, now=time.time())
     _, new = events.add(stored, other)
     assert new
 
 
 def test_the_code_of_the_api_comes_late_under_a_new_id_so_that_no_cursor_misses_it(
-    stored: sqlite3.Connection,
+    stored: Connection,
 ) -> None:
     text = "Dein Passwort lautet Sonne"  # no code that one could find
     first, _ = events.add(stored, history(text))
@@ -317,7 +319,7 @@ def test_the_code_of_the_api_comes_late_under_a_new_id_so_that_no_cursor_misses_
     assert len(everything(stored)) == 1
 
 
-def test_the_history_does_not_take_the_code_of_the_api_away(stored: sqlite3.Connection) -> None:
+def test_the_history_does_not_take_the_code_of_the_api_away(stored: Connection) -> None:
     events.add(stored, webhook("Dein Passwort lautet Sonne", code="Sonne"))
     events.add(stored, history("Dein Passwort lautet Sonne"))
     (kept,) = everything(stored)
@@ -329,7 +331,7 @@ def test_the_history_does_not_take_the_code_of_the_api_away(stored: sqlite3.Conn
 def test_four_messages_from_two_sources_in_any_order_and_repeated_are_four_events(
     order: list[int], repeated: list[int]
 ) -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
     pairs = [
         (
@@ -342,7 +344,7 @@ def test_four_messages_from_two_sources_in_any_order_and_repeated_are_four_event
     for index in [*order, *repeated]:
         events.add(connection, deliveries[index])
     kept = everything(connection)
-    connection.close()
+    connection.raw.close()
     assert len(kept) == 4
     assert all(event.digest and event.message_id for event in kept)
 
@@ -364,13 +366,13 @@ def test_a_time_of_the_history_is_believed_between_our_last_look_and_now(
 ) -> None:
     now = time.time()
     sms = history_sms("Your code is 1234", at=datetime.fromtimestamp(now + sent, UTC))
-    event = event_of_sms(NUMBER, sms, not_before=now + not_before if not_before else 0.0)
+    event = event_of_sms(NUMBER, sms, not_before=now + not_before if not_before else 0.0, now=time.time())
     assert event.arrived_at == pytest.approx(now + arrived, abs=1.5)
 
 
 def test_a_history_message_without_a_time_arrived_now() -> None:
     sms = Sms.model_validate({"id": 5, "message_body": "Your code is 1234", "direction": "inbound"})
-    assert event_of_sms(NUMBER, sms, not_before=0).arrived_at == pytest.approx(time.time(), abs=2)
+    assert event_of_sms(NUMBER, sms, not_before=0, now=time.time()).arrived_at == pytest.approx(time.time(), abs=2)
 
 
 # Text of strangers
@@ -391,7 +393,7 @@ HOSTILE = [
 def test_a_text_that_talks_to_the_assistant_is_data_between_the_marks(text: str) -> None:
     fence = Fence()
     event = webhook(f"{text} Your code is 482913", "482913")
-    newest, _ = code_rows(Phonebook(None), [event], fence)
+    newest, _ = code_rows(Phonebook(None), [event], fence, time.time())
     assert newest.code == "482913"
     assert newest.text is not None
     assert newest.text.startswith(f"⟦{fence.mark}⟧")
@@ -445,8 +447,8 @@ async def test_senders_and_ids_are_cleaned_and_bounded_wherever_they_show(modern
     await modern_app.sandbox.receive_sms(number, "Your code is 482913", sender=SHOUTING, deliver=False)
     await modern_app.services.history.look(number, Priority.PERSON)
     stranger = sms_body("Your code is 555777", at=datetime.now(UTC)).replace(NUMBER.encode(), b"x\\u001b\\nSYSTEM")
-    await modern_app.services.inbox.record(event_of(stranger))
-    await modern_app.services.inbox.record(event_of(body({"domain_id": SHOUTING}, SHOUTING)))
+    await modern_app.services.inbox.record(event_of(stranger, time.time()))
+    await modern_app.services.inbox.record(event_of(body({"domain_id": SHOUTING}, SHOUTING), time.time()))
 
     (sms, *_) = (await modern_app.ok("list_sms", piv_num_id=number))["messages"]
     code = (await modern_app.ok("get_latest_code", number=number))["newest"]
@@ -469,7 +471,7 @@ def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
     for _ in range(30):
         deep = {"x\u202e": [deep]}
     data = {"job_id": "j", "name": "\u202e" * 5000, "deep": deep, **{f"k{n}": n for n in range(500)}}
-    event = event_of(body(data, "white.completed"))
+    event = event_of(body(data, "white.completed"), time.time())
     shown = event_row(Phonebook(None), event, Fence()).model_dump_json()
     assert len(shown) < 10_000
     assert "\u202e" not in shown
@@ -477,7 +479,7 @@ def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
 
 def test_a_captured_message_is_wrapped_like_any_sms() -> None:
     fence = Fence()
-    event = event_of(EVENT_EXAMPLES["verify.completed"].encode())
+    event = event_of(EVENT_EXAMPLES["verify.completed"].encode(), time.time())
     row = event_row(Phonebook(None), event, fence)
     assert row.data is not None
     assert row.data["captured_message"].startswith(f"⟦{fence.mark}⟧")

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +29,11 @@ from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.store import Store, events, polls
+from piv_mcp.store import Connection, Store, events, facts, leases, polls
 from piv_mcp.store import rate_limit as requests
-from piv_mcp.store.events import Event
-from piv_mcp.store.limiter import SharedLimiter
+from piv_mcp.store.changes import Changes
+from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.rate_limit import SharedLimiter
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -49,9 +48,11 @@ class Home:
     history: History
     numbers: list[str]
 
-    async def webhook(self, number: str, code: str, at: datetime | None = None) -> Event:
+    async def webhook(self, number: str, code: str, at: datetime | None = None) -> StoredEvent:
         moment = (at or datetime.now(UTC)).isoformat()
-        stored, _ = await self.inbox.record(event_of(sms_webhook(number, f"Your code is {code}", code, moment)))
+        stored, _ = await self.inbox.record(
+            event_of(sms_webhook(number, f"Your code is {code}", code, moment), time.time())
+        )
         return stored
 
     async def wait(
@@ -81,7 +82,7 @@ async def home(data_dir: Path) -> AsyncIterator[Home]:
     sandbox = Sandbox(rate_limit=0, seed=False)
     numbers = sandbox.add_numbers(12)
     store = Store(data_dir / "store.sqlite3")
-    inbox = Inbox(store)
+    inbox = Inbox(store, Changes(store))
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(sandbox.api_key),
@@ -91,7 +92,7 @@ async def home(data_dir: Path) -> AsyncIterator[Home]:
     history = History(client, inbox)
     yield Home(sandbox, client, inbox, history, numbers)
     await history.close()
-    await inbox.close()
+    await inbox.changes.close()
     await client.aclose()
     await sandbox.aclose()
     await store.close()
@@ -112,7 +113,7 @@ async def test_a_code_that_came_just_before_the_call_counts(home: Home) -> None:
 
 
 async def test_a_code_from_long_before_the_call_does_not_count(home: Home) -> None:
-    event = event_of(sms_webhook(home.numbers[0], "Your code is 1111", "1111"))
+    event = event_of(sms_webhook(home.numbers[0], "Your code is 1111", "1111"), time.time())
     await home.inbox.record(replace(event, arrived_at=time.time() - wait.JUST_BEFORE - 5))
     assert codes(await home.wait(home.numbers[0], seconds=0)) == []
 
@@ -143,7 +144,7 @@ async def test_a_code_on_another_number_does_not_end_the_wait(home: Home) -> Non
 
 
 async def test_a_message_without_a_code_does_not_end_the_wait(home: Home) -> None:
-    await home.inbox.record(event_of(sms_webhook(home.numbers[0], "See you at dinner")))
+    await home.inbox.record(event_of(sms_webhook(home.numbers[0], "See you at dinner"), time.time()))
     assert (await home.wait(home.numbers[0], seconds=0)).found == []
 
 
@@ -269,7 +270,7 @@ async def test_hundreds_of_messages_that_came_during_a_long_downtime_are_all_fou
     for n in range(1, 500):
         await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False)
     assert await home.history.look(number, Priority.BACKFILL) == 499
-    found = await home.inbox.codes(number, limit=1000)
+    found = await home.inbox.store.read(events.codes, number, limit=1000)
     assert sorted(event.code or "" for event in found) == [str(1000 + n) for n in range(500)]
     assert len(home.polls()) == 5, "a page of 50, three of 200 at the second look"
 
@@ -309,7 +310,7 @@ async def test_old_messages_that_are_filled_in_do_not_pass_for_the_newest(home: 
         old = now - timedelta(minutes=minutes)
         await home.sandbox.receive_sms(number, f"Your code is {1000 + minutes}", deliver=False, received_at=old)
     await home.history.look(number, Priority.PERSON)
-    found = await home.inbox.codes(number, limit=10)
+    found = await home.inbox.store.read(events.codes, number, limit=10)
     assert [event.code for event in found] == ["9999", "1005", "1030", "1090"]
     assert codes(await home.wait(number)) == ["9999"]
 
@@ -332,7 +333,7 @@ async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_store
     other = Store(home.inbox.store.path)  # another connection is what another process has
     waiting = asyncio.create_task(home.wait(home.numbers[0]))
     await until(home.polls, seconds=5, what="the wait")
-    event = event_of(sms_webhook(home.numbers[0], "Your code is 482913", "482913"))
+    event = event_of(sms_webhook(home.numbers[0], "Your code is 482913", "482913"), time.time())
     await other.write(lambda c: events.add(c, event))
     started = time.monotonic()
     assert codes(await waiting) == ["482913"]
@@ -364,7 +365,7 @@ async def test_an_idle_server_does_not_look(home: Home) -> None:
 async def homes(home: Home) -> AsyncIterator[list[Home]]:
     """Two on one store file and one account, as two server processes are."""
     store = Store(home.inbox.store.path)
-    inbox = Inbox(store)
+    inbox = Inbox(store, Changes(store))
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(home.sandbox.api_key),
@@ -374,7 +375,7 @@ async def homes(home: Home) -> AsyncIterator[list[Home]]:
     history = History(client, inbox)
     yield [home, replace(home, client=client, inbox=inbox, history=history)]
     await history.close()
-    await inbox.close()
+    await inbox.changes.close()
     await client.aclose()
     await store.close()
 
@@ -385,7 +386,7 @@ def pace(monkeypatch: pytest.MonkeyPatch, *, seconds: float, a_minute: int = 600
 
 
 async def watched_by_all(home: Home) -> int:
-    return await home.inbox.store.read(polls.watched)
+    return await home.inbox.store.read(leases.watched)
 
 
 async def test_two_processes_that_wait_for_one_number_share_its_polls(
@@ -443,9 +444,9 @@ async def test_what_a_process_that_died_had_claimed_expires(home: Home, monkeypa
     monkeypatch.setattr(history_module, "TURN_SECONDS", 0.05)
     number, died = home.numbers[0], time.time()
 
-    def job(connection: sqlite3.Connection) -> None:
+    def job(connection: Connection) -> None:
         for n in range(60):
-            polls.note_watch(connection, f"dead-{n}", home.numbers[n % 12], now=died, until=died + 0.5)
+            leases.note_watch(connection, f"dead-{n}", home.numbers[n % 12], now=died, until=died + 0.5)
             polls.claim(connection, f"dead-{n}", died)
 
     await home.inbox.store.write(job)
@@ -464,15 +465,15 @@ async def test_a_poll_that_the_limit_refuses_silences_no_number_for_long(
     home, number = homes[0], homes[0].numbers[0]
     just_now = time.time()
 
-    def fill(connection: sqlite3.Connection) -> None:
+    def fill(connection: Connection) -> None:
         for _ in range(limit.TOTAL[Priority.WAIT]):
-            requests.note_sent(connection, Priority.WAIT.value, just_now)
+            requests.note_sent(connection, Priority.WAIT, just_now)
 
     await home.inbox.store.write(fill)
     waits = [asyncio.create_task(each.wait(number)) for each in homes]
     await asyncio.sleep(0.3)
     assert home.polls() == []
-    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests").fetchall())
+    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
     await until(home.polls, seconds=1, what="a poll")
     for task in waits:
         await cancelled(task)
@@ -489,9 +490,9 @@ async def test_without_a_store_each_process_paces_its_own_polls(home: Home, monk
 async def test_a_clock_that_was_ahead_keeps_nobody_from_polling(home: Home) -> None:
     number, ahead = home.numbers[0], time.time() + 3600
 
-    def job(connection: sqlite3.Connection) -> None:
+    def job(connection: Connection) -> None:
         polls.note_look(connection, number, ahead)
-        polls.note_watch(connection, "other", number, now=time.time(), until=ahead)
+        leases.note_watch(connection, "other", number, now=time.time(), until=ahead)
         polls.claim(connection, "other", ahead)
 
     await home.inbox.store.write(job)
@@ -513,7 +514,7 @@ async def test_back_fill_adds_what_is_missing_and_says_so(home: Home) -> None:
     filling = a_backfill(home)
     running = asyncio.create_task(filling.run())
     await filling.settled()
-    found = {event.code: event.source for event in await home.inbox.codes(None, limit=10)}
+    found = {event.code: event.source for event in await home.inbox.store.read(events.codes, None, limit=10)}
     assert found == {"1111": "webhook", "3333": "history"}
     assert home.polls()[0] == home.numbers[0], "the number that heard something lately comes first"
     await cancelled(running)
@@ -531,7 +532,7 @@ async def test_back_fill_of_500_numbers_keeps_to_20_requests_a_minute_the_recent
     numbers = [*home.numbers, *home.sandbox.add_numbers(488)]
     recent = [numbers[n] for n in (477, 3, 222)]
     for n, number in enumerate(recent):
-        event = event_of(sms_webhook(number, "Your code is 1234", "1234"))
+        event = event_of(sms_webhook(number, "Your code is 1234", "1234"), time.time())
         await home.inbox.record(replace(event, arrived_at=time.time() - 600 * n))
     filling = a_backfill(home)
     running = asyncio.create_task(filling.run())
@@ -547,11 +548,11 @@ async def test_back_fill_of_500_numbers_keeps_to_20_requests_a_minute_the_recent
 
 async def test_back_fill_stands_aside_while_a_persons_call_waits(home: Home) -> None:
     store = home.inbox.store
-    await store.write(lambda c: requests.note_waiting(c, "somebody", time.time() + 60))
+    await store.write(lambda c: leases.note_waiting(c, "somebody", time.time() + 60))
     with pytest.raises(RateLimitedError):
         await SharedLimiter(store).acquire(Priority.BACKFILL, timeout=0)
     await SharedLimiter(store).acquire(Priority.WAIT, timeout=0)
-    await store.write(lambda c: requests.note_done(c, "somebody"))
+    await store.write(lambda c: leases.forget_waiting(c, "somebody"))
     await SharedLimiter(store).acquire(Priority.BACKFILL, timeout=0)
 
 
@@ -576,7 +577,7 @@ async def test_a_start_and_a_take_over_begin_a_round_of_their_own(home: Home) ->
 
 
 async def round_ended(home: Home) -> bool:
-    return await home.inbox.store.read(partial(events.fact, name="backfill:done")) is not None
+    return await home.inbox.store.read(facts.get, "backfill:done") is not None
 
 
 async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(
@@ -584,21 +585,21 @@ async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_tha
 ) -> None:
     monkeypatch.setattr(backfill, "LEASE_SECONDS", 0.3)
     until_then = time.time() + 0.3
-    await home.inbox.store.write(lambda c: events.set_fact(c, "backfill:lease", f"dead|{until_then}"))
+    await home.inbox.store.write(lambda c: facts.put(c, "backfill:lease", f"dead|{until_then}"))
     filling = a_backfill(home)
     running = asyncio.create_task(filling.run())
     await until(home.polls, seconds=5, what="the round")
     assert time.time() >= until_then
     await cancelled(running)
     await filling.release()
-    assert await home.inbox.store.read(lambda c: events.fact(c, "backfill:lease")) == ""
+    assert await home.inbox.store.read(lambda c: facts.get(c, "backfill:lease")) == ""
 
 
 async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home) -> None:
     dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await asyncio.wait_for(dead.wait(), 10)
     lease = f"{dead.pid}-abcdef|{time.time() + 3600}"
-    await home.inbox.store.write(lambda c: events.set_fact(c, "backfill:lease", lease))
+    await home.inbox.store.write(lambda c: facts.put(c, "backfill:lease", lease))
     running = asyncio.create_task(a_backfill(home).run())
     await until(home.polls, seconds=5, what="the round")
     await cancelled(running)
@@ -610,14 +611,14 @@ async def test_one_number_that_cannot_be_read_does_not_keep_the_others_from_it(h
     running = asyncio.create_task(a_backfill(home).run())
     await until(lambda: round_ended(home), seconds=5, what="the end of the round")
     await cancelled(running)
-    assert [event.code for event in await home.inbox.codes(None)] == ["2468"]
+    assert [event.code for event in await home.inbox.store.read(events.codes, None)] == ["2468"]
 
 
 async def test_messages_older_than_the_inbox_keeps_are_not_filled_in(home: Home) -> None:
     old = datetime.now(UTC) - timedelta(days=31)
     await home.sandbox.receive_sms(home.numbers[0], "Your code is 1111", deliver=False, received_at=old)
     assert await home.history.look(home.numbers[0], Priority.BACKFILL) == 0
-    assert await home.inbox.after(0) == ([], 0)
+    assert await home.inbox.store.read(events.after, 0) == ([], 0)
 
 
 # Through the tools
@@ -652,7 +653,7 @@ async def test_a_message_that_a_verification_captured_is_pointed_to(modern_app: 
     now = datetime.now(UTC).isoformat()
     data = {"piv_num_id": number, "captured_message": "Your Google verification code is 123456", "status": "sms_sent"}
     body = json.dumps({"event_type": "verify.completed", "timestamp": now, "data": data}).encode()
-    await modern_app.services.inbox.record(event_of(body))
+    await modern_app.services.inbox.record(event_of(body, time.time()))
     for tool, more in (("get_latest_code", {}), ("wait_for_code", {"timeout_seconds": 0})):
         answer = await modern_app.ok(tool, number=number, **more)
         assert "list_events(type=verify.completed)" in answer["note"]
@@ -700,14 +701,14 @@ async def test_a_cursor_of_a_store_that_was_set_aside_misses_nothing_and_says_so
 ) -> None:
     async with connect() as app:
         number, *_ = app.sandbox.state.numbers
-        await app.services.inbox.record(event_of(sms_webhook(number, "Your code is 111222", "111222")))
+        await app.services.inbox.record(event_of(sms_webhook(number, "Your code is 111222", "111222"), time.time()))
         cursor = (await app.ok("list_events"))["after"]
     store = data_dir / "store.sqlite3"
     store.with_name(f"{store.name}-wal").unlink(missing_ok=True)
     store.write_bytes(b"damaged" * 2000)
     async with connect() as app:
         for code in ("333444", "555666", "777888"):
-            await app.services.inbox.record(event_of(sms_webhook(number, f"Your code is {code}", code)))
+            await app.services.inbox.record(event_of(sms_webhook(number, f"Your code is {code}", code), time.time()))
         answer = await app.ok("list_events", number=number, after=cursor)
         assert "are gone" in answer["note"]
         found = [event.get("code") for event in answer["events"]]
@@ -744,11 +745,11 @@ async def test_a_text_that_gives_orders_is_returned_as_data_and_changes_nothing(
 async def test_a_cursor_before_what_was_pruned_says_which_events_are_gone(modern_app: Connected) -> None:
     inbox = modern_app.services.inbox
     number = modern_app.sandbox.add_numbers(1)[0]
-    _, start = await inbox.span()
+    _, start = await inbox.store.read(events.span)
     for n in range(5):
-        await inbox.record(event_of(sms_webhook(number, f"Your code is {1000 + n}", str(1000 + n))))
+        await inbox.record(event_of(sms_webhook(number, f"Your code is {1000 + n}", str(1000 + n)), time.time()))
     await inbox.store.write(lambda c: events.prune(c, before=0, keep=2))
-    pruned, _ = await inbox.span()
+    pruned, _ = await inbox.store.read(events.span)
     for tool, arguments in (
         ("wait_for_code", {"number": number}),
         ("list_events", {}),
@@ -779,12 +780,12 @@ async def test_an_event_is_waited_for_by_type_and_by_its_data(app: Connected) ->
 async def test_retention_keeps_to_the_days_that_were_set(connect: Connect) -> None:
     async with connect(inbox_days=2, sandbox=Sandbox(seed=False)) as app:
         inbox = app.services.inbox
-        _, start = await inbox.span()
+        _, start = await inbox.store.read(events.span)
         for days in (3, 1):
-            event = event_of(sms_webhook("some-number", f"Your code is {days}000", f"{days}000"))
+            event = event_of(sms_webhook("some-number", f"Your code is {days}000", f"{days}000"), time.time())
             await inbox.record(replace(event, arrived_at=time.time() - days * 86400, digest=str(days)))
         await inbox.prune()
-        found, _ = await inbox.after(start)
+        found, _ = await inbox.store.read(events.after, start)
         assert [event.code for event in found] == ["1000"]
 
 
@@ -815,7 +816,7 @@ async def test_pruning_runs_by_itself(connect: Connect, monkeypatch: pytest.Monk
         inbox = app.services.inbox
 
         async def record(code: str, days: float) -> int:
-            event = event_of(sms_webhook("some-number", f"Your code is {code}", code))
+            event = event_of(sms_webhook("some-number", f"Your code is {code}", code), time.time())
             stored, _ = await inbox.record(replace(event, arrived_at=time.time() - days * 86400))
             return stored.seq
 
@@ -823,7 +824,7 @@ async def test_pruning_runs_by_itself(connect: Connect, monkeypatch: pytest.Monk
             old = await record(code, days=3)
 
             async def pruned(seq: int = old) -> bool:
-                return (await inbox.span())[0] == seq
+                return (await inbox.store.read(events.span))[0] == seq
 
             await until(pruned, seconds=5, what="pruning")
         await record("3333", days=1)
@@ -945,7 +946,9 @@ async def test_a_wait_for_a_misspelt_type_is_refused_by_name(modern_app: Connect
 
 async def test_only_a_code_that_the_account_confirms_ends_a_wait_for_a_confirmed_one(app: Connected) -> None:
     number, now = app.sandbox.add_numbers(1)[0], app.sandbox.now
-    await app.services.inbox.record(event_of(sms_webhook(number, "Your code is 666666", "666666", now.isoformat())))
+    await app.services.inbox.record(
+        event_of(sms_webhook(number, "Your code is 666666", "666666", now.isoformat()), time.time())
+    )
     forged = await app.ok("wait_for_code", number=number, confirmed_only=True, timeout_seconds=0)
     assert (forged["status"], "newest" in forged) == ("timeout", False)
     believed = await app.ok("wait_for_code", number=number, timeout_seconds=0)

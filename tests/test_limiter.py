@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -16,10 +15,10 @@ from processes import until
 
 from piv_mcp.api.rate_limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.store import Store, database
-from piv_mcp.store import limiter as limiter_module
+from piv_mcp.store import Connection, Store, database, leases
+from piv_mcp.store import rate_limit as limiter_module
 from piv_mcp.store import rate_limit as requests
-from piv_mcp.store.limiter import SharedLimiter
+from piv_mcp.store.rate_limit import SharedLimiter
 
 
 @pytest.fixture
@@ -34,15 +33,15 @@ async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
 async def fill(store: Store, count: int, priority: Priority = Priority.PERSON, ago: float = 1.0) -> None:
     at = time.time() - ago
 
-    def job(connection: sqlite3.Connection) -> None:
+    def job(connection: Connection) -> None:
         for _ in range(count):
-            requests.note_sent(connection, priority.value, at)
+            requests.note_sent(connection, priority, at)
 
     await store.write(job)
 
 
 async def who_waits(store: Store) -> list[object]:
-    return await store.read(lambda c: c.execute("SELECT token FROM waiting").fetchall())
+    return await store.read(lambda c: list(c.rows("SELECT token FROM waiting")))
 
 
 async def test_what_one_process_has_sent_counts_for_the_other(stores: list[Store]) -> None:
@@ -74,7 +73,7 @@ async def test_back_fill_has_a_share_of_its_own_over_all_processes(stores: list[
 async def test_requests_of_more_than_a_minute_ago_are_forgotten(stores: list[Store]) -> None:
     await fill(stores[0], 500, ago=WINDOW + 1)
     await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
-    assert await stores[0].read(lambda c: c.execute("SELECT count(*) FROM requests").fetchone()) == (1,)
+    assert await stores[0].read(lambda c: c.count("SELECT count(*) FROM requests")) == 1
 
 
 async def test_a_pause_that_one_process_was_told_holds_for_all(stores: list[Store]) -> None:
@@ -96,7 +95,7 @@ async def test_a_pause_without_end_is_not_believed(stores: list[Store]) -> None:
 async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(
     stores: list[Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limiter_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(limiter_module, "RECHECK_SECONDS", 0.05)
     await SharedLimiter(stores[0]).pause(0.4)
     person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=5))
     await until(lambda: who_waits(stores[1]), seconds=5, what="the wait")
@@ -107,7 +106,7 @@ async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(
 
 
 async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> None:
-    await stores[0].write(lambda c: requests.note_waiting(c, "dead", time.time() - 0.001))
+    await stores[0].write(lambda c: leases.note_waiting(c, "dead", time.time() - 0.001))
     await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
 
 
@@ -140,7 +139,7 @@ async def test_processes_that_race_for_slots_never_take_more_than_there_are(tmp_
         from pathlib import Path
         from piv_mcp.api.rate_limit import Priority
         from piv_mcp.errors import RateLimitedError
-        from piv_mcp.store.limiter import SharedLimiter
+        from piv_mcp.store.rate_limit import SharedLimiter
         from piv_mcp.store import Store
 
         async def main():

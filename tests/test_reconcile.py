@@ -36,6 +36,7 @@ from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import journal as journal_module
 from piv_mcp.spending.reconcile import reconciler as reconcile
 from piv_mcp.spending.reconcile.reconciler import Reconciler
+from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.journal import Entry
 
 pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
@@ -343,7 +344,7 @@ async def test_an_entry_that_cannot_be_understood_does_not_keep_the_others_unkno
     odd = await lose(shop, SEND_SMS, "drop_before")
     await lose(shop, BUY_NUMBER, "drop_after")
 
-    await shop.gate.journal._store.write(  # pyright: ignore[reportPrivateUsage]
+    await shop.gate.journal.store.write(  # pyright: ignore[reportPrivateUsage]
         lambda connection: connection.execute("UPDATE spending SET before = '{}' WHERE id = ?", (odd.id,))
     )
     assert await look(shop) == ["unknown", "charged"]
@@ -487,11 +488,11 @@ async def test_an_entry_whose_process_died_is_taken_up_where_it_stood(
         if state == "executing":
             journal = shop.gate.journal
             journal.owner = "999999999:1"
-            before = await reconcile.remembered(
+            before = await Snapshot.take(
                 reconcile.actions.load(entry.kind, entry.arguments),
                 shop.gate.reconciler._sources,  # pyright: ignore[reportPrivateUsage]
             )
-            assert await journal.claim(entry.id, before)
+            assert await journal.claim(entry.id, before.dump())
     async with open_shop(sandbox, data_dir, None, confirm_wait=0) as shop:
         if state == "executing":
             await shop.settled()
@@ -512,5 +513,5 @@ async def test_what_is_looked_for_by_itself_leaves_room_for_what_people_call(
         store = shop.services.inbox.store
         await store.write(lambda connection: connection.execute("DELETE FROM requests"))
         await shop.settled()
-        used = await store.read(lambda c: [row[0] for row in c.execute("SELECT DISTINCT priority FROM requests")])
+        used = await store.read(lambda c: [row[0] for row in c.rows("SELECT DISTINCT priority FROM requests")])
         assert used == [Priority.WAIT.value]

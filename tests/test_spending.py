@@ -39,11 +39,13 @@ from mcp.client import ClientRequestContext
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult
+from moving_clock import MovingClock
 from processes import until
 
 from piv_mcp.errors import StoreError
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.spending import journal as journal_module
+from piv_mcp.spending.approval import elicitation
 from piv_mcp.spending.approval import flow as asking
 from piv_mcp.spending.quote import FREEZE_SECONDS
 
@@ -146,30 +148,26 @@ async def test_a_second_equal_purchase_is_asked_anew_and_says_that_there_was_one
 
 @eras
 async def test_an_expired_question_charges_nothing_whatever_the_answer(
-    sandbox: Sandbox, data_dir: Path, era: Era, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, data_dir: Path, era: Era
 ) -> None:
-    monkeypatch.setattr(journal_module, "FREEZE_SECONDS", 0.3)
-    person = approver()
-    person.before_answering = lambda: time.sleep(0.4)
-    async with open_shop(sandbox, data_dir, person, era) as shop:
+    clock, person = MovingClock(), approver()
+    person.before_answering = lambda: clock.advance(FREEZE_SECONDS)
+    async with open_shop(sandbox, data_dir, person, era, clock) as shop:
         receipt = await shop.receipt(BUY_NUMBER)
         assert receipt["status"] == "expired"
         assert shop.writes == []
         assert (await shop.only_entry()).state == "expired"
 
 
-async def test_an_approval_is_good_for_ten_minutes_from_the_quote(
-    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_shop(sandbox, data_dir, None, confirm_wait=0) as shop:
+async def test_an_approval_is_good_for_ten_minutes_from_the_quote(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    async with open_shop(sandbox, data_dir, None, clock=clock, confirm_wait=0) as shop:
         assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
         entry = await shop.only_entry()
         assert entry.expires_at - entry.quoted_at == FREEZE_SECONDS == 600
         assert await shop.gate.journal.decide(entry.id, "approve", by="page")
-        now = time.time
-        monkeypatch.setattr(journal_module.time, "time", lambda: now() + 601)
+        clock.advance(601)
         assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
-        monkeypatch.undo()
         assert shop.writes == []
         assert sorted(await shop.states()) == ["expired", "quoted"]
 
@@ -410,7 +408,7 @@ async def test_a_replay_after_a_restart_charges_nothing_more(sandbox: Sandbox, d
 async def test_the_question_is_the_same_on_every_round_though_the_price_moved(
     sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "JOIN_SECONDS", 0.0)  # as if it had been a while
+    monkeypatch.setattr(elicitation, "JOIN_SECONDS", 0.0)  # as if it had been a while
     async with open_shop(sandbox, data_dir, approver()) as shop:
         first = await ask(shop, BUY_NUMBER)
         raise_price(sandbox, Decimal("5.00"))
@@ -622,7 +620,7 @@ async def test_a_client_that_cannot_ask_is_sent_to_the_terminal_where_no_page_is
 async def test_a_client_that_never_answers_is_asked_again_where_no_page_is_wanted(
     sandbox: Sandbox, data_dir: Path, silent_browser: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "JOIN_SECONDS", 0.0)  # as if it had been a while
+    monkeypatch.setattr(elicitation, "JOIN_SECONDS", 0.0)  # as if it had been a while
     async with silent_shop(sandbox, data_dir, "legacy", confirm_channel="elicit", confirm_wait=0.2) as (shop, asked):
         for count, purchase in enumerate((BUY_NUMBER, BUY_NUMBER, SEND_SMS), start=1):
             receipt = await shop.receipt(purchase)
@@ -641,7 +639,7 @@ async def test_a_client_of_today_that_never_answers_is_asked_again_where_no_page
         joined = answered(await ask(shop, BUY_NUMBER))  # at once: it waits for the answer to the first
         assert joined["status"] == "approval_required"
         assert "page" not in joined["note"]
-        monkeypatch.setattr(asking, "JOIN_SECONDS", 0.0)  # as if it had been a while
+        monkeypatch.setattr(elicitation, "JOIN_SECONDS", 0.0)  # as if it had been a while
         await question(shop, BUY_NUMBER)
         assert pages(silent_browser) == []
         assert await shop.states() == ["quoted"]

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store, database, events, journal
+from piv_mcp.store import Connection, Store, database, events, facts, journal
 from piv_mcp.store import migrations as schema
-from piv_mcp.store.events import Event
+from piv_mcp.store.database import SqliteConnection
+from piv_mcp.store.events import StoredEvent
 from piv_mcp.store.journal import Entry
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
@@ -42,27 +42,29 @@ async def store(path: Path) -> AsyncIterator[Store]:
 
 
 def put(name: str, value: str = "1") -> database.Job[None]:
-    return partial(events.set_fact, name=name, value=value)
+    return lambda connection: facts.put(connection, name, value)
 
 
-def names(connection: sqlite3.Connection) -> list[str]:
+def names(connection: Connection) -> list[str]:
     """What the tests have put; the store keeps a fact of its own."""
     query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
-    return [str(name) for (name,) in connection.execute(query)]
+    return [str(name) for (name,) in connection.rows(query)]
 
 
 def get(name: str) -> database.Job[str | None]:
-    return partial(events.fact, name=name)
+    return lambda connection: facts.get(connection, name)
 
 
-def an_event(n: int, *, arrived_at: float | None = None, **changes: Any) -> Event:
+def an_event(n: int, *, arrived_at: float | None = None, **changes: Any) -> StoredEvent:
     arrived = time.time() if arrived_at is None else arrived_at
-    event = Event(type="domain.registered", source="webhook", arrived_at=arrived, payload="{}", digest=f"digest-{n}")
+    event = StoredEvent(
+        type="domain.registered", source="webhook", arrived_at=arrived, payload="{}", digest=f"digest-{n}"
+    )
     return replace(event, **changes)
 
 
-async def add_all(store: Store, batch: list[Event]) -> None:
-    def job(connection: sqlite3.Connection) -> None:
+async def add_all(store: Store, batch: list[StoredEvent]) -> None:
+    def job(connection: Connection) -> None:
         for event in batch:
             events.add(connection, event)
 
@@ -74,7 +76,7 @@ def script(code: str, *args: object) -> list[str]:
     head = "import asyncio, os, sys, time\nfrom functools import partial\nfrom pathlib import Path\n"
     head += "from piv_mcp import log\nfrom piv_mcp.store import Store, events\nlog.configure()\n"
     query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
-    head += f"def names(c): return [name for name, in c.execute({query!r})]\n"
+    head += f"def names(c): return [name for name, in c.rows({query!r})]\n"
     return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
 
 
@@ -89,8 +91,8 @@ async def run_script(code: str, *args: object) -> str:
 PUT_ONE = """
     async def main():
         store = Store(Path(sys.argv[1]))
-        await store.write(partial(events.set_fact, name=sys.argv[2], value="1"))
-        await store.read(partial(events.fact, name=sys.argv[2]))
+        await store.write(facts.put, sys.argv[2], "1")
+        await store.read(facts.get, sys.argv[2])
         await store.close()
     asyncio.run(main())
 """
@@ -110,12 +112,12 @@ async def test_what_was_written_is_read_at_once_and_by_the_next_store(store: Sto
 
 async def test_writes_that_wait_together_share_one_commit(store: Store) -> None:
     await store.write(put("open"))
-    version: database.Job[int] = lambda c: int(c.execute("PRAGMA data_version").fetchone()[0])  # noqa: E731
+    version: database.Job[int] = lambda c: c.count("PRAGMA data_version")  # noqa: E731
     before = await store.read(version)
     started, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def hold(_: sqlite3.Connection) -> None:
+    def hold(_: Connection) -> None:
         loop.call_soon_threadsafe(started.set)
         go_on.wait(10)
 
@@ -123,11 +125,11 @@ async def test_writes_that_wait_together_share_one_commit(store: Store) -> None:
     await started.wait()
     transactions: list[int] = []
 
-    def note(connection: sqlite3.Connection, name: str) -> None:
-        events.set_fact(connection, name, "1")
-        transactions.append(connection.total_changes)
+    def note(connection: Connection, name: str) -> None:
+        facts.put(connection, name, "1")
+        transactions.append(connection.count("SELECT total_changes()"))
 
-    waiting = [asyncio.create_task(store.write(partial(note, name=f"n{n}"))) for n in range(200)]
+    waiting = [asyncio.create_task(store.write(note, f"n{n}")) for n in range(200)]
     await asyncio.sleep(0)
     go_on.set()
     await asyncio.gather(first, *waiting)
@@ -137,16 +139,16 @@ async def test_writes_that_wait_together_share_one_commit(store: Store) -> None:
 
 
 async def test_a_job_that_fails_is_undone_alone(store: Store) -> None:
-    def half_done(connection: sqlite3.Connection) -> None:
-        events.set_fact(connection, "half", "1")
+    def half_done(connection: Connection) -> None:
+        facts.put(connection, "half", "1")
         raise LookupError("on purpose")
 
-    def misspelt(connection: sqlite3.Connection) -> None:
-        events.set_fact(connection, "misspelt", "1")
+    def misspelt(connection: Connection) -> None:
+        facts.put(connection, "misspelt", "1")
         connection.execute("SELECT nothing FROM nowhere")
 
-    def against_the_rules(connection: sqlite3.Connection) -> None:
-        events.set_fact(connection, "rules", "1")
+    def against_the_rules(connection: Connection) -> None:
+        facts.put(connection, "rules", "1")
         connection.execute("INSERT INTO facts (name, value) VALUES ('rules', NULL)")
 
     outcomes = await asyncio.gather(
@@ -172,7 +174,7 @@ async def test_a_writer_that_is_cancelled_while_waiting_writes_nothing(store: St
     started, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def hold(_: sqlite3.Connection) -> None:
+    def hold(_: Connection) -> None:
         loop.call_soon_threadsafe(started.set)
         go_on.wait(10)
 
@@ -217,10 +219,10 @@ async def test_two_processes_write_one_file_and_nothing_is_lost(store: Store, pa
     other = """
         async def main():
             store = Store(Path(sys.argv[1]))
-            jobs = [partial(events.set_fact, name=f"theirs-{n}", value="1") for n in range(300)]
+            jobs = [facts.put, f"theirs-{n}", "1" for n in range(300)]
             await asyncio.gather(*map(store.write, jobs))
             for n in range(300, 330):
-                await store.write(partial(events.set_fact, name=f"theirs-{n}", value="1"))
+                await store.write(facts.put, f"theirs-{n}", "1")
             await store.close()
         asyncio.run(main())
     """
@@ -260,7 +262,7 @@ async def test_what_was_acknowledged_survives_kill_9_at_once_afterwards(path: Pa
         async def main():
             store = Store(Path(sys.argv[1]))
             for n in range(1000):
-                await store.write(partial(events.set_fact, name=f"n{n}", value="1"))
+                await store.write(facts.put, f"n{n}", "1")
                 print(n, flush=True)
         asyncio.run(main())
     """
@@ -287,15 +289,15 @@ async def test_a_full_disk_is_an_error_that_writes_nothing_and_passes(path: Path
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         async def main():
             store = Store(Path(sys.argv[1]))
-            await store.write(partial(events.set_fact, name="before", value="1"))
+            await store.write(facts.put, "before", "1")
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
             try:
-                await store.write(partial(events.set_fact, name="too much", value="x" * 1_000_000))
+                await store.write(facts.put, "too much", "x" * 1_000_000)
             except StoreError as error:
                 print(error.message)
-            print(await store.read(partial(events.fact, name="too much")))
+            print(await store.read(facts.get, "too much"))
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            await store.write(partial(events.set_fact, name="after", value="1"))
+            await store.write(facts.put, "after", "1")
             print(await store.read(names))
             await store.close()
         asyncio.run(main())
@@ -307,10 +309,10 @@ async def test_a_full_disk_is_an_error_that_writes_nothing_and_passes(path: Path
 
 
 async def test_a_database_that_may_not_grow_says_that_the_disk_is_full(store: Store) -> None:
-    def limit(connection: sqlite3.Connection, pages: int) -> None:
+    def limit(connection: Connection, pages: int) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    await store.write(partial(limit, pages=1))  # SQLite takes the present size for the least
+    await store.write(limit, 1)  # SQLite takes the present size for the least
     results = await asyncio.gather(
         *(store.write(put(f"n{n}", "x" * 10_000)) for n in range(100)), return_exceptions=True
     )
@@ -318,7 +320,7 @@ async def test_a_database_that_may_not_grow_says_that_the_disk_is_full(store: St
     assert errors
     assert {str(error) for error in errors} == {"the disk is full"}
     assert all(isinstance(error, StoreError) for error in errors)
-    await store.write(partial(limit, pages=1_000_000))
+    await store.write(limit, 1_000_000)
     await store.write(put("after"))
     assert await store.read(get("after")) == "1"
 
@@ -417,14 +419,14 @@ async def test_damage_that_only_reading_meets_is_repaired_within_the_same_call(p
     assert await store.read(get("old")) == "1"
     told = False
 
-    def damaged_once(connection: sqlite3.Connection) -> str | None:
+    def damaged_once(connection: Connection) -> str | None:
         nonlocal told
         if not told:
             told = True
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
-        return events.fact(connection, "old")
+        return facts.get(connection, "old")
 
     assert await store.read(damaged_once) is None
     await store.write(put("new"))
@@ -449,7 +451,7 @@ async def test_the_spending_journal_is_taken_over_from_a_damaged_store(path: Pat
 
     store = Store(path)
     await add_all(store, [an_event(1000)])
-    kept = await store.read(partial(journal.select, condition="1 ORDER BY seq"))
+    kept = list(reversed(await store.read(journal.newest, limit=10_000)))
     await store.close()
     assert [entry.id for entry in kept] == [entry.id for entry in entries]
     assert {entry.state for entry in kept} == {"unknown"}, "it goes on blocking its action"
@@ -516,22 +518,22 @@ async def test_a_store_that_is_replaced_under_a_running_process_is_the_one_it_us
 
 
 async def seqs(store: Store) -> list[int]:
-    return await store.read(lambda c: [seq for (seq,) in c.execute("SELECT seq FROM events ORDER BY seq")])
+    return await store.read(lambda c: [seq for (seq,) in c.rows("SELECT seq FROM events ORDER BY seq")])
 
 
 async def test_pruning_by_age_forgets_the_old_and_says_which(store: Store) -> None:
     now = time.time()
     await add_all(store, [an_event(n, arrived_at=now - 3600 * (10 - n)) for n in range(10)])
-    gone = await store.write(partial(events.prune, before=now - 5.5 * 3600, keep=1000))
+    gone = await store.write(events.prune, before=now - 5.5 * 3600, keep=1000)
     assert gone == 5
     assert await seqs(store) == [6, 7, 8, 9, 10]
     assert await store.read(events.pruned_through) == 5
-    assert await store.write(partial(events.prune, before=now - 5.5 * 3600, keep=1000)) == 0
+    assert await store.write(events.prune, before=now - 5.5 * 3600, keep=1000) == 0
 
 
 async def test_pruning_by_count_keeps_the_newest(store: Store) -> None:
     await add_all(store, [an_event(n) for n in range(10)])
-    assert await store.write(partial(events.prune, before=0.0, keep=3)) == 7
+    assert await store.write(events.prune, before=0.0, keep=3) == 7
     assert await seqs(store) == [8, 9, 10]
     assert await store.read(events.pruned_through) == 7
     assert await store.read(events.last_seq) == 10
@@ -539,10 +541,10 @@ async def test_pruning_by_count_keeps_the_newest(store: Store) -> None:
 
 async def test_a_pruned_empty_store_goes_on_counting(store: Store) -> None:
     await add_all(store, [an_event(n, arrived_at=1.0) for n in range(3)])
-    assert await store.write(partial(events.prune, before=2.0, keep=1000)) == 3
+    assert await store.write(events.prune, before=2.0, keep=1000) == 3
     await add_all(store, [an_event(9)])
     assert await seqs(store) == [4]
-    assert await store.write(partial(events.prune, before=2.0, keep=1000)) == 0
+    assert await store.write(events.prune, before=2.0, keep=1000) == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -556,15 +558,16 @@ async def test_a_pruned_empty_store_goes_on_counting(store: Store) -> None:
 def test_pruning_in_steps_never_forgets_what_it_should_keep(
     ages: list[float], holes: set[int], keep: int, before: float, at_most: int
 ) -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
     for n, age in enumerate(ages):
         events.add(connection, an_event(n, arrived_at=age))
-    connection.executemany("DELETE FROM events WHERE seq = ?", [(hole,) for hole in holes])
-    arrived = dict(connection.execute("SELECT seq, arrived_at FROM events"))
+    for hole in holes:
+        connection.execute("DELETE FROM events WHERE seq = ?", (hole,))
+    arrived: dict[int, float] = dict(connection.rows("SELECT seq, arrived_at FROM events"))
     while gone := events.prune(connection, before=before, keep=keep, at_most=at_most):
         assert gone <= at_most
-    left = {seq for (seq,) in connection.execute("SELECT seq FROM events")}
+    left = {seq for (seq,) in connection.rows("SELECT seq FROM events")}
     pruned, last = events.pruned_through(connection), events.last_seq(connection)
     assert left == {seq for seq in arrived if seq > pruned}, "one prefix goes, and the cursor knows which"
     for seq in arrived.keys() - left:
@@ -580,7 +583,7 @@ def test_pruning_in_steps_never_forgets_what_it_should_keep(
     if left:
         assert min(left) > last - keep
         assert arrived[min(left)] >= before
-    connection.close()
+    connection.raw.close()
 
 
 # Old and new files
@@ -595,10 +598,10 @@ async def test_a_file_of_the_first_step_is_brought_up_to_date_with_all_it_holds(
     old.commit()
     old.close()
     store = Store(path)
-    found, total = await store.read(partial(events.after, cursor=0))
+    found, total = await store.read(events.after, 0)
     assert (total, found[0].type) == (1, "white.failed")
-    assert await store.read(lambda c: c.execute("SELECT count(*) FROM spending").fetchone()) == (0,)
-    assert await store.read(lambda c: c.execute("PRAGMA user_version").fetchone()) == (len(schema.STEPS),)
+    assert await store.read(lambda c: c.count("SELECT count(*) FROM spending")) == 0
+    assert await store.read(lambda c: c.count("PRAGMA user_version")) == len(schema.STEPS)
     await store.close()
 
 
@@ -613,7 +616,7 @@ async def test_a_file_of_a_newer_version_is_used_and_left_as_it_is(path: Path) -
     newer.close()
     again = Store(path)
     assert await again.read(get("kept")) == "1"
-    assert await again.read(lambda c: c.execute("PRAGMA user_version").fetchone()) == (999,)
+    assert await again.read(lambda c: c.count("PRAGMA user_version")) == 999
     await again.close()
 
 
@@ -630,7 +633,7 @@ async def test_a_step_that_breaks_off_leaves_the_old_version(path: Path, monkeyp
     monkeypatch.setattr(schema, "STEPS", steps)
     again = Store(path)
     assert await again.read(get("kept")) == "1"
-    tables = await again.read(lambda c: {name for (name,) in c.execute("SELECT name FROM sqlite_master")})
+    tables = await again.read(lambda c: {name for (name,) in c.rows("SELECT name FROM sqlite_master")})
     assert "half" not in tables
     await again.close()
 
@@ -650,10 +653,9 @@ async def test_only_the_owner_can_read_any_file_of_the_store(store: Store, path:
 
 
 async def test_every_commit_is_on_disk_before_it_is_acknowledged(store: Store) -> None:
-    def pragmas(connection: sqlite3.Connection) -> tuple[str, int]:
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-        (level,) = connection.execute("PRAGMA synchronous").fetchone()
-        return mode, level
+    def pragmas(connection: Connection) -> tuple[str, int]:
+        (mode,) = next(connection.rows("PRAGMA journal_mode"))
+        return mode, connection.count("PRAGMA synchronous")
 
     # Inside a transaction the level shows as set.
     assert await store.write(pragmas) == ("wal", 2)

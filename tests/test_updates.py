@@ -1,6 +1,7 @@
 """Subscriptions: whoever asked to be told of the inbox is told, in both eras, whichever process received the event."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from piv_mcp.server.build import build_server
 from piv_mcp.server.subscriptions import INBOX
 from piv_mcp.services import Services
 from piv_mcp.store import Store
+from piv_mcp.store.changes import Changes
 
 pytestmark = pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed")
 
@@ -100,7 +102,7 @@ async def home(listener: Listener, data_dir: Path) -> AsyncGenerator[Home]:
         await services.backfill.settled()
         other = Store(data_dir / "store.sqlite3")
         try:
-            yield Home(client, services, sandbox, numbers, Inbox(other))
+            yield Home(client, services, sandbox, numbers, Inbox(other, Changes(other)))
         finally:
             await other.close()
     await sandbox.aclose()
@@ -112,9 +114,13 @@ async def test_an_sms_is_news_of_the_inbox_and_of_its_number_alone(era: Era, dat
     async with home(listener, data_dir) as here:
         mine, other = map(sms_of, here.numbers)
         async with listener.subscribed(here.client, INBOX, mine, other):
-            await here.services.inbox.record(event_of(sms_webhook(here.numbers[0], "Your code is 482913", "482913")))
+            await here.services.inbox.record(
+                event_of(sms_webhook(here.numbers[0], "Your code is 482913", "482913"), time.time())
+            )
             await listener.told(INBOX, mine)
-            await here.services.inbox.record(event_of(sms_webhook(here.numbers[1], "Your code is 555777", "555777")))
+            await here.services.inbox.record(
+                event_of(sms_webhook(here.numbers[1], "Your code is 555777", "555777"), time.time())
+            )
             await listener.told(INBOX, other)
             assert mine not in listener.heard
             events = (await here.client.read_resource(INBOX)).contents[0]
@@ -127,7 +133,9 @@ async def test_what_another_process_received_is_news_too(era: Era, data_dir: Pat
     async with home(listener, data_dir) as here:
         mine = sms_of(here.numbers[0])
         async with listener.subscribed(here.client, INBOX, mine):
-            await here.elsewhere.record(event_of(sms_webhook(here.numbers[0], "Your code is 482913", "482913")))
+            await here.elsewhere.record(
+                event_of(sms_webhook(here.numbers[0], "Your code is 482913", "482913"), time.time())
+            )
             await listener.told(INBOX, mine)
 
 
@@ -137,7 +145,9 @@ async def test_an_sms_that_the_history_brings_is_news_though_it_arrived_before(e
     async with home(listener, data_dir) as here:
         mine = sms_of(here.numbers[0])
         async with listener.subscribed(here.client, INBOX, mine):
-            await here.elsewhere.record(event_of(sms_webhook(here.numbers[0], "Your code is 111222", "111222")))
+            await here.elsewhere.record(
+                event_of(sms_webhook(here.numbers[0], "Your code is 111222", "111222"), time.time())
+            )
             await listener.told(INBOX, mine)
             an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
             await here.sandbox.receive_sms(
@@ -155,7 +165,7 @@ async def test_a_burst_is_told_to_its_end(era: Era, data_dir: Path, monkeypatch:
         first, last = here.numbers
         bodies = [sms_webhook(first, f"Your code is {n}", str(n)) for n in range(1000, 1010)]
         bodies.append(sms_webhook(last, "Your code is 482913", "482913"))
-        await here.elsewhere.record_all([event_of(body) for body in bodies])
+        await here.elsewhere.record_all([event_of(body, time.time()) for body in bodies])
         await listener.told(*map(sms_of, here.numbers))
 
 
@@ -165,11 +175,13 @@ async def test_who_has_unsubscribed_hears_nothing_more(era: Era, data_dir: Path)
     async with home(listener, data_dir) as here:
         mine, other = map(sms_of, here.numbers)
         async with listener.subscribed(here.client, mine):
-            await here.elsewhere.record(event_of(sms_webhook(here.numbers[0], "Your code is 111222", "111222")))
+            await here.elsewhere.record(
+                event_of(sms_webhook(here.numbers[0], "Your code is 111222", "111222"), time.time())
+            )
             await listener.told(mine)
         async with listener.subscribed(here.client, other):
             for number in here.numbers:
-                await here.elsewhere.record(event_of(sms_webhook(number, "Your code is 482913", "482913")))
+                await here.elsewhere.record(event_of(sms_webhook(number, "Your code is 482913", "482913"), time.time()))
             await listener.told(other)
             assert mine not in listener.heard
 

@@ -21,24 +21,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import Store, database, events
+from piv_mcp.store import Store, database, events, facts
+from piv_mcp.store.changes import Changes
 from piv_mcp.web import listener as host_module
-from piv_mcp.web.listener import Host
-from piv_mcp.web.webhook_endpoint import GUESSES_A_MINUTE, MAX_BODY, Webhooks
+from piv_mcp.web.listener import Listener
+from piv_mcp.web.webhook_endpoint import GUESSES_A_MINUTE, MAX_BODY, WebhookEndpoint
 
 JSON = {"Content-Type": "application/json", "User-Agent": "piv.day-webhook/1.0"}
 GOOD = sms_webhook("num-a", "Your code is 482913", "482913")
 
 
 def webhook_app(inbox: Inbox) -> ASGIApp:
-    webhooks = Webhooks(inbox, SECRET)
+    webhooks = WebhookEndpoint(inbox, SECRET)
     return Starlette(routes=[Route("/webhooks/{secret}", webhooks.receive, methods=["POST"])])
 
 
 @asynccontextmanager
-async def hosting(app: ASGIApp, port: int = 0) -> AsyncGenerator[Host]:
+async def hosting(app: ASGIApp, port: int = 0) -> AsyncGenerator[Listener]:
     """A host that runs as long as the block, and maybe does not get its port."""
-    host = Host(app, "127.0.0.1", port)
+    host = Listener(app, "127.0.0.1", port)
     running = asyncio.create_task(host.run())
     try:
         yield host
@@ -57,19 +58,19 @@ class Endpoint:
         return await self.http.post(f"/webhooks/{secret}", content=content, headers={**JSON, **headers})
 
     async def codes(self) -> list[str | None]:
-        return [event.code for event in await self.inbox.codes(None, limit=10)]
+        return [event.code for event in await self.inbox.store.read(events.codes, None, limit=10)]
 
 
 @pytest.fixture
 async def endpoint(data_dir: Path) -> AsyncIterator[Endpoint]:
     store = Store(data_dir / "store.sqlite3")
-    inbox = Inbox(store)
+    inbox = Inbox(store, Changes(store))
     async with hosting(webhook_app(inbox)) as host:
         await asyncio.wait_for(host.serving.wait(), 5)
         base = f"http://127.0.0.1:{host.port}"
         async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
             yield Endpoint(http, inbox, host.port)
-    await inbox.close()
+    await inbox.changes.close()
     await store.close()
 
 
@@ -86,7 +87,7 @@ async def test_a_wrong_secret_is_not_found_and_is_counted(endpoint: Endpoint, gu
     assert (await endpoint.post(GOOD, guess)).status_code == 404
     assert await endpoint.codes() == []
     count, at = await endpoint.inbox.store.read(
-        lambda c: [events.fact(c, f"wrong_secret:{name}") for name in ("count", "at")]
+        lambda c: [facts.get(c, f"wrong_secret:{name}") for name in ("count", "at")]
     )
     assert count == "1"
     assert float(at or 0) == pytest.approx(time.time(), abs=5)
@@ -211,7 +212,7 @@ async def test_an_event_that_cannot_be_stored_is_logged_without_a_secret(
 async def test_a_full_disk_asks_for_events_again_and_takes_them_once_there_is_room(endpoint: Endpoint) -> None:
     store = endpoint.inbox.store
     assert (await endpoint.post(sms_webhook("num-a", "Your code is 111111", "111111"))).status_code == 200
-    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1").fetchall())  # as large as it is, and no larger
+    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1"))  # as large as it is, and no larger
     bodies = [sms_webhook("num-a", f"{'x' * 4000} Your code is {n}", str(n)) for n in range(222220, 222240)]
     with structlog.testing.capture_logs() as logs:
         answers = [await endpoint.post(body) for body in bodies]
@@ -219,7 +220,7 @@ async def test_a_full_disk_asks_for_events_again_and_takes_them_once_there_is_ro
     assert answers[-1].json() == {"ok": False, "error": "not stored, send it again"}
     assert "the disk is full" in [log.get("problem") for log in logs]
     assert (await endpoint.codes())[-1] == "111111", "what was acknowledged is there"
-    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchall())
+    await store.write(lambda c: c.execute("PRAGMA max_page_count = 1000000"))
     refused = [body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 503]
     again = [await endpoint.post(body) for body in refused]
     assert [(answer.status_code, answer.json()["new"]) for answer in again] == [(200, True)] * len(refused)
@@ -232,7 +233,7 @@ async def test_many_deliveries_at_once_are_all_kept_once(endpoint: Endpoint) -> 
     answers = await asyncio.gather(*map(endpoint.post, bodies))
     assert {answer.status_code for answer in answers} == {200}
     assert sum(answer.json()["new"] for answer in answers) == 50
-    assert (await endpoint.inbox.after(0))[1] == 50
+    assert (await endpoint.inbox.store.read(events.after, 0))[1] == 50
 
 
 # Who serves
@@ -265,7 +266,7 @@ async def test_the_first_host_serves_and_the_next_takes_over_within_two_seconds(
 
 
 async def test_a_host_that_cannot_listen_says_why_once_and_tries_again() -> None:
-    host = host_module.Host(naming("nowhere"), "192.0.2.1", free_port())
+    host = host_module.Listener(naming("nowhere"), "192.0.2.1", free_port())
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(host.run())
         await asyncio.wait_for(host.tried.wait(), 5)

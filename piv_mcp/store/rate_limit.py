@@ -72,10 +72,14 @@ def take_slot(connection: Connection, priority: Priority, token: str, now: float
         person_waiting=leases.someone_waits(connection, now),
     )
     if wait <= 0:
-        connection.execute("INSERT INTO requests (at, priority) VALUES (?, ?)", (now, priority.value))
+        note_sent(connection, priority, now)
     elif priority is Priority.PERSON:
         leases.note_waiting(connection, token, now + wait + RECHECK_SECONDS)
     return wait
+
+
+def note_sent(connection: Connection, priority: Priority, at: float) -> None:
+    connection.execute("INSERT INTO requests (at, priority) VALUES (?, ?)", (at, priority.value))
 
 
 def pause_until(connection: Connection, until: float) -> None:

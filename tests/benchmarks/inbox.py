@@ -25,6 +25,7 @@ from pathlib import Path
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import Store, events
+from piv_mcp.store.changes import Changes
 
 SECRET = "a-secret-path-of-the-benchmark"
 SLOWEST = 5.0
@@ -169,7 +170,7 @@ def kept(directory: Path) -> list[str]:
     async def read() -> list[str]:
         store = Store(directory / "store.sqlite3")
         await store.write(lambda c: None)
-        found = await store.read(lambda c: [str(code) for (code,) in c.execute("SELECT code FROM events")])
+        found = await store.read(lambda c: [str(code) for (code,) in c.rows("SELECT code FROM events")])
         await store.close()
         return found
 
@@ -212,7 +213,7 @@ def measure_burst(root: Path, count: int, connections: int, rounds: int) -> bool
 def filled(path: Path, count: int) -> None:
     """A store with so many codes on 500 numbers, a second apart."""
     asyncio.run(_create(path))
-    template = event_of(webhook(0))
+    template = event_of(webhook(0), time.time())
     now = time.time()
     columns = [name for name in COLUMNS if name != "seq"]
     connection = sqlite3.connect(path)
@@ -237,7 +238,7 @@ def filled(path: Path, count: int) -> None:
     connection.close()
 
 
-COLUMNS = tuple(events.Event.__dataclass_fields__)
+COLUMNS = tuple(events.StoredEvent.__dataclass_fields__)
 
 
 async def _create(path: Path) -> None:
@@ -249,18 +250,18 @@ async def _create(path: Path) -> None:
 async def lookups(path: Path, rounds: int) -> dict[str, float]:
     """Median seconds of each question, over one store."""
     store = Store(path)
-    inbox = Inbox(store)
+    inbox = Inbox(store, Changes(store))
     spent: dict[str, list[float]] = {"latest code, any number": [], "latest code, one number": [], "next events": []}
     for n in range(rounds):
         for name, question in (
-            ("latest code, any number", inbox.codes(None, limit=5)),
-            ("latest code, one number", inbox.codes(f"number-{n * 7 % 500}", limit=5)),
-            ("next events", inbox.after(900, limit=20)),
+            ("latest code, any number", inbox.store.read(events.codes, None, limit=5)),
+            ("latest code, one number", inbox.store.read(events.codes, f"number-{n * 7 % 500}", limit=5)),
+            ("next events", inbox.store.read(events.after, 900, limit=20)),
         ):
             started = time.perf_counter()
             await question
             spent[name].append(time.perf_counter() - started)
-    await inbox.close()
+    await inbox.changes.close()
     await store.close()
     return {name: statistics.median(times) for name, times in spent.items()}
 
