@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import piv_mcp.sandbox
-from piv_mcp.sandbox import Failure, Sandbox, Timing
+from piv_mcp.sandbox import Failure, Sandbox, SandboxTransport, Timing, sandbox_app
 from piv_mcp.sandbox.errors import STATUS_OF
 from piv_mcp.sandbox.routes import ROUTES, Route, find_route
 from piv_mcp.sandbox.segments import segments
@@ -76,7 +76,7 @@ async def api(sandbox: Sandbox) -> AsyncIterator["Api"]:
 
 def connect(sandbox: Sandbox) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=sandbox.transport(),
+        transport=SandboxTransport(sandbox),
         base_url="https://app.piv.day/api/v1",
         headers=HEADERS,
     )
@@ -1326,7 +1326,7 @@ async def test_state_and_requests_are_readable_and_reset(sandbox: Sandbox) -> No
 
 
 async def test_controls_are_for_loopback_only(sandbox: Sandbox) -> None:
-    transport = httpx.ASGITransport(sandbox.app, client=("192.0.2.1", 1234))
+    transport = httpx.ASGITransport(sandbox_app(sandbox), client=("192.0.2.1", 1234))
     async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
         assert (await client.get("/_sandbox/state")).status_code == 403
         assert (await client.get("/api/v1/account", headers=HEADERS)).status_code == 200
