@@ -52,7 +52,7 @@ async def serve(
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        server.should_exit = server.force_exit = True
+        server.stop()
         await running
         raise
     finally:
@@ -65,6 +65,19 @@ class _SandboxServer(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self._handle_signals = handle_signals
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = self.force_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn checks `should_exit` only every 0.1 s.
+        loop = asyncio.ensure_future(super().main_loop())
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait((loop, stopped), return_when=asyncio.FIRST_COMPLETED)
+        loop.cancel()
+        stopped.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
