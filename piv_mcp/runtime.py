@@ -210,11 +210,16 @@ class Runtime:
         key = SecretStr(sandbox.api_key) if sandbox else self.settings.api_key
         if key is None:
             return None
+        transport = None
+        if sandbox is not None:
+            from piv_mcp.sandbox import SandboxTransport
+
+            transport = SandboxTransport(sandbox, sleep=self.clock.sleep)
         self._redactor.add(key.get_secret_value())
         client = PivClient(
             self.settings.base_url,
             key,
-            transport=sandbox.transport() if sandbox else None,
+            transport=transport,
             limiter=SharedLimiter(store, self.clock),
             clock=self.clock,
         )

@@ -6,7 +6,7 @@ from typing import Any
 from mcp.types import Tool
 
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.sandbox.records import QueueEntry
+from piv_mcp.sandbox.records import SandboxQueueEntry
 
 Value = Callable[[Sandbox], Any]
 
@@ -32,7 +32,7 @@ def record(sandbox: Sandbox) -> str:
 def queue_entry(sandbox: Sandbox) -> str:
     """A registration that has just begun."""
     state = sandbox.state
-    entry = QueueEntry("queue-entry", state.domains[domain(sandbox)])
+    entry = SandboxQueueEntry("queue-entry", state.domains[domain(sandbox)])
     state.queue[entry.id] = entry
     return entry.id
 

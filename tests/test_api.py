@@ -43,7 +43,7 @@ from piv_mcp.api.numbers import (
 from piv_mcp.api.proxies import Proxy, PurchaseProxies, RenewProxies
 from piv_mcp.api.text import parse_json
 from piv_mcp.api.whites import CreateWhite, WhiteConfig
-from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox import Sandbox, SandboxTransport
 
 BASE = "https://api.test/api/v1"
 KEY = "key-0123456789"
@@ -948,7 +948,7 @@ def test_passwords_are_in_no_repr() -> None:
 
 async def test_every_method_works_against_the_sandbox() -> None:
     sandbox = Sandbox(KEY, balance=Decimal(1000), auto_tick=False)
-    async with PivClient(BASE, SecretStr(KEY), transport=sandbox.transport()) as piv:
+    async with PivClient(BASE, SecretStr(KEY), transport=SandboxTransport(sandbox)) as piv:
         assert (await piv.account.get()).balance == 1000
         await _use_numbers(piv)
         await _use_proxies(piv)

@@ -28,7 +28,7 @@ from piv_mcp.inbox.backfill import Backfill
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.sandbox import Failure, Sandbox, SandboxTransport
 from piv_mcp.store import Connection, Store, events, facts, leases, polls
 from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.changes import Changes
@@ -86,7 +86,7 @@ async def home(data_dir: Path) -> AsyncIterator[Home]:
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(sandbox.api_key),
-        transport=sandbox.transport(),
+        transport=SandboxTransport(sandbox),
         limiter=SharedLimiter(store),
     )
     history = History(client, inbox)
@@ -369,7 +369,7 @@ async def homes(home: Home) -> AsyncIterator[list[Home]]:
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(home.sandbox.api_key),
-        transport=home.sandbox.transport(),
+        transport=SandboxTransport(home.sandbox),
         limiter=SharedLimiter(store),
     )
     history = History(client, inbox)

@@ -1,9 +1,9 @@
-"""The account."""
+"""The account: its balance and e-mail address."""
 
-from piv_mcp.sandbox.state import Answer, Call, State, data
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data
 
 
-def get_account(state: State, call: Call) -> Answer:
+def get_account(state: State, call: RouteCall) -> RouteAnswer:
     return data(
         {
             "user_id": state.user_id,

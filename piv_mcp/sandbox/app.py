@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,16 +10,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from piv_mcp.sandbox.control import control_app
 from piv_mcp.sandbox.failures import Drop, Hang, Refuse, Reply
+from piv_mcp.sandbox.sandbox import Sandbox
 from piv_mcp.sandbox.service import Incoming
 
-if TYPE_CHECKING:
-    from piv_mcp.sandbox.sandbox import Sandbox
-
 ABORT = "piv.sandbox.abort"
-"""ASGI extension of our own server: a function that closes the connection; `reset=True` for a TCP reset."""
+"""Name of an ASGI extension of `serve`: a function that closes the connection, with a TCP reset if `reset=True`."""
 
 
-def sandbox_app(sandbox: "Sandbox") -> ASGIApp:
+def sandbox_app(sandbox: Sandbox) -> ASGIApp:
     controls = control_app(sandbox)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,9 +31,9 @@ def sandbox_app(sandbox: "Sandbox") -> ASGIApp:
     return app
 
 
-async def _exchange(sandbox: "Sandbox", scope: Scope, receive: Receive, send: Send) -> None:
+async def _exchange(sandbox: Sandbox, scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
-    # Some test clients leave the raw path out.
+    # `raw_path` is optional in ASGI.
     raw_path = cast("bytes | None", scope.get("raw_path")) or str(scope["path"]).encode()
     incoming = Incoming(
         request.method,
@@ -51,12 +49,12 @@ async def _exchange(sandbox: "Sandbox", scope: Scope, receive: Receive, send: Se
             await response(scope, receive, send)
         case Drop(reset):
             _abort(scope, reset=reset)
-            await _gone(receive)
+            await _disconnected(receive)
         case Refuse():
             _abort(scope, reset=False)
-            await _gone(receive)
+            await _disconnected(receive)
         case Hang():
-            await _gone(receive)
+            await _disconnected(receive)
 
 
 def _abort(scope: Scope, *, reset: bool) -> None:
@@ -66,7 +64,7 @@ def _abort(scope: Scope, *, reset: bool) -> None:
     abort(reset=reset)
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client has gone; only then may an app end without an answer."""
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client has disconnected. If an app ends earlier without an answer, the server sends a 500."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,27 +1,25 @@
-"""The controls below `/_sandbox`: what a test in another process may do. Loopback only, no key."""
+"""The controls below `/_sandbox`, for tests in another process. They need no key and answer loopback clients only."""
 
 import ipaddress
 from dataclasses import asdict, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from piv_mcp.sandbox.errors import ApiError, error_body, invalid
+from piv_mcp.sandbox.errors import DocumentedError, error_body, invalid
 from piv_mcp.sandbox.failures import Failure, Kind, known_kinds
 from piv_mcp.sandbox.fields import Fields, one_of
+from piv_mcp.sandbox.sandbox import Sandbox
 from piv_mcp.sandbox.wire import dumps, loads
-
-if TYPE_CHECKING:
-    from piv_mcp.sandbox.sandbox import Sandbox
 
 _FAILURE_FIELDS = "kind* " + " ".join(field.name for field in fields(Failure) if field.name != "kind")
 
 
-def control_app(sandbox: "Sandbox") -> ASGIApp:
+def control_app(sandbox: Sandbox) -> ASGIApp:
     controls = _Controls(sandbox)
     router = Router(
         [
@@ -41,18 +39,18 @@ def control_app(sandbox: "Sandbox") -> ASGIApp:
         try:
             _require_loopback(scope)
             await router(scope, receive, send)
-        except ApiError as error:
+        except DocumentedError as error:
             await _json(error_body(error.code, error.message), error.status)(scope, receive, send)
 
     return app
 
 
 class _Controls:
-    def __init__(self, sandbox: "Sandbox") -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
     async def receive_sms(self, request: Request) -> Response:
-        """`code` left out: found in the text; null: none."""
+        """Without `code`, the code is looked for in the text; with `code` null, the event carries none."""
         body = await _body(request, "number* text* sender code trusted deliver")
         trusted, deliver = body.maybe_boolean("trusted"), body.maybe_boolean("deliver")
         try:
@@ -74,7 +72,7 @@ class _Controls:
         return _json({"success": True})
 
     async def fail(self, request: Request) -> Response:
-        """The fields of `Failure`."""
+        """Takes the fields of `Failure`."""
         self._sandbox.fail_next(_read_failure(await _body(request, _FAILURE_FIELDS)))
         return _json({"success": True})
 
@@ -88,7 +86,7 @@ class _Controls:
         return _json({"success": True, "data": {"now": self._sandbox.now}})
 
     async def set_webhook(self, request: Request) -> Response:
-        """`url` null: no webhooks."""
+        """With `url` null, no webhooks are sent."""
         body = await _body(request, "url*")
         self._sandbox.webhook_url = _nullable(body, "url")
         return _json({"success": True})
@@ -142,8 +140,8 @@ def _json(value: object, status: int = 200) -> Response:
 def _require_loopback(scope: Scope) -> None:
     host, _ = cast("tuple[str, int]", scope.get("client") or ("", 0))
     try:
-        near = ipaddress.ip_address(host).is_loopback
+        is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
-        near = False
-    if not near:
-        raise ApiError("PERMISSION_DENIED", "The sandbox is controlled from its own machine only")
+        is_loopback = False
+    if not is_loopback:
+        raise DocumentedError("PERMISSION_DENIED", "The sandbox can be controlled from its own machine only")

@@ -1,42 +1,44 @@
-"""Domains: search, list, renewal flag, Cloudflare and nameservers.
+"""Domains: search, list, automatic renewal, Cloudflare and nameservers.
 
-Where the reference is silent: every name is free unless it is registered here or starts with `taken`; while
-it is being registered a domain is `purchasing` and found by the filter `pending`; `nameservers` looks as in
-the answer of ns-servers; automatic renewal works like that of numbers, for one year. Cloudflare can be
-enabled again without effect and never disabled; nameservers cannot be set while it is on; only an active
-domain can be changed.
+Where the reference is silent:
+- Every name is available unless it is registered here or starts with `taken`.
+- During its registration a domain has the status `purchasing`, and the filter `pending` finds it.
+- `nameservers` has the same shape as in the answer of ns-servers.
+- Automatic renewal works as for numbers, but for one year.
+- Enabling Cloudflare again has no effect, and Cloudflare cannot be disabled.
+- Nameservers cannot be set while Cloudflare is enabled.
+- Cloudflare, nameservers, new DNS records and renewals need an active domain.
 """
 
 from datetime import datetime, timedelta
 
-from piv_mcp.sandbox.clock import add_months
-from piv_mcp.sandbox.errors import ApiError, invalid, not_found
+from piv_mcp.sandbox.clock import RENEWAL_LEAD, add_months
+from piv_mcp.sandbox.errors import DocumentedError, invalid, not_found
 from piv_mcp.sandbox.fields import HOST, Fields, one_of
-from piv_mcp.sandbox.prices import ending_of
-from piv_mcp.sandbox.records import Domain
-from piv_mcp.sandbox.state import Answer, Call, State, data
+from piv_mcp.sandbox.prices import top_level_domain_of
+from piv_mcp.sandbox.records import SandboxDomain
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data
 
-RENEWAL_LEAD = timedelta(hours=24)
-NOTICE_LEAD = timedelta(days=7)
+DOMAIN_NOTICE_LEAD = timedelta(days=7)
 CERTIFICATE_LIFE = timedelta(days=90)
 DEFAULT_SSL_MODE = "flexible"
 
 
-def search(state: State, call: Call) -> Answer:
+def search(state: State, call: RouteCall) -> RouteAnswer:
     name = (call.query.text("q", HOST) or "").lower()
-    ending = ending_of(name)
+    top_level_domain = top_level_domain_of(name)
     return data(
         {
             "domain": name,
-            "available": available(state, name),
-            "create_price": ending.create_price,
-            "renew_price": ending.renew_price,
+            "available": is_available(state, name),
+            "create_price": top_level_domain.create_price,
+            "renew_price": top_level_domain.renew_price,
             "currency": "USD",
         }
     )
 
 
-def list_domains(state: State, call: Call) -> Answer:
+def list_domains(state: State, call: RouteCall) -> RouteAnswer:
     """Newest first."""
     page = call.query.page(100, 500)
     status = call.query.text("status", one_of("active", "pending", "expired"))
@@ -57,11 +59,11 @@ def list_domains(state: State, call: Call) -> Answer:
     return data({"domains": [_view(state, domain) for domain in shown], "pagination": pagination})
 
 
-def get_domain(state: State, call: Call) -> Answer:
+def get_domain(state: State, call: RouteCall) -> RouteAnswer:
     return data({"domain": full_view(state, find_domain(state, call))})
 
 
-def set_auto_renew(state: State, call: Call) -> Answer:
+def set_auto_renew(state: State, call: RouteCall) -> RouteAnswer:
     auto_renew = call.body.boolean("auto_renew")
     domain = find_domain(state, call)
     domain.auto_renew = auto_renew
@@ -70,7 +72,7 @@ def set_auto_renew(state: State, call: Call) -> Answer:
     return data({"id": domain.id, "auto_renew": auto_renew})
 
 
-def enable_cloudflare(state: State, call: Call) -> Answer:
+def enable_cloudflare(state: State, call: RouteCall) -> RouteAnswer:
     if not call.body.boolean("enabled"):
         raise invalid("enabled", "must be true; Cloudflare cannot be disabled here")
     domain = require_active(state, find_domain(state, call))
@@ -82,7 +84,7 @@ def enable_cloudflare(state: State, call: Call) -> Answer:
     return data({"domain_id": domain.id, "ssl_mode": domain.ssl_mode})
 
 
-def set_nameservers(state: State, call: Call) -> Answer:
+def set_nameservers(state: State, call: RouteCall) -> RouteAnswer:
     nameservers = read_nameservers(call.body)
     domain = require_active(state, find_domain(state, call))
     if domain.cloudflare:
@@ -92,21 +94,21 @@ def set_nameservers(state: State, call: Call) -> Answer:
     return data({"nameservers": _nameserver_view(domain)})
 
 
-def find_domain(state: State, call: Call) -> Domain:
+def find_domain(state: State, call: RouteCall) -> SandboxDomain:
     domain = state.domains.get(call.params["id"])
     if domain is None:
         raise not_found("Domain", call.params["id"])
     return domain
 
 
-def require_active(state: State, domain: Domain) -> Domain:
+def require_active(state: State, domain: SandboxDomain) -> SandboxDomain:
     status = domain.status(state.clock.now())
     if status != "active":
         raise invalid("id", f"domain is {status}, not active")
     return domain
 
 
-def available(state: State, name: str) -> bool:
+def is_available(state: State, name: str) -> bool:
     return not name.startswith("taken") and all(domain.name != name for domain in state.domains.values())
 
 
@@ -117,19 +119,19 @@ def read_nameservers(body: Fields) -> list[str]:
     return nameservers
 
 
-def plan_renewal(state: State, domain: Domain) -> None:
-    """Renew automatically 24 hours before the expiry, if that is wanted, due and paid for by then."""
+def plan_renewal(state: State, domain: SandboxDomain) -> None:
+    """Renew 24 hours before the expiry, if automatic renewal is on, the expiry unchanged and the balance sufficient."""
     planned_for = domain.expires_at
     if planned_for is None:
         return
 
     def renew_if_wanted() -> None:
-        void = domain.expires_at != planned_for or domain.status(state.clock.now()) != "active"
-        if void or not domain.auto_renew:
+        outdated = domain.expires_at != planned_for or domain.status(state.clock.now()) != "active"
+        if outdated or not domain.auto_renew:
             return
         try:
-            state.ledger.charge("domain.auto_renew", domain.id, ending_of(domain.name).renew_price)
-        except ApiError:
+            state.ledger.charge("domain.auto_renew", domain.id, top_level_domain_of(domain.name).renew_price)
+        except DocumentedError:
             return
         domain.expires_at = add_months(planned_for, 12)
         plan_expiry(state, domain)
@@ -137,7 +139,8 @@ def plan_renewal(state: State, domain: Domain) -> None:
     state.agenda.at(planned_for - RENEWAL_LEAD, renew_if_wanted)
 
 
-def plan_expiry(state: State, domain: Domain) -> None:
+def plan_expiry(state: State, domain: SandboxDomain) -> None:
+    """Plan the automatic renewal and the notice seven days before the expiry."""
     plan_renewal(state, domain)
     planned_for = domain.expires_at
     if planned_for is None:
@@ -155,10 +158,10 @@ def plan_expiry(state: State, domain: Domain) -> None:
                 },
             )
 
-    state.agenda.at(planned_for - NOTICE_LEAD, announce)
+    state.agenda.at(planned_for - DOMAIN_NOTICE_LEAD, announce)
 
 
-def full_view(state: State, domain: Domain) -> dict[str, object]:
+def full_view(state: State, domain: SandboxDomain) -> dict[str, object]:
     records = [
         {
             "name": record.name,
@@ -174,7 +177,7 @@ def full_view(state: State, domain: Domain) -> dict[str, object]:
     return view if domain.cloudflare else {**view, "nameservers": _nameserver_view(domain)}
 
 
-def _view(state: State, domain: Domain) -> dict[str, object]:
+def _view(state: State, domain: SandboxDomain) -> dict[str, object]:
     secured = domain.cloudflare and domain.registered_at is not None
     return {
         "id": domain.id,
@@ -194,13 +197,13 @@ def _view(state: State, domain: Domain) -> dict[str, object]:
     }
 
 
-def _certificate_expiry(state: State, domain: Domain) -> datetime:
-    """Certificates renew themselves."""
+def _certificate_expiry(state: State, domain: SandboxDomain) -> datetime:
+    """A certificate is replaced by a new one when it expires."""
     since = domain.registered_at or domain.created_at
     return since + CERTIFICATE_LIFE * ((state.clock.now() - since) // CERTIFICATE_LIFE + 1)
 
 
-def _nameserver_view(domain: Domain) -> list[dict[str, object]]:
+def _nameserver_view(domain: SandboxDomain) -> list[dict[str, object]]:
     return [
         {"nameserver": nameserver, "order_index": index} for index, nameserver in enumerate(domain.nameservers, start=1)
     ]

@@ -1,4 +1,4 @@
-"""Every error that the reference documents, and the HTTP status of each."""
+"""Every error code that the reference documents, and its HTTP status."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -34,8 +34,8 @@ STATUS_OF: Mapping[str, int] = MappingProxyType(
 )
 
 
-class ApiError(Exception):
-    """An answer of the documented error shape, raised by a handler in place of its normal answer."""
+class DocumentedError(Exception):
+    """An answer in the documented error shape. A handler raises it instead of returning its normal answer."""
 
     def __init__(self, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{code}: {message}")
@@ -49,20 +49,20 @@ def error_body(code: str, message: str) -> dict[str, object]:
     return {"success": False, "error": {"code": code, "message": message}}
 
 
-def invalid(field: str, reason: str) -> ApiError:
-    """The reference: "the message says which field, and why"."""
-    return ApiError("VALIDATION_ERROR", f"{field}: {reason}")
+def invalid(field: str, reason: str) -> DocumentedError:
+    """A VALIDATION_ERROR. The reference: "the message says which field, and why"."""
+    return DocumentedError("VALIDATION_ERROR", f"{field}: {reason}")
 
 
-def not_found(what: str, identifier: str) -> ApiError:
-    return ApiError("NOT_FOUND", f"{what} not found: {identifier}")
+def not_found(what: str, identifier: str) -> DocumentedError:
+    return DocumentedError("NOT_FOUND", f"{what} not found: {identifier}")
 
 
-def insufficient_balance(required: Decimal, available: Decimal) -> ApiError:
+def insufficient_balance(required: Decimal, available: Decimal) -> DocumentedError:
     message = f"Not enough balance: required {dollars(required)}, available {dollars(available)}"
-    return ApiError("INSUFFICIENT_BALANCE", message)
+    return DocumentedError("INSUFFICIENT_BALANCE", message)
 
 
-def rate_limited(seconds: int) -> ApiError:
+def rate_limited(seconds: int) -> DocumentedError:
     message = f"Rate limit exceeded, retry in {seconds}s"
-    return ApiError("RATE_LIMITED", message, {"Retry-After": str(seconds)})
+    return DocumentedError("RATE_LIMITED", message, {"Retry-After": str(seconds)})

@@ -1,23 +1,23 @@
 """Failures on demand.
 
-A `Failure` says which request it meets and how that exchange ends. Whether the work is done first is what
-matters to a client that pays: it follows from the kind, unless `after` says otherwise.
+A `Failure` says which request fails and how. The kind decides whether the sandbox does the request's work (and charges
+for it) before the failure; `after` overrides that.
 
 | kind | work done | the client sees |
 | --- | --- | --- |
 | `drop_before` | no | the connection closed without an answer |
-| `drop_after` | yes | likewise |
-| `status` | no | an error answer of any `status` and `code` |
-| `status_after` | yes | likewise |
+| `drop_after` | yes | the same |
+| `status` | no | an error answer with `status` and `code` |
+| `status_after` | yes | the same |
 | `rate_limited` | no | 429 with Retry-After |
 | `html` | no | a proxy's HTML error page |
 | `garbage` | yes | the answer, cut in half |
 | `empty` | yes | an answer without a body |
 | `slow` | yes | the answer, `delay` seconds later |
-| `hang` | yes | nothing, until it gives up |
-| `connect_error` | no | no connection (on its own port: as `drop_before`) |
-| `duplicate_webhook` | | the next webhook twice |
-| `lost_webhook` | | the next webhook never |
+| `hang` | yes | no answer until it times out |
+| `connect_error` | no | no connection (over a port: the same as `drop_before`) |
+| `duplicate_webhook` | | the next webhook is sent twice |
+| `lost_webhook` | | the next webhook is not sent |
 """
 
 import re
@@ -48,6 +48,8 @@ _HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gate
 
 @dataclass(frozen=True)
 class Reply:
+    """An HTTP response, sent after `delay` seconds."""
+
     status: int
     body: str
     headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
@@ -56,19 +58,19 @@ class Reply:
 
 @dataclass(frozen=True)
 class Drop:
-    """The connection is closed without an answer; with a TCP reset, if `reset`."""
+    """The connection is closed without an answer, with a TCP reset if `reset`."""
 
     reset: bool = False
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """There is no connection in the first place."""
+    """The connection is refused."""
 
 
 @dataclass(frozen=True)
 class Hang:
-    """No answer, ever."""
+    """The connection stays open and no answer comes."""
 
 
 Outcome: TypeAlias = Reply | Drop | Refuse | Hang
@@ -76,21 +78,23 @@ Outcome: TypeAlias = Reply | Drop | Refuse | Hang
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
+    """Raises ValueError for an unknown kind, or if the kind needs the work that `after` forbids."""
+
     kind: Kind
     method: str | None = None
-    """None: any."""
+    """None for any method."""
     path: str | None = None
-    """Below `/api/v1`; `*` or `{name}` is one segment, `**` any number of them. None: any."""
+    """Below `/api/v1`; `*` or `{name}` matches one segment, `**` any number of them. None for any path."""
     times: int | None = 1
-    """None: until cleared."""
+    """How many requests fail. None for all until the failures are cleared."""
     after: bool | None = None
-    """Whether the work is done first. None: as the kind has it."""
+    """Whether the work is done before the failure. None for what the table above says."""
     status: int | None = None
-    """None: 502 for `html`, else the documented status of `code`."""
+    """None for 502 with `html`, else for the documented status of `code`."""
     code: str = "INTERNAL_ERROR"
     message: str = "Something went wrong"
     body: str | None = None
-    """Sent in place of the body that the kind would send."""
+    """Replaces the body that the kind would send."""
     delay: float = 2.0
     """Seconds, for `slow`."""
     retry_after: int = 1
@@ -102,19 +106,21 @@ class Failure:
         if self.kind not in known_kinds():
             raise ValueError(f"unknown kind of failure: {self.kind}")
         if self.kind in ("garbage", "slow") and self.after is False:
-            raise ValueError(f"{self.kind} needs the answer, and so the work")
+            raise ValueError(f"{self.kind} needs the answer, so the work must be done: leave `after` out")
 
     @property
     def works(self) -> bool:
+        """Whether the work is done before the failure."""
         return self.kind in _WORK_DONE if self.after is None else self.after
 
     def meets(self, method: str, path: str) -> bool:
+        """Whether a request is to fail in this way."""
         if self.kind in get_args(WebhookKind) or self.method not in (None, method):
             return False
         return self.path is None or bool(re.fullmatch(_pattern(self.path), path))
 
     def outcome(self, reply: Reply) -> Outcome:
-        """How the exchange ends, given the answer that it would have had."""
+        """How the exchange ends, given the reply that the client would have got."""
         match self.kind:
             case "drop_before" | "drop_after":
                 return Drop(self.reset)
@@ -145,7 +151,7 @@ class Failure:
 
 
 class Failures:
-    """The failures that are still to come, in the order in which they were asked for."""
+    """The failures that are still to happen, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._waiting: list[Failure] = []
@@ -157,9 +163,11 @@ class Failures:
         self._waiting.clear()
 
     def take(self, method: str, path: str) -> Failure | None:
+        """The first failure that this request meets; counts it as used."""
         return self._use(next((failure for failure in self._waiting if failure.meets(method, path)), None))
 
     def take_webhook(self, kind: WebhookKind) -> bool:
+        """Whether the next webhook is to fail in this way; counts the failure as used."""
         return self._use(next((failure for failure in self._waiting if failure.kind == kind), None)) is not None
 
     def _use(self, failure: Failure | None) -> Failure | None:

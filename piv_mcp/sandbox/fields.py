@@ -1,8 +1,8 @@
-"""Reading request bodies and query strings strictly.
+"""Strict reading of request bodies and query strings.
 
-Which fields an endpoint knows stands in the routing table; anything else is refused, so that a client which
-sends what the reference does not document is found out. Types and forms are checked by the typed readers
-below. Every refusal is a VALIDATION_ERROR that names the field. An optional field is left out, never null.
+The routing table lists the fields of each endpoint. Any other field is refused, so that tests notice a client that
+sends undocumented fields. The typed readers below check types and forms. Every refusal is a VALIDATION_ERROR that names
+the field. A client leaves an optional field out; null is refused.
 """
 
 import re
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Form:
-    """What a text must look like, and the words for one that does not."""
+    """A check of a string, and the message for a string that fails it."""
 
     fits: Callable[[str], object]
     says: str
@@ -36,17 +36,17 @@ def length(shortest: int, longest: int) -> Form:
     return Form(lambda text: shortest <= len(text) <= longest, f"must have {shortest}-{longest} characters")
 
 
-COUNTRY = matching(r"[A-Z]{2}", "must be a two-letter ISO 3166-1 code")
+COUNTRY_CODE = matching(r"[A-Z]{2}", "must be a two-letter ISO 3166-1 code")
 LANGUAGE = matching(r"[a-z]{2}", "must be a two-letter ISO 639-1 code")
 E164 = matching(r"\+[1-9][0-9]{6,14}", "must be an international number (E.164)")
 HOST = matching(r"(?i)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}", "must be a full domain name")
 EMAIL = matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "must be a full e-mail address")
 URL = matching(r"https?://\S+", "must be a full URL")
-NAME = length(1, 100)
+CUSTOM_NAME = length(1, 100)
 
 
 class Fields:
-    """A JSON object. Its known names are given like `"country_code* custom_name"`; `*` marks the required."""
+    """A JSON object. `names` lists the known fields, like `"country_code* custom_name"`; `*` marks a required one."""
 
     def __init__(self, value: object, names: str, where: str = "") -> None:
         if not isinstance(value, dict):
@@ -62,6 +62,7 @@ class Fields:
         return bool(self._values)
 
     def null(self, name: str) -> bool:
+        """Whether the field is present and null."""
         return name in self and self._values[name] is None
 
     def text(self, name: str, *forms: Form) -> str:
@@ -108,7 +109,7 @@ class Fields:
         return cast("list[object]", self._typed(name, self._values[name], list, "a list"))
 
     def _typed(self, name: str, value: object, kind: type[T], words: str) -> T:
-        # Exactly this type: to JSON, true is no integer.
+        # `isinstance` would take true for an integer.
         if type(value) is not kind:
             raise invalid(self._prefix + name, f"must be {words}")
         return value
@@ -121,18 +122,20 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Page:
+class PageRequest:
+    """Which page of a list a request asks for."""
+
     limit: int
     offset: int
 
     def of(self, items: Sequence[T]) -> tuple[Sequence[T], dict[str, int]]:
-        """The items of this page, and the `pagination` block."""
+        """The items of the requested page, and the `pagination` block."""
         shown = items[self.offset : self.offset + self.limit]
         return shown, {"total": len(items), "limit": self.limit, "offset": self.offset}
 
 
 class Query:
-    """A query string; names as for `Fields`."""
+    """A query string. `names` is written as for `Fields`."""
 
     def __init__(self, values: Mapping[str, str], names: str) -> None:
         self._values = values
@@ -149,8 +152,8 @@ class Query:
         value = self.text(name, one_of("true", "false"))
         return None if value is None else value == "true"
 
-    def page(self, default: int, most: int) -> Page:
-        return Page(self._integer("limit", default, 1, most), self._integer("offset", 0, 0, 10**9))
+    def page(self, default: int, most: int) -> PageRequest:
+        return PageRequest(self._integer("limit", default, 1, most), self._integer("offset", 0, 0, 10**9))
 
     def _integer(self, name: str, default: int, low: int, high: int) -> int:
         text = self._values.get(name)

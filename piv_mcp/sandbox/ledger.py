@@ -1,4 +1,4 @@
-"""The balance, and every movement of it."""
+"""The balance, and every charge and refund."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +15,9 @@ class Charge:
     action: str
     """`number.purchase`, `white.create`, ...; a refund ends in `.refund`."""
     id: str
-    """What was paid for: a number, an order, a domain, a white, an SMS."""
+    """The id of what was paid for: a number, a proxy order, a domain, a white or an SMS."""
     amount: Decimal
-    """Taken from the balance; negative for a refund."""
+    """In dollars; negative for a refund."""
 
 
 class Ledger:

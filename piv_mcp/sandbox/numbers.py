@@ -1,28 +1,27 @@
 """Numbers: countries, list, purchase, renewal, restore.
 
-A month is 30 days, as in the reference's examples. An automatic renewal is tried once, 24 hours before the
-expiry (at once, if it is switched on later than that); if the balance is too low then, the number expires.
+A month is 30 days, as in the reference's examples. An automatic renewal is tried once, 24 hours before the expiry, or
+immediately if it is switched on later than that. If the balance is too low at that time, the number expires.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from piv_mcp.sandbox.errors import ApiError, invalid
-from piv_mcp.sandbox.fields import COUNTRY, NAME, one_of
-from piv_mcp.sandbox.prices import RESTORE_MULTIPLIER, Country
-from piv_mcp.sandbox.records import Number
-from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
+from piv_mcp.sandbox.clock import RENEWAL_LEAD, RESTORE_WINDOW
+from piv_mcp.sandbox.errors import DocumentedError, invalid
+from piv_mcp.sandbox.fields import COUNTRY_CODE, CUSTOM_NAME, one_of
+from piv_mcp.sandbox.prices import RESTORE_MULTIPLIER, SandboxCountry
+from piv_mcp.sandbox.records import SandboxNumber
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data, should_fail
 from piv_mcp.sandbox.wire import cents
 
 MONTH = timedelta(days=30)
-RESTORE_WINDOW = timedelta(days=7)
-RENEWAL_LEAD = timedelta(hours=24)
 MAX_MONTHS = 120
-"""The reference has no upper limit; this one only keeps dates representable."""
+"""The reference has no upper limit. This one keeps the expiry within the dates that Python can represent."""
 
 
-def list_countries(state: State, call: Call) -> Answer:
+def list_countries(state: State, call: RouteCall) -> RouteAnswer:
     return data(
         [
             {
@@ -39,10 +38,10 @@ def list_countries(state: State, call: Call) -> Answer:
     )
 
 
-def list_numbers(state: State, call: Call) -> Answer:
+def list_numbers(state: State, call: RouteCall) -> RouteAnswer:
     """Newest purchase first; `search` ignores case."""
     page = call.query.page(50, 200)
-    country = call.query.text("country", COUNTRY)
+    country = call.query.text("country", COUNTRY_CODE)
     status = call.query.text("status", one_of("active", "expired", "pending_restore"))
     search = (call.query.text("search") or "").casefold()
     now = state.clock.now()
@@ -57,17 +56,17 @@ def list_numbers(state: State, call: Call) -> Answer:
     return data({"numbers": [_view(state, number) for number in shown], "pagination": pagination})
 
 
-def get_number(state: State, call: Call) -> Answer:
+def get_number(state: State, call: RouteCall) -> RouteAnswer:
     return data(_view(state, find_number(state, call)))
 
 
-def purchase(state: State, call: Call) -> Answer:
-    country = _priced(state, call.body.text("country_code", COUNTRY))
+def purchase(state: State, call: RouteCall) -> RouteAnswer:
+    country = _priced(state, call.body.text("country_code", COUNTRY_CODE))
     months = call.body.integer("duration_months", 1, MAX_MONTHS)
     auto_renew = call.body.boolean("auto_renew")
-    name = call.body.maybe_text("custom_name", NAME)
+    name = call.body.maybe_text("custom_name", CUSTOM_NAME)
     if not country.in_stock:
-        raise ApiError("NO_NUMBERS_AVAILABLE", f"No numbers available in {country.country_code}")
+        raise DocumentedError("NO_NUMBERS_AVAILABLE", f"No numbers available in {country.country_code}")
     cost = cents(country.price_per_month * months)
     state.ledger.require(cost)
     number = add_number(state, country, expires_at=state.clock.now() + months * MONTH, name=name)
@@ -82,11 +81,11 @@ def purchase(state: State, call: Call) -> Answer:
         "auto_renew": number.auto_renew,
         "custom_name": number.custom_name,
     }
-    return Answer({"cost": cost, "numbers": [bought]})
+    return RouteAnswer({"cost": cost, "numbers": [bought]})
 
 
-def renew(state: State, call: Call) -> Answer:
-    """An expired number answers NUMBER_EXPIRED, which the endpoint's own table leaves out."""
+def renew(state: State, call: RouteCall) -> RouteAnswer:
+    """An expired number answers NUMBER_EXPIRED, which the endpoint's table in the reference does not list."""
     months = call.body.integer("duration_months", 1, MAX_MONTHS)
     number = require_active(state, find_number(state, call))
     cost = cents(_priced(state, number.country_code).price_per_month * months)
@@ -105,8 +104,8 @@ def renew(state: State, call: Call) -> Answer:
     )
 
 
-def update(state: State, call: Call) -> Answer:
-    name = call.body.text("custom_name", NAME)
+def update(state: State, call: RouteCall) -> RouteAnswer:
+    name = call.body.text("custom_name", CUSTOM_NAME)
     number = find_number(state, call)
     number.custom_name = name
     view = _view(state, number)
@@ -114,7 +113,7 @@ def update(state: State, call: Call) -> Answer:
     return data({key: view[key] for key in (*shown, "expires_at", "tags")})
 
 
-def set_auto_renewal(state: State, call: Call) -> Answer:
+def set_auto_renewal(state: State, call: RouteCall) -> RouteAnswer:
     auto_renew = call.body.boolean("auto_renew")
     number = find_number(state, call)
     number.auto_renew = auto_renew
@@ -122,8 +121,8 @@ def set_auto_renewal(state: State, call: Call) -> Answer:
     return data({"piv_num_id": number.piv_num_id, "phone_number": number.phone_number, "auto_renew": auto_renew})
 
 
-def restore(state: State, call: Call) -> Answer:
-    """All that can be restored, or nothing if the balance is too low; the others are counted as skipped."""
+def restore(state: State, call: RouteCall) -> RouteAnswer:
+    """Restore every number that can be restored, or none if the balance is too low. The others count as skipped."""
     ids = list(dict.fromkeys(call.body.texts("piv_num_ids")))
     if not ids:
         raise invalid("piv_num_ids", "must not be empty")
@@ -135,7 +134,7 @@ def restore(state: State, call: Call) -> Answer:
         if number and country and _restorable(number, now):
             costs[piv_num_id] = cents(country.price_per_month * RESTORE_MULTIPLIER)
     if not costs:
-        raise ApiError("NO_RESTORABLE_NUMBERS", "None of the given numbers can be restored")
+        raise DocumentedError("NO_RESTORABLE_NUMBERS", "None of the given numbers can be restored")
     total = sum(costs.values(), Decimal("0.00"))
     state.ledger.require(total)
     queued = [state.numbers[piv_num_id] for piv_num_id in costs]
@@ -143,7 +142,7 @@ def restore(state: State, call: Call) -> Answer:
         state.ledger.charge("number.restore", number.piv_num_id, costs[number.piv_num_id])
         number.restoring = True
     state.agenda.after(state.timing.restore, lambda: _finish_restore(state, queued, costs))
-    return Answer(
+    return RouteAnswer(
         {
             "queued": len(queued),
             "skipped": len(ids) - len(queued),
@@ -156,27 +155,27 @@ def restore(state: State, call: Call) -> Answer:
     )
 
 
-def find_number(state: State, call: Call) -> Number:
+def find_number(state: State, call: RouteCall) -> SandboxNumber:
     number = state.numbers.get(call.params["piv_num_id"])
     if number is None:
-        raise ApiError("NUMBER_NOT_FOUND", f"Number not found: {call.params['piv_num_id']}")
+        raise DocumentedError("NUMBER_NOT_FOUND", f"Number not found: {call.params['piv_num_id']}")
     return number
 
 
-def require_active(state: State, number: Number) -> Number:
+def require_active(state: State, number: SandboxNumber) -> SandboxNumber:
     status = number.status(state.clock.now())
     if status == "expired":
-        raise ApiError("NUMBER_EXPIRED", "Number has expired; restore it within 7 days or buy a new one")
+        raise DocumentedError("NUMBER_EXPIRED", "Number has expired; restore it within 7 days or buy a new one")
     if status != "active":
-        raise ApiError("NUMBER_NOT_ACTIVE", f"Number is {status}")
+        raise DocumentedError("NUMBER_NOT_ACTIVE", f"Number is {status}")
     return number
 
 
-def add_number(state: State, country: Country, expires_at: datetime, name: str | None = None) -> Number:
-    # Far apart, so that neighbours do not look alike; prime to 10, so that none comes twice.
+def add_number(state: State, country: SandboxCountry, expires_at: datetime, name: str | None = None) -> SandboxNumber:
+    # The step is large, so that successive numbers look different, and coprime to 10, so that none repeats.
     count = state.ids.count(f"phone {country.dial}")
     serial = (int(country.dial) + count * 79_427) % 10**country.digits
-    number = Number(
+    number = SandboxNumber(
         piv_num_id=state.ids.number(),
         phone_number=f"{country.dial}{serial:0{country.digits}d}",
         country_code=country.country_code,
@@ -189,18 +188,18 @@ def add_number(state: State, country: Country, expires_at: datetime, name: str |
     return number
 
 
-def plan_renewal(state: State, number: Number) -> None:
-    """Look at the number 24 hours before it expires; by then, a plan made for another expiry is void."""
+def plan_renewal(state: State, number: SandboxNumber) -> None:
+    """Renew 24 hours before the expiry, if automatic renewal is on, the expiry unchanged and the balance sufficient."""
     planned_for = number.expires_at
 
     def renew_if_wanted() -> None:
         country = state.countries.get(number.country_code)
-        void = number.expires_at != planned_for or number.status(state.clock.now()) != "active"
-        if void or not number.auto_renew or country is None:
+        outdated = number.expires_at != planned_for or number.status(state.clock.now()) != "active"
+        if outdated or not number.auto_renew or country is None:
             return
         try:
             state.ledger.charge("number.auto_renew", number.piv_num_id, country.price_per_month)
-        except ApiError:
+        except DocumentedError:
             return
         number.expires_at += MONTH
         plan_renewal(state, number)
@@ -208,7 +207,7 @@ def plan_renewal(state: State, number: Number) -> None:
     state.agenda.at(planned_for - RENEWAL_LEAD, renew_if_wanted)
 
 
-def _finish_restore(state: State, numbers: Sequence[Number], costs: dict[str, Decimal]) -> None:
+def _finish_restore(state: State, numbers: Sequence[SandboxNumber], costs: dict[str, Decimal]) -> None:
     restored: list[dict[str, object]] = []
     failed: list[dict[str, object]] = []
     refunded = Decimal("0.00")
@@ -219,7 +218,7 @@ def _finish_restore(state: State, numbers: Sequence[Number], costs: dict[str, De
             "phone_number": number.phone_number,
             "country": number.country_code,
         }
-        if doomed(number.custom_name):
+        if should_fail(number.custom_name):
             cost = costs[number.piv_num_id]
             state.ledger.refund("number.restore", number.piv_num_id, cost)
             refunded += cost
@@ -240,18 +239,18 @@ def _finish_restore(state: State, numbers: Sequence[Number], costs: dict[str, De
     )
 
 
-def _restorable(number: Number, now: datetime) -> bool:
+def _restorable(number: SandboxNumber, now: datetime) -> bool:
     return number.status(now) == "expired" and now < number.expires_at + RESTORE_WINDOW
 
 
-def _priced(state: State, country_code: str) -> Country:
+def _priced(state: State, country_code: str) -> SandboxCountry:
     country = state.countries.get(country_code)
     if country is None or not country.for_sale:
-        raise ApiError("COUNTRY_NOT_AVAILABLE", f"Country is not available: {country_code}")
+        raise DocumentedError("COUNTRY_NOT_AVAILABLE", f"Country is not available: {country_code}")
     return country
 
 
-def _view(state: State, number: Number) -> dict[str, object]:
+def _view(state: State, number: SandboxNumber) -> dict[str, object]:
     country = state.countries.get(number.country_code)
     return {
         "piv_num_id": number.piv_num_id,

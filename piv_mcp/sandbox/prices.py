@@ -1,9 +1,11 @@
-"""What piv.day sells in the sandbox, and for how much.
+"""What piv.day sells in the sandbox, and its prices in dollars.
 
-The reference prices some things twice and others not at all; these are the sandbox's picks. SE costs the
-listed 4.00 a month (the purchase example charges the base price); restoring costs one and a half months; a
-verification 1.00; premium quality half as much again, on the tier's price alone; each further language
-2.00.
+The reference gives some prices twice and others not at all. The sandbox chooses:
+- SE costs the listed 4.00 a month, although the reference's purchase example charges the base price.
+- Restoring a number costs one and a half months.
+- A verification costs 1.00.
+- Premium quality multiplies the tier's price by 1.5, but not the price of extra articles and languages.
+- Each language after the first costs 2.00.
 """
 
 from dataclasses import dataclass
@@ -17,23 +19,23 @@ INCLUDED_ARTICLES = 3
 
 
 @dataclass(frozen=True)
-class Country:
+class SandboxCountry:
     country_code: str
     price_per_month: Decimal
     base_price: Decimal
     sms_send_price: Decimal | None
-    """None: numbers of this country cannot send."""
+    """For one SMS. None if numbers of this country cannot send."""
     dial: str
-    """How its phone numbers begin."""
+    """The first digits of its phone numbers, with `+`."""
     digits: int
-    """How many digits follow."""
+    """How many digits follow `dial`."""
     in_stock: bool = True
     for_sale: bool = True
-    """False: in no list, and not for purchase or renewal any more; the account can have numbers there."""
+    """False: no longer listed, sold or renewed. The account may still own numbers of this country."""
 
 
 @dataclass(frozen=True)
-class Server:
+class SandboxProxyServer:
     id: str
     name: str
     country: str
@@ -45,7 +47,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Tier:
+class SandboxTier:
     tier_key: str
     name: str
     price: Decimal
@@ -55,8 +57,8 @@ class Tier:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """A top-level domain."""
+class TopLevelDomain:
+    """Prices of its domains for one year."""
 
     create_price: Decimal
     renew_price: Decimal
@@ -64,11 +66,13 @@ class Ending:
 
 def _country(
     code: str, price: str, base: str, sms: str | None, dial: str, digits: int, *, in_stock: bool = True
-) -> Country:
-    return Country(code, Decimal(price), Decimal(base), Decimal(sms) if sms else None, dial, digits, in_stock=in_stock)
+) -> SandboxCountry:
+    return SandboxCountry(
+        code, Decimal(price), Decimal(base), Decimal(sms) if sms else None, dial, digits, in_stock=in_stock
+    )
 
 
-COUNTRIES = (
+SANDBOX_COUNTRIES = (
     _country("SE", "4.00", "5.00", "0.25", "+467647", 5),
     _country("GB", "3.00", "3.00", "0.20", "+447400", 6),
     _country("CA", "3.50", "4.00", "0.15", "+1604555", 4),
@@ -76,8 +80,8 @@ COUNTRIES = (
     _country("NL", "4.50", "5.50", "0.30", "+316123", 5, in_stock=False),
 )
 
-SERVERS = (
-    Server(
+SANDBOX_SERVERS = (
+    SandboxProxyServer(
         "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
         "EU-DE-01",
         "DE",
@@ -85,7 +89,7 @@ SERVERS = (
         host="185.1.2.3",
         ipv6_prefix="2a00:1:2:3",
     ),
-    Server(
+    SandboxProxyServer(
         "b2c3d4e5-f6a7-8901-bcde-f12345678901",
         "EU-NL-01",
         "NL",
@@ -95,18 +99,18 @@ SERVERS = (
     ),
 )
 
-TIERS = (
-    Tier("v2_tier1", "Landing", Decimal("3.00")),
-    Tier("v2_tier2", "Multi-page", Decimal("6.00")),
-    Tier("v2_tier3", "Full + Blog", Decimal("10.00"), INCLUDED_ARTICLES, 20, Decimal("1.50")),
+SANDBOX_TIERS = (
+    SandboxTier("v2_tier1", "Landing", Decimal("3.00")),
+    SandboxTier("v2_tier2", "Multi-page", Decimal("6.00")),
+    SandboxTier("v2_tier3", "Full + Blog", Decimal("10.00"), INCLUDED_ARTICLES, 20, Decimal("1.50")),
 )
 
-_ENDINGS = {
-    "com": Ending(Decimal("12.50"), Decimal("12.50")),
-    "org": Ending(Decimal("11.00"), Decimal("12.00")),
-    "xyz": Ending(Decimal("2.50"), Decimal("13.00")),
+_TOP_LEVEL_DOMAINS = {
+    "com": TopLevelDomain(Decimal("12.50"), Decimal("12.50")),
+    "org": TopLevelDomain(Decimal("11.00"), Decimal("12.00")),
+    "xyz": TopLevelDomain(Decimal("2.50"), Decimal("13.00")),
 }
 
 
-def ending_of(domain: str) -> Ending:
-    return _ENDINGS.get(domain.rpartition(".")[2], Ending(Decimal("20.00"), Decimal("20.00")))
+def top_level_domain_of(domain: str) -> TopLevelDomain:
+    return _TOP_LEVEL_DOMAINS.get(domain.rpartition(".")[2], TopLevelDomain(Decimal("20.00"), Decimal("20.00")))

@@ -1,25 +1,26 @@
 """Proxies: servers and orders.
 
-Where the reference is silent: prices are per proxy and month; an order's months are calendar months; a
-renewal takes 1-12 months, like a purchase; an order can be restored for 7 days, like a number, and then
-runs for one month from now; an order in the wrong state answers VALIDATION_ERROR.
+Where the reference is silent:
+- Prices are per proxy and month, and an order's months are calendar months.
+- A renewal takes 1-12 months, like a purchase.
+- An order can be restored within 7 days after its expiry, like a number, and then runs for one month from now.
+- An order in the wrong state answers VALIDATION_ERROR.
 """
 
 from datetime import timedelta
 
-from piv_mcp.sandbox.clock import add_months
+from piv_mcp.sandbox.clock import RESTORE_WINDOW, add_months
 from piv_mcp.sandbox.errors import invalid, not_found
 from piv_mcp.sandbox.fields import one_of
-from piv_mcp.sandbox.prices import Server
-from piv_mcp.sandbox.records import Order, Proxy
-from piv_mcp.sandbox.state import Answer, Call, State, data
+from piv_mcp.sandbox.prices import SandboxProxyServer
+from piv_mcp.sandbox.records import SandboxOrder, SandboxProxy
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data
 from piv_mcp.sandbox.wire import cents
 
-RESTORE_WINDOW = timedelta(days=7)
-NOTICE_LEAD = timedelta(days=3)
+ORDER_NOTICE_LEAD = timedelta(days=3)
 
 
-def list_servers(state: State, call: Call) -> Answer:
+def list_servers(state: State, call: RouteCall) -> RouteAnswer:
     servers = [
         {
             "id": server.id,
@@ -34,8 +35,8 @@ def list_servers(state: State, call: Call) -> Answer:
     return data({"servers": servers})
 
 
-def list_orders(state: State, call: Call) -> Answer:
-    """Newest first; `search` looks at id, country and server name, ignoring case."""
+def list_orders(state: State, call: RouteCall) -> RouteAnswer:
+    """Newest first. `search` looks at the id, country and server name, and ignores case."""
     page = call.query.page(100, 500)
     status = call.query.text("status", one_of("active", "expired"))
     search = (call.query.text("search") or "").casefold()
@@ -50,14 +51,14 @@ def list_orders(state: State, call: Call) -> Answer:
     return data({"orders": [_view(state, order) for order in shown], "pagination": pagination})
 
 
-def get_order(state: State, call: Call) -> Answer:
+def get_order(state: State, call: RouteCall) -> RouteAnswer:
     order = _find(state, call)
     view = {**_view(state, order), "created_at": order.purchased_at, "items": _items(order)}
     return data({"order": view})
 
 
-def purchase(state: State, call: Call) -> Answer:
-    """The answer lacks `price_per_proxy` and `purchased_at`, as in the reference's example."""
+def purchase(state: State, call: RouteCall) -> RouteAnswer:
+    """The answer has no `price_per_proxy` and no `purchased_at`, as in the reference's example."""
     server_id = call.body.text("server_id")
     quantity = call.body.integer("quantity", 1, 500)
     months = call.body.integer("months", 1, 12)
@@ -80,7 +81,7 @@ def purchase(state: State, call: Call) -> Answer:
     return data({"order": view})
 
 
-def renew(state: State, call: Call) -> Answer:
+def renew(state: State, call: RouteCall) -> RouteAnswer:
     months = call.body.integer("months", 1, 12)
     order = _find(state, call)
     if order.status(state.clock.now()) != "active":
@@ -92,7 +93,7 @@ def renew(state: State, call: Call) -> Answer:
     return data({"order_id": order.id, "cost": cost, "new_expires_at": order.expires_at})
 
 
-def restore(state: State, call: Call) -> Answer:
+def restore(state: State, call: RouteCall) -> RouteAnswer:
     order = _find(state, call)
     now = state.clock.now()
     if order.status(now) == "active":
@@ -113,8 +114,8 @@ def restore(state: State, call: Call) -> Answer:
     )
 
 
-def export(state: State, call: Call) -> Answer:
-    """`both` lists all SOCKS5 lines, then all HTTP lines; `count` counts lines."""
+def export(state: State, call: RouteCall) -> RouteAnswer:
+    """`both` gives all SOCKS5 lines, then all HTTP lines. `count` is the number of lines."""
     wanted = call.query.text("format", one_of("socks5", "http", "both")) or "socks5"
     order = _find(state, call)
     server = order.server
@@ -134,9 +135,9 @@ def export(state: State, call: Call) -> Answer:
     )
 
 
-def add_order(state: State, server: Server, quantity: int, months: int) -> Order:
+def add_order(state: State, server: SandboxProxyServer, quantity: int, months: int) -> SandboxOrder:
     now = state.clock.now()
-    order = Order(
+    order = SandboxOrder(
         id=state.ids.uuid("order"),
         server=server,
         quantity=quantity,
@@ -150,8 +151,8 @@ def add_order(state: State, server: Server, quantity: int, months: int) -> Order
     return order
 
 
-def plan_notice(state: State, order: Order) -> None:
-    """Announce the expiry three days before, unless it has moved by then."""
+def plan_notice(state: State, order: SandboxOrder) -> None:
+    """Send `proxy.expires_soon` three days before the expiry, unless the expiry has changed by then."""
     planned_for = order.expires_at
 
     def announce() -> None:
@@ -166,22 +167,22 @@ def plan_notice(state: State, order: Order) -> None:
                 },
             )
 
-    state.agenda.at(planned_for - NOTICE_LEAD, announce)
+    state.agenda.at(planned_for - ORDER_NOTICE_LEAD, announce)
 
 
-def _new_proxy(state: State, server: Server) -> Proxy:
+def _new_proxy(state: State, server: SandboxProxyServer) -> SandboxProxy:
     serial = state.ids.count("proxy")
-    return Proxy(f"user{serial}", state.ids.secret("proxy password", 12), f"{server.ipv6_prefix}::{serial:x}")
+    return SandboxProxy(f"user{serial}", state.ids.secret("proxy password", 12), f"{server.ipv6_prefix}::{serial:x}")
 
 
-def _find(state: State, call: Call) -> Order:
+def _find(state: State, call: RouteCall) -> SandboxOrder:
     order = state.orders.get(call.params["id"])
     if order is None:
         raise not_found("Proxy order", call.params["id"])
     return order
 
 
-def _items(order: Order) -> list[dict[str, object]]:
+def _items(order: SandboxOrder) -> list[dict[str, object]]:
     return [
         {
             "login": proxy.login,
@@ -195,7 +196,7 @@ def _items(order: Order) -> list[dict[str, object]]:
     ]
 
 
-def _view(state: State, order: Order) -> dict[str, object]:
+def _view(state: State, order: SandboxOrder) -> dict[str, object]:
     return {
         "id": order.id,
         "country": order.server.country,

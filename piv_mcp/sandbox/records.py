@@ -1,15 +1,15 @@
-"""What an account owns. A status that time decides is computed, never stored."""
+"""What an account owns. A status that depends on the time is computed, not stored."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from piv_mcp.sandbox.prices import Server
+from piv_mcp.sandbox.prices import SandboxProxyServer
 
 
 @dataclass
-class Message:
+class SandboxSms:
     id: int
     from_number: str
     to_number: str
@@ -20,7 +20,7 @@ class Message:
 
 
 @dataclass
-class Number:
+class SandboxNumber:
     piv_num_id: str
     phone_number: str
     country_code: str
@@ -30,38 +30,38 @@ class Number:
     custom_name: str | None = None
     tags: list[str] = field(default_factory=list[str])
     restoring: bool = False
-    messages: list[Message] = field(default_factory=list[Message])
+    messages: list[SandboxSms] = field(default_factory=list[SandboxSms])
 
     def status(self, now: datetime) -> str:
-        """`pending_restore` is read as "is being restored"; a number that could be restored is `expired`."""
+        """The sandbox reads `pending_restore` as "a restore is running". A number that can be restored is `expired`."""
         if self.restoring:
             return "pending_restore"
         return "active" if now < self.expires_at else "expired"
 
 
 @dataclass(frozen=True)
-class Proxy:
+class SandboxProxy:
     login: str
     password: str
     ipv6: str
 
 
 @dataclass
-class Order:
+class SandboxOrder:
     id: str
-    server: Server
+    server: SandboxProxyServer
     quantity: int
     price_total: Decimal
     purchased_at: datetime
     expires_at: datetime
-    proxies: list[Proxy]
+    proxies: list[SandboxProxy]
 
     def status(self, now: datetime) -> str:
         return "active" if now < self.expires_at else "expired"
 
 
 @dataclass
-class DnsRecord:
+class SandboxDnsRecord:
     id: str
     type: str
     name: str
@@ -72,7 +72,7 @@ class DnsRecord:
 
 
 @dataclass
-class Domain:
+class SandboxDomain:
     id: str
     name: str
     period: int
@@ -82,7 +82,7 @@ class Domain:
     cloudflare: bool
     ssl_mode: str | None = None
     nameservers: list[str] = field(default_factory=list[str])
-    records: list[DnsRecord] = field(default_factory=list[DnsRecord])
+    records: list[SandboxDnsRecord] = field(default_factory=list[SandboxDnsRecord])
     registered_at: datetime | None = None
     expires_at: datetime | None = None
 
@@ -93,15 +93,15 @@ class Domain:
 
 
 @dataclass
-class QueueEntry:
+class SandboxQueueEntry:
     id: str
-    domain: Domain
+    domain: SandboxDomain
     status: Literal["pending", "processing", "completed", "failed"] = "pending"
     error: str | None = None
 
 
 @dataclass
-class White:
+class SandboxWhite:
     id: str
     name: str
     tier_key: str

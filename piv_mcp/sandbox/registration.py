@@ -1,9 +1,10 @@
-"""Registering and renewing domains: work that goes through a queue.
+"""Registration and renewal of domains, which go through a queue.
 
-Where the reference is silent: the first year costs `create_price`, each further one `renew_price`;
-`ssl_mode` defaults to `flexible`, as it is after enabling Cloudflare; a domain that could not be registered
-vanishes, and its queue entry carries `error`; the renewal answer shows the old date, since the renewal has
-yet to happen.
+Where the reference is silent:
+- The first year costs `create_price`, and each further year `renew_price`.
+- `ssl_mode` defaults to `flexible`, its value after Cloudflare is enabled.
+- A domain that could not be registered is removed, and its queue entry carries `error`.
+- The answer to a renewal shows the old expiry, since the renewal is only queued.
 """
 
 from decimal import Decimal
@@ -12,32 +13,32 @@ from piv_mcp.sandbox.clock import add_months
 from piv_mcp.sandbox.dns import RECORD_FIELDS, new_record
 from piv_mcp.sandbox.domains import (
     DEFAULT_SSL_MODE,
-    available,
     find_domain,
     full_view,
+    is_available,
     plan_expiry,
     read_nameservers,
     require_active,
 )
-from piv_mcp.sandbox.errors import ApiError, invalid, not_found
+from piv_mcp.sandbox.errors import DocumentedError, invalid, not_found
 from piv_mcp.sandbox.fields import HOST, Fields, one_of
-from piv_mcp.sandbox.prices import ending_of
-from piv_mcp.sandbox.records import Domain, QueueEntry
-from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
+from piv_mcp.sandbox.prices import top_level_domain_of
+from piv_mcp.sandbox.records import SandboxDomain, SandboxQueueEntry
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data, should_fail
 from piv_mcp.sandbox.wire import cents
 
 
-def register(state: State, call: Call) -> Answer:
+def register(state: State, call: RouteCall) -> RouteAnswer:
     name = call.body.text("domain", HOST).lower()
     period = call.body.integer("period", 1, 10)
     auto_renew = call.body.boolean("auto_renew")
     now = state.clock.now()
-    domain = Domain("", name, period, now, now, auto_renew, call.body.boolean("cloudflare"))
+    domain = SandboxDomain("", name, period, now, now, auto_renew, call.body.boolean("cloudflare"))
     _read_setup(state, call.body, domain)
-    if not available(state, name):
-        raise ApiError("DOMAIN_NOT_AVAILABLE", f"Domain is not available: {name}")
-    ending = ending_of(name)
-    cost = cents(ending.create_price + ending.renew_price * (period - 1))
+    if not is_available(state, name):
+        raise DocumentedError("DOMAIN_NOT_AVAILABLE", f"Domain is not available: {name}")
+    top_level_domain = top_level_domain_of(name)
+    cost = cents(top_level_domain.create_price + top_level_domain.renew_price * (period - 1))
     state.ledger.require(cost)
     domain.id = state.ids.uuid("domain")
     state.ledger.charge("domain.register", domain.id, cost)
@@ -56,17 +57,17 @@ def register(state: State, call: Call) -> Answer:
     return data({"queue_id": entry.id, "domain": view}, 202)
 
 
-def renew(state: State, call: Call) -> Answer:
+def renew(state: State, call: RouteCall) -> RouteAnswer:
     period = call.body.integer("period", 1, 10)
     domain = require_active(state, find_domain(state, call))
-    cost = cents(ending_of(domain.name).renew_price * period)
+    cost = cents(top_level_domain_of(domain.name).renew_price * period)
     state.ledger.charge("domain.renew", domain.id, cost)
     entry = _enqueue(state, domain, "domain.renew", cost, years=period)
     return data({"queue_id": entry.id, "domain_id": domain.id, "expires_at": domain.expires_at}, 202)
 
 
-def get_queue_entry(state: State, call: Call) -> Answer:
-    """`domain` is the name until the work is completed, then the whole domain."""
+def get_queue_entry(state: State, call: RouteCall) -> RouteAnswer:
+    """`domain` is the domain name while the entry is not completed, then the whole domain."""
     entry = state.queue.get(call.params["id"])
     if entry is None:
         raise not_found("Queue entry", call.params["id"])
@@ -77,16 +78,16 @@ def get_queue_entry(state: State, call: Call) -> Answer:
     return data({**view, "error": entry.error} if entry.error else view)
 
 
-def open_domain(state: State, domain: Domain, years: int) -> None:
-    """The registration has succeeded: the domain runs from now on."""
+def open_domain(state: State, domain: SandboxDomain, years: int) -> None:
+    """Make a registered domain active. It expires in `years` years."""
     now = state.clock.now()
     domain.registered_at = domain.updated_at = now
     domain.expires_at = add_months(now, 12 * years)
     plan_expiry(state, domain)
 
 
-def _read_setup(state: State, body: Fields, domain: Domain) -> None:
-    """With Cloudflare: `ssl_mode` and `dns_records`, both optional. Without: `nameservers`, at least two."""
+def _read_setup(state: State, body: Fields, domain: SandboxDomain) -> None:
+    """Read the optional `ssl_mode` and `dns_records` with Cloudflare, or at least two `nameservers` without."""
     if domain.cloudflare:
         if "nameservers" in body:
             raise invalid("nameservers", "is not allowed with Cloudflare")
@@ -100,8 +101,8 @@ def _read_setup(state: State, body: Fields, domain: Domain) -> None:
     domain.nameservers = read_nameservers(body)
 
 
-def _enqueue(state: State, domain: Domain, action: str, cost: Decimal, years: int) -> QueueEntry:
-    entry = QueueEntry(state.ids.uuid("queue"), domain)
+def _enqueue(state: State, domain: SandboxDomain, action: str, cost: Decimal, years: int) -> SandboxQueueEntry:
+    entry = SandboxQueueEntry(state.ids.uuid("queue"), domain)
     state.queue[entry.id] = entry
 
     def process() -> None:
@@ -109,7 +110,7 @@ def _enqueue(state: State, domain: Domain, action: str, cost: Decimal, years: in
         state.agenda.after(state.timing.domain, finish)
 
     def finish() -> None:
-        if doomed(domain.name):
+        if should_fail(domain.name):
             _fail(state, entry, action, cost)
         else:
             _complete(state, entry, years)
@@ -118,7 +119,7 @@ def _enqueue(state: State, domain: Domain, action: str, cost: Decimal, years: in
     return entry
 
 
-def _complete(state: State, entry: QueueEntry, years: int) -> None:
+def _complete(state: State, entry: SandboxQueueEntry, years: int) -> None:
     entry.status = "completed"
     domain = entry.domain
     if domain.expires_at is not None:
@@ -139,7 +140,7 @@ def _complete(state: State, entry: QueueEntry, years: int) -> None:
     )
 
 
-def _fail(state: State, entry: QueueEntry, action: str, cost: Decimal) -> None:
+def _fail(state: State, entry: SandboxQueueEntry, action: str, cost: Decimal) -> None:
     entry.status, entry.error = "failed", "Domain is no longer available"
     domain = entry.domain
     state.ledger.refund(action, domain.id, cost)

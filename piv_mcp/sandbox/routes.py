@@ -1,7 +1,6 @@
-"""The 38 endpoints: where they are, what they may be sent, who answers.
+"""The 38 endpoints: method, path, handler, and the fields of their query and body.
 
-Fields are written as the reference's tables have them, `*` for required. Whatever an endpoint does not list
-is refused.
+The fields are those of the reference's tables; `*` marks a required one. Every other field is refused.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ class Route:
     body: str = ""
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
-        """The path parameters, or None if the path is another."""
+        """The path parameters, or None if the path does not match."""
         own = self.path.strip("/").split("/")
         if len(own) != len(segments):
             return None
@@ -33,7 +32,7 @@ class Route:
         return params
 
 
-# A fixed path stands before one with a parameter in its place.
+# The first match counts, so a fixed path comes before a path with a parameter in the same position.
 ROUTES = (
     Route("GET", "/account", account.get_account),
     # numbers

@@ -1,4 +1,4 @@
-"""The sandbox: one piv.day account, its API, its clock, its webhooks, and what tests may do to them."""
+"""The sandbox: one piv.day account with its API, clock and webhooks, and what tests can look at and change."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,39 +7,35 @@ from decimal import Decimal
 from types import EllipsisType
 
 import httpx
-from starlette.types import ASGIApp
 
 from piv_mcp.sandbox import sms
-from piv_mcp.sandbox.app import sandbox_app
 from piv_mcp.sandbox.clock import Clock, Timing
 from piv_mcp.sandbox.failures import Failure, Failures, Outcome
 from piv_mcp.sandbox.ledger import Charge
 from piv_mcp.sandbox.numbers import MONTH, add_number
-from piv_mcp.sandbox.records import Number
+from piv_mcp.sandbox.records import SandboxNumber
 from piv_mcp.sandbox.seed import seed_account
 from piv_mcp.sandbox.service import Incoming, Recorded, Service
 from piv_mcp.sandbox.state import State
-from piv_mcp.sandbox.transport import SandboxTransport
-from piv_mcp.sandbox.webhooks import Delivery, Event, Webhooks
+from piv_mcp.sandbox.webhooks import Delivery, SandboxEvent, WebhookSender
 
 
 class Sandbox:
-    """A faithful piv.day.
+    """A simulated piv.day.
 
-    Whatever has `fail` in its name, URL or text fails: a domain, a white, an SMS, a verification, and the
-    restore of a number so named. `NL` has no numbers in stock, `US` numbers cannot send, domains that start
-    with `taken` are taken.
+    Domains, whites, SMS and verifications with `fail` in their name, text or URL fail, and so does the restore of a
+    number with `fail` in its name. `NL` has no numbers in stock, `US` numbers cannot send, and domains that start with
+    `taken` are not available.
 
     Args:
-        api_key: the one key that is accepted.
-        webhook_url: where events go; None for nowhere.
-        rate_limit: requests per rolling minute; 0 for any number.
+        api_key: the only key that is accepted.
+        webhook_url: where webhooks are sent; None to send none.
+        rate_limit: requests per rolling minute; 0 for no limit.
         balance: in dollars.
-        seed: begin with a small, believable account instead of an empty one.
-        auto_tick: let background work progress by itself. Without, it progresses when a request arrives or
-            the clock is advanced.
+        seed: begin with some numbers, orders, domains and whites instead of an empty account.
+        auto_tick: run background work when it is due; otherwise, when a request arrives or the clock is advanced.
         timing: how long background work and webhook retries take.
-        webhook_transport: how webhooks are sent, if not over the network.
+        webhook_transport: sends webhooks instead of the network.
     """
 
     def __init__(
@@ -56,7 +52,6 @@ class Sandbox:
     ) -> None:
         self.api_key = api_key
         self.timing = timing or Timing()
-        self.app: ASGIApp = sandbox_app(self)
         self._first_url = webhook_url
         self._first_balance = balance
         self._rate_limit = rate_limit
@@ -69,20 +64,15 @@ class Sandbox:
     def _begin(self) -> None:
         self._clock = Clock()
         self._failures = Failures()
-        self._webhooks = Webhooks(self._clock, self.timing, self._failures, self._webhook_transport)
+        self._webhooks = WebhookSender(self._clock, self.timing, self._failures, self._webhook_transport)
         self._webhooks.url = self._first_url
         self.state = State(self._clock, self.timing, self._webhooks.emit, self._first_balance)
         self._service = Service(self.state, self._failures, self.api_key, self._rate_limit)
         if self._seed:
             seed_account(self.state)
 
-    # the API
-
-    def transport(self) -> httpx.AsyncBaseTransport:
-        """For `httpx.AsyncClient(transport=...)`, with any host and the path `/api/v1`."""
-        return SandboxTransport(self)
-
     def answer(self, incoming: Incoming) -> Outcome:
+        """Do what an API request asks for. `SandboxTransport` and `sandbox_app` carry the outcome to the client."""
         self._touch()
         outcome = self._service.answer(incoming)
         self._touch()
@@ -99,8 +89,8 @@ class Sandbox:
         return self.state.ledger.charges
 
     @property
-    def events(self) -> list[Event]:
-        """All that happened, whether or not it was delivered."""
+    def events(self) -> list[SandboxEvent]:
+        """All events, delivered or not."""
         return self._webhooks.events
 
     @property
@@ -158,13 +148,13 @@ class Sandbox:
         self._failures.clear()
 
     def advance(self, by: timedelta) -> None:
-        """Move the clock; what falls due on the way happens in order, each thing at its own time."""
+        """Move the clock forward and run what is due, each action at its own time. Raises ValueError if `by` < 0."""
         self._touch()
         self._clock.advance(by)
         self._touch()
 
     def add_numbers(self, count: int, country: str = "SE", expires_in: timedelta = MONTH) -> list[str]:
-        """Active numbers out of nowhere, for lists of any length; their ids."""
+        """Add active numbers without a charge. Returns their ids."""
         expires_at = self.now + expires_in
         added = [add_number(self.state, self.state.countries[country], expires_at) for _ in range(count)]
         return [number.piv_num_id for number in added]
@@ -180,11 +170,13 @@ class Sandbox:
         deliver: bool = True,
         received_at: datetime | None = None,
     ) -> str:
-        """Let an SMS arrive at `number` (a `piv_num_id` or a phone number); its message id.
+        """Let an SMS arrive at `number` (a `piv_num_id` or a phone number). Returns its message id.
 
-        It goes into the history. A trusted sender's is also sent as `sms.received`, unless `deliver` is
-        false (the webhook is lost); the first attempt at that has been made on return. `code` is found in the
-        text unless given. Raises ValueError if the number is unknown or not active.
+        The SMS is added to the history. If its sender is trusted, the webhook `sms.received` is sent, too, and its
+        first attempt has ended on return. `deliver=False` means that the webhook is lost. `code` is the code in the
+        webhook; if it is left out, it is looked for in the text.
+
+        Raises ValueError if the number is unknown or not active.
         """
         self._touch()
         receiver = self._active_number(number)
@@ -195,18 +187,18 @@ class Sandbox:
         return str(message.id)
 
     async def send_event(self, event_type: str, data: Mapping[str, object]) -> None:
-        """Deliver a webhook; returns once the first attempt has been made (retries go on)."""
+        """Send a webhook. Returns when the first attempt has ended; retries continue in the background."""
         event = self._webhooks.emit(event_type, data)
         self._touch()
         await event.tried.wait()
 
     async def settled(self) -> None:
-        """Wait until no webhook is being delivered."""
+        """Wait until every webhook has been delivered or given up."""
         self._touch()
         await self._webhooks.settled()
 
     async def reset(self) -> None:
-        """Begin anew, as constructed."""
+        """Return to the state after construction."""
         await self.aclose()
         self._begin()
 
@@ -217,7 +209,7 @@ class Sandbox:
             self._timer = None
         await self._webhooks.aclose()
 
-    def _active_number(self, wanted: str) -> Number:
+    def _active_number(self, wanted: str) -> SandboxNumber:
         for number in self.state.numbers.values():
             if wanted in (number.piv_num_id, number.phone_number):
                 if number.status(self.now) != "active":
@@ -226,7 +218,7 @@ class Sandbox:
         raise ValueError(f"there is no number {wanted}")
 
     def _touch(self) -> None:
-        """Let happen what is due; see to it that what comes next happens, too."""
+        """Run the actions that are due, send waiting webhooks, and set a timer for the next action."""
         self.state.agenda.catch_up()
         try:
             loop = asyncio.get_running_loop()
@@ -238,5 +230,5 @@ class Sandbox:
             self._timer = None
         seconds = self.state.agenda.seconds_to_next()
         if self._auto_tick and seconds is not None:
-            # At least once an hour: event loops do not take arbitrarily long timers.
+            # At most an hour, since event loops limit the length of a timer.
             self._timer = loop.call_later(min(seconds, 3600.0), self._touch)

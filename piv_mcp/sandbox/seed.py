@@ -1,4 +1,4 @@
-"""The account that a sandbox begins with: small and believable, dated relative to now."""
+"""The account that a sandbox begins with. Its dates are relative to now."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from piv_mcp.sandbox import numbers, proxies, registration, sms, whites
-from piv_mcp.sandbox.records import DnsRecord, Domain, Number, White
+from piv_mcp.sandbox.records import SandboxDnsRecord, SandboxDomain, SandboxNumber, SandboxWhite
 from piv_mcp.sandbox.state import State
 
 DAY = timedelta(days=1)
@@ -17,9 +17,9 @@ class _Planned:
     country: str
     name: str | None
     bought: int
-    """Days ago."""
+    """How many days ago."""
     left: int
-    """Days until it expires; negative if it has."""
+    """Days until the expiry; negative after the expiry."""
     tags: tuple[str, ...] = ()
     auto_renew: bool = False
 
@@ -43,7 +43,7 @@ def seed_account(state: State) -> None:
     state.agenda.forget_past()
 
 
-def _seed_number(state: State, planned: _Planned) -> Number:
+def _seed_number(state: State, planned: _Planned) -> SandboxNumber:
     now = state.clock.now()
     country = state.countries[planned.country]
     with state.clock.held_at(now - planned.bought * DAY):
@@ -53,7 +53,7 @@ def _seed_number(state: State, planned: _Planned) -> Number:
     return number
 
 
-def _seed_history(state: State, office: Number, ads: Number) -> None:
+def _seed_history(state: State, office: SandboxNumber, ads: SandboxNumber) -> None:
     now = state.clock.now()
     with state.clock.held_at(now - timedelta(hours=30)):
         sms.receive(state, office, "G-204815 is your Google verification code.", "Google", "204815", state.clock.now())
@@ -84,16 +84,16 @@ def _seed_domains(state: State) -> None:
         other = _new_domain(state, "other-host.org", cloudflare=False)
     site.ssl_mode = "full"
     site.records = [
-        DnsRecord(state.ids.uuid("dns record"), "A", "@", "1.2.3.4", proxied=True),
-        DnsRecord(state.ids.uuid("dns record"), "CNAME", "www", "mysite.com", proxied=True),
-        DnsRecord(state.ids.uuid("dns record"), "MX", "@", "mail.mysite.com", priority=10),
+        SandboxDnsRecord(state.ids.uuid("dns record"), "A", "@", "1.2.3.4", proxied=True),
+        SandboxDnsRecord(state.ids.uuid("dns record"), "CNAME", "www", "mysite.com", proxied=True),
+        SandboxDnsRecord(state.ids.uuid("dns record"), "MX", "@", "mail.mysite.com", priority=10),
     ]
     other.nameservers = ["ns1.myhost.com", "ns2.myhost.com"]
 
 
-def _new_domain(state: State, name: str, *, cloudflare: bool) -> Domain:
+def _new_domain(state: State, name: str, *, cloudflare: bool) -> SandboxDomain:
     now = state.clock.now()
-    domain = Domain(state.ids.uuid("domain"), name, 1, now, now, auto_renew=cloudflare, cloudflare=cloudflare)
+    domain = SandboxDomain(state.ids.uuid("domain"), name, 1, now, now, auto_renew=cloudflare, cloudflare=cloudflare)
     state.domains[domain.id] = domain
     registration.open_domain(state, domain, years=1)
     return domain
@@ -102,7 +102,7 @@ def _new_domain(state: State, name: str, *, cloudflare: bool) -> Domain:
 def _seed_whites(state: State) -> None:
     now = state.clock.now()
     for name, status, age in (("My White", 10, 9 * DAY), ("Landing DE", 3, timedelta(minutes=2))):
-        white = White(
+        white = SandboxWhite(
             id=state.ids.uuid("white"),
             name=name,
             tier_key="v2_tier3" if status == 10 else "v2_tier1",
@@ -115,5 +115,5 @@ def _seed_whites(state: State) -> None:
             status=status,
         )
         state.whites[white.id] = white
-        if status < whites.DONE:
+        if status < whites.WHITE_DONE:
             state.agenda.after(3600, partial(whites.plan_progress, state, white, state.tiers[white.tier_key].price, 10))

@@ -1,4 +1,4 @@
-"""How many SMS a text makes: GSM-7 where the alphabet allows it, else UCS-2 (3GPP TS 23.038)."""
+"""How many SMS segments a text needs: in GSM-7 if its alphabet has every character, else in UCS-2 (3GPP TS 23.038)."""
 
 _GSM_BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -14,7 +14,7 @@ def segments(text: str) -> int:
 
 
 def _pack(widths: list[int], alone: int, joined: int) -> int:
-    """A character of two units is never split between two SMS."""
+    """Count the segments. A character of two units is not split between two segments."""
     if sum(widths) <= alone:
         return 1
     count, used = 1, 0

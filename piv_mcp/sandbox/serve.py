@@ -1,24 +1,22 @@
-"""The sandbox on its own port, where a dropped connection is a real one."""
+"""The sandbox on its own port, where failures close real TCP connections."""
 
 import asyncio
 import contextlib
 import socket
 import struct
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from piv_mcp.sandbox.app import ABORT
-
-if TYPE_CHECKING:
-    from piv_mcp.sandbox.sandbox import Sandbox
+from piv_mcp.sandbox.app import ABORT, sandbox_app
+from piv_mcp.sandbox.sandbox import Sandbox
 
 
 async def serve(
-    sandbox: "Sandbox",
+    sandbox: Sandbox,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[int], None] | None = None,
@@ -27,10 +25,10 @@ async def serve(
 ) -> None:
     """Serve until cancelled, or until SIGINT or SIGTERM with `handle_signals`.
 
-    `ready` is called with the port once requests are answered. Raises OSError if the port cannot be had.
+    `ready` is called with the port when the server answers requests. Raises OSError if the port cannot be opened.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By the protocol's name: asyncio turns delays off (TCP_NODELAY) only for sockets that say they are TCP.
+    # Name the protocol: asyncio sets TCP_NODELAY only on sockets whose `proto` is TCP.
     with socket.create_server((host, port), family=family) as unnamed:
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=unnamed.detach())
 
@@ -39,7 +37,7 @@ async def serve(
             ready(listener.getsockname()[1])
 
     config = uvicorn.Config(
-        sandbox.app,
+        sandbox_app(sandbox),
         http=_AbortableProtocol,
         ws="none",
         lifespan="off",
@@ -49,12 +47,12 @@ async def serve(
         server_header=False,
         timeout_graceful_shutdown=0,
     )
-    server = _Server(config, announce, handle_signals)
+    server = _SandboxServer(config, announce, handle_signals)
     running = asyncio.ensure_future(server.serve([listener]))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        server.should_exit = server.force_exit = True
+        server.stop()
         await running
         raise
     finally:
@@ -62,11 +60,24 @@ async def serve(
         await sandbox.aclose()
 
 
-class _Server(uvicorn.Server):
+class _SandboxServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: Callable[[], object], handle_signals: bool) -> None:
         super().__init__(config)
         self._ready = ready
         self._handle_signals = handle_signals
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = self.force_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn checks `should_exit` only every 0.1 s.
+        loop = asyncio.ensure_future(super().main_loop())
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait((loop, stopped), return_when=asyncio.FIRST_COMPLETED)
+        loop.cancel()
+        stopped.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -78,14 +89,14 @@ class _Server(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Requests that hang on purpose would hold up the end, or be answered by it.
+        # Requests that hang on purpose would delay the shutdown, or get an answer from it.
         for connection in list(self.server_state.connections):
             cast("_AbortableProtocol", connection).transport.abort()
         await super().shutdown(sockets)
 
 
 class _AbortableProtocol(H11Protocol):
-    """Lets the app close its connection without an answer, through the ASGI scope."""
+    """Puts a function into the ASGI scope with which the app closes the connection without an answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

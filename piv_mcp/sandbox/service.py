@@ -1,4 +1,4 @@
-"""From a request to how its exchange ends: key, rate limit, routing, failures on demand."""
+"""Answers requests: checks key and rate limit, finds the route, applies failures on demand."""
 
 import hmac
 import math
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl, unquote
 
-from piv_mcp.sandbox.errors import ApiError, error_body, invalid, rate_limited
+from piv_mcp.sandbox.errors import DocumentedError, error_body, invalid, rate_limited
 from piv_mcp.sandbox.failures import Failures, Outcome, Reply
 from piv_mcp.sandbox.fields import Fields, Query
 from piv_mcp.sandbox.routes import find_route
-from piv_mcp.sandbox.state import Call, State
+from piv_mcp.sandbox.state import RouteCall, State
 from piv_mcp.sandbox.wire import dumps, loads
 
 PREFIX = "/api/v1"
@@ -21,7 +21,7 @@ PREFIX = "/api/v1"
 
 @dataclass(frozen=True)
 class Incoming:
-    """A request as it arrives."""
+    """A request as received."""
 
     method: str
     raw_path: str
@@ -34,29 +34,29 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A request as tests look at it: never with its Authorization."""
+    """A request as tests see it, without its Authorization header."""
 
     method: str
     path: str
     """Below `/api/v1`, percent-decoded."""
     raw_path: str
-    """Likewise, as it was sent."""
+    """Below `/api/v1`, still percent-encoded."""
     query: dict[str, str]
     body: object
-    """Parsed JSON (fractions as Decimal); None if there was none."""
+    """Parsed JSON, with fractions as Decimal; None if there was no valid JSON."""
     headers: dict[str, str]
     at: datetime
 
 
 class RateLimit:
-    """So many requests per rolling minute of real time, whatever the sandbox clock does; 0 for any number."""
+    """A limit of requests per rolling minute of real time, not of the sandbox clock; 0 for no limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._passed: deque[float] = deque()
 
     def check(self) -> None:
-        """Count a request, or raise RATE_LIMITED; a refused request does not count."""
+        """Count a request, or raise RATE_LIMITED. A refused request does not count."""
         now = time.monotonic()
         while self._passed and self._passed[0] <= now - 60:
             self._passed.popleft()
@@ -66,6 +66,8 @@ class RateLimit:
 
 
 class Service:
+    """The API of one account."""
+
     def __init__(self, state: State, failures: Failures, api_key: str, rate_limit: int) -> None:
         self.requests: list[Recorded] = []
         self._state = state
@@ -97,27 +99,27 @@ class Service:
             self._authorize(incoming)
             self._rate_limit.check()
             return self._dispatch(incoming)
-        except ApiError as error:
+        except DocumentedError as error:
             body = dumps(error_body(error.code, error.message))
             return Reply(error.status, body, (*Reply.headers, *error.headers.items()))
 
     def _authorize(self, incoming: Incoming) -> None:
         scheme, _, key = incoming.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), self._api_key.encode()):
-            raise ApiError("UNAUTHORIZED", "API key is missing, expired or revoked")
+            raise DocumentedError("UNAUTHORIZED", "API key is missing, expired or revoked")
 
     def _dispatch(self, incoming: Incoming) -> Reply:
-        # Split before decoding: an encoded slash belongs to its segment.
+        # Split before decoding, since an encoded slash is part of its segment.
         prefix, _, below = incoming.raw_path.partition(f"{PREFIX}/")
         segments = [unquote(segment) for segment in below.split("/")]
         found = None if prefix else find_route(incoming.method, segments)
         if found is None:
-            # A known path with another method, too: the reference has no code of its own for it.
-            raise ApiError("NOT_FOUND", f"No such endpoint: {incoming.method} {unquote(incoming.raw_path)}")
+            # Also for a known path with another method: the reference has no other code for that.
+            raise DocumentedError("NOT_FOUND", f"No such endpoint: {incoming.method} {unquote(incoming.raw_path)}")
         route, params = found
         query = Query(_query(incoming), route.query)
         body = Fields(_json_body(incoming), route.body)
-        answer = route.handler(self._state, Call(params, query, body))
+        answer = route.handler(self._state, RouteCall(params, query, body))
         return Reply(answer.status, dumps({"success": True, **answer.body}))
 
 

@@ -1,20 +1,21 @@
 """SMS: history, sending, receiving.
 
-Where the reference is silent: a text may fill ten SMS, and control characters other than line ends are
-forbidden (INVALID_MESSAGE_FORMAT); a number that cannot send answers NUMBER_NOT_ACTIVE; a failed SMS is not
-refunded.
+Where the reference is silent:
+- A text of more than ten segments, or with control characters other than line ends, answers INVALID_MESSAGE_FORMAT.
+- A number that cannot send answers NUMBER_NOT_ACTIVE.
+- A failed SMS is not refunded.
 """
 
 import re
 from datetime import datetime
 from decimal import Decimal
 
-from piv_mcp.sandbox.errors import ApiError, invalid
+from piv_mcp.sandbox.errors import DocumentedError, invalid
 from piv_mcp.sandbox.fields import E164
 from piv_mcp.sandbox.numbers import find_number, require_active
-from piv_mcp.sandbox.records import Message, Number
+from piv_mcp.sandbox.records import SandboxNumber, SandboxSms
 from piv_mcp.sandbox.segments import segments
-from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data, should_fail
 from piv_mcp.sandbox.wire import cents
 
 MAX_SEGMENTS = 10
@@ -22,8 +23,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x09\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _CODE = re.compile(r"(?<![0-9])[0-9]{4,8}(?![0-9])")
 
 
-def list_messages(state: State, call: Call) -> Answer:
-    """Newest first, unless the state says `oldest_sms_first`, as the reference's own example has it; an expired number
+def list_messages(state: State, call: RouteCall) -> RouteAnswer:
+    """Newest first, or oldest first with `state.oldest_sms_first`, as in the reference's example. An expired number
     keeps its history."""
     page = call.query.page(50, 200)
     number = find_number(state, call)
@@ -44,13 +45,13 @@ def list_messages(state: State, call: Call) -> Answer:
     return data({"messages": messages, "pagination": pagination})
 
 
-def send(state: State, call: Call) -> Answer:
+def send(state: State, call: RouteCall) -> RouteAnswer:
     recipient = call.body.text("to_number", E164)
     text = call.body.text("message_body")
     number = require_active(state, find_number(state, call))
     price = sms_price(state, number)
     if price is None:
-        raise ApiError("NUMBER_NOT_ACTIVE", f"Numbers of {number.country_code} cannot send SMS")
+        raise DocumentedError("NUMBER_NOT_ACTIVE", f"Numbers of {number.country_code} cannot send SMS")
     cost = cents(price * _count_segments(text))
     state.ledger.require(cost)
     message = add_outbound(state, number, recipient, text)
@@ -67,15 +68,15 @@ def send(state: State, call: Call) -> Answer:
     )
 
 
-def sms_price(state: State, number: Number) -> Decimal | None:
-    """The price of one SMS; None if the number cannot send."""
+def sms_price(state: State, number: SandboxNumber) -> Decimal | None:
+    """The price of one segment in dollars; None if the number cannot send."""
     country = state.countries.get(number.country_code)
     return country.sms_send_price if country else None
 
 
-def add_outbound(state: State, number: Number, recipient: str, text: str) -> Message:
-    """A new outbound SMS in the history, on its way from queued over sent to delivered or failed."""
-    message = Message(
+def add_outbound(state: State, number: SandboxNumber, recipient: str, text: str) -> SandboxSms:
+    """Add an outbound SMS to the history. Its status goes from queued to sent, then to delivered or failed."""
+    message = SandboxSms(
         id=state.ids.count("message"),
         from_number=number.phone_number,
         to_number=recipient,
@@ -85,16 +86,16 @@ def add_outbound(state: State, number: Number, recipient: str, text: str) -> Mes
         received_at=state.clock.now(),
     )
     number.messages.append(message)
-    last = "failed" if doomed(text) else "delivered"
+    last = "failed" if should_fail(text) else "delivered"
     _plan_status(state, number, message, "sent", last)
     return message
 
 
 def receive(
-    state: State, number: Number, text: str, sender: str, code: str | None, received_at: datetime
-) -> tuple[Message, dict[str, object]]:
-    """Put an inbound SMS into the history; also the data of its `sms.received` event."""
-    message = Message(
+    state: State, number: SandboxNumber, text: str, sender: str, code: str | None, received_at: datetime
+) -> tuple[SandboxSms, dict[str, object]]:
+    """Add an inbound SMS to the history. Returns the SMS and the data of its `sms.received` event."""
+    message = SandboxSms(
         id=state.ids.count("message"),
         from_number=sender,
         to_number=number.phone_number,
@@ -120,7 +121,7 @@ def find_code(text: str) -> str | None:
     return found.group() if found else None
 
 
-def _plan_status(state: State, number: Number, message: Message, status: str, *later: str) -> None:
+def _plan_status(state: State, number: SandboxNumber, message: SandboxSms, status: str, *later: str) -> None:
     def move_on() -> None:
         old, message.status = message.status, status
         failed = status == "failed"
@@ -145,8 +146,8 @@ def _count_segments(text: str) -> int:
     if not text:
         raise invalid("message_body", "must not be empty")
     if _FORBIDDEN.search(text):
-        raise ApiError("INVALID_MESSAGE_FORMAT", "Message contains forbidden characters")
+        raise DocumentedError("INVALID_MESSAGE_FORMAT", "Message contains forbidden characters")
     count = segments(text)
     if count > MAX_SEGMENTS:
-        raise ApiError("INVALID_MESSAGE_FORMAT", f"Message is too long: {count} SMS, at most {MAX_SEGMENTS}")
+        raise DocumentedError("INVALID_MESSAGE_FORMAT", f"Message is too long: {count} SMS, at most {MAX_SEGMENTS}")
     return count

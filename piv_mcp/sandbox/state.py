@@ -1,4 +1,4 @@
-"""One account: everything it owns, and what its handlers work with."""
+"""The state of one account, and what handlers take and return."""
 
 import hashlib
 import string
@@ -12,13 +12,15 @@ from piv_mcp.sandbox import prices
 from piv_mcp.sandbox.clock import Agenda, Clock, Timing
 from piv_mcp.sandbox.fields import Fields, Query
 from piv_mcp.sandbox.ledger import Ledger
-from piv_mcp.sandbox.records import Domain, Number, Order, QueueEntry, White
+from piv_mcp.sandbox.records import SandboxDomain, SandboxNumber, SandboxOrder, SandboxQueueEntry, SandboxWhite
 
 Emit = Callable[[str, Mapping[str, object]], object]
 """Sends a webhook: event type and data."""
 
 
 class State:
+    """Everything that the account owns, with its clock, agenda and ledger."""
+
     def __init__(self, clock: Clock, timing: Timing, emit: Emit, balance: Decimal) -> None:
         self.clock = clock
         self.agenda = Agenda(clock)
@@ -28,24 +30,25 @@ class State:
         self.ids = Ids()
         self.user_id = self.ids.uuid("user")
         self.email = "u***@example.com"
-        self.countries = {country.country_code: country for country in prices.COUNTRIES}
-        self.servers = {server.id: server for server in prices.SERVERS}
-        self.tiers = {tier.tier_key: tier for tier in prices.TIERS}
+        self.countries = {country.country_code: country for country in prices.SANDBOX_COUNTRIES}
+        self.servers = {server.id: server for server in prices.SANDBOX_SERVERS}
+        self.tiers = {tier.tier_key: tier for tier in prices.SANDBOX_TIERS}
         self.oldest_sms_first = False
-        self.numbers: dict[str, Number] = {}
-        self.orders: dict[str, Order] = {}
-        self.domains: dict[str, Domain] = {}
-        self.queue: dict[str, QueueEntry] = {}
-        self.whites: dict[str, White] = {}
+        self.numbers: dict[str, SandboxNumber] = {}
+        self.orders: dict[str, SandboxOrder] = {}
+        self.domains: dict[str, SandboxDomain] = {}
+        self.queue: dict[str, SandboxQueueEntry] = {}
+        self.whites: dict[str, SandboxWhite] = {}
 
 
 class Ids:
-    """Identifiers of the reference's shapes: the same ones, in the same order, in every sandbox."""
+    """Identifiers in the reference's formats. Every sandbox makes the same ones in the same order."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def count(self, kind: str) -> int:
+        """The next number of this kind, from 1."""
         self._counts[kind] += 1
         return self._counts[kind]
 
@@ -58,15 +61,15 @@ class Ids:
         return "-".join(text[start : start + 5] for start in range(0, 20, 5))
 
     def secret(self, kind: str, size: int) -> str:
-        """Letters and digits; at most 32."""
+        """`size` letters and digits; at most 32."""
         alphabet = string.ascii_letters + string.digits
         digest = hashlib.sha256(f"piv-sandbox/{kind}/{self.count(kind)}".encode()).digest()
         return "".join(alphabet[byte % len(alphabet)] for byte in digest[:size])
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request, routed: path parameters, query and body as the routing table allows them."""
+class RouteCall:
+    """A request after routing: the path parameters, query and body that its route allows."""
 
     params: Mapping[str, str]
     query: Query
@@ -74,20 +77,20 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The JSON body of an answer, below `"success": true`."""
+class RouteAnswer:
+    """What a handler returns: the JSON body of the answer without `"success": true`, and the status."""
 
     body: Mapping[str, object]
     status: int = 200
 
 
-Handler = Callable[[State, Call], Answer]
+Handler = Callable[[State, RouteCall], RouteAnswer]
 
 
-def data(value: object, status: int = 200) -> Answer:
-    return Answer({"data": value}, status)
+def data(value: object, status: int = 200) -> RouteAnswer:
+    return RouteAnswer({"data": value}, status)
 
 
-def doomed(text: str | None) -> bool:
-    """Whether background work is to fail: the sandbox fails whatever has `fail` in its name, URL or text."""
+def should_fail(text: str | None) -> bool:
+    """Whether background work is to fail, because its name, URL or text contains `fail`."""
     return text is not None and "fail" in text.casefold()

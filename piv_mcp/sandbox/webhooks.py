@@ -1,9 +1,8 @@
-"""Delivering webhooks as the reference has it: any 2xx within 5 s, else up to three retries after 1, 2 and 4
-s.
+"""Delivery of webhooks by the reference's rules: any 2xx within 5 s is a success, else there are up to three retries
+after 1, 2 and 4 s.
 
-"At most three retries" is read as four attempts in all. Every event is delivered on its own, so that one
-which is being retried holds up no other; the reference promises no order. Without a URL an event is not
-sent.
+The sandbox reads "at most three retries" as four attempts in all. Each event is delivered on its own, so that a retry
+delays no other event; the reference promises no order. Without a URL, events are recorded but not sent.
 """
 
 import asyncio
@@ -18,16 +17,16 @@ from piv_mcp.sandbox.clock import Clock, Timing
 from piv_mcp.sandbox.failures import Failures
 from piv_mcp.sandbox.wire import dumps
 
-HEADERS = {"User-Agent": "piv.day-webhook/1.0", "Content-Type": "application/json"}
+WEBHOOK_HEADERS = {"User-Agent": "piv.day-webhook/1.0", "Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Event:
+class SandboxEvent:
     event_type: str
     timestamp: datetime
     data: Mapping[str, object]
     tried: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
-    """Set once the first attempt has ended, or once it is clear that there will be none."""
+    """Set when the first attempt has ended, or when it is certain that there will be none."""
 
     def body(self) -> str:
         return dumps({"event_type": self.event_type, "timestamp": self.timestamp, "data": self.data})
@@ -37,12 +36,12 @@ class Event:
 class Delivery:
     """One attempt to deliver an event."""
 
-    event: Event
+    event: SandboxEvent
     attempt: int
     url: str
     at: datetime
     status: int | None
-    """None: there was no answer, see `error`."""
+    """None if there was no answer; `error` says why."""
     error: str | None = None
 
     @property
@@ -50,24 +49,26 @@ class Delivery:
         return self.status is not None and 200 <= self.status < 300
 
 
-class Webhooks:
+class WebhookSender:
+    """Records events and delivers them in the background."""
+
     def __init__(
         self, clock: Clock, timing: Timing, failures: Failures, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self.url: str | None = None
-        self.events: list[Event] = []
+        self.events: list[SandboxEvent] = []
         self.deliveries: list[Delivery] = []
         self._clock = clock
         self._timing = timing
         self._failures = failures
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[SandboxEvent] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def emit(self, event_type: str, data: Mapping[str, object]) -> Event:
-        """Note an event for delivery; `start` sends it."""
-        event = Event(event_type, self._clock.now(), data)
+    def emit(self, event_type: str, data: Mapping[str, object]) -> SandboxEvent:
+        """Record an event for delivery; `start` sends it."""
+        event = SandboxEvent(event_type, self._clock.now(), data)
         self.events.append(event)
         if self.url is None or self._failures.take_webhook("lost_webhook"):
             event.tried.set()
@@ -77,19 +78,20 @@ class Webhooks:
         return event
 
     def start(self) -> None:
-        """Begin to deliver what is waiting. Needs a running event loop."""
+        """Begin to deliver the waiting events. Needs a running event loop."""
         while self._waiting:
             task = asyncio.get_running_loop().create_task(self._deliver(self._waiting.popleft()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def settled(self) -> None:
-        """Wait until nothing is being delivered."""
+        """Wait until every event has been delivered or given up."""
         while self._waiting or self._tasks:
             self.start()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def aclose(self) -> None:
+        """Stop all deliveries."""
         self._waiting.clear()
         tasks = list(self._tasks)
         for task in tasks:
@@ -99,7 +101,7 @@ class Webhooks:
             await self._client.aclose()
             self._client = None
 
-    async def _deliver(self, event: Event) -> None:
+    async def _deliver(self, event: SandboxEvent) -> None:
         try:
             for attempt, pause in enumerate((0.0, *self._timing.webhook_retries), start=1):
                 await asyncio.sleep(pause)
@@ -113,11 +115,11 @@ class Webhooks:
         finally:
             event.tried.set()
 
-    async def _attempt(self, event: Event, attempt: int, url: str) -> Delivery:
+    async def _attempt(self, event: SandboxEvent, attempt: int, url: str) -> Delivery:
         at = self._clock.now()
         status, error = None, None
         try:
-            # httpx limits each step; the five seconds are for the whole exchange.
+            # httpx limits each step separately; the reference limits the whole exchange.
             async with asyncio.timeout(self._timing.webhook_timeout):
                 status = (await self._post(url, event.body())).status_code
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as problem:
@@ -128,7 +130,7 @@ class Webhooks:
         if self._client is None:
             self._client = httpx.AsyncClient(
                 transport=self._transport,
-                headers=HEADERS,
+                headers=WEBHOOK_HEADERS,
                 timeout=self._timing.webhook_timeout,
                 trust_env=False,
             )

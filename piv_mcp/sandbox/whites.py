@@ -1,9 +1,12 @@
 """Whites: generated sites.
 
-Where the reference is silent: `status` is 0 queued, 1-9 processing, 10 done, -1 failed; `result_url` stays
-null, as in the examples; an unknown tier answers INVALID_TIER; `php` is the only archive format; whatever
-is not done is NOT_READY, for the archive and for its contacts; changing the contacts answers with the
-white.
+Where the reference is silent:
+- `status` is 0 for queued, 1-9 for processing, 10 for done and -1 for failed.
+- `result_url` stays null, as in the examples.
+- An unknown tier answers INVALID_TIER.
+- `php` is the only archive format.
+- The archive and the contacts of a white that is not done answer NOT_READY.
+- A change of the contacts answers with the white.
 """
 
 import hashlib
@@ -13,11 +16,11 @@ from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from piv_mcp.sandbox.errors import ApiError, invalid, not_found
-from piv_mcp.sandbox.fields import COUNTRY, EMAIL, HOST, LANGUAGE, URL, Fields, length, one_of
-from piv_mcp.sandbox.prices import EXTRA_LANGUAGE_PRICE, INCLUDED_ARTICLES, PREMIUM_MULTIPLIER, Tier
-from piv_mcp.sandbox.records import White
-from piv_mcp.sandbox.state import Answer, Call, State, data, doomed
+from piv_mcp.sandbox.errors import DocumentedError, invalid, not_found
+from piv_mcp.sandbox.fields import COUNTRY_CODE, EMAIL, HOST, LANGUAGE, URL, Fields, length, one_of
+from piv_mcp.sandbox.prices import EXTRA_LANGUAGE_PRICE, INCLUDED_ARTICLES, PREMIUM_MULTIPLIER, SandboxTier
+from piv_mcp.sandbox.records import SandboxWhite
+from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data, should_fail
 from piv_mcp.sandbox.wire import cents
 
 CREATE_FIELDS = (
@@ -26,11 +29,11 @@ CREATE_FIELDS = (
     "facebook instagram linkedin youtube tiktok"
 )
 CONFIG_FIELDS = "company domain email phone address legal"
-FAILED, QUEUED, DONE = -1, 0, 10
+WHITE_FAILED, WHITE_QUEUED, WHITE_DONE = -1, 0, 10
 LINK_LIFE = timedelta(minutes=5)
 
 
-def list_tiers(state: State, call: Call) -> Answer:
+def list_tiers(state: State, call: RouteCall) -> RouteAnswer:
     tiers = [
         {
             "tier_key": tier.tier_key,
@@ -46,7 +49,7 @@ def list_tiers(state: State, call: Call) -> Answer:
     return data({"tiers": tiers})
 
 
-def list_whites(state: State, call: Call) -> Answer:
+def list_whites(state: State, call: RouteCall) -> RouteAnswer:
     """Newest first."""
     page = call.query.page(100, 500)
     status = call.query.text("status", one_of("queued", "processing", "done", "failed"))
@@ -60,20 +63,20 @@ def list_whites(state: State, call: Call) -> Answer:
     return data({"whites": [_view(white) for white in shown], "pagination": pagination})
 
 
-def create(state: State, call: Call) -> Answer:
+def create(state: State, call: RouteCall) -> RouteAnswer:
     body = call.body
     tier_key = body.text("tier_key")
     tier = state.tiers.get(tier_key)
     if tier is None:
-        raise ApiError("INVALID_TIER", f"Tier not found: {tier_key}")
+        raise DocumentedError("INVALID_TIER", f"Tier not found: {tier_key}")
     _check_extras(body)
-    white = White(
+    white = SandboxWhite(
         id="",
         name=body.text("name", length(2, 20)),
         tier_key=tier_key,
         quality=body.maybe_text("quality", one_of("standard", "premium")) or "standard",
         niche=body.text("niche", length(1, 25)),
-        country=body.text("country", COUNTRY),
+        country=body.text("country", COUNTRY_CODE),
         language=body.text("language", LANGUAGE),
         domain=body.maybe_text("domain", HOST),
         created_at=state.clock.now(),
@@ -83,16 +86,16 @@ def create(state: State, call: Call) -> Answer:
     white.id = state.ids.uuid("white")
     state.ledger.charge("white.create", white.id, cost)
     state.whites[white.id] = white
-    last = FAILED if doomed(white.name) else DONE
+    last = WHITE_FAILED if should_fail(white.name) else WHITE_DONE
     plan_progress(state, white, cost, 3, 7, last)
     return data({"status": "queued", "white": _view(white)})
 
 
-def get_white(state: State, call: Call) -> Answer:
+def get_white(state: State, call: RouteCall) -> RouteAnswer:
     return data({"white": _view(_find(state, call))})
 
 
-def download(state: State, call: Call) -> Answer:
+def download(state: State, call: RouteCall) -> RouteAnswer:
     archive = call.query.text("format", one_of("php")) or "php"
     white = _require_done(_find(state, call))
     now = state.clock.now()
@@ -111,7 +114,7 @@ def download(state: State, call: Call) -> Answer:
     )
 
 
-def configure(state: State, call: Call) -> Answer:
+def configure(state: State, call: RouteCall) -> RouteAnswer:
     if not call.body:
         raise invalid("body", "must name at least one field")
     domain = call.body.maybe_text("domain", HOST)
@@ -125,7 +128,7 @@ def configure(state: State, call: Call) -> Answer:
 
 
 def _check_extras(body: Fields) -> None:
-    """Fields that shape the site but leave no trace in any answer."""
+    """Check the fields that no answer contains."""
     body.maybe_text("email", EMAIL)
     for name in ("phone", "address", "legal_name", "style_hint", "contacts_template"):
         body.maybe_text(name)
@@ -138,7 +141,7 @@ def _check_extras(body: Fields) -> None:
         raise invalid("contacts_template", "is only allowed with contacts_mode=template")
 
 
-def _price(tier: Tier, quality: str, body: Fields) -> Decimal:
+def _price(tier: SandboxTier, quality: str, body: Fields) -> Decimal:
     price = tier.price * (PREMIUM_MULTIPLIER if quality == "premium" else 1)
     languages = set(body.maybe_texts("languages", LANGUAGE) or [])
     price += EXTRA_LANGUAGE_PRICE * max(0, len(languages) - 1)
@@ -150,12 +153,14 @@ def _price(tier: Tier, quality: str, body: Fields) -> Decimal:
     return cents(price)
 
 
-def plan_progress(state: State, white: White, cost: Decimal, status: int, *later: int) -> None:
+def plan_progress(state: State, white: SandboxWhite, cost: Decimal, status: int, *later: int) -> None:
+    """Let the white go through the given statuses, and finish or refund it at the last."""
+
     def move_on() -> None:
         white.status = status
         if later:
             plan_progress(state, white, cost, *later)
-        elif status == DONE:
+        elif status == WHITE_DONE:
             _complete(state, white)
         else:
             _fail(state, white, cost)
@@ -163,34 +168,34 @@ def plan_progress(state: State, white: White, cost: Decimal, status: int, *later
     state.agenda.after(state.timing.white, move_on)
 
 
-def _complete(state: State, white: White) -> None:
+def _complete(state: State, white: SandboxWhite) -> None:
     done = {"job_id": white.id, "name": white.name, "tier_key": white.tier_key, "country": white.country}
     state.emit("white.completed", done)
 
 
-def _fail(state: State, white: White, cost: Decimal) -> None:
+def _fail(state: State, white: SandboxWhite, cost: Decimal) -> None:
     state.ledger.refund("white.create", white.id, cost)
     state.emit("white.failed", {"job_id": white.id, "name": white.name, "error": "Generation failed"})
 
 
 def _word(status: int) -> str:
-    return {FAILED: "failed", QUEUED: "queued", DONE: "done"}.get(status, "processing")
+    return {WHITE_FAILED: "failed", WHITE_QUEUED: "queued", WHITE_DONE: "done"}.get(status, "processing")
 
 
-def _find(state: State, call: Call) -> White:
+def _find(state: State, call: RouteCall) -> SandboxWhite:
     white = state.whites.get(call.params["id"])
     if white is None:
         raise not_found("White", call.params["id"])
     return white
 
 
-def _require_done(white: White) -> White:
-    if white.status != DONE:
-        raise ApiError("NOT_READY", f"White is {_word(white.status)}, not done")
+def _require_done(white: SandboxWhite) -> SandboxWhite:
+    if white.status != WHITE_DONE:
+        raise DocumentedError("NOT_READY", f"White is {_word(white.status)}, not done")
     return white
 
 
-def _view(white: White) -> dict[str, object]:
+def _view(white: SandboxWhite) -> dict[str, object]:
     return {
         "id": white.id,
         "name": white.name,

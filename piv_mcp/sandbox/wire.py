@@ -1,4 +1,4 @@
-"""How values look on the wire: exact money, second-precise UTC timestamps, JSON in and out."""
+"""The JSON of requests and answers: amounts as exact decimals, and timestamps in UTC to the second."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ def dollars(amount: Decimal) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as the reference writes it: `2026-05-01T10:00:00Z`."""
+    """A timestamp in the reference's format: `2026-05-01T10:00:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def dumps(value: object) -> str:
-    """JSON text. The standard encoder knows no Decimal, and a float in between would not be exact."""
+    """JSON text. The standard encoder does not support Decimal, and a conversion to float would lose exactness."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, datetime):
@@ -37,7 +37,7 @@ def dumps(value: object) -> str:
 
 
 def loads(text: bytes) -> object:
-    """Parsed JSON with exact decimals. Raises ValueError for anything else, NaN and Infinity included."""
+    """Parsed JSON with exact decimals. Raises ValueError for invalid JSON, NaN and Infinity included."""
     return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
 
 
