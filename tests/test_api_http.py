@@ -25,7 +25,7 @@ from piv_mcp.api import account, numbers, whites
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.endpoint import Endpoint
 from piv_mcp.api.events import parse_event, piv_num_ids
-from piv_mcp.api.http import MAX_BODY
+from piv_mcp.api.http import MAX_RESPONSE_BYTES
 from piv_mcp.api.models import Page
 from piv_mcp.api.numbers import Number, PurchaseNumber
 from piv_mcp.api.rate_limit import (
@@ -38,7 +38,7 @@ from piv_mcp.api.rate_limit import (
     no_slot,
     seconds_to_wait,
 )
-from piv_mcp.api.response import Answer, Call, understand
+from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import ATTEMPTS, parse_retry_after
 from piv_mcp.api.text import clean, parse_json
 
@@ -179,7 +179,7 @@ async def test_a_body_beyond_10_mib_is_not_read_to_its_end() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
     with pytest.raises(errors.MalformedAnswerError, match="larger than 10 MiB"):
         await PivClient(BASE, SecretStr(KEY), transport=transport).account.get()
-    assert chunks == MAX_BODY // (1024 * 1024) + 1
+    assert chunks == MAX_RESPONSE_BYTES // (1024 * 1024) + 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -266,7 +266,7 @@ def _clean(text: str, limit: int) -> str:
 @given(endpoint=endpoints, status=st.integers(200, 599), body=bodies)
 def test_any_answer_is_a_value_or_one_of_our_errors(endpoint: Endpoint[Any], status: int, body: bytes) -> None:
     call = Call(endpoint, endpoint.template, {}, None)
-    caught = _failure(call, Answer(status, None, body))
+    caught = _failure(call, ApiResponse(status, None, body))
     if caught is None:
         assert 200 <= status < 300
         return
@@ -278,7 +278,7 @@ def test_any_answer_is_a_value_or_one_of_our_errors(endpoint: Endpoint[Any], sta
     assert caught.effect == "unknown" or refused or not endpoint.writes
 
 
-def _failure(call: Call[Any], answer: Answer) -> errors.ApiError | None:
+def _failure(call: Call[Any], answer: ApiResponse) -> errors.ApiError | None:
     try:
         understand(call, answer, _clean)
     except errors.ApiError as caught:
@@ -827,7 +827,7 @@ async def test_closing_one_client_closes_what_it_shares() -> None:
 
 
 def test_the_models_are_imported_without_the_http_libraries() -> None:
-    areas = "account, numbers, proxies, domains, whites, webhooks"
+    areas = "account, numbers, proxies, domains, whites, events"
     program = f"import sys; from piv_mcp.api import {areas}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert not {"httpx", "stamina", "structlog", "mcp"} & set(loaded.split())

@@ -18,6 +18,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
+from piv_mcp.api.credentials import LOOPBACK
 from piv_mcp.spending.approval.channels import lines, token_of
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.quote import Quote, dollars
@@ -26,7 +27,6 @@ from piv_mcp.store.journal import Entry
 from piv_mcp.text.untrusted import visible
 
 GUESSES_A_MINUTE = 20
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 LOOPBACK_HOSTS = frozenset(f"[{name}]" if ":" in name else name for name in LOOPBACK)
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "via")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from piv_mcp.web.approval_page import LOOPBACK
+from piv_mcp.api.credentials import LOOPBACK
 from piv_mcp.web.listener import Host
 
 START_SECONDS = 2.0
