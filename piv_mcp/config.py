@@ -1,7 +1,7 @@
-"""Settings: read once at start from `PIV_*` and the command line, frozen from then on.
+"""Settings: read once at start from the `PIV_*` variables and the command line, then frozen.
 
-A bad value stops the start with a `ConfigError` that names the variable and never repeats its value, since the
-value may be a secret put in the wrong place.
+An invalid value stops the start with a `ConfigError`. The message names the variable and never repeats the value,
+since that may be a secret that was put in the wrong variable.
 """
 
 from decimal import Decimal
@@ -22,7 +22,7 @@ Effect = Literal["read", "write", "spend"]
 
 
 class Settings(BaseSettings):
-    """What the process was told. The order is the README's."""
+    """The settings of this process, in the order in which the README lists them."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIV_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         """The data directory."""
         if self.data_dir is not None:
             return self.data_dir.expanduser()
-        from platformdirs import user_data_path
+        from platformdirs import user_data_path  # late: it costs start-up time, and is not needed with PIV_DATA_DIR
 
         return user_data_path("piv-mcp", appauthor=False)
 
@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         return area in self.toolsets and not (effect == "spend" and self.spend_mode == "deny")
 
     def store_path(self, directory: Path) -> Path:
-        """The store's file, in `directory` unless told otherwise."""
+        """The store's file: the one of `store_url`, else one in `directory`."""
         return (
             Path(self.store_url.removeprefix("sqlite:///")).expanduser()
             if self.store_url
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         )
 
 
-# The value of these is a secret, so they are no flags: a command line is seen by every process of the machine.
+# These are secrets, so they have no flags: every process of the machine can read a command line.
 ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret"})
 
 
@@ -155,7 +155,7 @@ def load(**flags: object) -> Settings:
     """Settings from the environment, overridden by `flags` that are not None.
 
     Raises:
-        ConfigError: a value is missing or wrong; the message names its variable.
+        ConfigError: a value is missing or invalid; the message names its variable.
     """
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # pyright: ignore[reportArgumentType]

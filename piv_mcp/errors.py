@@ -1,4 +1,4 @@
-"""Every error that piv-mcp raises on purpose, but for those of the money gate (`spending/receipt.py`).
+"""Every error that piv-mcp raises on purpose, except those of the money gate (`spending/receipt.py`).
 
 PivError                        root: `code`, `message`, and `hint` where the next step is known
 ├─ ConfigError                  a bad setting
@@ -9,9 +9,9 @@ PivError                        root: `code`, `message`, and `hint` where the ne
    ├─ PermissionDeniedError     403: the key or the account may not do this
    ├─ InvalidRequestError       400: refused for its arguments, by the server or by us before sending
    ├─ NotFoundError             404: no such thing on this account
-   ├─ ConflictError             409: not in a state for this, yet
-   ├─ InsufficientBalanceError  402: the balance does not cover it
-   ├─ UnavailableError          nothing to sell at the moment
+   ├─ ConflictError             409: the current state does not allow this
+   ├─ InsufficientBalanceError  402: the balance does not cover the price
+   ├─ UnavailableError          not for sale at the moment
    ├─ NumberStateError          the number is expired, not active, or may not send
    ├─ RateLimitedError          429, or our own limit: wait `retry_after` seconds
    ├─ ServerError               5xx
@@ -19,8 +19,8 @@ PivError                        root: `code`, `message`, and `hint` where the ne
    ├─ NoAnswerError             no connection, or no answer in time: `sent`
    └─ OutcomeUnknownError       a write whose answer was lost: `cause`; never repeated
 
-`ApiError.effect` is the one question that money asks of an error: `"none"` means that nothing was done,
-`"unknown"` that it may have been. Only `OutcomeUnknownError` says `"unknown"`.
+`ApiError.effect` tells the money gate whether the call had an effect: `"none"` means that nothing was done,
+`"unknown"` that something may have been. Only `OutcomeUnknownError` has `"unknown"`.
 """
 
 import math
@@ -32,7 +32,7 @@ Effect = Literal["none", "unknown"]
 
 
 class PivError(Exception):
-    """Root of the tree. `code` is a word for programs; `hint` says what to do next, where that is known."""
+    """Root of the tree. `code` is a word for programs; `hint` is the next step, if one is known."""
 
     code: str = "PIV_ERROR"
     hint: str | None = None
@@ -45,7 +45,7 @@ class PivError(Exception):
 
     @property
     def may_have_charged(self) -> bool:
-        """Nobody knows whether money moved. Errors that may come after a charge say so themselves."""
+        """Whether money may have moved. Errors that can follow a charge override this."""
         return False
 
     @property
@@ -55,7 +55,7 @@ class PivError(Exception):
 
 
 class ConfigError(PivError):
-    """A setting is missing or bad. Names the setting, never its value."""
+    """A setting is missing or invalid. The message names the setting and never repeats its value."""
 
     code = "CONFIG_ERROR"
 
@@ -67,7 +67,7 @@ class StoreError(PivError):
 
 
 class MalformedEventError(PivError):
-    """A webhook body that is not a JSON object, so that nothing of it can be kept as an event."""
+    """A webhook body that is not a JSON object, so that it cannot be stored as an event."""
 
     code = "MALFORMED_EVENT"
 
@@ -75,8 +75,8 @@ class MalformedEventError(PivError):
 class ApiError(PivError):
     """A call of the API failed.
 
-    `status` is the HTTP status, `None` where there was no answer; `code` the server's `error.code`, or ours
-    where the server gave none; `path` the path below the base URL, without the query; `retry_after` the
+    `status` is the HTTP status, `None` if there was no answer; `code` the server's `error.code`, or ours
+    if the server gave none; `path` the path below the base URL, without the query; `retry_after` the
     seconds to wait.
     """
 
@@ -134,7 +134,7 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    hint = "It is not in a state for this; look at its status first"
+    hint = "Its current status does not allow this; check the status first"
 
 
 class InsufficientBalanceError(ApiError):
@@ -142,11 +142,11 @@ class InsufficientBalanceError(ApiError):
 
 
 class UnavailableError(ApiError):
-    hint = "Choose another one, or try later"
+    hint = "Choose another one, or try again later"
 
 
 class NumberStateError(ApiError):
-    hint = "Look at the number's status first"
+    hint = "Check the number's status first"
 
 
 class RateLimitedError(ApiError):
@@ -164,7 +164,7 @@ class MalformedAnswerError(ApiError):
 
 
 class NoAnswerError(ApiError):
-    """No connection, or no answer in time. `sent` is false where the request certainly never left."""
+    """No connection, or no answer in time. `sent` is false if the request was certainly not sent."""
 
     hint = "Check the connection, then try again"
 
@@ -174,10 +174,10 @@ class NoAnswerError(ApiError):
 
 
 class OutcomeUnknownError(ApiError):
-    """A write that was sent, and nothing says whether it was done. Never repeated. `cause` says why."""
+    """A write was sent and its outcome is not known. Such a write is never repeated. `cause` is the error behind it."""
 
     effect: Effect = "unknown"
-    hint = "Do not repeat it. Look whether it happened first"
+    hint = "Do not repeat it. Check first whether it happened"
 
     def __init__(self, cause: ApiError) -> None:
         super().__init__(
@@ -191,7 +191,7 @@ class OutcomeUnknownError(ApiError):
 
 
 REFUNDED = frozenset({"PROXY_DEAD", "QUEUE_FULL", "SERVER_UNAVAILABLE"})
-"""Codes with which, by the reference, a verification fails after its charge was taken back."""
+"""Codes of a failed verification whose charge, by the reference, was refunded."""
 
 CODES: Mapping[str, type[ApiError]] = MappingProxyType(
     {
@@ -219,7 +219,7 @@ CODES: Mapping[str, type[ApiError]] = MappingProxyType(
         "SERVER_UNAVAILABLE": ServerError,
     }
 )
-"""Every code of the reference: its table "Error codes", and the eight of the endpoints' own tables."""
+"""Every code of the reference: those of its table "Error codes", and eight from the tables of single endpoints."""
 
 HINTS: Mapping[str, str] = MappingProxyType(
     {
@@ -233,7 +233,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
         "SERVER_UNAVAILABLE": "Try again later",
     }
 )
-"""What to do next where the code says more than its class does."""
+"""Hints for the codes whose meaning is narrower than that of their class."""
 
 STATUSES: Mapping[int, type[ApiError]] = MappingProxyType(
     {
@@ -247,7 +247,7 @@ STATUSES: Mapping[int, type[ApiError]] = MappingProxyType(
         429: RateLimitedError,
     }
 )
-"""What an unknown code means, by its HTTP status."""
+"""The class of an unknown code, by its HTTP status."""
 
 
 def error_class(code: str, status: int) -> type[ApiError]:

@@ -1,7 +1,7 @@
-"""Logging: structlog to stderr, with every known secret cut out on the way.
+"""Logging: structlog to stderr, with every known secret redacted.
 
-stdout belongs to the protocol. Libraries that log through the standard library end at the same place, through the same
-redaction.
+Nothing is logged to stdout, which carries the protocol. Log lines of libraries that use the standard library's
+`logging` are redacted and written in the same way.
 """
 
 import logging
@@ -14,21 +14,21 @@ import structlog
 
 REDACTED = "[redacted]"
 
-# Secrets that nobody registered: bearer tokens, the secret in a webhook's path, tokens in a query.
+# Secrets that were not added to the redactor: bearer tokens, the secret in a webhook's path, tokens in a query.
 _SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?:t|token|key)=)[^\s\"'&]+")
 
-
-# What could move a terminal's cursor or reorder its line: text logs show what strangers sent, too.
+# Characters that could move a terminal's cursor or reorder a line: logs also hold text written by strangers.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Redactor:
-    """Replaces secrets in everything that is logged, at any depth."""
+    """A structlog processor that replaces secrets in log lines, at any depth of their values."""
 
     def __init__(self) -> None:
         self._secrets: list[str] = []
 
     def add(self, secret: str) -> None:
+        """Redact this text from now on, unless it has fewer than 4 characters: those occur in ordinary text, too."""
         if len(secret) >= 4 and secret not in self._secrets:
             self._secrets.append(secret)
 
@@ -55,7 +55,7 @@ class Redactor:
 
 
 def configure(level: str = "INFO", form: str = "json", stream: TextIO | None = None) -> Redactor:
-    """Set up logging for the whole process; secrets are told to the returned redactor as they become known."""
+    """Set up logging for the whole process. Add each secret to the returned redactor as soon as it is known."""
     redactor = Redactor()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -86,7 +86,7 @@ def configure(level: str = "INFO", form: str = "json", stream: TextIO | None = N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These log whole addresses at INFO, the secret path segment included, and a line for each request.
+    # At INFO these log a line for each request, with the whole URL and so with the secret in its path.
     for chatty in ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     return redactor

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from api_examples import EVENT_EXAMPLES
 from conftest import Connected
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp.types import TextResourceContents
-from test_api import EVENT_EXAMPLES
 
 from piv_mcp.api.numbers import Sms
 from piv_mcp.api.phonebook import Phonebook

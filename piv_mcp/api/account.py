@@ -1,7 +1,7 @@
 """The account: reference section "Getting started"."""
 
 from piv_mcp.api.endpoint import Endpoint
-from piv_mcp.api.group import AreaApi
+from piv_mcp.api.group import EndpointGroup
 from piv_mcp.api.models import Model, Money
 
 
@@ -17,7 +17,7 @@ class Account(Model):
 GET = Endpoint("GET", "/account", Account)
 
 
-class AccountApi(AreaApi):
+class AccountApi(EndpointGroup):
     async def get(self) -> Account:
-        """Balance and e-mail of the account; also the cheapest check of a key."""
+        """Balance and e-mail address of the account; also the cheapest way to check a key."""
         return await self._call(GET)

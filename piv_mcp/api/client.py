@@ -1,8 +1,9 @@
 """The client: `async with PivClient(base_url, key) as piv: await piv.account.get()`."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+import httpx
 from pydantic import SecretStr
 
 from piv_mcp import __version__
@@ -15,16 +16,13 @@ from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.whites import WhitesApi
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-if TYPE_CHECKING:
-    import httpx
-
 
 class PivClient:
-    """All 38 endpoints of piv.day as typed methods, in five areas.
+    """All 38 endpoints of piv.day as typed methods, in five groups.
 
-    `timeout` is the seconds that a read waits for an answer before it is tried again; `deadline` the seconds
-    that any call may take, with its retries and the limiter's waits. A write waits for its answer until the
-    deadline. Raises `ConfigError` for a base URL or key that cannot be used.
+    `timeout`: seconds that a read waits for its response before the next try. `deadline`: seconds that any call
+    may take, with its retries and its waits for the rate limit. A write waits for its response until the
+    deadline. Raises `ConfigError` for an invalid base URL or key.
     """
 
     account: AccountApi
@@ -38,7 +36,7 @@ class PivClient:
         base_url: str,
         api_key: SecretStr,
         *,
-        transport: "httpx.AsyncBaseTransport | None" = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         limiter: RateLimiter | None = None,
         timeout: float = 20.0,
         deadline: float = 30.0,
@@ -58,7 +56,7 @@ class PivClient:
         self._bind(http, Priority.PERSON)
 
     def at(self, priority: Priority) -> Self:
-        """The same connection and limiter for calls of another priority. Closing one closes both."""
+        """A client of another priority with the same connection and limiter. Closing either closes both."""
         other = type(self).__new__(type(self))
         other._bind(self._http, priority)
         return other

@@ -1,12 +1,13 @@
-"""Where the API is, and the key to it: what may be used at all."""
+"""Checks of the base URL and the API key."""
 
 from urllib.parse import urlsplit
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Host names of this machine."""
 
 
 def checked_base_url(base_url: str) -> str:
-    """The base URL without a final slash. Raises `ValueError`, which never repeats it."""
+    """The base URL without a final slash. Raises `ValueError`, whose message never repeats the URL."""
     try:
         parts = urlsplit(base_url)
         usable = base_url.isascii() and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -23,8 +24,8 @@ def checked_base_url(base_url: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """The key. Raises `ValueError`, which never repeats it."""
-    # A header cannot carry anything else, and the HTTP library's own error would quote it.
+    """The key. Raises `ValueError`, whose message never repeats the key."""
+    # An HTTP header can carry no other characters, and the HTTP library's own error would quote the key.
     if not key or not all("!" <= char <= "~" for char in key):
         raise ValueError("is empty or holds spaces, control characters or non-ASCII characters")
     return key

@@ -1,28 +1,29 @@
 """Domains and their DNS: reference section "域名"."""
 
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
-from piv_mcp.api.group import AreaApi
+from piv_mcp.api.group import EndpointGroup
 from piv_mcp.api.models import (
     Acknowledged,
     Flag,
     LargeLimit,
     Model,
     Money,
+    NonEmpty,
     Offset,
     Page,
     Request,
     UtcDatetime,
 )
+from piv_mcp.api.text import as_object
 
 DomainStatus = Literal["active", "pending", "expired"]
-"""The statuses that the list filters by; answers may hold others, such as `purchasing`."""
+"""The statuses that `list` can filter by; answers may hold others, such as `purchasing`."""
 SslMode = Literal["flexible", "full", "strict"]
 
-NonEmpty = Annotated[str, Field(min_length=1)]
 NameserverList = Annotated[list[NonEmpty], Field(min_length=2)]
 
 
@@ -37,7 +38,7 @@ class DomainOffer(Model):
 
 
 class DnsRecord(Model):
-    """`id` is missing where records are part of a domain. `ttl` is in seconds; 1 means automatic."""
+    """`id` is missing in the records of a `Domain`. `ttl` is in seconds; 1 means automatic."""
 
     id: str | None = None
     type: str | None = None
@@ -49,7 +50,7 @@ class DnsRecord(Model):
 
 
 class Nameserver(Model):
-    """The reference does not show the form that nameservers have in a domain: a bare name is taken, too."""
+    """The reference does not show the form of a domain's nameservers, so a bare name is accepted, too."""
 
     nameserver: str
     order_index: int | None = None
@@ -61,8 +62,8 @@ class Nameserver(Model):
 
 
 class Domain(Model):
-    """A domain as listed. The answer to a registration holds a part of the fields, and `period`, in years.
-    `nameservers` is there only without Cloudflare."""
+    """A domain as listed. The answer to a registration holds some of the fields, and `period`, in years.
+    Only a domain without Cloudflare has `nameservers`."""
 
     id: str
     domain_name: str | None = None
@@ -84,10 +85,10 @@ class Domain(Model):
 
 
 class CreateDnsRecord(Request):
-    """A record, also as an initial record of a registration.
+    """A DNS record to create, also as part of a registration.
 
-    Answers hold a `priority`, but no request is documented to take one, so none is sent: what piv.day makes
-    of an `MX` record without it is unknown.
+    Answers hold a `priority`, but the reference documents it for no request, so none is sent. What piv.day does
+    with an `MX` record without a priority is unknown.
     """
 
     type: NonEmpty
@@ -98,7 +99,7 @@ class CreateDnsRecord(Request):
 
 
 class UpdateDnsRecord(Request):
-    """The fields to overwrite, at least one; the reference shows only `content`. No `priority`, again."""
+    """The fields to overwrite, at least one. The reference shows only `content`, and documents no `priority`."""
 
     type: NonEmpty | None = None
     name: NonEmpty | None = None
@@ -139,15 +140,15 @@ class RegisterDomain(Request):
 
 
 class DomainRegistration(Model):
-    """The answer does not hold the cost."""
+    """The answer does not include the cost."""
 
     queue_id: str
     domain: Domain | None = None
 
 
 class QueueEntry(Model):
-    """A registration or renewal on its way: `domain` holds the whole domain once `status` is `completed`, and
-    until then only its name is known. A failed entry is not documented; `error` says why where anything does."""
+    """The progress of a registration or renewal. `domain` is set once `status` is `completed`; until then only
+    `domain_name` is known. The reference shows no failed entry; `error` holds the reason if the server sends one."""
 
     queue_id: str | None = None
     status: str | None = None
@@ -158,14 +159,14 @@ class QueueEntry(Model):
     @model_validator(mode="before")
     @classmethod
     def _name_or_domain(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value  # pyright: ignore[reportUnknownVariableType]
-        entry = cast(dict[str, Any], value)
+        entry = as_object(value)
+        if entry is None:
+            return value
         entry = {**entry, "error": entry.get("error") or entry.get("error_message")}
-        domain: Any = entry.get("domain")
-        if isinstance(domain, dict):
-            return {**entry, "domain_name": cast(dict[str, Any], domain).get("domain_name")}
-        return {**entry, "domain_name": domain, "domain": None}
+        domain = as_object(entry.get("domain"))
+        if domain is None:
+            return {**entry, "domain_name": entry.get("domain"), "domain": None}
+        return {**entry, "domain_name": domain.get("domain_name")}
 
 
 class RenewDomain(Request):
@@ -175,7 +176,7 @@ class RenewDomain(Request):
 
 
 class DomainRenewal(Model):
-    """`expires_at` looks like the old date in the reference, and the cost is not there."""
+    """`expires_at` seems to be the old date in the reference. The answer does not include the cost."""
 
     queue_id: str
     domain_id: str | None = None
@@ -207,17 +208,15 @@ class SetNameservers(Request):
 
 
 class DnsRecordUpdated(Acknowledged):
-    """The answer is not documented: the record, if the server sends it, by its name or bare."""
+    """The answer is not documented: the server may send the record, under `record` or bare."""
 
     record: DnsRecord | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value  # pyright: ignore[reportUnknownVariableType]
-        answer = cast(dict[str, Any], value)
-        return {**answer, "record": answer} if "content" in answer else answer
+        answer = as_object(value)
+        return value if answer is None or "content" not in answer else {**answer, "record": answer}
 
 
 class DomainSearchQuery(Request):
@@ -248,7 +247,7 @@ ENABLE_CLOUDFLARE = Endpoint("POST", "/domains/{id}/cloudflare", CloudflareEnabl
 SET_NAMESERVERS = Endpoint("POST", "/domains/{id}/ns-servers", list[Nameserver], under("nameservers"))
 
 
-class DomainsApi(AreaApi):
+class DomainsApi(EndpointGroup):
     async def search(self, q: str) -> DomainOffer:
         """Whether a domain such as `mysite.com` can be registered, and the price of a year."""
         return await self._call(SEARCH, query=DomainSearchQuery, q=q)
@@ -276,19 +275,19 @@ class DomainsApi(AreaApi):
         )
 
     async def register(self, request: RegisterDomain) -> DomainRegistration:
-        """Order a domain; poll `queue`. Raises `UnavailableError`, `InsufficientBalanceError`."""
+        """Order a domain; poll `queue` for the outcome. Raises `UnavailableError`, `InsufficientBalanceError`."""
         return await self._call(REGISTER, body=request)
 
     async def queue(self, queue_id: str) -> QueueEntry:
-        """How far a registration or a renewal is."""
+        """The progress of a registration or a renewal."""
         return await self._call(QUEUE, queue_id)
 
     async def get(self, domain_id: str) -> Domain:
-        """One domain with its DNS records, or its nameservers when it is not on Cloudflare."""
+        """One domain with its DNS records, or with its nameservers if it is not on Cloudflare."""
         return await self._call(GET, domain_id)
 
     async def renew(self, domain_id: str, request: RenewDomain) -> DomainRenewal:
-        """Add years; poll `queue`."""
+        """Add years to a domain; poll `queue` for the outcome."""
         return await self._call(RENEW, domain_id, body=request)
 
     async def set_auto_renew(self, domain_id: str, request: SetDomainAutoRenewal) -> DomainAutoRenewal:

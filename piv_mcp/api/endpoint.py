@@ -1,23 +1,24 @@
-"""An endpoint as data: method, path, the model of its answer, and where in the body that answer is.
+"""An endpoint as data: method, path, the model of its answer, and where that answer is in the response body.
 
-The envelopes are irregular. Most answers are in `data`, some one level deeper under their own name, some
-beside `success`; a few are not documented. Each shape below also takes the readings next to it, since the
-server may mend them.
+The envelopes differ between endpoints. Most answers are in `data`, some one level deeper under a name, some
+beside `success`; a few are not documented. Each shape below also accepts the similar forms, since the server
+may make its envelopes consistent one day.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
+from piv_mcp.api.text import as_object
 from piv_mcp.errors import InvalidRequestError
 
 NO_IDS = frozenset({".", "..", "countries", "purchase", "restore", "search", "queue", "tiers"})
-"""What would name another endpoint in the place of an id."""
+"""Path segments that would name another endpoint if they stood in place of an id."""
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -39,8 +40,8 @@ def under(name: str) -> Shape:
     """`{"data": {name: {...}}}`, or the object without its name."""
 
     def shape(body: Body) -> Any:
-        data: Any = in_data(body)
-        return cast(Body, data).get(name, data) if isinstance(data, dict) else data
+        data = in_data(body)
+        return (as_object(data) or {}).get(name, data)
 
     return shape
 
@@ -50,17 +51,15 @@ def page_of(name: str) -> Shape:
     rows = under(name)
 
     def shape(body: Body) -> Any:
-        data = in_data(body)
-        pagination = cast(Body, data).get("pagination") if isinstance(data, dict) else None
+        pagination = (as_object(in_data(body)) or {}).get("pagination")
         return {"items": rows(body), "pagination": pagination or body.get("pagination") or {}}
 
     return shape
 
 
 def beside(body: Body) -> Any:
-    """`{"success": true, ...}`: the answer stands beside `success`, or in `data` after all."""
-    data = body.get("data")
-    return {**body, **cast(Body, data)} if isinstance(data, dict) else body
+    """`{"success": true, ...}`: the answer is beside `success`, or in `data` after all."""
+    return {**body, **(as_object(body.get("data")) or {})}
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,9 @@ class Endpoint(Generic[T]):
     answer: type[T]
     shape: Shape = in_data
     refunds: frozenset[str] = frozenset()
-    """Codes of 5xx answers that, by the reference, say that the charge was taken back: nothing was done."""
+    """Error codes that, even with a 5xx status, mean by the reference that the charge was refunded."""
     undocumented: bool = False
-    """Its answer is not documented: 204 without a body is a success, too."""
+    """The reference shows no answer, so 204 without a body is also a success."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -88,12 +87,12 @@ class Endpoint(Generic[T]):
         return TypeAdapter(self.answer)
 
     def path(self, *ids: str) -> str:
-        """The path with the ids, percent-encoded, for the placeholders. Raises `InvalidRequestError`."""
+        """The path with the percent-encoded ids in place of the placeholders. Raises `InvalidRequestError`."""
         remaining = iter(ids)
         return re.sub(r"\{(\w+)\}", lambda match: self._segment(match[1], next(remaining)), self.template)
 
     def _segment(self, name: str, value: str) -> str:
-        # "." and ".." cannot be encoded: every client and proxy would resolve them to another endpoint.
+        # "." and ".." cannot be encoded: clients and proxies would resolve them to another endpoint.
         try:
             encoded = quote(value, safe="")
         except UnicodeEncodeError:

@@ -1,9 +1,9 @@
 """The events that piv.day posts to a webhook: reference section "Webhooks".
 
-An event of an unknown type or shape is kept as it came and flagged: losing an SMS code because a field was
-renamed would be worse than storing something odd. The reference gives events no id and no signature;
-`sms.received` names neither the sender nor a message id, so the same message in the history can only be
-matched by number, text and time.
+An event of an unknown type or shape is kept unchanged and gets a `problem`: to lose an SMS code because a field
+was renamed would be worse than to store a malformed event. The reference gives events no id and no signature.
+`sms.received` has neither the sender nor a message id, so the same message in the SMS history can be matched only
+by number, text and time.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import Any, cast
 from pydantic import Field, TypeAdapter, ValidationError
 
 from piv_mcp.api.models import Model, Money, UtcDatetime
-from piv_mcp.api.text import parse_json
+from piv_mcp.api.text import as_object, parse_json
 from piv_mcp.errors import MalformedEventError
 
 
@@ -55,9 +55,9 @@ class NumberRestoreCompleted(Model):
 
 
 class VerifyCompleted(Model):
-    """The reference contradicts itself: by its prose Google sent `captured_message`, so that no code need be fetched;
-    by `sms_sent` and `queued` in its example the number sent it to `captured_phone`. So it is shown, and no code is
-    taken from it."""
+    """The reference contradicts itself. Its prose says that Google sent `captured_message`, so that no code need be
+    fetched; `sms_sent` and `queued` in its example say that the number sent it to `captured_phone`. So the message is
+    shown, but no code is extracted from it."""
 
     task_id: str | None = None
     piv_num_id: str
@@ -105,7 +105,7 @@ class DomainExpiresSoon(Model):
 
 
 class WhiteCompleted(Model):
-    """`job_id` is the white's id. The reference's example has a `tier_key`, `t1`, that no white has."""
+    """`job_id` is the white's id. The `tier_key` of the reference's example, `t1`, is not one of the known tiers."""
 
     job_id: str
     name: str | None = None
@@ -136,11 +136,11 @@ EVENTS: dict[str, type[Model]] = {
 
 
 @dataclass(frozen=True)
-class Event:
-    """An event, whether we know it or not.
+class WebhookEvent:
+    """An event as piv.day posted it, of a known type or not.
 
-    `data` is the parsed block of a known event, else `None`; `problem` says what is odd about it, also where
-    it is known but its time is not valid. `raw` is the whole body, fractions as `Decimal`.
+    `data` is the parsed `data` block of a known event, else `None`. `problem` says what differs from the
+    reference, also for a known event whose time is invalid. `raw` is the whole body, its fractions as `Decimal`.
     """
 
     event_type: str
@@ -151,39 +151,37 @@ class Event:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The `data` block as it came; empty where it is no object."""
-        data: Any = self.raw.get("data")
-        return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        """The `data` block as it was received; empty where it is not an object."""
+        return as_object(self.raw.get("data")) or {}
 
 
 def piv_num_ids(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The numbers that an event's `data` speaks of, in its own order, whatever its type."""
+    """The ids of all numbers in an event's `data`, in order of appearance, whatever the event's type."""
     rows = [data, *_rows(data.get("restored")), *_rows(data.get("failed"))]
     ids = [row.get("piv_num_id") for row in rows]
     return tuple(dict.fromkeys(str(id_) for id_ in ids if isinstance(id_, str | int) and id_ != ""))
 
 
-def parse_event(body: bytes | dict[str, Any]) -> Event:
-    """The event in a webhook's body. Raises `MalformedEventError` only where that is not a JSON object."""
+def parse_event(body: bytes | dict[str, Any]) -> WebhookEvent:
+    """The event in a webhook's body. Raises `MalformedEventError` only if the body is not a JSON object."""
     try:
-        raw = parse_json(body) if isinstance(body, bytes) else body
+        fields = as_object(parse_json(body) if isinstance(body, bytes) else body)
     except ValueError as error:
         raise MalformedEventError(f"The webhook's body is {error}") from None
-    if not isinstance(raw, dict):
+    if fields is None:
         raise MalformedEventError("The webhook's body is JSON, but not an object")
-    fields = cast(dict[str, Any], raw)
     event_type = fields.get("event_type")
     timestamp = _time(fields.get("timestamp"))
     if not isinstance(event_type, str):
-        return Event("", timestamp, None, fields, "event_type is missing")
+        return WebhookEvent("", timestamp, None, fields, "event_type is missing")
     model = EVENTS.get(event_type)
     if model is None:
-        return Event(event_type, timestamp, None, fields, "this event_type is not in the reference")
+        return WebhookEvent(event_type, timestamp, None, fields, "this event_type is not in the reference")
     try:
         data = model.model_validate(fields.get("data"))
     except ValidationError as error:
-        return Event(event_type, timestamp, None, fields, _problem(error))
-    return Event(event_type, timestamp, data, fields, None if timestamp else "timestamp is not a time")
+        return WebhookEvent(event_type, timestamp, None, fields, _problem(error))
+    return WebhookEvent(event_type, timestamp, data, fields, None if timestamp else "timestamp is not a time")
 
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(UtcDatetime)
@@ -198,7 +196,7 @@ def _time(value: object) -> datetime | None:
 
 def _rows(value: object) -> list[Mapping[str, Any]]:
     rows = cast(list[object], value) if isinstance(value, list) else []
-    return [cast(dict[str, Any], row) for row in rows if isinstance(row, dict)]
+    return [row for row in map(as_object, rows) if row is not None]
 
 
 def _problem(error: ValidationError) -> str:

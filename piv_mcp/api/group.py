@@ -1,4 +1,4 @@
-"""What every area of the client is: a way to send calls, at one priority."""
+"""The base class of the client's groups of endpoints (`piv.numbers`, `piv.domains`, ...)."""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,14 +9,17 @@ from piv_mcp.api.response import Call
 from piv_mcp.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    # The models are needed to list the tools; httpx is not.
+    # Types only: the tools need the models at start, and importing httpx costs start-up time.
     from piv_mcp.api.http import Http
 
 T = TypeVar("T")
 
 
-class AreaApi:
-    """Base of the areas. Methods raise `ApiError`; `InvalidRequestError` also before anything is sent."""
+class EndpointGroup:
+    """The endpoints of one area, called at one priority.
+
+    The methods raise `ApiError`, and `InvalidRequestError` also before anything is sent.
+    """
 
     def __init__(self, http: "Http", priority: Priority) -> None:
         self._http = http
@@ -30,7 +33,7 @@ class AreaApi:
         body: Request | None = None,
         **filters: object,
     ) -> T:
-        """Send a call. `filters` are checked by the `query` model; those that are `None` do not leave."""
+        """Send a call. The `query` model checks the `filters`; those that are `None` are not sent."""
         path = endpoint.path(*ids)
         wire = {} if query is None else _checked(endpoint, query, filters)
         call = Call(endpoint, path, wire, None if body is None else body.wire())

@@ -1,4 +1,4 @@
-"""The one place that knows the base URL, the headers and the connection."""
+"""The HTTP connection to the API: the only module that knows the base URL, the headers and the key."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.rate_limit import Priority, RateLimiter
-from piv_mcp.api.response import Answer, Call, understand
+from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
 from piv_mcp.api.text import clean
 from piv_mcp.errors import ApiError, ConfigError, NoAnswerError, RateLimitedError
@@ -22,10 +22,10 @@ _log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 WRITE_TIMEOUT = 10.0
-"""Seconds, for the time-outs that no setting changes."""
+"""Seconds. These time-outs have no setting."""
 
-MAX_BODY = 10 * 1024 * 1024
-"""Bytes of an answer that are read."""
+MAX_RESPONSE_BYTES = 10 * 1024 * 1024
+"""The largest response body that is read."""
 
 NOT_SENT = (
     httpx.ConnectError,
@@ -34,11 +34,11 @@ NOT_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-"""Failures before any byte of the request left. A `ProxyError` is a refused tunnel."""
+"""Errors that occur before any byte of the request is sent. A `ProxyError` is a refused tunnel."""
 
 
 class Http:
-    """A connection to the API with one key. Calls pass limiter and retries, answers `understand`."""
+    """A connection to the API with one key. It applies the rate limit and the retries to each call."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Http:
             transport=transport,
             headers={"User-Agent": user_agent, "Accept": "application/json"},
             follow_redirects=False,
-            # Nothing that the server sets is sent back.
+            # Cookies that the server sets are not sent back.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
@@ -73,12 +73,12 @@ class Http:
         await self._client.aclose()
 
     async def send(self, call: Call[T], priority: Priority) -> T:
-        """The answer of a call. Raises `ApiError`; takes at most the deadline."""
+        """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline."""
         if self._client.is_closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
         deadline = Deadline(self._deadline, self._clock)
         writes = call.endpoint.writes
-        # A write that the deadline cuts off has an unknown outcome: it starts with time enough or not at all.
+        # A write that the deadline cuts off has an unknown outcome: do not start one with too little time left.
         room = min(10.0, self._deadline / 3) if writes else min(1.0, self._deadline / 10)
 
         async def attempt(number: int) -> T:
@@ -116,8 +116,8 @@ class Http:
                 attempt=number,
             )
 
-    async def _exchange(self, call: Call[Any], deadline: Deadline) -> Answer:
-        # A read that hangs is given up in time to be tried again; a write may take as long as the call lasts.
+    async def _exchange(self, call: Call[Any], deadline: Deadline) -> ApiResponse:
+        # A read that hangs ends early enough for another try; a write may use all the time that the call has left.
         read = deadline.remaining() if call.endpoint.writes else self._timeout
         request = self._client.build_request(
             call.endpoint.method,
@@ -132,7 +132,7 @@ class Http:
             async with self._clock.timeout(deadline.remaining()):
                 response = await self._client.send(request, stream=True)
                 try:
-                    return Answer(
+                    return ApiResponse(
                         response.status_code,
                         parse_retry_after(response.headers.get("retry-after")),
                         await _body(response),
@@ -145,7 +145,7 @@ class Http:
             problem, sent = f"could not connect ({type(error).__name__})", False
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             problem, sent = f"no complete answer ({type(error).__name__})", True
-        # Not in the handlers: an httpx error holds the request with its headers, and stays out of the chain.
+        # Outside the handlers: an httpx error holds the request with its headers, so it must not become the cause.
         return call.fail(NoAnswerError(problem, sent=sent), certain=not sent)
 
     def _clean(self, text: str, limit: int) -> str:
@@ -153,12 +153,12 @@ class Http:
 
 
 async def _body(response: httpx.Response) -> bytes | None:
-    """The decoded body, or `None` where it is too large."""
+    """The decoded body, or `None` if it is larger than `MAX_RESPONSE_BYTES`."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_bytes():
         size += len(chunk)
-        if size > MAX_BODY:
+        if size > MAX_RESPONSE_BYTES:
             return None
         chunks.append(chunk)
     return b"".join(chunks)

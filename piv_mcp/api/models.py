@@ -1,8 +1,7 @@
-"""What the models of all areas share.
+"""Base classes and field types that the models of all areas share.
 
-An answer comes from a server that is not ours: unknown fields are ignored, and an optional field whose value
-makes no sense becomes its default rather than an error. A request is ours: an unknown field is refused before
-anything is sent.
+Answers are read tolerantly: unknown fields are ignored, and an optional field with an invalid value becomes its
+default instead of an error. Requests are checked strictly: an unknown field is refused before anything is sent.
 """
 
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from piv_mcp.errors import InvalidRequestError
 
 
 def _in_utc(value: datetime) -> datetime:
-    """The reference shows UTC only, so a time without a zone is read as UTC."""
+    """The time in UTC. The reference shows UTC only, so a time without a zone is read as UTC."""
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
@@ -35,7 +34,7 @@ def _in_utc(value: datetime) -> datetime:
 
 
 def _plausible(value: Decimal) -> Decimal:
-    """Refuses what would need gigabytes to print, such as 1e400."""
+    """Refuse an amount whose digits could not be printed, such as 1e999999999."""
     exponent = value.as_tuple().exponent
     if value.adjusted() > 12 or not isinstance(exponent, int) or exponent < -12:
         raise ValueError("the amount is out of range")
@@ -51,7 +50,7 @@ UtcDatetime = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 def _cents(value: Decimal) -> str:
-    """At least two decimals, and never fewer than it has."""
+    """The amount with at least two decimals, never rounded."""
     cents = value.quantize(Decimal("0.01")) if value.as_tuple().exponent >= -2 else value  # pyright: ignore[reportOperatorIssue]
     return f"{cents:f}"
 
@@ -60,14 +59,16 @@ Money = Annotated[Decimal, AfterValidator(_plausible), PlainSerializer(_cents, r
 """An exact amount in US dollars, the account's only currency."""
 
 Secret = Annotated[SecretStr, BeforeValidator(_number_to_text)]
-"""A text that reprs hide."""
+"""A text that `repr` hides."""
 
 CountryCode = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
 """ISO 3166-1 alpha-2."""
 
+NonEmpty = Annotated[str, Field(min_length=1)]
+
 
 class Model(BaseModel):
-    """Base of everything that the server sends."""
+    """Base of the models of answers."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -90,7 +91,7 @@ class Model(BaseModel):
 
 
 class Request(BaseModel):
-    """Base of everything that we send. A field that is `None` does not leave."""
+    """Base of the models of requests. A field that is `None` is not sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
@@ -106,7 +107,7 @@ class Request(BaseModel):
 
     @classmethod
     def of(cls, **values: object) -> Self:
-        """The request with these fields. Raises `InvalidRequestError`, naming the fields at fault."""
+        """The request with these fields. Raises `InvalidRequestError`, which names the invalid fields."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -119,12 +120,12 @@ class Request(BaseModel):
         raise InvalidRequestError("; ".join(problems), code="VALIDATION_ERROR")
 
     def wire(self) -> dict[str, Any]:
-        """The fields that leave, as JSON values."""
+        """The fields that are sent, as JSON values."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 Flag = Annotated[bool, PlainSerializer(lambda value: "true" if value else "false", return_type=str)]
-"""A filter that the reference writes as the word `true` or `false`."""
+"""A boolean filter, sent as the word `true` or `false`, as in the reference."""
 
 Offset = Annotated[int, Field(ge=0)]
 SMALL_PAGE = 200
@@ -151,6 +152,6 @@ class Page(Model, Generic[RowT]):
 
 
 class Acknowledged(Model):
-    """An answer of which the reference promises no more than `success: true`, perhaps with a message."""
+    """An answer for which the reference documents nothing but `success: true`, perhaps with a message."""
 
     message: str | None = None

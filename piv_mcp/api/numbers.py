@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
-from piv_mcp.api.group import AreaApi
+from piv_mcp.api.group import EndpointGroup
 from piv_mcp.api.models import (
     Acknowledged,
     CountryCode,
     Model,
     Money,
+    NonEmpty,
     Offset,
     Page,
     Request,
@@ -20,14 +21,14 @@ from piv_mcp.api.models import (
 from piv_mcp.errors import REFUNDED
 
 NumberStatus = Literal["active", "expired", "pending_restore"]
-"""The statuses that the list filters by; answers may hold others."""
+"""The statuses that `list` can filter by; answers may hold others."""
 
 Months = Annotated[int, Field(ge=1)]
 """The reference gives no maximum."""
 
 
 class Country(Model):
-    """Prices include the plan's discount, except `base_price`. Months are the unit of rent."""
+    """Prices include the plan's discount, except `base_price`. Numbers are rented by the month."""
 
     country_code: str
     price_per_month: Money | None = None
@@ -38,7 +39,7 @@ class Country(Model):
 
 
 class Number(Model):
-    """A number as listed. Answers to purchases and updates hold a part of the fields."""
+    """A number as listed. Answers to purchases and updates hold some of the fields."""
 
     piv_num_id: str
     phone_number: str | None = None
@@ -94,7 +95,7 @@ class NumberAutoRenewal(Model):
 
 
 class RestoreNumbers(Request):
-    piv_num_ids: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    piv_num_ids: Annotated[list[NonEmpty], Field(min_length=1)]
 
 
 class RestoringNumber(Model):
@@ -104,8 +105,8 @@ class RestoringNumber(Model):
 
 
 class RestoredNumbers(Model):
-    """What was queued. `numbers` may list fewer than `queued`, and skipped ids are not named: the final word
-    on each number is the event `number.restore_completed`."""
+    """How many numbers were queued. `numbers` may list fewer than `queued`, and skipped ids are not listed. The
+    event `number.restore_completed` gives the outcome for each number."""
 
     queued: int | None = None
     skipped: int | None = None
@@ -114,7 +115,7 @@ class RestoredNumbers(Model):
 
 
 class Sms(Model):
-    """A message of the history. `received_at` is the only time, for outbound messages too."""
+    """A message of the SMS history. Outbound messages, too, have `received_at` as their only time."""
 
     id: str
     from_number: str | None = None
@@ -128,12 +129,12 @@ class Sms(Model):
 class SendSms(Request):
     to_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
     """E.164."""
-    message_body: Annotated[str, Field(min_length=1)]
-    """The reference does not say how long it may be."""
+    message_body: NonEmpty
+    """The reference gives no maximum length."""
 
 
 class SentSms(Model):
-    """The answer does not hold the cost."""
+    """The answer does not include the cost."""
 
     message_id: str | None = None
     from_number: str | None = None
@@ -179,7 +180,7 @@ VERIFY = Endpoint(
 )
 
 
-class NumbersApi(AreaApi):
+class NumbersApi(EndpointGroup):
     async def countries(self) -> list[Country]:
         """Countries that can be rented, with prices."""
         return await self._call(COUNTRIES)
@@ -225,14 +226,14 @@ class NumbersApi(AreaApi):
         return await self._call(SET_AUTO_RENEWAL, piv_num_id, body=request)
 
     async def restore(self, request: RestoreNumbers) -> RestoredNumbers:
-        """Bring numbers back within 7 days of their expiry; charged at once, refunded where it fails.
+        """Restore numbers within 7 days of their expiry; charged at once, refunded for those that fail.
 
-        Raises `NotFoundError` where none can be restored, `InsufficientBalanceError`.
+        Raises `NotFoundError` if none can be restored, `InsufficientBalanceError`.
         """
         return await self._call(RESTORE, body=request)
 
     async def sms(self, piv_num_id: str, *, limit: int | None = None, offset: int | None = None) -> Page[Sms]:
-        """Messages in and out, said to be newest first. `limit` 1 to 200, by default 50."""
+        """Messages in both directions; by the reference, newest first. `limit` 1 to 200, by default 50."""
         return await self._call(SMS, piv_num_id, query=SmsQuery, limit=limit, offset=offset)
 
     async def send_sms(self, piv_num_id: str, request: SendSms) -> SentSms:
@@ -240,9 +241,9 @@ class NumbersApi(AreaApi):
         return await self._call(SEND_SMS, piv_num_id, body=request)
 
     async def verify(self, piv_num_id: str, request: StartVerification) -> Acknowledged:
-        """Start a Google QR verification; charged at once, at no documented price.
+        """Start a Google QR verification; charged at once. The price is not documented.
 
-        The result comes as an event only. Raises `NumberStateError`, `InsufficientBalanceError`, and
-        `ServerError` where the charge was refunded.
+        Only an event tells the outcome. Raises `NumberStateError`, `InsufficientBalanceError`, and `ServerError`
+        if the charge was refunded.
         """
         return await self._call(VERIFY, piv_num_id, body=request)

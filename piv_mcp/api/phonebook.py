@@ -1,30 +1,30 @@
-"""Which number is meant: an id, or a phone number in any usual formatting."""
+"""Find a number's id by its phone number, in any usual formatting."""
 
 import re
 from typing import TYPE_CHECKING
 
 from piv_mcp.errors import InvalidRequestError, NotFoundError
 
+# Types only: importing the client costs start-up time.
 if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
     from piv_mcp.api.numbers import Number
 
 _ID = re.compile(r"(?=.*[A-Za-z_])[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Ids of the reference hold letters, phone numbers do not; that is how they are told apart."""
+"""An id. The ids in the reference contain letters, and phone numbers do not."""
 
 DIALLABLE = r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*"
-"""What a phone number may look like: a pattern."""
-"""With the spaces and dashes that web pages and word processors put in."""
+"""Pattern of a phone number, with the spaces and dashes that web pages and word processors insert."""
 
 MIN_DIGITS = 6
-"""Fewer digits of a phone number name nobody."""
+"""Fewer digits do not identify a phone number."""
 
-PAGES = 5
-"""Pages of 200 that are looked through when the server's own search finds nothing."""
+SEARCH_PAGES = 5
+"""Pages of 200 numbers that are read when the server's own search finds nothing."""
 
 
 class Phonebook:
-    """Resolves numbers through the API and remembers what it saw: an id keeps its phone number for life."""
+    """Resolves phone numbers to ids through the API, with a cache: an id keeps its phone number for life."""
 
     def __init__(self, client: "PivClient | None") -> None:
         self._client = client
@@ -38,15 +38,15 @@ class Phonebook:
                 self._phones[number.piv_num_id] = number.phone_number
 
     def phone_of(self, piv_num_id: str) -> str | None:
-        """The phone number of an id, if it was seen before."""
+        """The phone number of an id, or `None` if the id was not seen before."""
         return self._phones.get(piv_num_id)
 
     async def resolve(self, value: str) -> str:
-        """The `piv_num_id` that `value` means. An id is taken as it is, without asking the API.
+        """The `piv_num_id` of `value`. An id is returned as it is, without a request to the API.
 
         Raises:
-            NotFoundError: no number of the account is meant.
-            InvalidRequestError: several are, or `value` is neither an id nor a phone number.
+            NotFoundError: no number of the account has this phone number.
+            InvalidRequestError: several numbers match, or `value` is neither an id nor a phone number.
         """
         value = value.strip()
         if _ID.fullmatch(value):
@@ -84,7 +84,7 @@ class Phonebook:
             return
         page = await self._client.numbers.list(search=wanted, limit=200)
         self.remember(page.items)
-        for index in range(PAGES):  # the reference does not say how the search treats formatting
+        for index in range(SEARCH_PAGES):  # the reference does not say how the search treats formatting
             if self._matches(wanted):
                 return
             page = await self._client.numbers.list(limit=200, offset=200 * index)
@@ -94,10 +94,10 @@ class Phonebook:
 
 
 def significant_digits(phone: str) -> str:
-    """The digits to compare: of the international form where there is one, else without the trunk prefix."""
+    """The digits to compare: those of the international form if there is one, else those after the trunk prefix."""
     text = re.sub(r"^\(?(?:00|\+)", "+", phone.strip())
     if text.startswith("+"):
-        import phonenumbers
+        import phonenumbers  # late: it costs start-up time, and only some phone numbers need it
 
         try:
             return phonenumbers.format_number(

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from piv_mcp.api.endpoint import Endpoint, page_of, under
-from piv_mcp.api.group import AreaApi
-from piv_mcp.api.models import LargeLimit, Model, Money, Offset, Page, Request, Secret, UtcDatetime
+from piv_mcp.api.group import EndpointGroup
+from piv_mcp.api.models import LargeLimit, Model, Money, NonEmpty, Offset, Page, Request, Secret, UtcDatetime
 
 ProxyOrderStatus = Literal["active", "expired"]
 ExportFormat = Literal["socks5", "http", "both"]
@@ -33,7 +33,7 @@ class Proxy(Model):
 
 
 class ProxyOrder(Model):
-    """`items` is empty in lists; a purchase answers without `price_per_proxy` and `purchased_at`."""
+    """`items` is empty in lists. The answer to a purchase lacks `price_per_proxy` and `purchased_at`."""
 
     id: str
     country: str | None = None
@@ -48,7 +48,7 @@ class ProxyOrder(Model):
 
 
 class PurchaseProxies(Request):
-    server_id: Annotated[str, Field(min_length=1)]
+    server_id: NonEmpty
     quantity: Annotated[int, Field(ge=1, le=500)]
     months: Annotated[int, Field(ge=1, le=12)]
 
@@ -99,9 +99,9 @@ RESTORE = Endpoint("POST", "/proxy/orders/{id}/restore", RestoredProxies)
 EXPORT = Endpoint("GET", "/proxy/orders/{id}/export", ProxyExport)
 
 
-class ProxiesApi(AreaApi):
+class ProxiesApi(EndpointGroup):
     async def servers(self) -> list[ProxyServer]:
-        """Servers that proxies can be bought on, with prices."""
+        """Servers on which proxies can be bought, with prices."""
         return await self._call(SERVERS)
 
     async def orders(
@@ -130,7 +130,7 @@ class ProxiesApi(AreaApi):
         return await self._call(RENEW, order_id, body=request)
 
     async def restore(self, order_id: str) -> RestoredProxies:
-        """Bring an expired order back for one month, with the same credentials; charged at once."""
+        """Restore an expired order for one month, with the same credentials; charged at once."""
         return await self._call(RESTORE, order_id)
 
     async def export(self, order_id: str, *, format: ExportFormat | None = None) -> ProxyExport:

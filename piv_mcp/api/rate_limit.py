@@ -1,7 +1,7 @@
-"""Our side of the rate limit: 100 requests a minute for one key, shared by every process that uses it.
+"""The client's side of the rate limit: 100 requests a minute for one key, shared by all processes that use it.
 
-`seconds_to_wait` is the whole policy, a pure function of what was sent; a limiter only remembers and sleeps.
-`LocalLimiter` remembers in this process.
+`seconds_to_wait` is the whole policy, a pure function of the requests already sent. A limiter only stores those
+and sleeps. `LocalLimiter` stores them in the memory of this process.
 """
 
 import asyncio
@@ -18,29 +18,29 @@ class Priority(Enum):
     """Who waits for the answer."""
 
     PERSON = "person"
-    """A person's call, or one that a person's call makes."""
+    """A person's call, or a request made on its behalf."""
     WAIT = "wait"
-    """Polling on behalf of somebody who waits."""
+    """Polling for a call that waits for an event."""
     BACKFILL = "backfill"
-    """Nobody waits."""
+    """Background work; no call waits for it."""
 
 
 WINDOW = 60.0
 """Seconds over which requests are counted."""
 
 TOTAL: Mapping[Priority, int] = {Priority.PERSON: 95, Priority.WAIT: 75, Priority.BACKFILL: 60}
-"""A request goes only while fewer than so many of all priorities were sent in the window. The reference
-allows 100; the rest is for requests that overtake each other on the way, and the steps keep polling from
-starving a person."""
+"""A request is sent only while the window holds fewer requests, of all priorities, than this. The reference
+allows 100. The margin is for requests that overtake each other on the way to the server. The lower totals keep
+polling from using up what a person's calls need."""
 
 BACKFILL_OWN = 20
-"""Likewise, counting requests of that priority alone."""
+"""The same limit for back-fill, counting only the requests of that priority."""
 
 YIELD = 0.25
-"""Seconds that back-fill stands aside, before it looks again, while a person's call waits."""
+"""Seconds between back-fill's attempts to get a slot while a person's call waits for one."""
 
 MAX_PAUSE = 3600.0
-"""The longest pause that is believed, in seconds: no wrong clock and no wrong header stops us for good."""
+"""The longest pause that is obeyed, in seconds, so that a wrong clock or header cannot stop all requests for good."""
 
 
 def seconds_to_wait(
@@ -51,12 +51,11 @@ def seconds_to_wait(
     paused_until: float = 0.0,
     person_waiting: bool = False,
 ) -> float:
-    """Seconds until a request of this priority may be tried again; 0 means go.
+    """Seconds until a request of this priority may be tried again; 0 means send it now.
 
     `sent` holds the times of past requests by priority; `now` and `paused_until` are on the same clock, in
     seconds. Times older than the window do not count, and times in the future count as now. `person_waiting`
-    is true while a person's call has asked for a slot and not got it. The answer is a lower bound: look again
-    after waiting.
+    is true while a person's call waits for a slot. The result is a lower bound: call again after that wait.
     """
     recent = {kind: _recent(times, now) for kind, times in sent.items()}
     everything = sorted(time for times in recent.values() for time in times)
@@ -76,7 +75,7 @@ def _until_fewer(times: list[float], allowed: int, now: float) -> float:
 
 
 def no_slot(wait: float) -> RateLimitedError:
-    """The error of a call that our own limit kept from being sent."""
+    """The error of a call that was not sent because of our own limit."""
     return RateLimitedError(
         f"This minute's requests are used up; the next slot is in {wait:.0f} s",
         code="RATE_LIMITED",
@@ -85,15 +84,14 @@ def no_slot(wait: float) -> RateLimitedError:
 
 
 class RateLimiter(Protocol):
-    """What a client asks before each request it sends."""
+    """What a client asks for a slot before it sends a request."""
 
     async def acquire(self, priority: Priority, *, timeout: float) -> None:  # noqa: ASYNC109 - it gives up early
-        """Take a slot, waiting for one at most `timeout` seconds; else raise `RateLimitedError`
-        (`no_slot`)."""
+        """Take a slot, waiting at most `timeout` seconds. Raises `RateLimitedError` (`no_slot`) if none is free."""
         ...
 
     async def pause(self, seconds: float) -> None:
-        """The server said to wait: nobody takes a slot for so many seconds."""
+        """Give no slot for this many seconds, because the server said to wait."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What is tried again, when, and for how long."""
+"""Which calls are tried again, when, and for how long."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ MAX_WAIT = 8.0
 
 
 class Deadline:
-    """A moment, given in seconds from now, by which a call is over."""
+    """The moment, given in seconds from now, by which a call must end."""
 
     def __init__(self, seconds: float, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
@@ -33,9 +33,10 @@ class Deadline:
 
 
 def may_retry(error: ApiError, *, writes: bool) -> bool:
-    """A write goes out again only where it certainly did nothing: no connection, or 429.
+    """Whether a call may be sent again after this error.
 
-    A read also after a lost answer, a time-out or a 5xx.
+    A write may only if it certainly had no effect: no connection, or 429. A read may also after a lost response,
+    a time-out or a 5xx.
     """
     if isinstance(error, OutcomeUnknownError):
         return False
@@ -49,9 +50,9 @@ def may_retry(error: ApiError, *, writes: bool) -> bool:
 async def with_retries(attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, room: float) -> T:
     """Await `attempt(1)`, `attempt(2)`, ... until one succeeds, or raise the last one's error.
 
-    `Retry-After` replaces our own wait. A wait that would leave less than `room` seconds is not begun.
+    `Retry-After` replaces our own wait. No wait begins that would leave less than `room` seconds for the next try.
     """
-    import stamina  # late: it is only needed once something is sent, and costs start-up time
+    import stamina  # late: it costs start-up time, and only a sent request needs it
 
     number = 1
 
@@ -70,7 +71,7 @@ async def with_retries(attempt: Callable[[int], Awaitable[T]], *, writes: bool, 
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Seconds to wait by a `Retry-After` header, a number or a date; `None` where it makes no sense."""
+    """The seconds to wait by a `Retry-After` header, a number or a date; `None` if it is neither."""
     if value is None:
         return None
     try:

@@ -1,15 +1,15 @@
-"""Bytes from the server: into JSON that is safe to handle, or into a snippet that is safe to show."""
+"""Turn bytes from the server into JSON that is safe to handle, or into a snippet that is safe to show."""
 
 import json
 import re
 import unicodedata
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from piv_mcp.text.surrogates import replace_surrogates_in
 
 SNIPPET = 200
-"""Characters of a strange answer that an error shows."""
+"""Characters of an unexpected response that an error shows."""
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -18,15 +18,15 @@ _CREDENTIALS = (
     re.compile(r"(?i)([?&]token=)[^&\s\"']+"),
     re.compile(r"()[^\s\"':/@]+:[^\s\"'@/]+(?=@)"),
 )
-"""What answers of the API hold that an error must not show: proxy passwords, signed links."""
+"""What responses hold and an error must not show: proxy passwords, signed links."""
 
 
 def parse_json(body: bytes) -> Any:
     """The JSON value in a body, its fractions as exact `Decimal`.
 
-    Raises `ValueError`, with a few words of reason, for everything else: no body, HTML, broken or truncated
-    JSON, NaN, numbers beyond reason, nesting without end. Bytes that are no UTF-8 and lone surrogates become
-    U+FFFD, so that one garbled character loses no message and every text can be stored.
+    Raises `ValueError`, with a short reason, for everything else: no body, HTML, broken or truncated JSON, NaN,
+    numbers out of range, nesting that is too deep. Bytes that are not UTF-8 and lone surrogates become U+FFFD, so
+    that a garbled character does not lose the message, and every text can be stored.
     """
     if not body.strip():
         raise ValueError("an empty body")
@@ -38,6 +38,11 @@ def parse_json(body: bytes) -> Any:
         return replace_surrogates_in(value) if _SURROGATE_ESCAPE.search(body) else value
     except (ValueError, ArithmeticError, RecursionError):
         raise ValueError("broken JSON") from None
+
+
+def as_object(value: object) -> dict[str, Any] | None:
+    """The value where it is a JSON object, else `None`."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None
 
 
 def _fraction(text: str) -> Decimal:
@@ -58,7 +63,7 @@ def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:
     """
     head = text[: limit * 5]
     line = " ".join("".join(char for char in head if char.isspace() or _is_visible(char)).split())
-    # Removing characters may have put the secret together, and cutting may leave a part of it.
+    # Removing characters may have joined the parts of a secret, and cutting may leave a part of it.
     line = line.replace(secret, "[key]")
     if len(head) < len(text):
         line = line[: -len(secret)]

@@ -5,13 +5,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
-from piv_mcp.api.group import AreaApi
+from piv_mcp.api.group import EndpointGroup
 from piv_mcp.api.models import (
     Acknowledged,
     CountryCode,
     LargeLimit,
     Model,
     Money,
+    NonEmpty,
     Offset,
     Page,
     Request,
@@ -20,20 +21,19 @@ from piv_mcp.api.models import (
 
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]
 WhiteStatus = Literal["queued", "processing", "done", "failed"]
+"""The words that `list` can filter by. Answers hold integers; the reference shows 0 (queued) and 10 (done)."""
 Quality = Literal["standard", "premium"]
 ContactsMode = Literal["same", "template"]
-"""The words that the list filters by. Answers hold integers; the reference shows 0 (queued) and 10 (done)."""
 
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
 """ISO 639-1."""
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
-NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class Tier(Model):
     """`price` is for one site of standard quality in one language, with `min_articles` articles.
 
-    What premium quality and further languages cost is not documented.
+    The prices of premium quality and of further languages are not documented.
     """
 
     tier_key: str
@@ -46,8 +46,7 @@ class Tier(Model):
 
 
 class White(Model):
-    """A site, or the job that makes it. `status` is the server's integer, or a word should it ever send
-    one."""
+    """A site, or the job that generates it. `status` is an integer in the reference; a word is accepted, too."""
 
     id: str
     name: str | None = None
@@ -97,14 +96,14 @@ class CreateWhite(Request):
 
 
 class WhiteCreation(Model):
-    """`status` is a word here, and an integer in `white`. The answer does not hold the cost."""
+    """`status` is a word here, and an integer in `white`. The answer does not include the cost."""
 
     status: str | None = None
     white: White
 
 
 class WhiteDownload(Model):
-    """A signed link, good for about 5 minutes: whoever has it can download."""
+    """A signed link, valid for about 5 minutes: anyone who has the link can download the site."""
 
     url: Annotated[str, Field(repr=False)]
     filename: str | None = None
@@ -113,8 +112,8 @@ class WhiteDownload(Model):
 
 
 class WhiteConfig(Request):
-    """The fields of the reference's only example; which of them are required is not documented. `company` and
-    `legal` are called `legal_name` in a creation."""
+    """The fields of the reference's only example; which of them are required is not documented. `CreateWhite` has
+    one field, `legal_name`, for `company` and `legal`."""
 
     company: NonEmpty | None = None
     domain: NonEmpty | None = None
@@ -149,9 +148,9 @@ DOWNLOAD = Endpoint("GET", "/whites/{id}/download", WhiteDownload)
 CONFIG = Endpoint("POST", "/whites/{id}/config", Acknowledged, beside, undocumented=True)
 
 
-class WhitesApi(AreaApi):
+class WhitesApi(EndpointGroup):
     async def tiers(self) -> list[Tier]:
-        """What can be generated, with prices."""
+        """The kinds of sites that can be generated, with prices."""
         return await self._call(TIERS)
 
     async def list(
@@ -170,14 +169,16 @@ class WhitesApi(AreaApi):
         return await self._call(CREATE, body=request)
 
     async def get(self, white_id: str) -> White:
-        """One site and how far it is."""
+        """One site and its progress."""
         return await self._call(GET, white_id)
 
     async def download(self, white_id: str, *, format: str | None = None) -> WhiteDownload:
-        """A link to the archive, good for about 5 minutes; `php`, the only documented format, by default.
-        Raises `ConflictError` while the site is not done."""
+        """A link to the archive, valid for about 5 minutes. The default format, `php`, is the only documented one.
+
+        Raises `ConflictError` until the site is done.
+        """
         return await self._call(DOWNLOAD, white_id, query=WhiteDownloadQuery, format=format)
 
     async def config(self, white_id: str, request: WhiteConfig) -> Acknowledged:
-        """Change the company and contacts of a site without generating it anew."""
+        """Change the company and contacts of a site without generating it again."""
         return await self._call(CONFIG, white_id, body=request)

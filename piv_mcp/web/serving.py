@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
+from piv_mcp.api.credentials import LOOPBACK
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
-from piv_mcp.web.guards import LOOPBACK
 from piv_mcp.web.listener import Listener
 
 START_SECONDS = 2.0

@@ -1,0 +1,156 @@
+"""The client's own request limit: its policy, the limiter of one process, and how calls use it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from api_client import ACCOUNT, PURCHASE, PURCHASED, Recorder, Server
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piv_mcp import errors
+from piv_mcp.api.rate_limit import (
+    BACKFILL_OWN,
+    MAX_PAUSE,
+    TOTAL,
+    WINDOW,
+    LocalLimiter,
+    Priority,
+    no_slot,
+    seconds_to_wait,
+)
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
+
+times = st.lists(st.floats(0, 200), max_size=120)
+histories = st.fixed_dictionaries(dict.fromkeys(Priority, times))
+
+
+@given(histories, st.floats(100, 150), st.sampled_from(Priority), st.booleans(), st.floats(0, 300))
+def test_who_may_go_is_within_every_budget(
+    sent: dict[Priority, list[float]], now: float, priority: Priority, waiting: bool, paused_until: float
+) -> None:
+    wait = seconds_to_wait(priority, sent, now=now, paused_until=paused_until, person_waiting=waiting)
+    recent = {kind: sum(time + WINDOW > now for time in at) for kind, at in sent.items()}
+    total = sum(recent.values())
+    own = priority is not Priority.BACKFILL or (recent[priority] < BACKFILL_OWN and not waiting)
+    assert (wait == 0) == (paused_until <= now and total < TOTAL[priority] and own)
+    assert 0 <= wait <= max(WINDOW, paused_until - now)
+
+
+@given(histories, st.floats(100, 150))
+def test_background_work_never_goes_before_a_person(sent: dict[Priority, list[float]], now: float) -> None:
+    waits = [seconds_to_wait(priority, sent, now=now) for priority in Priority]
+    assert waits == sorted(waits)
+
+
+@given(times, st.floats(0, 150))
+def test_after_the_wait_the_slot_is_free(sent: list[float], now: float) -> None:
+    history = {Priority.PERSON: [min(time, now) for time in sent]}
+    wait = seconds_to_wait(Priority.WAIT, history, now=now)
+    assert seconds_to_wait(Priority.WAIT, history, now=now + wait + 1e-6) == 0
+
+
+def test_a_clock_that_was_set_back_stops_nobody_for_good() -> None:
+    sent = {Priority.PERSON: [10_000.0] * 95}
+    assert seconds_to_wait(Priority.PERSON, sent, now=0.0) <= WINDOW
+    assert seconds_to_wait(Priority.PERSON, {}, now=0.0, paused_until=1e9) == MAX_PAUSE
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    def limiter(self) -> LocalLimiter:
+        return LocalLimiter(clock=self, sleep=self.sleep)
+
+
+async def _goes(limiter: LocalLimiter, priority: Priority) -> bool:
+    try:
+        await limiter.acquire(priority, timeout=0)
+    except errors.RateLimitedError:
+        return False
+    return True
+
+
+async def test_polling_leaves_room_for_a_person() -> None:
+    clock = Clock()
+    limiter = clock.limiter()
+    went: Counter[Priority] = Counter()
+    for priority in (Priority.BACKFILL, Priority.WAIT, Priority.PERSON):
+        while await _goes(limiter, priority):
+            went[priority] += 1
+        with pytest.raises(errors.RateLimitedError) as caught:
+            await limiter.acquire(priority, timeout=59)
+        assert caught.value.retry_after == WINDOW
+        assert (caught.value.effect, caught.value.status) == ("none", None)
+    assert went == {Priority.BACKFILL: 20, Priority.WAIT: 55, Priority.PERSON: 20}
+    assert clock.slept == []
+
+
+async def test_a_slot_is_waited_for_within_the_timeout() -> None:
+    clock = Clock()
+    limiter = clock.limiter()
+    for _ in range(95):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.now += 50
+    await limiter.acquire(Priority.PERSON, timeout=20)
+    assert clock.slept == [pytest.approx(10)]
+
+
+async def test_nobody_sends_during_a_pause() -> None:
+    clock = Clock()
+    limiter = clock.limiter()
+    await limiter.pause(30)
+    await limiter.pause(5)
+    with pytest.raises(errors.RateLimitedError, match="30 s"):
+        await limiter.acquire(Priority.PERSON, timeout=10)
+    await limiter.acquire(Priority.PERSON, timeout=31)
+    assert clock.slept == [pytest.approx(30)]
+
+
+async def test_backfill_stands_aside_while_a_person_waits() -> None:
+    clock = Clock()
+    limiter = clock.limiter()
+    await limiter.pause(10)
+    order: list[Priority] = []
+
+    async def call(priority: Priority) -> None:
+        await limiter.acquire(priority, timeout=100)
+        order.append(priority)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(call(Priority.PERSON))
+        tasks.create_task(call(Priority.BACKFILL))
+    assert order == [Priority.PERSON, Priority.BACKFILL]
+
+
+async def test_a_call_says_its_priority() -> None:
+    limiter = Recorder()
+    piv = Server(ACCOUNT).client(limiter=limiter)
+    await piv.account.get()
+    await piv.at(Priority.WAIT).account.get()
+    await piv.at(Priority.BACKFILL).account.get()
+    assert [priority for priority, _ in limiter.asked] == list(Priority)
+
+
+async def test_a_call_without_a_slot_is_not_sent() -> None:
+    class Full(Recorder):
+        async def acquire(self, priority: Priority, *, timeout: float) -> None:  # noqa: ASYNC109 - the protocol's
+            raise no_slot(42.0)
+
+    server = Server(PURCHASED)
+    with pytest.raises(errors.RateLimitedError) as caught:
+        await server.client(limiter=Full()).numbers.purchase(PURCHASE)
+    assert server.requests == []
+    assert (caught.value.retry_after, caught.value.effect) == (42.0, "none")
+    assert (caught.value.method, caught.value.path) == ("POST", "/numbers/purchase")
