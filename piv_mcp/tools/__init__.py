@@ -1,1 +1,1 @@
-"""What the model sees: one module an area. Handlers are thin, and say what is asked of the rooms behind them."""
+"""The tools that a model sees, one module for each area. Handlers are short and call the other packages."""

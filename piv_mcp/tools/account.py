@@ -1,4 +1,4 @@
-"""The account itself."""
+"""The tool of the account."""
 
 from piv_mcp.api.account import Account
 from piv_mcp.services import services

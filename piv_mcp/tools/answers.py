@@ -1,4 +1,4 @@
-"""What the answers of several tools share."""
+"""Answer types that several tools share."""
 
 from typing import Any, Literal
 
@@ -8,13 +8,13 @@ from piv_mcp.api.models import Page
 
 
 class Answer(BaseModel):
-    """Base of the answers that tools make up themselves."""
+    """Base of the answers that are not models of the API."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Changed(Answer):
-    """A change that piv.day acknowledged; what else its answer holds is not documented."""
+    """A change that piv.day acknowledged. The API documents no other fields of its answer."""
 
     status: Literal["done"] = "done"
     message: str | None = None

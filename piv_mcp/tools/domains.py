@@ -1,4 +1,4 @@
-"""Domains and their DNS."""
+"""Tools of domains and their DNS."""
 
 from typing import Annotated, Literal
 
@@ -46,8 +46,8 @@ Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
 NameserverNames = Annotated[list[DomainName], Field(min_length=2), at_most(13)]
 
 
-# A comment, since a docstring would become a part of the schema that says nothing more than its place.
-# A DNS record of a new domain.
+# A DNS record of a new domain. This is no docstring, which would become part of the input schema and
+# say no more than the name of the parameter.
 class FirstRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,7 +59,7 @@ class FirstRecord(BaseModel):
 
 
 class DomainRow(Answer):
-    """A domain in a list; get_domain has its records and certificate."""
+    """A domain in a list; get_domain shows its records and certificate."""
 
     id: str
     domain_name: str | None = None
@@ -111,7 +111,7 @@ async def get_domain(ctx: Ctx, domain_id: DomainId) -> Domain:
 
 
 async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> QueueEntry:
-    """Get the progress of a registration or renewal. For a registration's end: wait_for_event(domain.registered,
+    """Get the progress of a registration or renewal. To wait for a registration: wait_for_event(domain.registered,
     domain.failed)."""
     return await (await services(ctx)).client.domains.queue(queue_id)
 
@@ -184,7 +184,7 @@ async def register_domain(
     nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
     dns_records: Annotated[list[FirstRecord], at_most(100), Field(description="With cloudflare only.")] | None = None,
 ) -> Receipt:
-    """Register a domain, after the person approves the price. search_domain has it; get_domain_queue the progress."""
+    """Register a domain, after the person approves the price. search_domain shows it, get_domain_queue the progress."""
     request = RegisterDomain.of(
         domain=domain,
         period=period,
@@ -202,7 +202,7 @@ async def renew_domain(
     domain_id: DomainId,
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
 ) -> Receipt:
-    """Renew a domain, after the person approves the price. get_domain_queue has the progress."""
+    """Renew a domain, after the person approves the price. get_domain_queue shows the progress."""
     return await perform(ctx, actions.RenewDomainAction(domain_id=domain_id, request=RenewDomain.of(period=period)))
 
 

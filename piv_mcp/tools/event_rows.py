@@ -1,4 +1,4 @@
-"""Stored events as a model should see them: bounded, cleaned, and text of strangers marked as such."""
+"""The rows in which tools and resources show stored events: cleaned, bounded, the texts of strangers fenced."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -11,12 +11,13 @@ from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import Fence, one_line, visible
 
 OTHERS_SECONDS = 600.0
-"""Codes at most this much older than the newest are shown beside it."""
+"""A code that arrived at most this long before the newest one is shown beside it."""
 
 MAX_OTHERS = 4
+"""Codes that are shown beside the newest one."""
 
-CLOCKS_SECONDS = 120.0
-"""How far piv.day's clock may be behind ours before a message counts as late rather than the clock as slow."""
+CLOCK_SKEW_SECONDS = 120.0
+"""How far piv.day's clock may be behind ours. A greater difference means that the message arrived late."""
 
 MAX_TEXT_CHARS = 500
 """Characters of an SMS that are shown beside its code."""
@@ -60,16 +61,16 @@ class EventRow(BaseModel):
 def code_rows(
     phonebook: Phonebook, found: list[StoredEvent], fence: Fence, now: float
 ) -> tuple[Code, list[Code] | None]:
-    """The code that arrived last, and the others that arrived in the minutes before it, without their texts."""
+    """The code that arrived last, and those of the minutes before it, without their texts. `found`: newest first."""
     newest, *older = found
     near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS]
     others = [_code(phonebook, event, None, now) for event in near[:MAX_OTHERS]]
     return _code(phonebook, newest, fence, now), others or None
 
 
-def came_at(event: StoredEvent) -> float:
-    """When the message reached the account: its own time where that is clearly before its arrival here."""
-    late = event.sent_at is not None and event.sent_at < event.arrived_at - CLOCKS_SECONDS
+def _reached_account_at(event: StoredEvent) -> float:
+    """When the message reached the account: its own time if that is clearly before its arrival here."""
+    late = event.sent_at is not None and event.sent_at < event.arrived_at - CLOCK_SKEW_SECONDS
     return event.sent_at if late and event.sent_at is not None else event.arrived_at
 
 
@@ -77,8 +78,8 @@ def _code(phonebook: Phonebook, event: StoredEvent, fence: Fence | None, now: fl
     return Code(
         code=one_line(event.code or ""),
         event_id=event.seq,
-        age_seconds=max(0, round(now - came_at(event))),
-        received_at=utc(came_at(event)),
+        age_seconds=max(0, round(now - _reached_account_at(event))),
+        received_at=utc(_reached_account_at(event)),
         piv_num_id=one_line(event.subject) if event.subject else None,
         phone_number=phonebook.phone_of(event.subject) if event.subject else None,
         sender=one_line(event.sender) if event.sender else None,
@@ -90,12 +91,13 @@ def _code(phonebook: Phonebook, event: StoredEvent, fence: Fence | None, now: fl
 
 
 def event_row(phonebook: Phonebook, event: StoredEvent, fence: Fence) -> EventRow:
+    """The row of any event."""
     is_sms = event.text is not None
     number = event.subject if is_sms or "piv_num_id" in event.data else None
     return EventRow(
         event_id=event.seq,
         type=one_line(event.type, 100),
-        received_at=utc(came_at(event)),
+        received_at=utc(_reached_account_at(event)),
         source=event.source,
         piv_num_id=one_line(number) if number else None,
         phone_number=phonebook.phone_of(number) if number else None,
@@ -109,7 +111,7 @@ def event_row(phonebook: Phonebook, event: StoredEvent, fence: Fence) -> EventRo
 
 
 def _shown(value: object, fence: Fence, depth: int = 0) -> object:
-    """Data of a webhook, which nobody signs: texts cleaned, what a stranger may have written wrapped, all bounded."""
+    """Clean and bound the data of a webhook, which is not signed; fence the texts that a stranger may have written."""
     if isinstance(value, dict):
         items = list(cast("dict[str, object]", value).items())[:40]
         shown = {visible(key, 60): _field(key, item, fence, depth) for key, item in items}

@@ -1,4 +1,4 @@
-"""The inbox: codes and events, as they come."""
+"""Tools of the inbox: read codes and events, and wait for them."""
 
 from typing import Annotated
 
@@ -17,8 +17,9 @@ from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
 from piv_mcp.tools.spec import Ctx, read
 
 LATE_SECONDS = 300
+"""Age at which a code that has just arrived is reported as late."""
 REFRESH_SECONDS = 3.0
-"""How long a question for the latest code waits for the SMS history."""
+"""How long get_latest_code waits for the SMS history."""
 
 After = Annotated[int, Field(ge=0, strict=True, description="Cursor of the previous answer: continues without a gap.")]
 Timeout = Annotated[
@@ -26,7 +27,7 @@ Timeout = Annotated[
     Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead."),
 ]
 Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
-"""Said to be a string, since many clients cannot show a choice of types; the others are understood."""
+"""The schema says string, since many clients cannot handle a choice of types; the other types are accepted."""
 EventType = Annotated[Line, limited(100), Field(description=f"One of {', '.join(EVENTS)}.")]
 
 
@@ -91,7 +92,7 @@ async def get_latest_code(
     note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
     note = _join(note, await _captured(app, piv_num_id, now - max_age_seconds))
     if piv_num_id is None and (not found or found[0].arrived_at < now - max_age_seconds):
-        note = _join("Name the number to have its SMS history looked at, too.", note)
+        note = _join("Name the number to search its SMS history, too.", note)
     if not found:
         return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
     fence = Fence()
@@ -164,7 +165,7 @@ async def list_events(
     after: After | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
 ) -> Events:
-    """List received events (SMS, deliveries, registrations, finished sites): the newest, or those that follow after."""
+    """List received events (SMS, deliveries, registrations, finished sites): the newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     after, gone = await _cursor(app, after)
@@ -238,29 +239,29 @@ async def wait_for_event(
 
 
 async def _captured(app: Services, piv_num_id: str | None, since: float) -> str | None:
-    """A Google verification can have had the message that is asked for: see `VerifyCompleted`."""
+    """The note that a Google verification may have captured the message asked for: see `VerifyCompleted`."""
     match = {} if piv_num_id is None else {"piv_num_id": piv_num_id}
     found = await app.store.read(events.matching, ("verify.completed",), match, after=0, since=since, limit=1)
     return "A Google verification captured a message: list_events(type=verify.completed) has it." if found else None
 
 
 def _late(code: Code) -> str | None:
-    """It has arrived now, and by its own time it is old: sent again by hand, or delayed on the way."""
+    """The note on a message that arrived now and is old by its own time: it was sent again by hand, or delayed."""
     if code.age_seconds < LATE_SECONDS:
         return None
     return f"It arrived late: by its own time it is {span(code.age_seconds)} old and may not be the one you wait for."
 
 
 async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | None]:
-    """Where to begin, and what the cursor has missed for good: pruned events, or a store that was begun anew."""
+    """The cursor to continue from, and the note where events after it are lost: pruned, or in a store that is gone."""
     if after is None:
         return None, None
     pruned, last = await app.store.read(events.span)
     if after < pruned:
-        return after, f"Events {after + 1} to {pruned} are gone: the inbox keeps them no longer."
+        return after, f"Events {after + 1} to {pruned} are gone: the inbox no longer keeps them."
     if after > last:
-        # Not "from the start": a code of hours ago would come back as the one that is waited for.
-        return None, f"The cursor {after} is of another inbox; this one was begun anew."
+        # Do not continue from event 0: a code of hours ago would be returned as the one waited for.
+        return None, f"The cursor {after} is ignored: it belongs to an inbox that no longer exists."
     return after, None
 
 

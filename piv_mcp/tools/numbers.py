@@ -1,4 +1,4 @@
-"""Phone numbers and their SMS."""
+"""Tools of phone numbers and their SMS."""
 
 from typing import Annotated
 
@@ -34,7 +34,7 @@ class Countries(Answer):
 
 
 class NumberRow(Answer):
-    """A number in a list; get_number has its other dates and tags."""
+    """A number in a list; get_number shows its other dates and tags."""
 
     piv_num_id: str
     phone_number: str | None = None
@@ -119,7 +119,7 @@ async def list_sms(
 
 
 async def sms_page(app: Services, piv_num_id: str, *, limit: int | None, offset: int | None) -> Messages:
-    """One page of a number's SMS history, its texts marked as strangers'."""
+    """One page of a number's SMS history, with the texts fenced."""
     page = await app.client.numbers.sms(await app.phonebook.resolve(piv_num_id), limit=limit, offset=offset)
     fence = Fence()
     rows = [
@@ -148,7 +148,7 @@ async def purchase_number(
     auto_renew: Annotated[Switch, Field(description="True commits to monthly renewals.")],
     custom_name: CustomName | None = None,
 ) -> Receipt:
-    """Rent a new number, after the person approves the price. list_countries has countries and prices."""
+    """Rent a new number, after the person approves the price. list_countries shows countries and prices."""
     request = PurchaseNumber.of(
         country_code=country_code.upper(),
         duration_months=duration_months,

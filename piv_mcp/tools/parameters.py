@@ -9,8 +9,8 @@ from piv_mcp.api.phonebook import DIALLABLE
 
 
 def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:
-    """Our own limits on a text, in characters: checked like those of the reference, but not part of the schema, where
-    every model would have to read them."""
+    """Limit a text's length, in characters, and its form. These limits are ours and not the API reference's; they are
+    left out of the schema to keep it short."""
     pattern = re.compile(form) if form else None
 
     def check(value: str) -> str:
@@ -24,7 +24,7 @@ def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValid
 
 
 def at_most(most: int) -> AfterValidator:
-    """Likewise for an integer, or for the length of a list."""
+    """Limit an integer or a list's length, likewise outside the schema."""
 
     def check(value: int | list[object]) -> int | list[object]:
         if isinstance(value, list):
@@ -50,19 +50,19 @@ def _one_line(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    """Names of hosts are equal in any case, and with a final dot."""
+    """One form for each host name: case and a final dot make no difference."""
     return value.lower().removesuffix(".")
 
 
 def _word(value: object) -> object:
-    """The reference writes some switches as words."""
+    """Accept "true" and "false", since the API reference writes some booleans as strings."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
 Text = Annotated[str, AfterValidator(_printable)]
 
-# Ids come from strangers' hands (a model's): nothing in them may leave its path segment.
+# Ids come from a model and go into URL paths: no character in them may end the path segment.
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
 _LABEL = rf"{_LETTER}([A-Za-z0-9\u0080-\U0010ffff-]{{0,61}}{_LETTER})?"

@@ -1,4 +1,4 @@
-"""Asking the person through the client: MCP elicitation in both protocol eras."""
+"""Ask the person through the MCP client, by elicitation, in protocol versions before 2026-07-28 and from then on."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from piv_mcp.services import Lifespan
 
 STATELESS = "2026-07-28"
-"""From this protocol on the server cannot ask by itself: the client repeats the request with the answer."""
+"""From this protocol version on, the server sends no requests: the client repeats its request with the answer."""
 
 QUESTION = "approval"
+"""The key of the question among a request's input requests and responses."""
 
 
 class Approval(BaseModel):
-    """The form. Submitting it without a tick is no approval."""
+    """The form that the client shows. Submitting it without a tick declines."""
 
     approve: StrictBool = Field(title="Approve", description="Tick to approve. Anything else declines.")
 
 
-class Caller:
-    """The person behind one request (a `Person`)."""
+class ClientPerson:
+    """The person behind one request, asked through its client (implements `Person`)."""
 
     def __init__(self, ctx: "Context[Lifespan, Any]") -> None:
         self._ctx = ctx
@@ -38,7 +39,7 @@ class Caller:
         elicitation = capabilities.elicitation if capabilities is not None else None
         if elicitation is None:
             return False
-        return elicitation.form is not None or elicitation.url is None  # neither named means forms
+        return elicitation.form is not None or elicitation.url is None  # a client that names neither shows forms
 
     @property
     def reply(self) -> DecisionReply | None:
@@ -53,9 +54,9 @@ class Caller:
             raise AskFirst(entry_id, message)
         try:
             answer = await self._ctx.elicit(message, Approval)
-        except MCPError as error:  # it declared the capability, and refused the question
+        except MCPError as error:  # the client declared the capability, but refused the request
             raise ElicitationError(str(error)) from error
-        except ValueError:  # accepted, with something else than a tick
+        except ValueError:  # accepted without a valid tick
             return "decline"
         return _decision(answer.action, answer.data.approve if answer.action == "accept" else None)
 
@@ -64,7 +65,7 @@ class Caller:
 
 
 def question(ask: AskFirst) -> InputRequiredResult:
-    """The protocol's form of a question that comes before the answer."""
+    """The answer to a request that needs the person's decision first (protocol 2026-07-28)."""
     params = ElicitRequestFormParams(message=ask.message, requested_schema=Approval.model_json_schema())
     return InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=params)}, request_state=ask.entry_id)
 

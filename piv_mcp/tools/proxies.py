@@ -1,4 +1,4 @@
-"""IPv6 proxies."""
+"""Tools of IPv6 proxies."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,15 @@ import anyio.to_thread
 from pydantic import Field
 
 from piv_mcp.api.models import Money, UtcDatetime
-from piv_mcp.api.proxies import ExportFormat, ProxyOrder, ProxyOrderStatus, ProxyServer, PurchaseProxies, RenewProxies
-from piv_mcp.api.proxies import Proxy as ApiProxy
+from piv_mcp.api.proxies import (
+    ExportFormat,
+    Proxy,
+    ProxyOrder,
+    ProxyOrderStatus,
+    ProxyServer,
+    PurchaseProxies,
+    RenewProxies,
+)
 from piv_mcp.errors import StoreError
 from piv_mcp.services import services
 from piv_mcp.spending.actions import proxies as actions
@@ -29,7 +36,7 @@ class Servers(Answer):
 
 
 class OrderRow(Answer):
-    """An order in a list; get_proxy_order has its proxies."""
+    """An order in a list; get_proxy_order shows its proxies."""
 
     id: str
     country: str | None = None
@@ -45,7 +52,7 @@ class Orders(Listing):
     orders: list[OrderRow]
 
 
-class Proxy(Answer):
+class ProxyRow(Answer):
     login: str | None = None
     password: str | None = None
     host: str | None = None
@@ -54,8 +61,8 @@ class Proxy(Answer):
     ipv6: str | None = None
 
 
-class Order(OrderRow):
-    proxies: list[Proxy]
+class OrderAnswer(OrderRow):
+    proxies: list[ProxyRow]
 
 
 class Export(Answer):
@@ -84,7 +91,7 @@ async def list_proxy_orders(
     return Orders(orders=rows, **paging(page, offset))
 
 
-async def get_proxy_order(ctx: Ctx, order_id: OrderId, show_passwords: ShowPasswords = False) -> Order:
+async def get_proxy_order(ctx: Ctx, order_id: OrderId, show_passwords: ShowPasswords = False) -> OrderAnswer:
     """Get one proxy order with its proxies: host, ports, logins; passwords are masked."""
     order = await (await services(ctx)).client.proxies.order(order_id)
     return order_answer(order, show_passwords=show_passwords)
@@ -116,7 +123,7 @@ async def purchase_proxies(
     quantity: Annotated[int, Field(ge=1, le=500, strict=True)],
     months: Annotated[int, Field(ge=1, le=12, strict=True)],
 ) -> Receipt:
-    """Buy proxies as one order, after the person approves the price. export_proxies then has the credentials."""
+    """Buy proxies as one order, after the person approves the price. export_proxies then returns the credentials."""
     request = PurchaseProxies.of(server_id=server_id, quantity=quantity, months=months)
     return await perform(ctx, actions.PurchaseProxiesAction(request=request))
 
@@ -133,20 +140,24 @@ async def restore_proxy_order(ctx: Ctx, order_id: OrderId) -> Receipt:
     return await perform(ctx, actions.RestoreProxyOrderAction(order_id=order_id))
 
 
-def order_answer(order: ProxyOrder, *, show_passwords: bool) -> Order:
-    return Order(
+def order_answer(order: ProxyOrder, *, show_passwords: bool) -> OrderAnswer:
+    return OrderAnswer(
         **OrderRow.model_validate(order, from_attributes=True).model_dump(),
         proxies=[_proxy(item, show_passwords=show_passwords) for item in order.items],
     )
 
 
 def masked(content: str) -> str:
-    """Export lines without their passwords. A line of another form is masked whole."""
+    """The lines of an export with their passwords masked. A line of unknown form is masked as a whole."""
     return "\n".join(_masked_line(line) for line in content.splitlines())
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, completely or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,9 +175,9 @@ def _masked_line(line: str) -> str:
     return f"{login}:{MASK}@{address}" if colon and at else (MASK if line.strip() else line)
 
 
-def _proxy(item: ApiProxy, *, show_passwords: bool) -> Proxy:
+def _proxy(item: Proxy, *, show_passwords: bool) -> ProxyRow:
     password = item.password.get_secret_value() if item.password else None
-    return Proxy(
+    return ProxyRow(
         login=item.login,
         password=password if show_passwords or password is None else MASK,
         host=item.host,

@@ -1,4 +1,4 @@
-"""What only a sandbox can do."""
+"""The tool that exists only in the sandbox."""
 
 from typing import Annotated
 

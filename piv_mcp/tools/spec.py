@@ -1,4 +1,4 @@
-"""What a tool is: a handler with its decided hints. It can be listed without a key or a running server.
+"""Describe a tool: its handler, its title and its hints. It can be listed without a key or a running server.
 
 A handler is an `async` function `(ctx, parameters...) -> Model`. Its name is the tool's name, its docstring the
 description, its parameters the input schema and its return type the output schema.
@@ -15,7 +15,7 @@ from piv_mcp.config import Effect
 from piv_mcp.services import Lifespan, services
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.person import Caller
+from piv_mcp.tools.person import ClientPerson
 
 Ctx = Context[Lifespan, Any]
 
@@ -31,7 +31,7 @@ class ToolSpec:
     destructive: bool = False
     idempotent: bool = False
     local: bool = False
-    """Answers from this machine alone, without asking piv.day."""
+    """Answers from the local store, without a request to piv.day."""
 
     @property
     def name(self) -> str:
@@ -80,5 +80,5 @@ def spend(handler: Callable[..., Awaitable[BaseModel]], title: str, endpoint: st
 
 
 async def perform(ctx: Ctx, action: Action) -> Receipt:
-    """Through the gate: quote, approval by the person, journal, execution."""
-    return await (await services(ctx)).gate.perform(action, Caller(ctx))
+    """Carry out an action through the money gate: quote, approval by the person, journal, request."""
+    return await (await services(ctx)).gate.perform(action, ClientPerson(ctx))

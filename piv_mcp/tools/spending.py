@@ -1,4 +1,4 @@
-"""What was spent, and what became of requests whose answer was lost."""
+"""Tools of the journal: list what was spent, and settle requests whose answer was lost."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -18,11 +18,12 @@ from piv_mcp.tools.answers import Answer
 from piv_mcp.tools.spec import Ctx, read, write
 
 MAX_TOTALLED = 5000
+"""Entries of the journal that the totals count."""
 
 
 class EntryRow(Answer):
-    """One entry of the journal. `evidence` is what settled it when the answer was lost; `refunded` is what piv.day's
-    events say was given back after it failed."""
+    """One entry of the journal. `evidence` is what settled it after its answer was lost; `refunded` is what piv.day's
+    events say was paid back after it failed."""
 
     spending_id: str
     state: str
@@ -51,8 +52,8 @@ class Budget(Answer):
 
 
 class Spending(Answer):
-    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are less refunds, and
-    without the `unknown_charges`: actions whose charge is not known."""
+    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are after refunds.
+    `unknown_charges` counts actions whose charge is unknown and therefore not included."""
 
     mode: str
     entries: list[EntryRow]
@@ -88,7 +89,7 @@ async def reconcile_spending(
     ]
     | None = None,
 ) -> Reconciled:
-    """Find out what became of purchases whose outcome is unknown, by what the account shows. Sends no purchase."""
+    """Find out whether purchases with an unknown outcome were charged, by what the account shows. Sends no purchase."""
     app = await services(ctx)
     journal = app.gate.journal
     entries = await journal.recover()
@@ -167,8 +168,9 @@ def _note(looked: list[Entry], unknown: int) -> str:
     told = [f"{entry.id}: {words}." for entry in looked if (words := difference(entry)) is not None]
     if unknown:
         told.append(
-            "What stays unknown could not be told from what the account shows, or not yet: look again later. The same "
-            "action sends nothing until then. A person can settle it with `piv-mcp approvals` in a terminal."
+            "For the entries that are still unknown, the account does not show, or not yet, what happened: call again "
+            "later. Until they are settled, the same action is blocked. A person can settle them with `piv-mcp "
+            "approvals` in a terminal."
         )
     return " ".join(told) or "All settled."
 

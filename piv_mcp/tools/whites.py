@@ -1,4 +1,4 @@
-"""Generated sites ("whites")."""
+"""Tools of generated sites ("whites")."""
 
 from typing import Annotated
 
@@ -121,7 +121,7 @@ async def create_white(
     youtube: Link | None = None,
     tiktok: Link | None = None,
 ) -> Receipt:
-    """Generate a site, after the person approves the price. list_white_tiers has tiers; get_white the progress."""
+    """Generate a site, after the person approves the price. list_white_tiers shows tiers, get_white the progress."""
     request = CreateWhite.of(
         name=name,
         tier_key=tier_key,

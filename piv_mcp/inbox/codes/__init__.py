@@ -1,4 +1,4 @@
-"""The one-time code in the text of an SMS."""
+"""Find the one-time code in the text of an SMS."""
 
 from piv_mcp.inbox.codes.extract import extract_code
 

@@ -1,22 +1,30 @@
-"""The one-time code in an SMS: what a person would type, or None.
+"""Find the one-time code in an SMS, as a person would type it.
 
-Every group of digits and every odd word is a candidate.  Its score is the weight of its shape,
-plus the nearest word that names a code (nearer, in the same sentence and with fewer numbers
-between is better), plus small signs (a colon, a line of its own, said twice), minus what it
-evidently is instead: the label directly before it (card ending, order, telephone), the unit
-directly after it, a message about a parcel or a discount, a sentence about a wrong or expired
-code.  The best candidate above a threshold wins.  The words, of some ninety languages, are data.
+Every group of digits and every unusual word is a candidate. Each candidate gets a score:
+
+* plus the weight of its form (six digits look more like a code than three),
+* plus the nearest word that names a code (more if it is near, in the same sentence, and with few
+  numbers between),
+* plus small signs: a colon before it, a line of its own, written twice,
+* minus signs that it is something else: a label directly before it (card ending, order,
+  telephone), a unit directly after it, a message about a parcel or a discount, a sentence about a
+  wrong or expired code.
+
+The candidate with the highest score above a minimum is the code. The words come from lists in some
+ninety languages (`words`).
 
 Conventions:
 
-* Digits of every script are answered in ASCII; letters keep their case.
-* Separators go: 123-456, 902 118, 12 34 56 and AB12-CD34 are answered without them, because
-  fields that take such codes take them so, and many take them only so.
-* A tag of letters before digits is not typed: G-123456, FB-12345, KQJ-337812 are the digits.
-* ``@host #code`` on a line of its own is made for machines, and wins outright.
-* What fetches a parcel, opens a door, names an order or a customer, or earns a discount is no
-  one-time code; a password or PIN sent for signing in or paying is one.
-* A code that stands only in a link is taken from ``?code=`` and its like, nowhere else.
+* Digits of every script are returned in ASCII; letters keep their case.
+* Separators are removed: 123-456, 902 118, 12 34 56 and AB12-CD34 are returned without them. Fields
+  for such codes accept them without separators, and many accept nothing else.
+* Letters before a hyphen and digits are not part of the code: G-123456, FB-12345 and KQJ-337812
+  give the digits.
+* ``@host #code`` on a line of its own (domain-bound codes, as browsers read them) wins over
+  everything else.
+* A code that fetches a parcel, opens a door, names an order or a customer, or gives a discount is
+  no one-time code. A password or PIN sent for signing in or paying is one.
+* A code that is only in a link is taken from a parameter such as ``?code=``, and from nothing else.
 """
 
 from __future__ import annotations
@@ -24,64 +32,66 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from piv_mcp.inbox.codes.candidates import Item, Message, read, without_addresses
+from piv_mcp.inbox.codes.candidates import Item, ParsedMessage, blank_addresses, parse_message
 from piv_mcp.inbox.codes.lexicon import Kind
 from piv_mcp.inbox.codes.score import score
-from piv_mcp.inbox.codes.signs import NAMES, join_labels, read_signs
+from piv_mcp.inbox.codes.signs import CODE_WORDS, join_labels, read_signs
 from piv_mcp.inbox.codes.text import fold, normalise
 
-_THRESHOLD: Final = 3.4
-# More candidates than a message has; the code is near the start or the end.
-_FIRST, _LAST = 16, 8
-_BOUND: Final = re.compile(r"(?m)^@[\w.-]+\.[\w.-]+ #([A-Za-z0-9-]{3,12})(?: [%@][\w.-]+)?\s*$")
-_LINKED: Final = re.compile(r"[?&#/](?:code|otp|pin|passcode|token|vc)=([0-9]{4,8})(?![A-Za-z0-9])")
+_MIN_SCORE: Final = 3.4
+# The candidates that get a score in a message with more of them: a code is near the start or the end.
+_FIRST_CANDIDATES, _LAST_CANDIDATES = 16, 8
+_DOMAIN_BOUND: Final = re.compile(r"(?m)^@[\w.-]+\.[\w.-]+ #([A-Za-z0-9-]{3,12})(?: [%@][\w.-]+)?\s*$")
+_LINK_PARAMETER: Final = re.compile(r"[?&#/](?:code|otp|pin|passcode|token|vc)=([0-9]{4,8})(?![A-Za-z0-9])")
 
 
 def extract_code(text: str) -> str | None:
-    """The one-time code in the text of an SMS, as it would be typed; None where there is none."""
+    """Return the one-time code in the text of an SMS, as a person would type it, or None."""
     plain = normalise(text)
-    bound = _BOUND.search(plain) if "#" in plain and "@" in plain else None
+    bound = _DOMAIN_BOUND.search(plain) if "#" in plain and "@" in plain else None
     if bound is not None:
         code = bound.group(1).replace("-", "")
         if 3 <= len(code) <= 10:
             return code
-    low = without_addresses(fold(plain))
-    message = read(plain, low)
+    folded = blank_addresses(fold(plain))
+    message = parse_message(plain, folded)
     places = [index for index, item in enumerate(message.items) if item.value is not None]
     if not places:
-        return _in_link(plain, message)
+        return _code_in_link(plain, message)
     candidates = [message.items[index] for index in places]
-    join_labels(message.items, low)
+    join_labels(message.items, folded)
     signs = read_signs(message)
-    best, best_score = None, _THRESHOLD
-    for index in places if len(places) <= _FIRST + _LAST else places[:_FIRST] + places[-_LAST:]:
-        weight = score(message, signs, index, low)
+    if len(places) > _FIRST_CANDIDATES + _LAST_CANDIDATES:
+        places = places[:_FIRST_CANDIDATES] + places[-_LAST_CANDIDATES:]
+    best, best_score = None, _MIN_SCORE
+    for index in places:
+        weight = score(message, signs, index, folded)
         if weight > best_score:
             best, best_score = message.items[index].value, weight
-    return best or _alone(message, candidates, low)
+    return best or _code_without_words(message, candidates, folded)
 
 
-def _in_link(plain: str, message: Message) -> str | None:
-    """The code of a message that has it only in its link."""
-    if "=" in plain and any(item.kind in NAMES or item.kind is Kind.AUTH for item in message.items):
-        linked = _LINKED.search(plain)
+def _code_in_link(plain: str, message: ParsedMessage) -> str | None:
+    """Return the code from the link of a message that has none in its text."""
+    if "=" in plain and any(item.kind in CODE_WORDS or item.kind is Kind.SIGN_IN for item in message.items):
+        linked = _LINK_PARAMETER.search(plain)
         if linked is not None:
             return linked.group(1)
     return None
 
 
-def _alone(message: Message, candidates: list[Item], low: str) -> str | None:
-    """A bare code, or one amid words of a language that is not known here."""
+def _code_without_words(message: ParsedMessage, candidates: list[Item], folded: str) -> str | None:
+    """Return the code of a message that is nothing else, or whose words are all in an unknown language."""
     candidates = [item for item in candidates if not item.letters] or candidates
     item = candidates[0]
     value = item.value
     if len(candidates) > 1 or value is None or len(value) < 4:
         return None
-    before = low[: item.start].rstrip(" \n\"'([{<*")
-    after = low[item.end :].strip(" \n\"')]}.!>*")
+    before = folded[: item.start].rstrip(" \n\"'([{<*")
+    after = folded[item.end :].strip(" \n\"')]}.!>*")
     if not message.words:
         return value if not after and not before.strip("<#>[]: ") else None
-    unknown = not message.known and 2 < message.words < 30 and item.shape > 0.4
+    unknown = not message.known and 2 < message.words < 30 and item.weight > 0.4
     if not unknown or any(other.kind is None and other.value is None for other in message.items):
         return None
     placed = not before or before[-1] in ":=-" or (not after and len(value) == 6)

@@ -1,4 +1,4 @@
-"""What a word says about the numbers around it."""
+"""Look up what kind of word a word is, and so what it says about the numbers around it."""
 
 import re
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from piv_mcp.inbox.codes import words as words
+from piv_mcp.inbox.codes import words
 from piv_mcp.inbox.codes.text import fold_words
 
 
 class Kind(IntEnum):
-    """The kinds of words, in order of precedence where a word is in two lists."""
+    """The kinds of words; the comments in `words` explain each. `_LISTS` has their order of precedence."""
 
-    STRONG = 0
-    GENERIC = 1
-    AUTH = 2
+    ONE_TIME_CODE = 0
+    CODE = 1
+    SIGN_IN = 2
     ENTER = 3
     PARCEL = 4
     COUPON = 5
@@ -26,15 +26,15 @@ class Kind(IntEnum):
     TIME = 10
     INVALID = 11
     OLD = 12
-    NEVER = 13
+    NEGATION = 13
     COPULA = 14
     NUMBER = 15
-    LABEL = 16
+    OTHER_LABEL = 16
     AMOUNT = 17
     DONE = 18
     COURIER = 19
     USE = 20
-    VALID = 21
+    VALIDITY = 21
     DOOR = 22
     NOT_A_CODE = 23  # a whole label such as "pick-up code", found by joining two words
 
@@ -46,16 +46,16 @@ class Phrase(NamedTuple):
     kind: Kind
 
 
-class Found(NamedTuple):
-    """A word found inside a run of a script without spaces."""
+class FoundWord(NamedTuple):
+    """A known word inside a run of text that is written without spaces."""
 
     start: int
     end: int
     kind: Kind
 
 
-# Scripts that run words together: Thai to Burmese, Hangul, Ethiopic, Khmer, Kana and Han.
-_RUN_TOGETHER: Final = (
+# Scripts written without spaces between words: Thai to Burmese, Hangul, Ethiopic, Khmer, Kana and Han.
+_UNSPACED_SCRIPTS: Final = (
     (0x0E00, 0x109F),
     (0x1100, 0x137F),
     (0x1780, 0x17FF),
@@ -63,10 +63,11 @@ _RUN_TOGETHER: Final = (
     (0xAC00, 0xD7FF),
     (0xF900, 0xFAFF),
 )
+# A word that is in two lists is of the kind that comes first here.
 _LISTS: Final = (
-    (Kind.STRONG, words.STRONG),
-    (Kind.GENERIC, words.GENERIC),
-    (Kind.AUTH, words.AUTH),
+    (Kind.ONE_TIME_CODE, words.ONE_TIME_CODE),
+    (Kind.CODE, words.CODE),
+    (Kind.SIGN_IN, words.SIGN_IN),
     (Kind.ENTER, words.ENTER),
     (Kind.USE, words.USE),
     (Kind.DONE, words.DONE),
@@ -75,7 +76,7 @@ _LISTS: Final = (
     (Kind.DOOR, words.DOOR),
     (Kind.COUPON, words.COUPON),
     (Kind.ORDER, words.ORDER),
-    (Kind.LABEL, words.LABEL),
+    (Kind.OTHER_LABEL, words.OTHER_LABEL),
     (Kind.CARD, words.CARD),
     (Kind.PHONE, words.PHONE),
     (Kind.MONEY, words.MONEY),
@@ -83,8 +84,8 @@ _LISTS: Final = (
     (Kind.TIME, words.TIME),
     (Kind.INVALID, words.INVALID),
     (Kind.OLD, words.OLD),
-    (Kind.VALID, words.VALID),
-    (Kind.NEVER, words.NEVER),
+    (Kind.VALIDITY, words.VALIDITY),
+    (Kind.NEGATION, words.NEGATION),
     (Kind.COPULA, words.COPULA),
     (Kind.NUMBER, words.NUMBER),
 )
@@ -92,10 +93,10 @@ _exact: dict[str, Kind] = {}
 _stems: dict[str, Kind] = {}
 _brands: set[str] = set()
 _phrases: dict[str, list[Phrase]] = {}
-_runs: dict[str, list[tuple[str, Kind]]] = {}
+_unspaced: dict[str, list[tuple[str, Kind]]] = {}
 _SHORTEST_STEM: Final = 3
 _MAX_STEM: Final = 14
-# "Bestätigungscode", "vahvistuskoodi", "Abholcode": a code word at the end of a compound.
+# A code word at the end of a compound: "Bestätigungscode", "vahvistuskoodi", "Abholcode".
 _COMPOUND: Final = re.compile(
     r"(?:code|kode|kod|kood|koodi|kodi|parool|salasana|passwort|kennwort|losen|ord|tan|pin|nummer)"
     r"(?:s|n|r|en|et|em|u|ul|nn?|ne|isi|in|illa|ille|a|as|ja|ot|t|nummer|ga)?$"
@@ -113,8 +114,8 @@ def _load() -> None:
             word = entry.removesuffix("*").strip()
             if not word:
                 continue
-            if runs_together(max(word)):
-                _runs.setdefault(word[0], []).append((word, kind))
+            if is_unspaced(max(word)):
+                _unspaced.setdefault(word[0], []).append((word, kind))
             elif " " in word:
                 first, *rest = word.split()
                 rest[-1] += "*" * stem
@@ -123,7 +124,7 @@ def _load() -> None:
                 _stems.setdefault(word, kind)
             else:
                 _exact.setdefault(word, kind)
-    for found in _runs.values():
+    for found in _unspaced.values():
         found.sort(key=lambda item: -len(item[0]))
 
 
@@ -138,14 +139,14 @@ def _look_up(word: str) -> Kind | None:
     return None
 
 
-def _compound(word: str) -> Kind | None:
+def _compound_kind(word: str) -> Kind | None:
     tail = _COMPOUND.search(word, 3)
     if tail is None:
         return None
     head = _look_up(word[: tail.start()])
     is_code = _COMPOUND_CODE.match(tail.group()) is not None
-    if head in (Kind.AUTH, Kind.STRONG) and is_code:
-        return Kind.STRONG
+    if head in (Kind.SIGN_IN, Kind.ONE_TIME_CODE) and is_code:
+        return Kind.ONE_TIME_CODE
     if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.DOOR):
         return Kind.NOT_A_CODE if is_code else Kind.ORDER
     return None
@@ -153,12 +154,12 @@ def _compound(word: str) -> Kind | None:
 
 @lru_cache(maxsize=8192)
 def classify(word: str) -> Kind | None:
-    """The kind of a folded word written with spaces around it."""
+    """The kind of a folded word from a script with spaces; None for an unknown one."""
     if not _exact:
-        _load()  # on the first word, not on import
+        _load()  # not on import: the lists take time to read, and most commands need none
     if word in _brands:
         return None
-    kind = _compound(word) if len(word) > 6 and word.isascii() else None
+    kind = _compound_kind(word) if len(word) > 6 and word.isascii() else None
     if kind is None:
         kind = _look_up(word)
     if kind is None and "\u0590" <= word[0] <= "\u06ff":
@@ -170,27 +171,27 @@ def classify(word: str) -> Kind | None:
 
 
 def phrases(word: str) -> Sequence[Phrase]:
-    """The phrases that begin with this word; its kind has been asked for before."""
+    """The phrases that begin with this word. Call `classify` first, which loads the lists."""
     return _phrases.get(word, ())
 
 
-def runs_together(char: str) -> bool:
-    """Whether the script of this character is written without spaces."""
+def is_unspaced(char: str) -> bool:
+    """Whether the script of this character is written without spaces between words."""
     code = ord(char)
-    return code >= 0x0E00 and any(first <= code <= last for first, last in _RUN_TOGETHER)
+    return code >= 0x0E00 and any(first <= code <= last for first, last in _UNSPACED_SCRIPTS)
 
 
 @lru_cache(maxsize=4096)
-def scan(run: str) -> tuple[Found, ...]:
-    """The known words inside a run of text without spaces, longest first at each place."""
-    if not _runs:
+def find_words(run: str) -> tuple[FoundWord, ...]:
+    """Find the known words inside a run of text without spaces: the longest one at each place."""
+    if not _unspaced:
         _load()
-    found: list[Found] = []
+    found: list[FoundWord] = []
     at = 0
     while at < len(run):
-        for word, kind in _runs.get(run[at], ()):
+        for word, kind in _unspaced.get(run[at], ()):
             if run.startswith(word, at):
-                found.append(Found(at, at + len(word), kind))
+                found.append(FoundWord(at, at + len(word), kind))
                 at += len(word)
                 break
         else:

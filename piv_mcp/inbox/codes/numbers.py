@@ -1,4 +1,4 @@
-"""What a group of digits or letters evidently is, by its own shape and its nearest characters."""
+"""Judge by its form and the characters beside it whether a group of digits or letters may be a code."""
 
 from __future__ import annotations
 
@@ -10,29 +10,35 @@ MIN_SIZE: Final = 3
 MAX_SIZE: Final = 10
 _CURRENCY: Final = frozenset("$£€₹¥₽₩₴₦₱฿₺₸₫₪₾֏৳₮₵¢₭៛₡₲%°")
 _BY_LENGTH: Final = {3: -1.2, 4: 1.0, 5: 1.3, 6: 2.0, 7: 1.0, 8: 1.2, 9: -0.2, 10: -0.6}
-# Stuck to a number, these make it a measure: 10min, 24h, 5GB.
+# Units written directly after a number: 10min, 24h, 5GB.
 _UNITS: Final = frozenset(
     {"am", "cm", "d", "e", "er", "eur", "ft", "g", "gb", "gel", "h", "hr", "hrs", "inr", "k", "kb", "kc", "kg", "km"}
     | {"kmh", "kr", "lei", "m", "mb", "min", "mins", "ml", "mm", "mo", "nd", "pln", "pm", "rd", "rs", "rub", "s"}
     | {"sec", "secs", "st", "tb", "th", "tl", "uah", "usd", "x", "zl", "byn"}
 )
-_GLUE: Final = frozenset("@_/\\^")
+# A number after one of these is part of a name, a path or an address.
+_ADDRESS_SIGNS: Final = frozenset("@_/\\^")
+# Characters that hide the digits of a card, besides "*".
 _MASKS: Final = frozenset("•·×")
 _PHONE_LENGTH: Final = 9
 _YEARS: Final = range(1900, 2100)
 
 
 class Verdict(NamedTuple):
-    """A code that may stand here with the weight of its shape, or no value: something else."""
+    """The judgement on the groups of digits from index `first` to `last`, which are one number.
+
+    `value` is the code that they may be, None where they are something else. `weight` is how much the form looks like
+    a code.
+    """
 
     first: int
     last: int
     value: str | None
-    shape: float
+    weight: float
 
 
 def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float | None:
-    """The weight of a word of letters alone as a code; None where it cannot be one."""
+    """How much a word without digits looks like a code; None if it cannot be one."""
     if not 4 <= len(value) <= MAX_SIZE:
         return None
     vowels = sum(map(low[start:end].count, "aeiouy"))
@@ -42,7 +48,7 @@ def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float 
     before = plain[:start].rstrip(" \n\"'([")[-1:]
     after = plain[end : end + 2]
     if before not in (":", "=") and vowels * 5 <= len(value) and plain[:start].rstrip()[-1:].isalpha():
-        # "your login code is abkdqz": no word looks like this
+        # "your login code is abkdqz": a real word has more vowels
         return weight - 0.3 if not after.strip() or after[0] in ".\n" else None
     if before in (":", "=") and (not after.strip() or after[0] in ".\n\"'"):
         return weight - 0.3
@@ -50,20 +56,24 @@ def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float 
 
 
 def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
-    """(code, offset of it, weight, labelled) of a word of letters and digits."""
+    """Judge a word of letters and digits.
+
+    Returns the code in it, the code's offset in the word, its weight, and whether the letters are a label of it
+    ("OTP123456"); None if it cannot be a code.
+    """
     digits = sum(map(str.isdigit, low))
     if low[-1].isdigit() and low[: len(low) - digits].isalpha():
         head = low[: len(low) - digits]
         kind = classify(head)
-        if kind in (Kind.STRONG, Kind.GENERIC):
+        if kind in (Kind.ONE_TIME_CODE, Kind.CODE):
             number = value[len(head) :]
             return (number, len(head), _BY_LENGTH[len(number)], True) if 4 <= len(number) <= MAX_SIZE else None
-        if (kind is not None and kind not in (Kind.COPULA, Kind.ENTER, Kind.AUTH)) or not head.strip("x"):
+        if (kind is not None and kind not in (Kind.COPULA, Kind.ENTER, Kind.SIGN_IN)) or not head.strip("x"):
             return None
         if kind in (Kind.COPULA, Kind.ENTER) and 3 < digits <= MAX_SIZE and value[: len(head)].islower():
             return (value[len(head) :], len(head), _BY_LENGTH[digits], True)
         if len(head) > 2 and digits < 4 and len(low) > 4:
-            # SAVE20, flat7: a word with a number after it
+            # A word and a number, as discounts have: SAVE20, flat7
             return (value, 0, -1.2, False) if len(low) <= MAX_SIZE else None
     elif low[0].isdigit() and low[digits:].isalpha():
         tail = low[digits:]
@@ -81,7 +91,7 @@ def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
 
 
 def judge_numbers(plain: str, spans: list[tuple[int, int]]) -> list[Verdict]:
-    """The verdicts on neighbouring groups of digits, one separator between each."""
+    """Judge groups of digits that have one separator between each. A span is (start, end) in `plain`."""
     verdicts: list[Verdict] = []
     blocks: list[tuple[int, int]] = []
     first = 0
@@ -99,7 +109,7 @@ def judge_numbers(plain: str, spans: list[tuple[int, int]]) -> list[Verdict]:
             low, high = blocks[at]
             if low == high:
                 verdicts.append(_single(plain, spans[low], low))
-            elif _merely_listed(plain, spans, low, high):
+            elif _is_list(plain, spans, low, high):
                 verdicts += [_single(plain, spans[index], index) for index in range(low, high + 1)]
             else:
                 verdicts.append(_joined(plain, spans, low, high))
@@ -107,8 +117,8 @@ def judge_numbers(plain: str, spans: list[tuple[int, int]]) -> list[Verdict]:
     return verdicts
 
 
-def _merely_listed(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether a comma or colon stands between two numbers and not inside one: "123456,5 min"."""
+def _is_list(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether a comma or colon separates two numbers, as in "123456,5 min", and is not part of one."""
     begin, end = spans[first]
     if last != first + 1 or plain[end] not in ",:" or end - begin < 4:
         return False
@@ -116,14 +126,17 @@ def _merely_listed(plain: str, spans: list[tuple[int, int]], first: int, last: i
     return size != 2 or plain[spans[last][1] : spans[last][1] + 1].isalpha()
 
 
-def _dead(first: int, last: int) -> Verdict:
+def _not_a_code(first: int, last: int) -> Verdict:
     return Verdict(first, last, None, 0.0)
 
 
 def _spaced(
     plain: str, spans: list[tuple[int, int]], blocks: list[tuple[int, int]], at: int
 ) -> tuple[int, list[Verdict]]:
-    """Groups of digits with spaces between: 902 118, 44 19 07, or 0800 123 456, 12 500."""
+    """Judge groups of digits with spaces between: a code (902 118, 44 19 07) or not (0800 123 456, 12 500).
+
+    Returns how many blocks were judged, and the verdicts.
+    """
     stop = at
     while stop < len(blocks) and blocks[stop][0] == blocks[stop][1]:
         stop += 1
@@ -139,25 +152,25 @@ def _spaced(
         value = "".join(plain[a:b] for a, b in groups)
         weight = {1: 1.6, 2: 1.2, 3: 1.8, 4: 1.4}[sizes[0]] - (0.6 if total == 4 and count == 2 else 0.0)
         if sizes[0] == 4 and plain[begin] == "0":
-            weight -= 1.4  # 0800 5511
+            weight -= 1.4  # a telephone number: 0800 5511
         return count, [Verdict(first, last, value, weight)]
     if not foreign and even and sizes[0] == 1 and 4 <= count <= MAX_SIZE:
         return count, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), 1.4)]
     if plain[begin] == "0" and sizes[0] < 5 and total >= _PHONE_LENGTH:
-        foreign = True  # 010 551204
+        foreign = True  # a telephone number: 010 551204
     if foreign or total > MAX_SIZE or (total >= _PHONE_LENGTH and count > 2):
         if count == 2 and max(sizes) >= 5 and not foreign:
             return 1, [_single(plain, groups[0], first)]
-        return count, [_dead(first, last)]
+        return count, [_not_a_code(first, last)]
     if sizes[0] <= 3 and set(sizes[1:]) == {3}:
-        return count, [_dead(first, last)]
-    if sizes == [3, 4]:  # rather a telephone number
+        return count, [_not_a_code(first, last)]
+    if sizes == [3, 4]:  # probably a telephone number
         return 2, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), -1.4)]
     return 1, [_single(plain, groups[0], first)]
 
 
 def _joined(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> Verdict:
-    """Groups of digits joined by points, dashes, slashes or colons."""
+    """Judge groups of digits joined by points, hyphens, slashes or colons."""
     groups = spans[first : last + 1]
     marks = {plain[end] for _, end in groups[:-1]}
     sizes = [end - start for start, end in groups]
@@ -165,25 +178,25 @@ def _joined(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> 
     begin, end = groups[0][0], groups[-1][1]
     value = "".join(plain[a:b] for a, b in groups)
     if len(marks) > 1 or not 4 <= total <= 9 or _is_money_or_phone(plain, begin, end):
-        return _dead(first, last)
+        return _not_a_code(first, last)
     mark = marks.pop()
     even = len(set(sizes)) == 1
     if mark == ".":
-        return Verdict(first, last, value, 1.0) if sizes == [3, 3] else _dead(first, last)
+        return Verdict(first, last, value, 1.0) if sizes == [3, 3] else _not_a_code(first, last)
     if mark != "-" or _is_date(value, sizes) or plain[end : end + 1] == "-" or plain[begin - 1 : begin] == "-":
-        return _dead(first, last)
-    if sizes == [4, 4] and _is_hour(value[:4]) and _is_hour(value[4:]):
-        return _dead(first, last)
+        return _not_a_code(first, last)
+    if sizes == [4, 4] and _is_round_time(value[:4]) and _is_round_time(value[4:]):
+        return _not_a_code(first, last)
     if even and sizes[0] > 1:
         return Verdict(first, last, value, {2: 1.0, 3: 1.8, 4: 1.4}.get(sizes[0], -1.0) - (0.8 if total == 9 else 0.0))
     if min(sizes) < 2:
-        return Verdict(first, last, value, -1.0) if len(sizes) == 2 else _dead(first, last)
-    # 555-0143 is rather a telephone number
+        return Verdict(first, last, value, -1.0) if len(sizes) == 2 else _not_a_code(first, last)
+    # 555-0143 is probably a telephone number
     return Verdict(first, last, value, -1.4 if total == 7 else 0.2)
 
 
-def _is_hour(value: str) -> bool:
-    """Whether it is a round time of day: 0900, 1730."""
+def _is_round_time(value: str) -> bool:
+    """Whether four digits are a time of day at a quarter of an hour: 0900, 1730."""
     return int(value) <= 2400 and value[2:] in ("00", "15", "30", "45")
 
 
@@ -202,14 +215,14 @@ def _is_money_or_phone(plain: str, start: int, end: int) -> bool:
         return True
     if before.rstrip()[-1:] in _CURRENCY or after.lstrip()[:1] in _CURRENCY:
         return True
-    # (11) 3003-4471
+    # A telephone number with its area code: (11) 3003-4471
     return before.rstrip().endswith(")") and plain[:start].rstrip(") ")[-2:].isdigit()
 
 
 def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
     start, end = span
     size = end - start
-    dead = _dead(index, index)
+    dead = _not_a_code(index, index)
     if not MIN_SIZE <= size <= MAX_SIZE or _is_money_or_phone(plain, start, end):
         return dead
     value = plain[start:end]
@@ -217,17 +230,22 @@ def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
     before2, after2 = plain[start - 2 : start - 1] if start > 1 else "", plain[end + 1 : end + 2]
     weight = _BY_LENGTH[size]
     if before == "*" or after == "*" or before in _MASKS:
-        # *482913* is bold type; *4471, **4471 and *123# are a card and a dialling code
+        # *482913* is bold type; *4471 and **4471 are the end of a card; *123# is a dialling code
         if before != "*" or after != "*" or before2 == "*" or after2 == "*" or after2.isdigit():
             return dead
-    elif before in _GLUE or after in ("@", "_") or before == before2 == "." or (after == "/" and after2.isalnum()):
+    elif (
+        before in _ADDRESS_SIGNS
+        or after in ("@", "_")
+        or before == before2 == "."
+        or (after == "/" and after2.isalnum())
+    ):
         return dead
     elif before == "#":
         weight -= 1.0
     elif after == "#":
         return dead
     elif before == "-" and before2.isalpha() and before2.isascii():
-        # G-123456 and FB-12345 need no other word
+        # The tags of Google and Facebook: G-123456 and FB-12345 are codes without any other word
         weight += 2.4 if plain[max(0, start - 4) : start].split()[-1:] in (["G-"], ["FB-"]) else 0.6
     elif after == "-" and after2.isalpha() and after2.isascii() and after2.isupper():
         weight -= 0.5

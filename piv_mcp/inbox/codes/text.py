@@ -1,29 +1,31 @@
-"""Folding of SMS text: one plain copy to take codes from, one to find words in.
+"""Normalise and fold the text of an SMS.
 
-Both copies have the same length, so an offset in one is an offset in the other.
+The normalised text is what codes are taken from, the folded text is where words are found. Both have
+the same length, so that an offset in one is an offset in the other.
 """
 
 import re
 import unicodedata
 from typing import Final
 
-# Codes stand near the start or the end; the middle of a very long text is advertising or an attack.
-_HEAD: Final = 1600
-_TAIL: Final = 400
+# A code is near the start or the end of a message. The middle of a very long one is left out, which
+# bounds the time that a hostile text can take.
+_HEAD_CHARS: Final = 1600
+_TAIL_CHARS: Final = 400
 
-# Letters with strokes and ligatures, which do not decompose into a plain one and an accent.
+# Letters that Unicode does not decompose into a plain letter and an accent.
 _PLAIN_LETTERS: Final = dict(zip("øłđıæœßðþəħŋɓɗƙɲѐё", "oldiaasdtehnbdknее", strict=True))
-# Arabic letters that keyboards and languages write in several ways.
+# Arabic letters that have several forms, depending on the keyboard and the language.
 _ARABIC: Final = str.maketrans("أإآٱىيئےكةۀہھؤەڪ", "ااااییییکههههوهک")
 _SENTENCE_ENDS: Final = "。।॥؟۔։።។៕၊။…"
 _COMMAS: Final = "、،՝"
 _DASHES: Final = "‐‑‒–—―−﹣－﹘"
-_BLANKS: Final = "\u034f\u115f\u1160\u3164\u17b4\u17b5"
+_INVISIBLE_LETTERS: Final = "\u034f\u115f\u1160\u3164\u17b4\u17b5"
 _CACHE_LIMIT: Final = 20_000
 
 
 class _Normal(dict[int, str]):
-    """Maps a character to what a person would type for it; invisible ones to nothing."""
+    """Maps a character's code point to what a person would type for it, an invisible one to nothing."""
 
     def __missing__(self, key: int) -> str:
         if len(self) > _CACHE_LIMIT:
@@ -33,7 +35,7 @@ class _Normal(dict[int, str]):
 
 
 class _Folded(dict[int, str]):
-    """Maps a character to one lower-case letter without accents."""
+    """Maps a character's code point to one lower-case letter without accents."""
 
     def __missing__(self, key: int) -> str:
         if len(self) > _CACHE_LIMIT:
@@ -52,16 +54,16 @@ def _normal(char: str) -> str:
         return str(digit)
     category = unicodedata.category(char)
     code = ord(char)
-    # Joiners, bidi controls, variation selectors and keycap frames hide inside codes.
-    if category in ("Cf", "Cc", "Me", "Cs") or 0xFE00 <= code <= 0xFE0F or char in _BLANKS:
+    # Joiners, bidi controls, variation selectors and keycap frames may stand between the digits of a code.
+    if category in ("Cf", "Cc", "Me", "Cs") or 0xFE00 <= code <= 0xFE0F or char in _INVISIBLE_LETTERS:
         return ""
-    # Vowel points and tatweel are written or left out at will.
+    # Vowel points and tatweel are optional in Hebrew and Arabic.
     if char == "\u0640" or 0x0591 <= code <= 0x05BD or 0x064B <= code <= 0x0652 or code == 0x0670:
         return ""
     if char in _DASHES:
         return "-"
     if char == "，":
-        # Not the comma inside a number, which a full-width one never is.
+        # A full-width comma separates words and is never part of a number, as an ASCII comma can be.
         return "、"
     plain = unicodedata.normalize("NFKC", char)
     if len(plain) == 1:
@@ -88,17 +90,17 @@ def _folded(char: str) -> str:
 
 _NORMAL: Final = _Normal()
 _FOLDED: Final = _Folded()
-# Combining accents left over from decomposed text would break words apart.
+# Combining accents that remain after composition would split words.
 _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
 
 
 def normalise(text: str) -> str:
-    """The text with plain digits, spaces and dashes and nothing invisible, of bounded length."""
-    return _plain(text if len(text) <= _HEAD + _TAIL else text[:_HEAD] + "\n" + text[-_TAIL:])
+    """The text with ASCII digits, spaces and hyphens, without invisible characters, at most 2,001 characters long."""
+    return _plain(text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else text[:_HEAD_CHARS] + "\n" + text[-_TAIL_CHARS:])
 
 
 def fold_words(text: str) -> str:
-    """A list of words folded like messages, of any length."""
+    """Fold a list of words as messages are folded, at any length."""
     return fold(_plain(text))
 
 
@@ -111,5 +113,5 @@ def _plain(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The normalised text in lower case and without accents, character for character."""
+    """The normalised text in lower case and without accents, of the same length."""
     return text.lower() if text.isascii() else text.translate(_FOLDED)

@@ -1,15 +1,15 @@
-"""The words that surround one-time codes, as plain data.
+"""The words that stand near one-time codes and near other numbers, one list for each kind.
 
-One string a kind, entries separated by commas.  An entry ending in ``*`` matches every word
-that begins with it (inflected languages); one with a space is a phrase; in scripts written
-without spaces every entry is looked for inside the run.  Entries are folded like the message
-(lower case, no accents) when they are loaded, so they may be written either way.
+Commas separate the entries. An entry ending in ``*`` matches every word that begins with it, for
+languages that inflect; an entry with a space is a phrase. Entries in scripts written without spaces
+match anywhere in a run of text. Entries are folded like messages when they are loaded, so that case
+and accents make no difference.
 """
 
 from typing import Final
 
-# Words that name a one-time code by themselves.
-STRONG: Final = """
+# Words that name a one-time code without any other word.
+ONE_TIME_CODE: Final = """
 mobiletan,mobile tan,sms tan,secure code,securecode,safekey,security key,activation key,one time key,
 cle d activation,clé d'activation,chiave di accesso,tijdelijke code,код доступа,رقم التعريف,رمز التفعيل,
 رمز التأكيد,رمز الأمان,رمز الدخول,رمز التحقق,كود التفعيل,كود التحقق,код подтверждения,код підтвердження,
@@ -41,8 +41,8 @@ sms kod*,sms code,sms codul,pinnkode,engangskod*,kertakäyttökoodi*,vahvistusko
 kontrollkod*,kontrollikood*,turvakood*,drošības kods
 """
 
-# Words that merely mean "code": what kind of code, the words beside them say.
-GENERIC: Final = """
+# Words that mean "code" of any kind; the words beside them say which.
+CODE: Final = """
 code,codes,passkey,klic,klíč,kľúč,codigo*,código*,codi,codice,codici,codiçe,codul,cod,codurile,codului,
 coduri,kode,kodes,koden,kodene,kodi,kodin,kodea,kodeku,kodemu,kodenya,kode anda,kod,kodu,kody,kodem,
 kodunuz*,kodunu*,kodunuzdur,kodum,kodun,koda,kodo,kods,kodą,kodas,kodom,kodot,kodja,kódja*,kódj*,kódod,kód,
@@ -57,8 +57,8 @@ mã đăng,mã bảo,mã truy,mã số,nhập mã,la ma,là mã,mã này,ma này
 ލިބިފައިވާ,ކޯޑް
 """
 
-# Words of signing in, confirming, securing: they strengthen a code word beside them.
-AUTH: Final = """
+# Words for signing in, confirming and security; they add weight to a code word beside them.
+SIGN_IN: Final = """
 bevestig*,activer*,herstel*,wiederherstell*,zurücksetz*,recover*,restore*,reset,resetting,recuper*,
 récupér*,réinitialis*,restablec*,redefin*,ripristin*,återställ*,gjenopprett*,nulstil*,palaut*,nollaus*,
 lähtestam*,atjauno*,atkūr*,відновл*,восстанов*,сброс*,възстанов*,odzysk*,resetow*,obnov*,helyreállít*,
@@ -110,7 +110,7 @@ kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,kwemeza,fanamarin*,podtverz
 ログイン,サインイン,確認用,二段階,로그인,인증,본인확인,본인인증,가입
 """
 
-# Verbs that ask for the code: enter it, use it, type it.
+# Verbs that ask for the code to be typed: enter, type.
 ENTER: Final = """
 enter,type,input,insert,key in,introduce,introduzca,ingrese,ingresa,teclea,digita,digite,insira,introduza,
 saisissez,saisir,saisis,entrez,entrer,tapez,composez,renseignez,eingeben,inserisci,inserire,digitare,voer,
@@ -126,7 +126,7 @@ immetti,typ,skriva,skriv inn,skriv in,näppäile,kirjoita,syöttää,trükkige,n
 впишіть,внеси,દાખલ,દાખલ કરો,ನಮೂದಿಸಿ,നൽകുക,ഇൻപുട്ട്,ଦିଅନ୍ତୁ,टाका,ඇතුළත්,yodhe,填入,键入,打ち込
 """
 
-# Verbs that ask for less: use it, give it.
+# Weaker verbs: use, give.
 USE: Final = """
 use,using,usa,utilice,utiliza,utilize,utilisez,utilise,provide,submit,verwende*,nutze*,benutze*,utilizza,
 gebruik,använd,bruk,brug,käytä,anna,kasuta*,izmanto*,naudokite,użyj,podaj,použijte,použite,használja,
@@ -136,11 +136,12 @@ folosiți,folosește,foloseste,koristite,uporabite,përdorni,kullan*,gunakan,pak
 વાપરો,वापरा,ਵਰਤੋ,укажите,вкажіть,geben,gib,dùng,dung ma,gamita
 """
 
-# Parcels, deliveries and what is fetched with a code at a counter.
-# Services whose names begin like a word of another list.
+# Names of services that begin like a word of another list, and so must not match it.
 BRANDS: Final = """
 lieferando,lieferheld,ticketmaster,ticketswap,bookingcom,bookmyshow,couponbirds,promofarma,livraria,livreval,
 """
+
+# Parcels, deliveries, and goods that are picked up with a code.
 PARCEL: Final = """
 taquilla,casillero,cacifo,recoger,recogerlo,recogerla,recoge,recógelo,recojo,recogido,
 cajero automático de paquetes,retrouvez votre colis,алу коды,алып кету,locker*,mailbox,click collect,
@@ -166,7 +167,7 @@ dang giao,vận đơn,van don,penerimaan,pengiriman,diantar,bungkusan,penghantar
 お届け,택배,무인함,운송장,배달,배송,수령,픽업
 """
 
-# Doors and their keypads: not even a PIN for one is a one-time code.
+# Doors and their keypads. A PIN for one is no one-time code either.
 DOOR: Final = """
 door,doors,gate,keypad,building,apartment,garage,alarm,lockbox,lock box,intercom,entrance,puerta,portón,
 portero,portão,porta,porte,immeuble,digicode,portail,interphone,türcode,haustür*,eingangstür,cancello,
@@ -176,7 +177,7 @@ bramy,brama,bramk*,domofon*,dveře,dveří,dverí,vchod*,kapukód*,kapu,ajtó*,u
 オートロック,현관,공동현관,도어락,출입,домофон*,подъезд*,двер*,ворот*,калитк*,під'їзд*
 """
 
-# Orders, bookings, invoices, references, cases: what is numbered but not typed.
+# Orders, bookings, invoices, references, cases: they have numbers that nobody types as a code.
 ORDER: Final = """
 शिकायत*,आवेदन*,অভিযোগ*,আবেদন*,ਸ਼ਿਕਾਇਤ,புகார்*,ఫిర్యాదు*,подразделен*,访客,访客码,整理番号,จอง,เที่ยวบิน,
 สมาชิก,会员卡,지점,오류코드,错误码,错误代码,エラーコード,에러코드,customer*,client,clients,client's,
@@ -218,8 +219,8 @@ no resi,no pesanan,rujukan,tempahan,order no,заказ*,бронь,брони,�
 postnummer,plz,postleitzahl,codex,errorcode,statuscode
 """
 
-# Labels of other numbers, which say nothing of a code beside them ("your ID code").
-LABEL: Final = """
+# Labels of other numbers. They do not stop a word beside them from naming a code ("your ID code").
+OTHER_LABEL: Final = """
 from,user,username,userid,user id,portal,reclamo,número de caso,solicitud,solicitação,demande,anfrage,
 antrag,richiesta,aanvraag,section,article,chapter,page,paragraph,terms,number plate,licence,license,号码,
 號碼,二维码,扫码,条码,编码,付款码,会员码,健康码,序列码,序列号,手机号,手机号码,户号,학번,고객번호,顧客番号,
@@ -243,7 +244,7 @@ khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скид�
 할인,사은품,기프트,경품
 """
 
-# Cards and accounts: the digits that follow are their ending or number.
+# Cards and accounts; the digits that follow are their last digits or their number.
 CARD: Final = """
 sort code,sort codes,
 card,cards,ending,ends,ending in,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
@@ -290,7 +291,7 @@ lkr,mmk,khr,amd,gel,mnt,etb,tzs,ugx,dollars,dollar,rupees,руб,рублей,р
 attempts,people,homes,steps,marks,btc,eth,percent
 """
 
-# What an amount is called; its number follows.
+# Names of amounts, which their number follows.
 AMOUNT: Final = """
 amount,amt,total,balance,bal,paid,price,fee,fare,premium,importe,saldo,monto,valor,montant,solde,betrag,
 kontostand,guthaben,importo,totale,bedrag,belopp,beløp,beløb,summa,kwota,částka,suma,sumă,sold,iznos,
@@ -315,7 +316,7 @@ minit,minuto,oras,dakika,dakikada,dakikadır,дней,минут*,мин,час,
 일,월,년,시,번,회,名,次,人
 """
 
-# The code named here does not work (any more), or was entered wrongly.
+# A code is no longer valid, or a wrong one was entered.
 INVALID: Final = """
 couldn t match,could not match,can t match,did not match,no longer works,doesn t work,does not work,
 timed out,revoked,replaced,void,canceled,was cancelled,ya no es,ya no sirve,no es válid*,no válid*,anulad*,
@@ -352,7 +353,7 @@ hatalı,yanlış,geçersiz,süresi doldu,süresi dolmuş,deneme hakkı*,yanlış
 期限切れ,失効,오류,틀렸,만료되었,일치하지
 """
 
-# What was valid before.
+# A former code or password.
 OLD: Final = """
 old,previous,former,earlier,anterior,antiguo,antigua,antigo,ancien,ancienne,précédent,alte,alter,altes,
 bisherige*,vorherige*,precedente,vecchio,oude,vorige,gamla,gamle,tidligere,vanha,stary,stare,poprzedni*,
@@ -361,7 +362,7 @@ starý,předchozí,régi,korábbi,vechi,vechiul,stari,eski,önceki,cũ,lama,ст
 原密码,以前の,이전,기존
 """
 
-# It has happened already: no code is asked for.
+# Something has already happened. These words are only told apart from unknown ones.
 DONE: Final = """
 changed,updated,disabled,enabled,sent,required,needed,ready,hidden,pending,requested,confirmed,verified,
 activated,authenticated,registered,registering,approved,authorised,authorized,verificado,verificada,
@@ -374,8 +375,8 @@ onaylandı,onaylanmıştır,təsdiqləndi,подтвержден,подтвер�
 đã xác nhận,da xac nhan
 """
 
-# How long it works, which is said of codes more than of other numbers.
-VALID: Final = """
+# How long a code is valid, which messages say of codes more often than of other numbers.
+VALIDITY: Final = """
 valid,expires,expire,expiring,validity,timeout,válido,válida,vigencia,vence,caduca,expira,validade,valable,
 valide,valido,valida,scade,scadenza,gültig,gueltig,gültigkeit,läuft ab,geldig,verloopt,giltig,gäller,
 gyldig,udløber,utløper,voimassa,vanhenee,kehtib,derīgs,galioja,ważny,ważne,wazny,wygasa,platný,platí,
@@ -385,7 +386,7 @@ hiệu lực,hieu luc,hết hạn,het han,berlaku,sah,действ*,действ
 वैध,मान्य,মেয়াদ,বৈধ,செல்லுபடி*,చెల్లుబాటు*,หมดอายุ,ใช้ได้,ใช้ภายใน,有效,有効,有効期限,期限,유효,내에
 """
 
-# People to whom a code is told, not typed.
+# People whom one tells a code, rather than typing it.
 COURIER: Final = """
 the counter,at checkout desk,comptoir,en caisse,à la caisse,caissier,an der kasse,kasse,kassan,kassa,
 alla cassa,in cassa,en caja,no caixa,na kasie,przy kasie,u pokladny,pénztár*,на кассе,на касі,на каса,
@@ -396,8 +397,8 @@ kuriera,futár*,curier*,курьер*,кур'єр,куриер*,dostavljač*,kur
 לשליח,المندوب,مندوب,للمندوب,پیک,एजेंट,ডেলিভারি ম্যান,骑手,快递员,店员,配達員,배달원,기사님,พนักงานส่ง
 """
 
-# Telling people not to pass codes on.
-NEVER: Final = """
+# Negations, as in warnings not to pass a code on.
+NEGATION: Final = """
 never,don,dont,not,nobody,noone,anyone,beware,nunca,jamás,nadie,no,não,ninguém,jamais,ne,pas,personne,nie,
 niemals,nicht,niemandem,mai,non,nessuno,nooit,niet,niemand,aldrig,inte,ikke,ingen,älä,koskaan,kellekään,
 nigdy,nikomu,nikdy,soha,senkinek,nimănui,nu,niciodată,nikome,nikad,nikoli,asla,kimseyle,kimse,không,khong,
@@ -406,14 +407,14 @@ jangan,jangan sekali,kailanman,usimpe,никогда,никому,ніколи,�
 不要,請勿,请勿,谨防,教えない,しないで,마세요,절대,ешкімге,бусдад,heç kimlə
 """
 
-# "is": links a label with its value.
+# Forms of "is", which link a label with its value.
 COPULA: Final = """
 is the,est le,es el,è il,ist die,ist der,é o,is,are,es,é,e,est,ist,lautet,är,er,on,jest,to,je,este,është,
 eshte,jesu,là,la,adalah,ialah,ay,ni,waa,yw,ass,dia,это,є,е,είναι,eino,է,არის,הוא,היא,הנו,هو,هي,است,ہے,है,
 हो,হল,হচ্ছে,হলো,হৈছে,ਹੈ,છે,ஆகும்,คือ,แมน,ແມ່ນ,គឺ,は,为,為,是,是:,입니다,은,는,ита,dur,dir,iyi,via
 """
 
-# Words after which a bare number is a number of something.
+# Words such as "no.", which say that a number counts or names something.
 NUMBER: Final = """
 संख्या,क्रमांक,সংখ্যা,no,nr,nro,num,number,núm,numero,número,numéro,nummer,nº,č,čís,číslo,sz,szám,broj,št,
 numara,no.lu,số,so,nomor,nombor,номер,№,αριθ,αρ,համար,ნომერი,מספר,מס,رقم,شماره,नंबर,নম্বর,எண்,号,號,番,번,
