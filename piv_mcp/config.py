@@ -19,7 +19,7 @@ TOOLSETS: tuple[Area, ...] = get_args(Area)
 
 
 class Settings(BaseSettings):
-    """What the process was told. The order is the README's."""
+    """The settings of one process. docs/settings.md and server.json are generated from these fields, in this order."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIV_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
