@@ -12,7 +12,6 @@ Standard library only.
 """
 
 import os
-import platform
 import shlex
 import shutil
 import subprocess
@@ -43,8 +42,9 @@ def main(arguments: list[str]) -> int:
             sys.exit("There is no Chromium, and with CI in the environment no test may be left out.")
         chosen = ["-m", "not browser"]
         say(LEFT_OUT)
-    say(f"Running the tests on Python {platform.python_version()}, with {workers()} workers.")
     command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), *chosen, *arguments]
+    version = subprocess.run([str(PYTHON), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    say(f"Running the tests on {version}:", text(command))
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if not has_browser:
         say(LEFT_OUT)
