@@ -22,7 +22,7 @@ Effect = Literal["read", "write", "spend"]
 
 
 class Settings(BaseSettings):
-    """The settings of this process, in the order in which the README lists them."""
+    """The settings of one process. docs/settings.md and server.json are generated from these fields, in this order."""
 
     model_config = SettingsConfigDict(
         env_prefix="PIV_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True

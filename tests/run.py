@@ -1,10 +1,18 @@
-"""Runs the tests on a machine that has only Python: `python3 tests/run.py [pytest's arguments]`.
+"""Runs the tests on a machine that has only Python: `python3 tests/run.py [--no-install] [pytest's arguments]`.
 
-Makes a virtual environment in `.venv`, installs the project with what its tests need, sees to a browser for those of
-the approval page, and runs pytest. Standard library only.
+Makes a virtual environment in `.venv` and installs the project in it with what the tests need. Installs Chromium, for
+the tests of the approval page, where the machine has none: from the system's packages as root on Debian and its
+relatives, else Playwright's. Says on the terminal what is to be installed, and how to do that by hand, before it
+installs anything. Then runs pytest with one worker more than the machine has processors; `-n0` runs all in one process.
+
+`--no-install` changes nothing outside `.venv`: without a Chromium the tests of the approval page are left out.
+With `CI` in the environment no test may be left out: the run fails instead.
+
+Standard library only.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,40 +22,91 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PLAYWRIGHT = [str(PYTHON), "-m", "playwright", "install", "chromium"]
+APT = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]]
+LEFT_OUT = "LEFT OUT: the tests of the approval page (marked `browser`), since there is no Chromium."
+MAX_WORKERS = 16
 
 
 def main(arguments: list[str]) -> int:
-    if not PYTHON.exists():
-        run(sys.executable, "-m", "venv", str(VENV))
-    run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", f"{ROOT}[dev]")
-    has_browser = any(shutil.which(name) for name in BROWSERS) or install_browser()
-    if not has_browser and os.environ.get("CI"):
-        sys.exit("no browser could be installed, and CI leaves no test out")
-    chosen = [] if has_browser else ["-m", "not browser"]
-    status = subprocess.run([str(PYTHON), "-m", "pytest", *chosen, *arguments], cwd=ROOT, check=False).returncode
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    may_install = "--no-install" not in arguments
+    arguments = [argument for argument in arguments if argument != "--no-install"]
+    make_environment()
+    has_browser = find_browser() or (may_install and install_browser())
+    chosen: list[str] = []
     if not has_browser:
-        print("LEFT OUT: the tests of the approval page, since no Chromium could be found or installed.")
+        if os.environ.get("CI"):
+            sys.exit("There is no Chromium, and with CI in the environment no test may be left out.")
+        chosen = ["-m", "not browser"]
+        say(LEFT_OUT)
+    command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), *chosen, *arguments]
+    version = subprocess.run([str(PYTHON), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    say(f"Running the tests on {version}:", text(command))
+    status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if not has_browser:
+        say(LEFT_OUT)
     return status
 
 
+def make_environment() -> None:
+    """The virtual environment, with the project and its `dev` extra in it."""
+    make = [sys.executable, "-m", "venv", str(VENV)]
+    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install += ["--editable", f"{ROOT}[dev]"]
+    commands = [install] if PYTHON.exists() else [make, install]
+    say("Installing the project and the packages that its tests need, in .venv alone. By hand:", *map(text, commands))
+    for command in commands:
+        subprocess.run(command, check=True)
+
+
+def find_browser() -> bool:
+    """Whether there is a Chromium: the system's, or one that Playwright has downloaded before."""
+    if any(shutil.which(name) for name in BROWSERS):
+        return True
+    program = (
+        "import pathlib, playwright.sync_api as api\n"
+        "with api.sync_playwright() as started:\n"
+        "    raise SystemExit(not pathlib.Path(started.chromium.executable_path).exists())"
+    )
+    return subprocess.run([str(PYTHON), "-c", program], capture_output=True, check=False).returncode == 0
+
+
 def install_browser() -> bool:
-    """From the system's packages where we may, else Playwright's own."""
+    """From the system's packages where the user is root and apt-get is there, else Playwright's own."""
+    say("The tests of the approval page drive Chromium, and this machine has none. (--no-install leaves them out.)")
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        say("Installing Chromium from the system's packages. By hand:", *map(text, APT))
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        quietly(["apt-get", "update"], environment)
-        if quietly(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], environment):
+        succeeded = [worked(command, environment) for command in APT]
+        if succeeded[-1]:
             return True
-    return quietly([str(PYTHON), "-m", "playwright", "install", "chromium"])
+    say("Downloading Playwright's Chromium into the user's cache. By hand:", text(PLAYWRIGHT))
+    return worked(PLAYWRIGHT)
 
 
-def quietly(command: list[str], environment: dict[str, str] | None = None) -> bool:
-    """Says whether it worked; what it printed is nobody's business."""
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+def worked(command: list[str], environment: dict[str, str] | None = None) -> bool:
+    """Whether the command succeeded. Its output is shown only when it failed."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        say(f"This failed: {text(command)}", *(done.stdout + done.stderr).splitlines()[-5:])
     return done.returncode == 0
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, check=True)
+def workers() -> int:
+    """One more than there are processors: some tests wait for other processes. (Three were fastest on two.)"""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors + 1, MAX_WORKERS)
+
+
+def text(command: list[str]) -> str:
+    return shlex.join(command)
+
+
+def say(first: str, *indented: str) -> None:
+    print(first, *(f"    {line}" for line in indented), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
