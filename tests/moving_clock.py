@@ -26,6 +26,10 @@ class MovingClock(Clock):
         self._moved.set()
         self._moved = asyncio.Event()
 
+    def correct(self, seconds: float) -> None:
+        """The system's clock was wrong by so many seconds: the time moves, and nothing that waits does."""
+        self._epoch += seconds
+
     def monotonic(self) -> float:
         return self._started + self._passed()
 

@@ -344,7 +344,7 @@ async def test_an_entry_that_cannot_be_understood_does_not_keep_the_others_unkno
     odd = await lose(shop, SEND_SMS, "drop_before")
     await lose(shop, BUY_NUMBER, "drop_after")
 
-    await shop.gate.journal.store.write(  # pyright: ignore[reportPrivateUsage]
+    await shop.gate.journal.store.write(
         lambda connection: connection.execute("UPDATE spending SET before = '{}' WHERE id = ?", (odd.id,))
     )
     assert await look(shop) == ["unknown", "charged"]

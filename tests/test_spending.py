@@ -151,7 +151,7 @@ async def test_an_expired_question_charges_nothing_whatever_the_answer(
     sandbox: Sandbox, data_dir: Path, era: Era
 ) -> None:
     clock, person = MovingClock(), approver()
-    person.before_answering = lambda: clock.advance(FREEZE_SECONDS)
+    person.before_answering = lambda: clock.correct(FREEZE_SECONDS)
     async with open_shop(sandbox, data_dir, person, era, clock) as shop:
         receipt = await shop.receipt(BUY_NUMBER)
         assert receipt["status"] == "expired"

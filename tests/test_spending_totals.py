@@ -54,7 +54,7 @@ async def bought(shop: Shop, purchase: Purchase, settled: datetime, quoted: date
     """A purchase of another day; without `quoted` it was approved at once."""
     id_: str = (await shop.receipt(purchase))["spending_id"]
     times = ((quoted or settled).timestamp(), settled.timestamp())
-    await shop.gate.journal.store.write(  # pyright: ignore[reportPrivateUsage]
+    await shop.gate.journal.store.write(
         lambda connection: connection.execute(
             "UPDATE spending SET quoted_at = ?, settled_at = ? WHERE id = ?", (*times, id_)
         )

@@ -73,8 +73,8 @@ async def add_all(store: Store, batch: list[StoredEvent]) -> None:
 
 def script(code: str, *args: object) -> list[str]:
     """The command line of a small program that uses the store in a process of its own."""
-    head = "import asyncio, os, sys, time\nfrom functools import partial\nfrom pathlib import Path\n"
-    head += "from piv_mcp import log\nfrom piv_mcp.store import Store, events\nlog.configure()\n"
+    head = "import asyncio, os, sys, time\nfrom pathlib import Path\n"
+    head += "from piv_mcp import log\nfrom piv_mcp.store import Store, facts\nlog.configure()\n"
     query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
     head += f"def names(c): return [name for name, in c.rows({query!r})]\n"
     return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
@@ -219,8 +219,7 @@ async def test_two_processes_write_one_file_and_nothing_is_lost(store: Store, pa
     other = """
         async def main():
             store = Store(Path(sys.argv[1]))
-            jobs = [facts.put, f"theirs-{n}", "1" for n in range(300)]
-            await asyncio.gather(*map(store.write, jobs))
+            await asyncio.gather(*(store.write(facts.put, f"theirs-{n}", "1") for n in range(300)))
             for n in range(300, 330):
                 await store.write(facts.put, f"theirs-{n}", "1")
             await store.close()

@@ -78,6 +78,10 @@ class Journal:
         """The entry that a call for this action meets, before anything is quoted."""
         return await self.store.write(journal.standing, action.fingerprint, self._clock.time())
 
+    async def made(self) -> frozenset[str]:
+        """Objects that entries have made: no other entry can have made them."""
+        return await self.store.read(journal.made)
+
     async def doubtful(self) -> list[Entry]:
         """Entries that were found not charged so lately that the account may yet show them."""
         return await self.store.read(journal.not_charged_since, self._clock.time() - DOUBT_SECONDS)

@@ -18,7 +18,6 @@ from piv_mcp.spending.actions.base import Action, Ambiguous, Done, Rivals, Sourc
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote, dollars
 from piv_mcp.spending.reconcile.snapshot import Snapshot, balance_fall
-from piv_mcp.store import journal
 from piv_mcp.store.journal import Entry
 
 GRACE_SECONDS = 20.0
@@ -162,7 +161,7 @@ class Reconciler:
             Ambiguous: what it shows may be another action's work.
             _Undecided: whose object it is will be known once an action that is executing has its answer.
         """
-        made = await self._sources.store.read(journal.made)
+        made = await self._journal.made()
         moved, others = await balance_fall(entry, self._sources)
         rivals = Rivals(
             made,
