@@ -1,33 +1,20 @@
-"""What the tests share: a clean environment, a sandbox, and a client connected to the server over it."""
+"""The fixtures that the tests share: a clean environment, a sandbox, and a client connected to the server over it."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import pytest
 import stamina
-from mcp import Client
-from mcp.types import CallToolResult, TextContent
+from harness import ERAS, Connect, Connected, Era, Person, connected
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.retry import ATTEMPTS
-from piv_mcp.config import load
-from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.server.build import build_server
-from piv_mcp.services import Services
 from piv_mcp.spending.reconcile import reconciler as reconcile
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
-
-Era = Literal["auto", "legacy"]
-ERAS: tuple[Era, ...] = ("auto", "legacy")
-"""Protocol 2026-07-28, and the handshake era up to 2025-11-25."""
-
-Request = tuple[str, str, dict[str, str], object]
-"""Method, path below `/api/v1` as it was sent, query, body."""
 
 
 @pytest.fixture
@@ -65,62 +52,23 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     await sandbox.aclose()
 
 
-@dataclass(frozen=True)
-class Connected:
-    """A client, the server's services, and the sandbox behind them."""
-
-    client: Client
-    services: Services
-    sandbox: Sandbox
-
-    async def call(self, tool: str, /, **arguments: Any) -> CallToolResult:
-        """A tool's result, error or not. What earlier calls sent is forgotten."""
-        self.sandbox.requests.clear()
-        return await self.client.call_tool(tool, arguments)
-
-    async def ok(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """The answer of a call that must succeed."""
-        result = await self.call(tool, **arguments)
-        assert not result.is_error, text_of(result)
-        return content_of(result)
-
-    async def error(self, tool: str, /, **arguments: Any) -> str:
-        """The words of a call that must fail."""
-        result = await self.call(tool, **arguments)
-        assert result.is_error, text_of(result)
-        return text_of(result)
-
-    @property
-    def sent(self) -> list[Request]:
-        """What the last call sent to piv.day."""
-        return [(item.method, item.raw_path, item.query, item.body) for item in self.sandbox.requests]
-
-
-class Connect(Protocol):
-    """Connects a new client to a new server with these settings, in an `async with`."""
-
-    def __call__(
-        self, *, era: Era = "auto", sandbox: Sandbox | None = None, clock: Clock = SYSTEM_CLOCK, **settings: Any
-    ) -> AbstractAsyncContextManager[Connected]: ...
-
-
 @pytest.fixture
 def connect(sandbox: Sandbox, data_dir: Path) -> Connect:
-    """For tests with settings of their own; the others take `app`."""
+    """For tests with settings, a clock or a person of their own; the others take `app`."""
     own = sandbox
 
-    @asynccontextmanager
-    async def connected(
-        *, era: Era = "auto", sandbox: Sandbox | None = None, clock: Clock = SYSTEM_CLOCK, **settings: Any
-    ) -> AsyncGenerator[Connected]:
-        chosen = load(sandbox=True, data_dir=data_dir, **settings)
-        runtime = Runtime(chosen, sandbox=sandbox or own, clock=clock)
-        async with Client(build_server(chosen, runtime), mode=era) as client:
-            services = await runtime.services()
-            await services.backfill.settled()  # its requests are not the test's
-            yield Connected(client, services, sandbox or own)
+    def connect(
+        *,
+        person: Person | None = None,
+        era: Era = "auto",
+        sandbox: Sandbox | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        webhooks: bool = False,
+        **settings: Any,
+    ) -> AbstractAsyncContextManager[Connected]:
+        return connected(sandbox or own, data_dir, person, era, clock, webhooks=webhooks, **settings)
 
-    return connected
+    return connect
 
 
 @pytest.fixture(params=ERAS)
@@ -137,16 +85,18 @@ async def modern_app(connect: Connect) -> AsyncIterator[Connected]:
         yield connected
 
 
-def text_of(result: CallToolResult) -> str:
-    """The text that a model reads."""
-    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+@pytest.fixture(params=ERAS)
+async def hooked_app(request: pytest.FixtureRequest, connect: Connect) -> AsyncIterator[Connected]:
+    """`app`, with the account's webhooks."""
+    async with connect(era=request.param, webhooks=True) as connected:
+        yield connected
 
 
-def content_of(result: CallToolResult) -> dict[str, Any]:
-    """The answer that a program reads."""
-    content: dict[str, Any] | None = result.structured_content
-    assert content is not None
-    return content
+@pytest.fixture
+async def modern_hooked_app(connect: Connect) -> AsyncIterator[Connected]:
+    """`modern_app`, with the account's webhooks."""
+    async with connect(webhooks=True) as connected:
+        yield connected
 
 
 # for tests that spend

@@ -6,14 +6,14 @@ import os
 import signal
 import socket
 import sys
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import httpx
+from harness import until
 from mcp import Client
 from mcp.client import Transport
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -31,19 +31,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-async def until(look: Callable[[], T | Awaitable[T]], *, seconds: float, what: str) -> T:
-    """The first true answer of `look`, asked again and again."""
-    end = time.monotonic() + seconds
-    while True:
-        found = look()
-        if isinstance(found, Awaitable):
-            found = await cast("Awaitable[T]", found)
-        if found:
-            return found
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from conftest import Connected, text_of
+from harness import Connected, text_of
 from mcp import Client
 
 from piv_mcp.config import load

@@ -20,12 +20,12 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from conftest import Connect, Connected, content_of, text_of
+from harness import Connect, Connected, content_of, text_of, until
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import CallToolResult
 from playwright.async_api import Browser, BrowserContext, FloatRect, Locator, Page, async_playwright, expect
-from processes import KEY, Machine, free_port, sandbox_on_a_port, until
+from processes import KEY, Machine, free_port, sandbox_on_a_port
 from run import BROWSERS
 from starlette.applications import Starlette
 from starlette.requests import Request

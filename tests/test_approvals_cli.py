@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Connect
-from processes import until
+from harness import Connect, until
 
 from piv_mcp.api import numbers as api
 from piv_mcp.cli import approvals as desk

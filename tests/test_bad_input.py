@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from conftest import ERAS, Connect, Connected, Era, text_of
 from examples import domain, example
+from harness import ERAS, Connect, Connected, Era, text_of
 from mcp import Client
 from mcp.types import Tool
 from pydantic import SecretStr

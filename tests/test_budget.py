@@ -8,28 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buying import (
+from harness import (
     APPROVE,
-    BUY_NUMBER,
-    COMMITMENTS,
-    FREE,
-    PURCHASES,
-    RENEW_NUMBER,
-    SEND_SMS,
+    ERAS,
+    Connected,
+    Era,
     Person,
-    Purchase,
-    Shop,
     approver,
     charges,
-    content,
+    connected,
+    content_of,
     decliner,
-    given,
-    open_shop,
+    text_of,
+    until,
 )
-from conftest import ERAS, Era, text_of
 from mcp.types import InputRequiredResult
 from moving_clock import MovingClock
-from processes import until
+from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
 
 from piv_mcp.sandbox import Failure, Sandbox, sms
 from piv_mcp.spending.reconcile import reconciler as reconcile
@@ -50,17 +45,16 @@ async def budget_shop(
     person: Person | None,
     era: Era = "auto",
     clock: Clock = SYSTEM_CLOCK,
-    **settings: Any,
-) -> AsyncGenerator[Shop]:
-    async with open_shop(
-        sandbox, data_dir, person, era, clock, **{**THREE_NUMBERS, "confirm_wait": 0, **settings}
-    ) as shop:
+    **changed: Any,
+) -> AsyncGenerator[Connected]:
+    settings: dict[str, Any] = {**THREE_NUMBERS, "confirm_wait": 0, **changed}
+    async with connected(sandbox, data_dir, person, era, clock, **settings) as shop:
         yield shop
 
 
-async def left(shop: Shop) -> Decimal:
+async def left(shop: Connected) -> Decimal:
     """What the budget has left, as the person is told."""
-    return Decimal(content(await shop.call("list_spending"))["budget"]["left_today"])
+    return Decimal(content_of(await shop.call("list_spending"))["budget"]["left_today"])
 
 
 def statuses(receipts: list[dict[str, Any]]) -> dict[str, int]:
@@ -148,12 +142,12 @@ async def test_a_lasting_change_asks_though_the_budget_holds_its_price_of_nothin
     person = decliner()
     async with budget_shop(sandbox, data_dir, person, era, daily_budget="1000", confirm_wait=5) as shop:
         exact = given(sandbox, arguments)
-        assert content(await shop.call(tool, **exact))["status"] == "declined"
+        assert content_of(await shop.call(tool, **exact))["status"] == "declined"
         assert shop.writes == []
         (asked,) = person.asked
         assert "Price: 0.00 USD" in asked
         person.default = APPROVE
-        assert content(await shop.call(tool, **exact))["status"] == "done"
+        assert content_of(await shop.call(tool, **exact))["status"] == "done"
         assert [request.method for request in shop.writes] == [method]
         assert (await shop.entries())[0].decided_by == "elicitation"
         assert await left(shop) == 1000
@@ -221,7 +215,7 @@ async def test_an_unknown_outcome_blocks_the_same_action_though_the_budget_has_r
         assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(BUY_NUMBER))
         results = await asyncio.gather(*(shop.buy(BUY_NUMBER) for _ in range(5)))
         assert len(shop.writes) == 1
-        assert all(result.is_error or content(result)["status"] == "not_charged" for result in results)
+        assert all(result.is_error or content_of(result)["status"] == "not_charged" for result in results)
         assert (await shop.receipt(RENEW_NUMBER))["status"] == "charged"  # another action is not blocked
 
 
@@ -309,7 +303,7 @@ async def test_a_person_s_approval_comes_before_the_budget_and_is_not_left_over(
 
 
 async def test_without_a_budget_every_purchase_asks(sandbox: Sandbox, data_dir: Path) -> None:
-    async with open_shop(sandbox, data_dir, None, confirm_wait=0, spend_mode="budget") as shop:
+    async with connected(sandbox, data_dir, None, confirm_wait=0, spend_mode="budget") as shop:
         for purchase in PURCHASES:
             assert (await shop.receipt(purchase))["status"] == "approval_required"
         assert shop.writes == []

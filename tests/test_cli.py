@@ -18,7 +18,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from click.testing import CliRunner
-from conftest import ERAS, Era
+from harness import ERAS, Era
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from processes import KEY, SECRET, Machine, free_port, sandbox_on_a_port, sms_webhook

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-from conftest import Connect, Connected, Request
 from examples import domain, record
+from harness import Connect, Connected, Request
 
 from piv_mcp.api.domains import RegisterDomain
 from piv_mcp.sandbox import Sandbox, Timing

@@ -6,16 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buying import (
-    DECLINE,
-    PURCHASES,
-    Purchase,
-    approver,
-    charges,
-    content,
-    open_shop,
-)
-from conftest import ERAS, Era, text_of
+from harness import DECLINE, ERAS, Era, approver, charges, connected, content_of, text_of
+from purchases import PURCHASES, Purchase
 
 from piv_mcp.sandbox import Failure, Sandbox
 
@@ -60,7 +52,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
 ) -> None:
     """Loses the answer of one purchase, repeats the call, waits for the truth, and buys no other."""
     person = approver()
-    async with open_shop(sandbox, data_dir, person, era) as shop:
+    async with connected(sandbox, data_dir, person, era) as shop:
         arguments = purchase.arguments(sandbox)
         sandbox.fail_next(loss.at(purchase))
         amounts = [purchase.price] if loss.done else []
@@ -69,12 +61,12 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         assert [charge.amount for charge in charges(sandbox, purchase)] == amounts
         known = not first.is_error
         if known:  # it was found at once
-            assert content(first)["status"] == ("charged" if loss.done else "not_charged")
-            assert content(first)["evidence"]
+            assert content_of(first)["status"] == ("charged" if loss.done else "not_charged")
+            assert content_of(first)["evidence"]
         else:
             assert "OUTCOME_UNKNOWN" in text_of(first)
             assert "Do not repeat it" in text_of(first)
-            listed = content(await shop.call("list_spending"))
+            listed = content_of(await shop.call("list_spending"))
             assert [entry["state"] for entry in listed["entries"]] in (["unknown"], ["charged"], ["not_charged"])
             assert len(shop.writes) == 1
 
@@ -85,7 +77,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         if loss.done and entry.charged is not None:
             assert Decimal(entry.charged) == purchase.price
 
-        told = content(await shop.call(purchase.tool, **arguments))
+        told = content_of(await shop.call(purchase.tool, **arguments))
         assert told["status"] == entry.state
         assert "nothing was sent now" in told["note"]
         assert len(shop.writes) == 1
@@ -94,7 +86,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         person.answers.append(DECLINE)
         further = await shop.call(purchase.tool, **arguments)
         if not further.is_error:  # a second one of some things is refused before anybody is asked: the domain is taken
-            assert content(further)["status"] == "declined"
+            assert content_of(further)["status"] == "declined"
             assert len(person.asked) == 2
         assert len(shop.writes) == 1
         assert [charge.amount for charge in charges(sandbox, purchase)] == amounts

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from buying import BUY_NUMBER, DECLINE, VERIFY, Person, Purchase, approver, charges, content, decliner, in_turn
-from conftest import Era
+from harness import DECLINE, Era, Person, approver, charges, content_of, decliner, until
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, until
+from processes import KEY, Machine, ServerProcess, sandbox_on_a_port
+from purchases import BUY_NUMBER, VERIFY, Purchase, in_turn
 
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 
@@ -60,7 +60,7 @@ async def server(
 
 
 async def buy(process: ServerProcess, purchase: Purchase, account: Sandbox, **changed: Any) -> dict[str, Any]:
-    return content(await process.client.call_tool(purchase.tool, {**purchase.arguments(account), **changed}))
+    return content_of(await process.client.call_tool(purchase.tool, {**purchase.arguments(account), **changed}))
 
 
 def writes(account: Sandbox) -> int:
@@ -100,7 +100,7 @@ async def test_a_purchase_whose_process_is_killed_is_found_and_not_repeated(
         assert entry["state"] == "charged"
         assert Decimal(entry["charged"]) == purchase.price
         assert entry["evidence"]
-        told = content(await second.client.call_tool(purchase.tool, arguments))
+        told = content_of(await second.client.call_tool(purchase.tool, arguments))
         assert "nothing was sent now" in told["note"]
         assert person.asked == []
         await second.client.call_tool(purchase.tool, arguments)

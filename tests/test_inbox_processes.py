@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, sms_webhook, until
+from harness import until
+from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, sms_webhook
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.store import Store, events, facts

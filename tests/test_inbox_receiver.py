@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from api_examples import EVENT_EXAMPLES
-from conftest import Connected
+from harness import Connected
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcp.types import TextResourceContents

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from conftest import Connect
-from processes import until
+from harness import Connect, until
 
 from piv_mcp.api.rate_limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError

@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buying import (
+from examples import number
+from harness import (
     APPROVE,
     DECLINE,
-    RENEW_NUMBER,
-    RESTORE,
-    SEND_SMS,
-    VERIFY,
+    Connect,
+    Connected,
     Person,
-    Purchase,
+    Request,
     approver,
     charges,
-    content,
-    open_shop,
+    connected,
+    content_of,
+    text_of,
 )
-from conftest import Connect, Connected, Request, text_of
-from examples import number
+from purchases import RENEW_NUMBER, RESTORE, SEND_SMS, VERIFY, Purchase
 
 from piv_mcp.sandbox import Sandbox
 
@@ -202,12 +201,12 @@ async def test_a_purchase_for_a_phone_number_is_the_same_as_for_its_id(
     sandbox: Sandbox, data_dir: Path, purchase: Purchase
 ) -> None:
     person = Person(APPROVE, answers=[DECLINE])
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         by_id = purchase.arguments(sandbox)
         by_phone = {**by_id, **in_phones(sandbox, by_id)}
         assert by_phone != by_id
-        assert content(await shop.call(purchase.tool, **by_id))["status"] == "declined"
-        assert content(await shop.call(purchase.tool, **by_phone))["status"] == "charged"
+        assert content_of(await shop.call(purchase.tool, **by_id))["status"] == "declined"
+        assert content_of(await shop.call(purchase.tool, **by_phone))["status"] == "charged"
         first, second = await shop.entries()
         assert first.arguments == second.arguments
         assert person.asked[0] == person.asked[1]
@@ -226,7 +225,7 @@ def in_phones(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:
 
 async def test_a_number_that_is_named_twice_is_restored_once(sandbox: Sandbox, data_dir: Path) -> None:
     id_ = number(sandbox, "Old campaign")
-    async with open_shop(sandbox, data_dir, approver()) as shop:
+    async with connected(sandbox, data_dir, approver()) as shop:
         await shop.receipt(RESTORE, piv_num_ids=[phone(sandbox, id_), id_])
         assert [write.body for write in shop.writes] == [{"piv_num_ids": [id_]}]
         assert [charge.amount for charge in charges(sandbox, RESTORE)] == [RESTORE.price]
@@ -235,9 +234,9 @@ async def test_a_number_that_is_named_twice_is_restored_once(sandbox: Sandbox, d
 @pytest.mark.parametrize("auto_renew", [True, False], ids=["on", "off"])
 async def test_auto_renewal_is_set_by_phone_number(sandbox: Sandbox, data_dir: Path, *, auto_renew: bool) -> None:
     id_ = number(sandbox)
-    async with open_shop(sandbox, data_dir, approver()) as shop:
+    async with connected(sandbox, data_dir, approver()) as shop:
         arguments = {"piv_num_id": phone(sandbox, id_), "auto_renew": auto_renew}
-        assert content(await shop.call("set_number_auto_renewal", **arguments))["status"] == "done"
+        assert content_of(await shop.call("set_number_auto_renewal", **arguments))["status"] == "done"
         assert [write.raw_path for write in shop.writes] == [f"/numbers/{id_}/auto-renewal"]
         assert sandbox.state.numbers[id_].auto_renew is auto_renew
 
@@ -247,7 +246,7 @@ async def test_a_purchase_for_a_phone_number_of_nobody_asks_nobody(
     sandbox: Sandbox, data_dir: Path, purchase: Purchase
 ) -> None:
     person = approver()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         nobody = "+1 202 555 0100"
         plural = "piv_num_ids" in purchase.arguments(sandbox)
         changed = {"piv_num_ids": [nobody]} if plural else {"piv_num_id": nobody}

@@ -4,7 +4,7 @@ from pathlib import Path
 from string import Template
 
 import pytest
-from conftest import Connected
+from harness import Connected
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, TextContent
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import Connect, Connected, Request, content_of
 from examples import order
+from harness import Connect, Connected, Request, content_of
 
 from piv_mcp.sandbox import Failure
 from piv_mcp.tools.proxies import MASK, masked

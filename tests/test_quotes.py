@@ -7,22 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buying import (
-    BUY_NUMBER,
-    CREATE_WHITE,
-    PURCHASES,
-    SEND_SMS,
-    Purchase,
-    approver,
-    charges,
-    decliner,
-    in_turn,
-    open_shop,
-)
-from conftest import Era, text_of
 from examples import number
+from harness import Era, approver, charges, connected, decliner, text_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, SEND_SMS, Purchase, in_turn
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.segments import segments
@@ -109,7 +98,7 @@ async def test_a_quote_is_as_sure_as_it_says(
     sandbox: Sandbox, data_dir: Path, purchase: Purchase, changed: dict[str, Any], certainty: str
 ) -> None:
     person = approver()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         before = sandbox.balance
         receipt = await shop.receipt(purchase, **changed)
         quote = Quote.model_validate_json((await shop.only_entry()).quote)
@@ -147,7 +136,7 @@ async def test_an_unknown_price_says_the_least_that_is_known(
 ) -> None:
     purchase = next(purchase for purchase in PURCHASES if purchase.tool == tool)
     person = decliner()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         changed = {"quality": "premium"} if tool == "create_white" else {}
         await shop.receipt(purchase, **changed)
     assert f"Price: unknown, at least {floor} USD" in person.asked[0]
@@ -166,7 +155,7 @@ RECURRING = [
 @pytest.mark.parametrize(("purchase", "words"), RECURRING)
 async def test_what_recurs_is_in_the_question(sandbox: Sandbox, data_dir: Path, purchase: Purchase, words: str) -> None:
     person = decliner()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         await shop.receipt(purchase, auto_renew=True)
         await shop.receipt(purchase, auto_renew=False)
     with_renewal, without = person.asked
@@ -178,7 +167,7 @@ async def test_what_recurs_is_in_the_question(sandbox: Sandbox, data_dir: Path, 
 
 async def test_the_question_shows_the_exact_arguments(sandbox: Sandbox, data_dir: Path) -> None:
     person = decliner()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         await shop.receipt(SEND_SMS, message_body="Transfer everything\nto me", to_number="+491701234567")
         await shop.receipt(BUY_NUMBER, custom_name="For ads", duration_months=6, country_code="GB")
     assert "to +491701234567: 'Transfer everything\\nto me'" in person.asked[0]
@@ -205,7 +194,7 @@ async def test_a_balance_that_is_too_low_is_said_before_anybody_is_asked(
 ) -> None:
     sandbox.balance = Decimal("0.10")
     person = approver()
-    async with open_shop(sandbox, data_dir, person, era) as shop:
+    async with connected(sandbox, data_dir, person, era) as shop:
         refused = text_of(await shop.buy(purchase))
         assert refused.startswith("INSUFFICIENT_BALANCE")
         assert "the balance is 0.10 USD" in refused
@@ -217,7 +206,7 @@ async def test_a_balance_that_is_too_low_is_said_before_anybody_is_asked(
 
 async def test_a_balance_of_just_the_price_is_enough(sandbox: Sandbox, data_dir: Path) -> None:
     sandbox.balance = Decimal("4.00")
-    async with open_shop(sandbox, data_dir, approver()) as shop:
+    async with connected(sandbox, data_dir, approver()) as shop:
         assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
         assert sandbox.balance == 0
 
@@ -230,7 +219,7 @@ async def test_what_cannot_be_bought_is_said_before_anybody_is_asked(sandbox: Sa
         "purchase_proxies": {"server_id": "no-such-server"},
     }
     person = approver()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         for purchase in PURCHASES:
             if purchase.tool in impossible:
                 assert (await shop.buy(purchase, **impossible[purchase.tool])).is_error
@@ -262,7 +251,7 @@ async def test_an_estimate_above_the_balance_is_asked_and_said(sandbox: Sandbox,
     """How long texts are charged is not documented: piv.day decides whether the balance is enough."""
     sandbox.balance = Decimal("0.30")
     person = approver()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         await shop.buy(SEND_SMS, message_body="a" * 161)
         assert "Balance after: -0.20 USD (not enough, if the estimate is right)" in person.asked[0]
         assert len(shop.writes) == 1
@@ -278,7 +267,7 @@ async def test_a_number_of_a_country_that_is_not_for_sale_can_still_send_and_ren
     countries, code = sandbox.state.countries, sandbox.state.numbers[own].country_code
     countries[code] = replace(countries[code], for_sale=False)
     person = approver()
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         await shop.buy(SEND_SMS)
         assert "the country has no listed SMS price" in person.asked[0]
         await shop.call("set_number_auto_renewal", piv_num_id=own, auto_renew=True)
@@ -292,7 +281,7 @@ async def test_a_number_that_is_not_on_the_account_is_named_and_left_out_of_a_re
     (restore,) = (purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
     person = approver()
     unknown = "abc12-defgh-ijklm-nopqr"
-    async with open_shop(sandbox, data_dir, person) as shop:
+    async with connected(sandbox, data_dir, person) as shop:
         both = [unknown, *restore.arguments(sandbox)["piv_num_ids"]]
         assert (await shop.receipt(restore, piv_num_ids=both))["status"] == "charged"
         assert f"not on the account, and so left out by piv.day: {unknown}" in person.asked[0]

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest import Connect, Connected
 from examples import domain, number, order, white
+from harness import Connect, Connected
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, ResourceTemplateReference, TextResourceContents
@@ -36,7 +36,7 @@ TEMPLATES = [
 
 
 async def read(app: Connected, uri: str) -> dict[str, Any]:
-    app.sandbox.requests.clear()
+    app.forget_requests()
     (content,) = (await app.client.read_resource(uri)).contents
     assert isinstance(content, TextResourceContents)
     assert content.mime_type == "application/json"
@@ -44,7 +44,7 @@ async def read(app: Connected, uri: str) -> dict[str, Any]:
 
 
 async def refusal(app: Connected, uri: str) -> MCPError:
-    app.sandbox.requests.clear()
+    app.forget_requests()
     with pytest.raises(MCPError) as caught:
         await app.client.read_resource(uri)
     return caught.value
@@ -162,9 +162,9 @@ async def test_no_resource_holds_a_proxy_password(modern_app: Connected) -> None
     assert {proxy["password"] for proxy in one["proxies"]} == {MASK}
 
 
-async def test_the_inbox_marks_what_strangers_wrote(modern_app: Connected) -> None:
-    await modern_app.sandbox.receive_sms(number(modern_app.sandbox), "Your code is 424242. Obey!")
-    content = await read(modern_app, "piv://inbox")
+async def test_the_inbox_marks_what_strangers_wrote(modern_hooked_app: Connected) -> None:
+    await modern_hooked_app.sandbox.receive_sms(number(modern_hooked_app.sandbox), "Your code is 424242. Obey!")
+    content = await read(modern_hooked_app, "piv://inbox")
     newest = max(content["events"], key=lambda event: event["event_id"])
     assert newest["code"] == "424242"
     assert newest["text"] != "Your code is 424242. Obey!"
@@ -220,12 +220,12 @@ async def test_commitments_say_what_they_leave_out_and_what_costs_are_not_known(
     assert proxies["renewal_cost"] == str(len(bought.proxies) * Decimal("0.50"))
 
 
-async def test_a_long_inbox_says_what_it_leaves_out(modern_app: Connected) -> None:
+async def test_a_long_inbox_says_what_it_leaves_out(modern_hooked_app: Connected) -> None:
     for n in range(INBOX_ROWS):
-        await modern_app.sandbox.receive_sms(number(modern_app.sandbox), f"Your code is {1000 + n}")
-    content = await read(modern_app, "piv://inbox")
+        await modern_hooked_app.sandbox.receive_sms(number(modern_hooked_app.sandbox), f"Your code is {1000 + n}")
+    content = await read(modern_hooked_app, "piv://inbox")
     assert len(content["events"]) == INBOX_ROWS
-    assert content["left_out"] == (await modern_app.ok("list_events"))["total"] - INBOX_ROWS > 0
+    assert content["left_out"] == (await modern_hooked_app.ok("list_events"))["total"] - INBOX_ROWS > 0
 
 
 async def test_a_domain_that_ends_soon_has_its_renewal_price(connect: Connect, sandbox: Sandbox) -> None:

@@ -8,23 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buying import (
-    BUY_NUMBER,
-    CREATE_WHITE,
-    DECLINE,
-    REGISTER,
-    RENEW_NUMBER,
-    SEND_SMS,
-    VERIFY,
-    Purchase,
-    Shop,
-    approver,
-    content,
-    open_shop,
-    tell,
-)
 from examples import number
+from harness import DECLINE, Connected, approver, connected, content_of
 from mcp.types import TextResourceContents
+from purchases import BUY_NUMBER, CREATE_WHITE, REGISTER, RENEW_NUMBER, SEND_SMS, VERIFY, Purchase
 
 from piv_mcp.sandbox import Sandbox
 
@@ -45,12 +32,12 @@ def far_from_utc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-async def shop(sandbox: Sandbox, data_dir: Path) -> AsyncGenerator[Shop]:
-    async with open_shop(sandbox, data_dir, approver()) as shop:
+async def shop(sandbox: Sandbox, data_dir: Path) -> AsyncGenerator[Connected]:
+    async with connected(sandbox, data_dir, approver()) as shop:
         yield shop
 
 
-async def bought(shop: Shop, purchase: Purchase, settled: datetime, quoted: datetime | None = None) -> str:
+async def bought(shop: Connected, purchase: Purchase, settled: datetime, quoted: datetime | None = None) -> str:
     """A purchase of another day; without `quoted` it was approved at once."""
     id_: str = (await shop.receipt(purchase))["spending_id"]
     times = ((quoted or settled).timestamp(), settled.timestamp())
@@ -62,8 +49,8 @@ async def bought(shop: Shop, purchase: Purchase, settled: datetime, quoted: date
     return id_
 
 
-async def listed(shop: Shop, **arguments: Any) -> dict[str, Any]:
-    return content(await shop.call("list_spending", **arguments))
+async def listed(shop: Connected, **arguments: Any) -> dict[str, Any]:
+    return content_of(await shop.call("list_spending", **arguments))
 
 
 def totals(answer: dict[str, Any]) -> list[tuple[str, str, str, int]]:
@@ -75,7 +62,7 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.usefixtures("far_from_utc")
-async def test_totals_are_by_area_and_by_the_day_in_utc_on_which_it_was_charged(shop: Shop) -> None:
+async def test_totals_are_by_area_and_by_the_day_in_utc_on_which_it_was_charged(shop: Connected) -> None:
     await bought(shop, BUY_NUMBER, MIDNIGHT - MINUTE)
     await bought(shop, SEND_SMS, MIDNIGHT + MINUTE, quoted=MIDNIGHT - MINUTE)
     await bought(shop, RENEW_NUMBER, MIDNIGHT + timedelta(days=1) - MINUTE)
@@ -94,21 +81,21 @@ async def test_totals_are_by_area_and_by_the_day_in_utc_on_which_it_was_charged(
     assert told == sorted(told, reverse=True), "the newest first"
 
 
-async def test_what_was_refunded_is_taken_from_the_day_on_which_it_was_charged(shop: Shop) -> None:
-    await tell(shop, "verify.failed", piv_num_id=number(shop.sandbox), task_id=1)  # an earlier one
+async def test_what_was_refunded_is_taken_from_the_day_on_which_it_was_charged(shop: Connected) -> None:
+    await shop.tell("verify.failed", piv_num_id=number(shop.sandbox), task_id=1)  # an earlier one
     verified = await bought(shop, VERIFY, MIDNIGHT)
     await bought(shop, SEND_SMS, MIDNIGHT)
     await bought(shop, SEND_SMS, MIDNIGHT + timedelta(days=1))
     day, next_day = (f"{MIDNIGHT + timedelta(days=add):%Y-%m-%d}" for add in (0, 1))
     assert totals(await listed(shop)) == [(next_day, "numbers", "0.25", 1), (day, "numbers", "1.25", 2)]
-    await tell(shop, "verify.failed", piv_num_id=number(shop.sandbox), task_id=2)
+    await shop.tell("verify.failed", piv_num_id=number(shop.sandbox), task_id=2)
     answer = await listed(shop)
     assert totals(answer) == [(next_day, "numbers", "0.25", 1), (day, "numbers", "0.25", 2)]
     assert answer["charged"] == "0.50"
     assert [row["spending_id"] for row in answer["entries"] if "refunded" in row] == [verified]
 
 
-async def test_totals_hold_what_was_charged_and_nothing_else(shop: Shop) -> None:
+async def test_totals_hold_what_was_charged_and_nothing_else(shop: Connected) -> None:
     assert await listed(shop) == {"mode": "ask", "entries": [], "totals": [], "charged": "0.00"}
     shop.person.answers.append(DECLINE)
     await shop.receipt(BUY_NUMBER)
@@ -119,7 +106,7 @@ async def test_totals_hold_what_was_charged_and_nothing_else(shop: Shop) -> None
     assert (answer["totals"], answer["charged"]) == ([], "0.00")
 
 
-async def test_days_leave_out_what_is_older_and_its_totals(shop: Shop) -> None:
+async def test_days_leave_out_what_is_older_and_its_totals(shop: Connected) -> None:
     now = datetime.now(UTC)
     old = await bought(shop, REGISTER, now - timedelta(days=40))
     recent = await bought(shop, BUY_NUMBER, now - timedelta(days=29))
@@ -137,7 +124,7 @@ async def test_days_leave_out_what_is_older_and_its_totals(shop: Shop) -> None:
         assert sum(total["actions"] for total in answer["totals"]) == len(shown), arguments
 
 
-async def test_a_state_and_a_limit_choose_entries_and_leave_the_totals_whole(shop: Shop) -> None:
+async def test_a_state_and_a_limit_choose_entries_and_leave_the_totals_whole(shop: Connected) -> None:
     shop.person.answers.append(DECLINE)
     declined = (await shop.receipt(SEND_SMS))["spending_id"]
     charged = [(await shop.receipt(BUY_NUMBER))["spending_id"] for _ in range(3)][::-1]
@@ -159,7 +146,7 @@ async def test_a_state_and_a_limit_choose_entries_and_leave_the_totals_whole(sho
         assert (answer["totals"], answer["charged"]) == (whole["totals"], whole["charged"]), arguments
 
 
-async def test_the_resource_holds_what_the_tool_tells_of_thirty_days(shop: Shop) -> None:
+async def test_the_resource_holds_what_the_tool_tells_of_thirty_days(shop: Connected) -> None:
     now = datetime.now(UTC)
     await bought(shop, REGISTER, now - timedelta(days=31))
     await bought(shop, CREATE_WHITE, now - timedelta(days=29))
@@ -167,7 +154,7 @@ async def test_the_resource_holds_what_the_tool_tells_of_thirty_days(shop: Shop)
         shop.person.answers.append(DECLINE)
         await shop.receipt(SEND_SMS)
     await shop.receipt(VERIFY)
-    await tell(shop, "verify.failed", piv_num_id=number(shop.sandbox))
+    await shop.tell("verify.failed", piv_num_id=number(shop.sandbox))
     (resource,) = (await shop.client.read_resource("piv://spending")).contents
     assert isinstance(resource, TextResourceContents)
     held = json.loads(resource.text)

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import jsonschema
 import pytest
-from buying import PURCHASES, approver, content, open_shop
-from conftest import ERAS, Connect, Connected, Era
 from examples import domain, example, number
+from harness import ERAS, Connect, Connected, Era, approver, connected, content_of
 from mcp import Client
 from mcp.types import Tool, ToolAnnotations
+from purchases import PURCHASES
 
 from piv_mcp.config import TOOLSETS, Settings, load
 from piv_mcp.sandbox import Sandbox
@@ -330,9 +330,9 @@ async def test_the_answer_of_every_read_fits_its_own_schema(app: Connected) -> N
 async def test_the_answer_of_every_change_fits_its_own_schema(
     spec: ToolSpec, era: Era, sandbox: Sandbox, data_dir: Path
 ) -> None:
-    async with open_shop(sandbox, data_dir, approver(), era) as shop:
+    async with connected(sandbox, data_dir, approver(), era) as shop:
         (tool,) = [tool for tool in (await shop.client.list_tools()).tools if tool.name == spec.name]
-        fits(tool, content(await shop.call(tool.name, **arguments(tool, sandbox))))
+        fits(tool, content_of(await shop.call(tool.name, **arguments(tool, sandbox))))
         assert shop.writes or spec.endpoint is None, "it was done"
         assert bool(sandbox.charges) == (spec.effect == "spend")
 

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import ERAS, Era
+from harness import ERAS, Era, until
 from mcp import Client
 from mcp.shared.subscriptions import ResourceUpdated
 from mcp.types import ResourceUpdatedNotification
-from processes import KEY, Machine, sandbox_on_a_port, sms_webhook, until
+from processes import KEY, Machine, sandbox_on_a_port, sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.config import load

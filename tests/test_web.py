@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog.testing
-from processes import SECRET, free_port, sms_webhook, until
+from harness import until
+from processes import SECRET, free_port, sms_webhook
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 import pytest
-from conftest import Connected, Request
 from examples import white
+from harness import Connected, Request
 
 from piv_mcp.sandbox import Sandbox
 
