@@ -1,5 +1,7 @@
-"""Starts and stops what a server needs. Nothing of it is on the way to the first answer: it starts at the first use,
-or a moment after the start."""
+"""Starts and stops the services of a process.
+
+The first answer of a server waits for none of them: they start at the first use, or a moment after the start.
+"""
 
 import asyncio
 import importlib
@@ -120,9 +122,8 @@ class Runtime:
             _log.error("the services did not start; each call will say why", problem=str(error))
 
     async def _start(self) -> Services:
-        # Imported here, in a thread: together they cost as much as a third of the SDK, and nothing of them is needed
-        # to list the tools.
         await asyncio.to_thread(_import_heavy)
+        # late: together these cost as much as a third of the SDK, and listing the tools needs none of them
         from piv_mcp.api.phonebook import Phonebook
         from piv_mcp.inbox.backfill import Backfill
         from piv_mcp.inbox.history import History
@@ -196,7 +197,7 @@ class Runtime:
         )
 
     def _open_sandbox(self) -> "Sandbox":
-        from piv_mcp.sandbox import Sandbox
+        from piv_mcp.sandbox import Sandbox  # late: see _start
 
         sandbox = self._sandbox or Sandbox()
         self._stack.push_async_callback(sandbox.aclose)
@@ -204,7 +205,7 @@ class Runtime:
 
     def _connect(self, store: "Store", sandbox: "Sandbox | None") -> "PivClient | None":
         """The API, or the sandbox in its place; None without a key."""
-        from piv_mcp.api.client import PivClient
+        from piv_mcp.api.client import PivClient  # late: see _start
         from piv_mcp.store.rate_limit import SharedLimiter
 
         key = SecretStr(sandbox.api_key) if sandbox else self.settings.api_key
@@ -212,7 +213,7 @@ class Runtime:
             return None
         transport = None
         if sandbox is not None:
-            from piv_mcp.sandbox import SandboxTransport
+            from piv_mcp.sandbox import SandboxTransport  # late: see _start
 
             transport = SandboxTransport(sandbox, sleep=self.clock.sleep)
         self._redactor.add(key.get_secret_value())
@@ -227,7 +228,7 @@ class Runtime:
         return client
 
     def _open_gate(self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel") -> "Gate":
-        from piv_mcp.api.rate_limit import Priority
+        from piv_mcp.api.rate_limit import Priority  # late: see _start
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.elicitation import ElicitationChannel
         from piv_mcp.spending.approval.flow import ApprovalFlow
@@ -300,7 +301,7 @@ def kept_secret(path: Path) -> str:
 
 
 def _policy(settings: Settings) -> "Policy":
-    from piv_mcp.spending.policy import Policy
+    from piv_mcp.spending.policy import Policy  # late: see _start
 
     return Policy(
         mode=settings.spend_mode,

@@ -16,7 +16,7 @@ import pytest
 from harness import Connect, until
 
 from piv_mcp.api import numbers as api
-from piv_mcp.cli import approvals as desk
+from piv_mcp.cli import approvals
 from piv_mcp.spending.actions.numbers import PurchaseNumberAction
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Price, Quote
@@ -295,7 +295,7 @@ async def test_an_outcome_that_was_found_out_in_the_meantime_stays_so(books: Boo
 
 
 def test_the_two_words_of_a_question_differ() -> None:
-    assert all(len({word.partition("-")[0] for word in desk.words(2)}) == 2 for _ in range(500))
+    assert all(len({word.partition("-")[0] for word in approvals.words(2)}) == 2 for _ in range(500))
 
 
 async def test_hostile_names_write_nothing_but_text_to_the_screen(books: Books) -> None:

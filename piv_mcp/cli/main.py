@@ -1,4 +1,4 @@
-"""The command line. The only module that prints; when serving, stdout belongs to the protocol."""
+"""The command line. Only `cli/` prints: when a server runs, stdout belongs to the protocol."""
 
 import asyncio
 import os
@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from piv_mcp import __version__
-from piv_mcp.cli import install as clients
+from piv_mcp import __version__, log
+from piv_mcp.cli import install
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
 from piv_mcp.errors import PivError
 
 if TYPE_CHECKING:
-    from piv_mcp.cli.approvals import Desk
     from piv_mcp.runtime import Runtime
-    from piv_mcp.store.journal import Entry
 
 STOP_SECONDS = 0.8
-"""What stopping may take; whatever is not done then is met at the next start."""
+"""How long stopping may take. What is not done by then is taken up at the next start."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -74,11 +72,9 @@ def serve(flags: dict[str, Any]) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    from piv_mcp import log
-
     redactor = log.configure(settings.log_level, settings.log_format)
-    from piv_mcp.runtime import Runtime
-    from piv_mcp.server.build import build_server
+    from piv_mcp.runtime import Runtime  # late: the other commands start without it
+    from piv_mcp.server.build import build_server  # late: the other commands start without it
 
     runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS)
     server = build_server(settings, runtime)
@@ -92,7 +88,7 @@ def _serve(settings: Settings) -> None:
 
 
 def _leave() -> None:
-    """All is stopped and on disk: the interpreter need not take its modules apart, which is most of an end."""
+    """Exit at once: everything is flushed, and interpreter teardown dominates shutdown time."""
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -123,7 +119,7 @@ def _on_stop_signal(runtime: "Runtime") -> None:
 )
 def demo(seconds: float) -> None:
     """Show the main job on the sandbox: wait for a code, and get it. Needs no key."""
-    from piv_mcp.cli.demo import run_demo
+    from piv_mcp.cli.demo import run_demo  # late: the other commands start without it
 
     code = asyncio.run(run_demo(click.echo, seconds))
     if code is None:
@@ -136,8 +132,7 @@ def demo(seconds: float) -> None:
 def doctor(flags: dict[str, Any]) -> None:
     """Check key, API, store and webhook endpoint; say what to do about each fault; print the webhook URL."""
     settings = _load(flags)
-    from piv_mcp import log
-    from piv_mcp.cli.doctor import examine
+    from piv_mcp.cli.doctor import examine  # late: the other commands start without it
 
     log.configure("ERROR", "text")
     findings = asyncio.run(examine(settings))
@@ -151,11 +146,11 @@ def doctor(flags: dict[str, Any]) -> None:
 
 
 @main.command()
-@click.argument("client", type=click.Choice(list(clients.FILES)))
+@click.argument("client", type=click.Choice(list(install.FILES)))
 @click.pass_obj
 def config(flags: dict[str, Any], client: str) -> None:
     """Print the configuration snippet for CLIENT."""
-    text, note = clients.snippet(client, _load(flags), [name for name, value in flags.items() if value is not None])
+    text, note = install.snippet(client, _load(flags), [name for name, value in flags.items() if value is not None])
     click.echo(note, err=True)
     click.echo(text)
 
@@ -167,8 +162,8 @@ def config(flags: dict[str, Any], client: str) -> None:
 @click.option("--api-key", "sandbox_key", default="sandbox-key", show_default=True, help="the key it accepts")
 def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> None:
     """Run a simulated piv.day on its own port."""
-    from piv_mcp.sandbox import Sandbox
-    from piv_mcp.sandbox.serve import serve as serve_sandbox
+    from piv_mcp.sandbox import Sandbox  # late: the other commands start without it
+    from piv_mcp.sandbox.serve import serve as serve_sandbox  # late: the other commands start without it
 
     simulated = Sandbox(sandbox_key, webhook_url=webhook_url)
 
@@ -187,65 +182,13 @@ def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> 
 def approvals(flags: dict[str, Any]) -> None:
     """List what waits for your approval, and decide it. Decides only at a terminal, with a word typed there."""
     settings = _load(flags)
-    from piv_mcp import log
-    from piv_mcp.cli.approvals import Desk
+    from piv_mcp.cli.approvals import run  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    desk = Desk(settings.store_path(settings.directory))
-    at_a_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        waiting = asyncio.run(desk.waiting())
-        if not waiting:
-            click.echo("Nothing waits for approval.")
-        for entry in waiting:
-            _show(entry)
-            if at_a_terminal:
-                click.echo(_decide(desk, entry) if entry.state == "quoted" else _settle(desk, entry))
+        run(settings.store_path(settings.directory))
     except PivError as error:
         raise click.ClickException(_words(error)) from None
-    if waiting and not at_a_terminal:
-        raise click.ClickException("deciding needs a terminal: run this command in one yourself")
-
-
-def _show(entry: "Entry") -> None:
-    from piv_mcp.spending.approval.channels import lines
-    from piv_mcp.spending.quote import Quote
-    from piv_mcp.text.untrusted import visible
-
-    lost = f" (sent, and the answer was lost: {visible(entry.problem or 'no answer')})"
-    click.echo(f"\n{click.style(entry.id, bold=True)}{lost if entry.state == 'unknown' else ''}")
-    for label, value in lines(Quote.model_validate_json(entry.quote)):
-        click.echo(f"  {label:<14} {value}")
-
-
-def _decide(desk: "Desk", entry: "Entry") -> str:
-    from piv_mcp.cli.approvals import word
-
-    expected = word()
-    typed = click.prompt(
-        f"Type {expected} to approve, no to decline, Enter to leave it", default="", show_default=False
-    )
-    if typed not in (expected, "no"):
-        return "Left as it is."
-    first = asyncio.run(desk.decide(entry, "approve" if typed == expected else "decline"))
-    if not first:
-        return "It was decided elsewhere in the meantime, or has expired."
-    return "Approved. The assistant carries it out." if typed == expected else "Declined."
-
-
-def _settle(desk: "Desk", entry: "Entry") -> str:
-    from piv_mcp.cli.approvals import words
-
-    charged, not_charged = words(2)
-    typed = click.prompt(
-        f"Look at the dashboard: type {charged} if it was charged, {not_charged} if not, Enter to leave it",
-        default="",
-        show_default=False,
-    )
-    if typed not in (charged, not_charged):
-        return "Left as it is."
-    settled = asyncio.run(desk.settle(entry, charged=typed == charged))
-    return "Settled." if settled else "It was settled elsewhere in the meantime."
 
 
 @main.command()
@@ -253,8 +196,7 @@ def _settle(desk: "Desk", entry: "Entry") -> str:
 def receive(flags: dict[str, Any]) -> None:
     """Run the webhook receiver and the approval page alone, as a service."""
     settings = _load(flags)
-    from piv_mcp import log
-    from piv_mcp.runtime import Runtime
+    from piv_mcp.runtime import Runtime  # late: the other commands start without it
 
     runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format), stop_within=STOP_SECONDS)
 

@@ -44,7 +44,7 @@ class Timing:
         return cls(sms=0, verify=0, restore=0, domain=0, white=0, webhook_retries=(0.0, 0.0, 0.0))
 
 
-class Clock:
+class SandboxClock:
     """The current time in UTC, plus whatever `advance` has added."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Clock:
 class Agenda:
     """Actions that are to run later."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SandboxClock) -> None:
         self._clock = clock
         self._entries: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from piv_mcp.sandbox.clock import Clock
+from piv_mcp.sandbox.clock import SandboxClock
 from piv_mcp.sandbox.errors import insufficient_balance
 from piv_mcp.sandbox.wire import cents
 
@@ -21,7 +21,7 @@ class Charge:
 
 
 class Ledger:
-    def __init__(self, balance: Decimal, clock: Clock) -> None:
+    def __init__(self, balance: Decimal, clock: SandboxClock) -> None:
         self.balance = cents(balance)
         self.charges: list[Charge] = []
         self._clock = clock

@@ -9,7 +9,7 @@ from types import EllipsisType
 import httpx
 
 from piv_mcp.sandbox import sms
-from piv_mcp.sandbox.clock import Clock, Timing
+from piv_mcp.sandbox.clock import SandboxClock, Timing
 from piv_mcp.sandbox.failures import Failure, Failures, Outcome
 from piv_mcp.sandbox.ledger import Charge
 from piv_mcp.sandbox.numbers import MONTH, add_number
@@ -62,7 +62,7 @@ class Sandbox:
         self._begin()
 
     def _begin(self) -> None:
-        self._clock = Clock()
+        self._clock = SandboxClock()
         self._failures = Failures()
         self._webhooks = WebhookSender(self._clock, self.timing, self._failures, self._webhook_transport)
         self._webhooks.url = self._first_url

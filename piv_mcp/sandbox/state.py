@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from piv_mcp.sandbox import prices
-from piv_mcp.sandbox.clock import Agenda, Clock, Timing
+from piv_mcp.sandbox.clock import Agenda, SandboxClock, Timing
 from piv_mcp.sandbox.fields import Fields, Query
 from piv_mcp.sandbox.ledger import Ledger
 from piv_mcp.sandbox.records import SandboxDomain, SandboxNumber, SandboxOrder, SandboxQueueEntry, SandboxWhite
@@ -21,7 +21,7 @@ Emit = Callable[[str, Mapping[str, object]], object]
 class State:
     """Everything that the account owns, with its clock, agenda and ledger."""
 
-    def __init__(self, clock: Clock, timing: Timing, emit: Emit, balance: Decimal) -> None:
+    def __init__(self, clock: SandboxClock, timing: Timing, emit: Emit, balance: Decimal) -> None:
         self.clock = clock
         self.agenda = Agenda(clock)
         self.timing = timing

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import httpx
 
-from piv_mcp.sandbox.clock import Clock, Timing
+from piv_mcp.sandbox.clock import SandboxClock, Timing
 from piv_mcp.sandbox.failures import Failures
 from piv_mcp.sandbox.wire import dumps
 
@@ -53,7 +53,7 @@ class WebhookSender:
     """Records events and delivers them in the background."""
 
     def __init__(
-        self, clock: Clock, timing: Timing, failures: Failures, transport: httpx.AsyncBaseTransport | None
+        self, clock: SandboxClock, timing: Timing, failures: Failures, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self.url: str | None = None
         self.events: list[SandboxEvent] = []
