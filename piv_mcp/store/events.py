@@ -15,7 +15,7 @@ from piv_mcp.api.events import piv_num_ids
 from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection, Row, Value
 
-SMS = "sms.received"
+SMS_RECEIVED = "sms.received"
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
 """The only event type that can be about several numbers."""
 
