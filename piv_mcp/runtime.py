@@ -242,7 +242,7 @@ class Runtime:
         # What is looked for by itself leaves room for what people call.
         by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.store, self.clock), journal)
         policy, reconciler = _policy(self.settings), Reconciler(sources, journal)
-        gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.hurry)
+        gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake)
         self._stack.push_async_callback(gate.close)
         self._background(by_itself.run())
         return gate

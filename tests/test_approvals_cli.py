@@ -153,7 +153,7 @@ async def test_nothing_waiting_is_said_and_is_no_failure(books: Books) -> None:
 
 @pytest.mark.parametrize("typed", ["", "yes\nno\namber-10\n" * 50])
 async def test_without_a_terminal_it_lists_and_refuses_to_decide(books: Books, typed: str) -> None:
-    entry = await books.quoted(3, notes=["The same was done at 12:31 UTC"])
+    entry = await books.quoted(3, notes=["The same action was carried out at 12:31 UTC"])
     lost = await books.lost()
     output = await piped(books, typed)
     assert output.code == 1

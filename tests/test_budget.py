@@ -227,7 +227,7 @@ async def test_what_may_still_come_is_not_bought_again_by_the_budget(sandbox: Sa
         await shop.settled()
         assert (await shop.receipt(BUY_NUMBER))["status"] == "not_charged"
         assert (await shop.receipt(BUY_NUMBER))["status"] == "declined", "a person decides"
-        assert "The same was sent before" in person.asked[0]
+        assert "The same action was sent before" in person.asked[0]
         assert len(shop.writes) == 1
 
 

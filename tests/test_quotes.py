@@ -233,7 +233,7 @@ def test_a_quote_reads_the_same_in_every_channel_and_holds_no_clock() -> None:
         action="Buy",
         price=Price(amount=Decimal("4"), recurring="4.00 USD every month"),
         balance=Decimal("10"),
-        notes=["The same was done at 12:00 UTC"],
+        notes=["The same action was carried out at 12:00 UTC"],
     )
     again = Quote.model_validate_json(quote.model_dump_json())
     assert message(quote) == message(again)
@@ -243,7 +243,7 @@ def test_a_quote_reads_the_same_in_every_channel_and_holds_no_clock() -> None:
         ("Then", "4.00 USD every month"),
         ("Balance now", "10.00 USD"),
         ("Balance after", "6.00 USD"),
-        ("Note", "The same was done at 12:00 UTC"),
+        ("Note", "The same action was carried out at 12:00 UTC"),
     ]
 
 
@@ -284,7 +284,7 @@ async def test_a_number_that_is_not_on_the_account_is_named_and_left_out_of_a_re
     async with connected(sandbox, data_dir, person) as shop:
         both = [unknown, *restore.arguments(sandbox)["piv_num_ids"]]
         assert (await shop.receipt(restore, piv_num_ids=both))["status"] == "charged"
-        assert f"not on the account, and so left out by piv.day: {unknown}" in person.asked[0]
+        assert f"not on the account, so piv.day will skip them: {unknown}" in person.asked[0]
         (request,) = shop.writes
         assert request.body == {"piv_num_ids": sorted(both)}
         assert "NUMBER_NOT_FOUND" in text_of(await shop.buy(restore, piv_num_ids=[unknown]))

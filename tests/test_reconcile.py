@@ -120,7 +120,7 @@ async def test_what_was_taken_for_not_charged_and_comes_late_is_charged_after_al
     assert await look(shop) == ["charged"]
     entry = await shop.only_entry()
     assert entry.evidence is not None
-    assert entry.evidence.startswith("it went through late")
+    assert entry.evidence.startswith("it happened late")
     assert (await shop.receipt(BUY_NUMBER))["note"].startswith("This is the outcome of the earlier call")
     assert len(charges(shop.sandbox, BUY_NUMBER)) == 1
 
@@ -308,7 +308,7 @@ async def test_a_domain_that_is_still_in_the_queue_is_found_by_its_renewal_price
         await shop.buy(renew_domain)
         (entry,) = await shop.settled()
         assert (entry.state, entry.charged) == ("charged", "12.50")
-        assert entry.evidence == "the balance fell by 12.50 USD, and nothing else accounts for it"
+        assert entry.evidence == "the balance fell by 12.50 USD, and no other action explains it"
 
 
 async def test_one_object_settles_one_entry_though_both_looked_before_either_was_settled(

@@ -135,7 +135,7 @@ async def test_a_second_equal_purchase_is_asked_anew_and_says_that_there_was_one
     async with connected(sandbox, data_dir, person, era) as shop:
         first, second = await shop.receipt(BUY_NUMBER), await shop.receipt(BUY_NUMBER)
         assert first["spending_id"] != second["spending_id"]
-        assert "The same was done" not in person.asked[0]
+        assert "The same action was carried out" not in person.asked[0]
         assert f"for 4.00 USD ({first['spending_id']})" in person.asked[1]
         assert len(charges(sandbox, BUY_NUMBER)) == 2
 

@@ -7,7 +7,7 @@ from piv_mcp.api.events import SmsReceived, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
 from piv_mcp.inbox.codes.extract import extract_code
 from piv_mcp.store import events
-from piv_mcp.store.events import SMS, StoredEvent
+from piv_mcp.store.events import SMS_RECEIVED, StoredEvent
 from piv_mcp.text.surrogates import replace_surrogates
 
 MAX_CODE = 32
@@ -58,7 +58,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, not_before: float, now: float) ->
     text = _text(sms.message_body)
     code, code_source = _code(None, text)
     return StoredEvent(
-        type=SMS,
+        type=SMS_RECEIVED,
         source="history",
         subject=piv_num_id,
         sent_at=sent_at,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from piv_mcp.errors import NotFoundError
 from piv_mcp.store import events
 from piv_mcp.store.events import StoredEvent
+from piv_mcp.text.times import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
     from piv_mcp.inbox.history import History
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 JUST_BEFORE = 60.0
 """Seconds before a wait without a cursor in which an arrival counts: the code may be faster than the call."""
-
-PROGRESS_SECONDS = 5.0
 
 EVENTS_AT_ONCE = 10
 """In one answer; the cursor then stands behind the last of them."""

@@ -2,5 +2,5 @@
 
 tool ─> gate.perform(action) ─> quote ─> policy ─┬─ budget ──────────────┬─> execute once ─> journal
                                                  └─ approval by a person ┘        │
-                                    reconcile <─ the answer was lost ─────────────┘
+                                    reconcile <─ if the answer was lost ──────────┘
 """

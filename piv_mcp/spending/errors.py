@@ -1,4 +1,4 @@
-"""Why an action was not carried out, or why nobody knows whether it was. Each error says what is known of money."""
+"""Errors of actions that were not carried out, or whose outcome is unknown. Each says whether money may have moved."""
 
 from piv_mcp.errors import ApiError, PivError
 from piv_mcp.spending.quote import Quote, dollars
@@ -6,17 +6,17 @@ from piv_mcp.store.journal import Entry
 
 
 class UnsettledError(PivError):
-    """Whether the action happened is not known. It is never sent again."""
+    """It is unknown whether the action happened. The action is never sent again."""
 
     code = "OUTCOME_UNKNOWN"
 
     def __init__(self, entry: Entry) -> None:
         quote = Quote.model_validate_json(entry.quote)
         super().__init__(
-            f"{quote.action}: it was sent and the answer was lost ({entry.problem or 'no answer'}), so it may or may "
-            f"not have happened (journal entry {entry.id})",
-            hint="Do not repeat it or try another way: reconcile_spending, or later the same call, looks at what the "
-            "account shows, and sends nothing while the outcome is unknown",
+            f"{quote.action}: the request was sent and the answer was lost ({entry.problem or 'no answer'}), so the "
+            f"action may or may not have happened (journal entry {entry.id})",
+            hint="Do not repeat it or try another way. Call reconcile_spending, or this tool again later with "
+            "the same arguments: both check what the account shows, and send nothing while the outcome is unknown",
         )
 
     @property
@@ -25,11 +25,11 @@ class UnsettledError(PivError):
 
     @property
     def money(self) -> str:
-        return "Money may have moved, once at most"
+        return "Money may have moved, at most once"
 
 
 class RefusedError(PivError):
-    """The API said no: nothing was done and nothing charged."""
+    """The API refused the action: nothing was done and nothing charged."""
 
     code = "REFUSED"
 
@@ -45,17 +45,17 @@ class DeniedError(PivError):
 
 
 class BalanceError(PivError):
-    """The balance does not cover the quote: said before anybody is asked."""
+    """The balance does not cover the quote. Raised before a person is asked."""
 
     code = "INSUFFICIENT_BALANCE"
 
     def __init__(self, quote: Quote) -> None:
         super().__init__(
             f"{quote.action} costs {quote.price_words}, and the balance is {dollars(quote.balance)}",
-            hint="The person tops up the balance in the piv.day dashboard; nobody was asked to approve this",
+            hint="The person can top up the balance in the piv.day dashboard. Nobody was asked to approve this",
         )
 
 
 def refusal(error: ApiError) -> str:
-    """What the journal keeps of an API's no, for those who ask later."""
+    """An API's refusal, as the journal keeps it for later calls."""
     return f"{error.code}: {error.message}"

@@ -1,4 +1,4 @@
-"""The gate: nothing is bought unasked, and nothing is bought twice."""
+"""The gate that every spending or irreversible action passes: approval first, then exactly one execution."""
 
 import asyncio
 import time
@@ -25,13 +25,13 @@ from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
 
 RECENT_SECONDS = 3600.0
-"""An equal action this young is mentioned in the question."""
+"""The question to a person mentions an equal action if it is younger than this, in seconds."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Gate:
-    """Every action goes through `perform`."""
+    """Carries out actions, each through `perform`."""
 
     def __init__(
         self,
@@ -41,51 +41,54 @@ class Gate:
         approval: ApprovalFlow,
         changes: Changes,
         reconciler: Reconciler,
-        hurry: Callable[[], None],
+        wake_reconciler: Callable[[], None],
     ) -> None:
-        """`hurry` wakes the reconciliation that goes on by itself; `reconciler` looks for those who call."""
+        """`reconciler` settles entries during calls; `wake_reconciler` wakes the one that runs in the background."""
         self._sources = sources
         self.journal = journal
         self.policy = policy
         self._approval = approval
         self._changes = changes
         self.reconciler = reconciler
-        self._hurry = hurry
+        self._wake_reconciler = wake_reconciler
         self._executions: dict[str, asyncio.Task[Entry]] = {}
         self._waiting: Counter[str] = Counter()
 
     async def perform(self, action: Action, person: Person) -> Receipt:
-        """Carry out `action` if a person or their budget approves; one approval is good for one execution.
+        """Carry out `action` if a person or their budget approves it; one approval allows one execution.
 
         Raises:
-            AskFirst: the client asks the person, and repeats the call.
-            UnsettledError: it, or an equal action before it, was sent and nobody knows whether it happened.
-            RefusedError: the API said no. ApiError: it cannot be quoted. BalanceError, DeniedError.
+            AskFirst: the client must ask the person and repeat the call.
+            UnsettledError: the action, or an equal one before it, was sent, and its outcome is unknown.
+            RefusedError: the API refused the action.
+            ApiError: the action cannot be quoted.
+            BalanceError: the balance does not cover the quote.
+            DeniedError: the person's settings allow no spending.
         """
         if self.policy.refuses(action):
             raise DeniedError("PIV_SPEND_MODE=deny: the person's settings allow no spending")
-        if self.policy.waves_through(action):
+        if self.policy.needs_no_approval(action):
             return Receipt(status="done", result=(await action.send(self._sources)).result or None)
         reply = person.reply
         if reply is not None:
             entry = await self.journal.get(reply.entry_id)
             if entry is not None and entry.fingerprint == action.fingerprint:
                 first = await self.journal.decide(entry.id, reply.decision, by="elicitation")
-                return await self._finish(await self.journal.again(entry), action, repeated=not first)
-            # An answer to another question counts for nothing here.
-        entry = await self.journal.standing(action)
+                return await self._finish(await self.journal.reload(entry), action, repeated=not first)
+            # The reply belongs to another action: ignore it.
+        entry = await self.journal.find_open(action)
         if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
             entry = await self._propose(action)
         return await self._continue(entry, action, person)
 
     async def _propose(self, action: Action) -> Entry:
-        """Quote the action and write it down, or find that it is written down already."""
+        """Quote the action and insert it into the journal, or return the open entry of an equal action."""
         words, price = await action.quote(self._sources)
         quote = Quote(
             action=words,
             price=price,
             balance=await self._sources.balance(),
-            notes=await self._recent(action),
+            notes=await self._repetition_notes(action),
         )
         if action.spends and not quote.is_covered:
             raise BalanceError(quote)
@@ -93,16 +96,16 @@ class Gate:
             action, quote, budget=self.policy.budget_for(action, price), daily_budget=self.policy.daily_budget
         )
 
-    async def _recent(self, action: Action) -> list[str]:
-        """A person should know that they bought just the same a moment ago, or that it may still come."""
+    async def _repetition_notes(self, action: Action) -> list[str]:
+        """A note for the person if an equal action was carried out lately, or was sent and may still take effect."""
         since = self._sources.clock.time() - RECENT_SECONDS
         for entry in await self.journal.entries(limit=50, states=("charged", "not_charged"), since=since):
             if entry.fingerprint == action.fingerprint and action.spends:
                 when = time.strftime("%H:%M UTC", time.gmtime(entry.settled_at or entry.quoted_at))
                 if entry.state == "not_charged":
-                    return [f"The same was sent before, and not seen on the account up to {when} ({entry.id})"]
+                    return [f"The same action was sent before; the account did not show it up to {when} ({entry.id})"]
                 charged = f" for {dollars(Decimal(entry.charged))}" if entry.charged else ""
-                return [f"The same was done at {when}{charged} ({entry.id})"]
+                return [f"The same action was carried out at {when}{charged} ({entry.id})"]
         return []
 
     async def _continue(self, entry: Entry, action: Action, person: Person) -> Receipt:
@@ -113,18 +116,19 @@ class Gate:
         return await self._finish(entry, action, repeated=entry.state != "approved")
 
     async def _finish(self, entry: Entry, action: Action, *, repeated: bool) -> Receipt:
-        """Execute what is approved, wait for what is executing, tell what has ended."""
+        """Execute an approved entry, wait for an executing one, and return the receipt of an ended one."""
         if entry.state == "approved":
             entry = await self._execute(entry, action)
         if entry.state == "executing":
             entry = await self._await_ending(entry)
-        found_out = entry.state == "unknown"
-        if found_out:
+        was_unknown = entry.state == "unknown"
+        if was_unknown:
             entry = await self.reconciler.reconcile(entry)
         if entry.state in ("executing", "unknown"):
             raise UnsettledError(entry)
-        # What was unknown for a while is told to one more equal call, which may well be a worried repetition.
-        if repeated or not (found_out or entry.evidence):
+        # An outcome that was unknown is not marked as reported by the first call that learns it. So the next equal
+        # call, which may only want to know the outcome, gets it too and does not start a new action.
+        if repeated or not (was_unknown or entry.evidence):
             await self.journal.report(entry.id)
         self._approval.forget(entry)
         if entry.state == "refused":
@@ -137,7 +141,7 @@ class Gate:
 
     def _approval_required(self, entry: Entry) -> Receipt:
         quote = Quote.model_validate_json(entry.quote)
-        where = self._approval.where(entry)
+        place = self._approval.where(entry)
         return Receipt(
             status="approval_required",
             spending_id=entry.id,
@@ -145,15 +149,15 @@ class Gate:
             price=quote.price_words,
             balance=quote.balance,
             note="Nothing was sent and nothing charged. Only the person can approve: "
-            + (f"{where}, or " if where else "")
-            + "with the command `piv-mcp approvals` in a terminal of their own. Tell them; once they have decided, the "
-            "same call with the same arguments goes on. The quote is good for ten minutes.",
+            + (f"{place}, or " if place else "")
+            + "with the command `piv-mcp approvals` in a terminal of their own. Tell them. After they have decided, "
+            "call this tool again with the same arguments. The quote is valid for ten minutes.",
         )
 
     # --- executing
 
     async def _execute(self, entry: Entry, action: Action) -> Entry:
-        """In a task of its own: a caller that goes away does not stop what was sent."""
+        """Execute in a task of its own, so that a cancelled call does not cancel a request that was sent."""
         running = self._executions.get(entry.id)
         if running is None:
             running = asyncio.create_task(self._run(entry, action))
@@ -175,16 +179,16 @@ class Gate:
             raise
         if not await self.journal.claim(entry.id, before.dump()):
             await self.journal.expire()
-            entry = await self.journal.again(entry)  # another call or process has it, or its time is over
-            blocking = await self.journal.standing(action) if entry.state == "approved" else None
+            entry = await self.journal.reload(entry)  # another call or process executes it, or it has expired
+            blocking = await self.journal.find_open(action) if entry.state == "approved" else None
             return blocking or entry
         try:
-            entry = await self._send(await self.journal.again(entry), action)
+            entry = await self._send(await self.journal.reload(entry), action)
         finally:
             self.journal.release(entry.id)
         self._changes.notify()
         if entry.state == "unknown":
-            self._hurry()
+            self._wake_reconciler()
         return entry
 
     async def _send(self, entry: Entry, action: Action) -> Entry:
@@ -199,44 +203,45 @@ class Gate:
             await asyncio.shield(self._write_ending(entry, stopped))
             raise
         except Exception as error:
-            _log.exception("an execution crashed", id=entry.id)
-            ending = Ending("unknown", problem=f"our own fault ({type(error).__name__})")
+            _log.exception("an execution failed with an unexpected error", entry_id=entry.id)
+            ending = Ending("unknown", problem=f"an error in piv-mcp ({type(error).__name__})")
         else:
-            charged = await self.reconciler.actual(entry, action, done)
-            # Of equal calls under a budget each is its own action, once its caller is told.
-            told = entry.decided_by == "budget" and self._waiting[entry.id] > 0
-            ending = Ending("charged", done=done, charged=charged, reported=told)
+            charged = await self.reconciler.charged_amount(entry, action, done)
+            # The budget approves each equal call as a new action. So the entry is reported as soon as a caller waits
+            # for it; otherwise the next equal call would get this outcome.
+            reported = entry.decided_by == "budget" and self._waiting[entry.id] > 0
+            ending = Ending("charged", done=done, charged=charged, reported=reported)
         return await self._write_ending(entry, ending)
 
     async def _write_ending(self, entry: Entry, ending: Ending) -> Entry:
-        _log.info("spending", id=entry.id, kind=entry.kind, state=ending.state, problem=ending.problem)
+        _log.info("spending", entry_id=entry.id, kind=entry.kind, state=ending.state, problem=ending.problem)
         try:
             await self.journal.end(entry.id, ending)
-            return await self.journal.again(entry)
+            return await self.journal.reload(entry)
         except StoreError as error:
             _log.error(
-                "the outcome could not be written down",
-                id=entry.id,
+                "the outcome could not be stored",
+                entry_id=entry.id,
                 state=ending.state,
                 problem=error.message,
             )
-            # The disk still says "executing". Nobody does, so it is found as unknown, and looked for on the account.
-            return replace(entry, state="unknown", problem=f"its outcome could not be written down: {error.message}")
+            # The row still says `executing` but nothing runs; `recover()` marks it unknown, and it is then reconciled.
+            return replace(entry, state="unknown", problem=f"its outcome could not be stored: {error.message}")
 
     async def _await_ending(self, entry: Entry) -> Entry:
-        """Wait for another call or process to end its execution."""
+        """Wait until the call or process that executes the entry has ended it."""
         while entry.state == "executing":
             version = self._changes.version
-            entry = await self.journal.again(entry)
+            entry = await self.journal.reload(entry)
             if entry.state != "executing":
                 break
             if all(other.id != entry.id for other in await self.journal.recover()):
                 await self._changes.wait(version, 1.0)
-            entry = await self.journal.again(entry)
+            entry = await self.journal.reload(entry)
         return entry
 
     async def close(self) -> None:
-        """Let what was sent come to its end, as far as there is time."""
+        """Wait up to 0.5 s for running executions, then cancel them."""
         running = list(self._executions.values())
         if running:
             await asyncio.wait(running, timeout=0.5)

@@ -1,4 +1,4 @@
-"""The journal: each state of a spending action is on disk before the step that it stands for."""
+"""The journal of spending actions. Each state is on disk before the step that it announces begins."""
 
 import json
 import secrets
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from piv_mcp.spending.actions.base import Action, Decision, Done
-from piv_mcp.spending.actions.evidence import EARLIER_SECONDS
+from piv_mcp.spending.actions.evidence import EVENT_DELAY_SECONDS
 from piv_mcp.spending.quote import FREEZE_SECONDS, Quote
 from piv_mcp.store import Store, journal, leases
 from piv_mcp.store.connection import Value
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
-DOUBT_SECONDS = 3600.0
-"""For so long after an action was found not charged the account is looked at again, and no budget repeats the action: a
-server that answered with an error may have carried it out late."""
+LATE_EFFECT_SECONDS = 3600.0
+"""Seconds after an action was settled as not charged, during which the account is checked again and the budget does not
+approve an equal action: a server that answered with an error may still carry the action out."""
 
 EXECUTION_SECONDS = 120.0
-"""No execution lasts longer (a call of the API ends within 30 s): after that its process is taken for dead."""
+"""After this many seconds an execution of another process is presumed dead. A call of the API ends within 30 s."""
 
 ENDED: tuple[State, ...] = ("charged", "refused", "not_charged")
-"""Known outcomes of what was sent."""
+"""The states of an entry that was sent and whose outcome is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an execution ended. `reported`: the caller that waited for it was told."""
+    """How an execution ended. `reported`: a caller gets this outcome."""
 
     state: State
     done: Done | None = None
@@ -38,7 +38,7 @@ class Ending:
 
     @property
     def columns(self) -> dict[str, Value]:
-        """As the entry keeps it."""
+        """The columns of the entry."""
         result = None
         if self.done is not None:
             result = json.dumps({**self.done.result, OBJECT_ID: self.done.object_id}, ensure_ascii=False)
@@ -53,7 +53,7 @@ class Ending:
 
 
 class Journal:
-    """The entries and their changes of state. `owner` names this process in them."""
+    """Reads entries and changes their state. `owner` identifies this process in them."""
 
     def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self.store = store
@@ -66,41 +66,42 @@ class Journal:
     async def get(self, entry_id: str) -> Entry | None:
         return await self.store.read(journal.get, entry_id)
 
-    async def again(self, entry: Entry) -> Entry:
-        """The entry as it stands now."""
+    async def reload(self, entry: Entry) -> Entry:
+        """The entry as it is stored now."""
         return await self.get(entry.id) or entry
 
     async def entries(self, *, limit: int, states: Sequence[State] = (), since: float = 0.0) -> list[Entry]:
-        """The newest first."""
+        """Entries quoted since the time `since`, the newest first. Empty `states` mean any."""
         return await self.store.read(journal.newest, limit=limit, states=states, since=since)
 
-    async def standing(self, action: Action) -> Entry | None:
-        """The entry that a call for this action meets, before anything is quoted."""
-        return await self.store.write(journal.standing, action.fingerprint, self._clock.time())
+    async def find_open(self, action: Action) -> Entry | None:
+        """The entry of an equal action that is not finished or not reported: a new call continues it."""
+        return await self.store.write(journal.find_open, action.fingerprint, self._clock.time())
 
     async def made(self) -> frozenset[str]:
-        """Objects that entries have made: no other entry can have made them."""
+        """The ids of the objects that entries have created, and of the events that settled or refunded entries."""
         return await self.store.read(journal.made)
 
-    async def doubtful(self) -> list[Entry]:
-        """Entries that were found not charged so lately that the account may yet show them."""
-        return await self.store.read(journal.not_charged_since, self._clock.time() - DOUBT_SECONDS)
+    async def recently_not_charged(self) -> list[Entry]:
+        """Entries settled as not charged in the last `LATE_EFFECT_SECONDS`: the account may still show their effect."""
+        return await self.store.read(journal.not_charged_since, self._clock.time() - LATE_EFFECT_SECONDS)
 
     async def unexplained(self, entry: Entry) -> list[Entry]:
-        """Other entries of its kind, charged since an hour before, that no event has settled or refunded."""
-        return await self.store.read(journal.unexplained, entry, (entry.sent_at or 0.0) - EARLIER_SECONDS)
+        """Other entries of the same kind, charged since an hour before the request, that no event has settled or
+        refunded."""
+        return await self.store.read(journal.unexplained, entry, (entry.sent_at or 0.0) - EVENT_DELAY_SECONDS)
 
     async def reserved(self) -> Decimal:
-        """What the budget has approved in the last 24 hours."""
+        """The sum that the budget has approved in the last 24 hours, in US dollars."""
         return await self.store.read(journal.reserved_by_budget, self._clock.time() - DAY_SECONDS)
 
     # --- changing
 
     async def propose(self, action: Action, quote: Quote, *, budget: Decimal | None, daily_budget: Decimal) -> Entry:
-        """The entry for this action: the one that is open already, or a new one.
+        """The open entry of an equal action, or a new one. With `budget` (US dollars) the budget may approve it.
 
-        In one transaction, so that of two equal calls one proposes and the other finds; and so that the budget, if
-        `budget` dollars of it are asked for, is reserved before anything else can take them.
+        One transaction does all of this, so that two equal calls share one entry, and no two entries reserve the same
+        part of the budget.
         """
         now = self._clock.time()
         amount = quote.price.amount
@@ -122,15 +123,15 @@ class Journal:
             budget=budget,
             daily_budget=daily_budget,
             spent_since=now - DAY_SECONDS,
-            doubtful_since=now - DOUBT_SECONDS,
+            doubtful_since=now - LATE_EFFECT_SECONDS,
         )
 
     async def expire(self) -> None:
-        """End the quotes and approvals whose time is over."""
+        """Mark the quotes and approvals whose time is over as expired."""
         await self.store.write(journal.expire, self._clock.time())
 
     async def decide(self, entry_id: str, decision: Decision, *, by: str) -> bool:
-        """A person's word on a quote that is still open; the first word counts. Says whether it was the first."""
+        """Record a person's decision on an open quote. Returns false if the quote is decided already or has expired."""
         now = self._clock.time()
         columns: dict[str, Value] = {"state": "approved"}
         if decision != "approve":
@@ -142,28 +143,30 @@ class Journal:
         return decided
 
     async def claim(self, entry_id: str, before: str) -> bool:
-        """Take the one execution that an approval is good for; not while the outcome of an equal action is unknown."""
+        """Start the one execution that an approval allows. Returns false if it was started already, if the approval has
+        expired, or while the outcome of an equal action is unknown."""
         self._executing.add(entry_id)
-        taken = False
+        claimed = False
         try:
-            taken = await self.store.write(
+            claimed = await self.store.write(
                 journal.claim, entry_id, owner=self.owner, before=before, now=self._clock.time()
             )
         finally:
-            if not taken:
+            if not claimed:
                 self.release(entry_id)
-        return taken
+        return claimed
 
     async def withdraw(self, entry_id: str) -> None:
-        """The budget approved an entry that cannot be begun: what was reserved is free again."""
+        """Expire an entry that the budget approved and that cannot be executed, which frees its part of the budget."""
         await self.store.write(journal.withdraw, entry_id, self._clock.time())
 
     def release(self, entry_id: str) -> None:
-        """This process no longer executes the entry: if its row still says so, nobody knows how it ended."""
+        """Note that this process no longer executes the entry. If its row still says so, `recover` marks it unknown."""
         self._executing.discard(entry_id)
 
     async def end(self, entry_id: str, ending: Ending) -> bool:
-        """How this process's execution ended, or that nobody knows. Knowledge overrules what was settled meanwhile."""
+        """Store how an execution of this process ended. A known outcome replaces `not_charged`, which another process
+        may have settled meanwhile."""
         only_if: tuple[State, ...] = ("executing", "unknown")
         if ending.state != "unknown":
             only_if = (*only_if, "not_charged")
@@ -171,22 +174,23 @@ class Journal:
         return await self.store.write(journal.change, entry_id, columns, only_if=only_if)
 
     async def settle(self, entry_id: str, ending: Ending, *, only_if: Sequence[State] = ("unknown",)) -> bool:
-        """Settle an unknown outcome by what the account showed; not if another entry has made the same object."""
+        """Settle an unknown outcome by what the account shows. Returns false, and changes nothing, if another entry has
+        created the same object."""
         object_id = None if ending.done is None else ending.done.object_id
         columns = {"settled_at": self._clock.time(), **ending.columns}
         return await self.store.write(journal.settle, entry_id, columns, object_id=object_id, only_if=only_if)
 
     async def report(self, entry_id: str) -> None:
-        """Somebody was told how it ended: the next equal call is a new action."""
+        """Note that a caller got the outcome, so that the next equal call is a new action."""
         await self.store.write(journal.change, entry_id, {"reported": 1}, only_if=ENDED)
 
     async def recover(self) -> list[Entry]:
-        """Executions whose process is gone become unknown. Returns all unknown entries, the oldest first."""
-        return await self.store.write(journal.recover, self._runs, self._clock.time())
+        """Mark executing entries whose process has ended as unknown. Returns all unknown entries, the oldest first."""
+        return await self.store.write(journal.recover, self._is_running, self._clock.time())
 
-    def _runs(self, entry: Entry) -> bool:
-        """Whether a process still waits for the answer of this execution."""
+    def _is_running(self, entry: Entry) -> bool:
+        """Whether a process still waits for the API's answer to this entry's request."""
         if entry.owner == self.owner:
             return entry.id in self._executing
-        late = self._clock.time() - (entry.sent_at or 0) > EXECUTION_SECONDS
-        return entry.owner is not None and not late and not leases.is_gone(entry.owner)
+        overdue = self._clock.time() - (entry.sent_at or 0) > EXECUTION_SECONDS
+        return entry.owner is not None and not overdue and not leases.is_gone(entry.owner)

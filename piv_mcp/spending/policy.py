@@ -1,4 +1,4 @@
-"""Who approves what."""
+"""Which actions a person approves, which the budget approves, and which are refused."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,7 @@ Mode = Literal["ask", "budget", "deny"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """As the person set it. Amounts are US dollars."""
+    """The person's settings. Amounts are US dollars."""
 
     mode: Mode = "ask"
     auto_approve_max: Decimal = Decimal(0)
@@ -20,19 +20,18 @@ class Policy:
     confirm_destructive: bool = True
 
     def refuses(self, action: Action) -> bool:
-        """Money, now or later, in a mode that spends none."""
-        return self.mode == "deny" and (action.spends or action.commits)
+        """Whether the mode is `deny` and the action costs money, now or later."""
+        return self.mode == "deny" and (action.spends or action.has_recurring_charges)
 
-    def waves_through(self, action: Action) -> bool:
-        """A change without cost that the person does not want to be asked about."""
-        return not self.confirm_destructive and not (action.spends or action.commits)
+    def needs_no_approval(self, action: Action) -> bool:
+        """Whether the action costs nothing and the person does not want to confirm such actions."""
+        return not self.confirm_destructive and not (action.spends or action.has_recurring_charges)
 
     def budget_for(self, action: Action, price: Price) -> Decimal | None:
-        """What the budget must hold to approve this by itself; None if a person is asked in any case.
+        """The amount that the budget needs to approve the action without a person; None if a person must decide.
 
-        An unknown price always asks, as does what recurs: a budget covers one payment, not a commitment. What costs
-        nothing but changes something for good is no matter of money.
+        A person decides on unknown prices, on recurring charges, and on irreversible changes that cost nothing.
         """
-        if self.mode != "budget" or not action.spends or action.commits or price.amount is None:
+        if self.mode != "budget" or not action.spends or action.has_recurring_charges or price.amount is None:
             return None
         return price.amount if price.amount <= self.auto_approve_max else None

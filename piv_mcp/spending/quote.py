@@ -1,4 +1,4 @@
-"""What an action will cost, as far as the API's own listings say, and how a person is told."""
+"""The price of an action, as far as the API lists it, and the words in which a person reads it."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 FREEZE_SECONDS = 600.0
-"""How long a quote, and so an approval, is good."""
+"""How long a quote, and an approval of it, is valid, in seconds."""
 
 Certainty = Literal["exact", "estimate", "unknown"]
 
@@ -15,8 +15,8 @@ Certainty = Literal["exact", "estimate", "unknown"]
 class Price(BaseModel):
     """What an action costs now and later, in US dollars.
 
-    `amount` is None when the price is unknown; `floor` is the least that is known where it is not exact. `recurring`
-    says what is charged again and again, in words.
+    `amount` is None if the price is unknown. `floor` is a known minimum of a price that is not exact. `recurring`
+    describes later, repeated charges in words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +33,7 @@ class Price(BaseModel):
 
     @property
     def least(self) -> Decimal | None:
-        """What it costs at the very least, as far as known."""
+        """The known minimum of the price; None if there is none."""
         return self.amount if self.certainty == "exact" else self.floor
 
 
@@ -41,7 +41,7 @@ FREE = Price(amount=Decimal(0))
 
 
 class Quote(BaseModel):
-    """A question to a person: the action in words, its price, the balance. Frozen once asked."""
+    """A question to a person: the action in words, its price, the balance. It does not change once it was asked."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,12 +57,12 @@ class Quote(BaseModel):
 
     @property
     def is_covered(self) -> bool:
-        """Whether the balance may suffice, as far as known: piv.day decides on what is an estimate."""
+        """Whether the balance covers the known minimum of the price. piv.day decides whether it covers the rest."""
         return self.balance is None or self.price.least is None or self.balance >= self.price.least
 
     @property
     def price_words(self) -> str:
-        """`4.00 USD (exact)`, or what is known of an unknown price."""
+        """For example `4.00 USD (exact)` or `unknown, at least 4.00 USD (restoring has no listed price)`."""
         price = self.price
         if price.amount is None:
             floor = f", at least {dollars(price.floor)}" if price.floor is not None else ""
@@ -70,8 +70,8 @@ class Quote(BaseModel):
         return f"{dollars(price.amount)} ({'; '.join(filter(None, [price.certainty, price.reason]))})"
 
     def lines(self) -> list[tuple[str, str]]:
-        """The quote in full, as (label, value): the same words in every channel, and no clock in them."""
-        # One line each, whatever a name holds: nothing in it can pass for another line.
+        """The quote in full, as (label, value): the same words in every channel, independent of the time."""
+        # A name with line breaks stays on one line, so that its text cannot look like another line of the quote.
         rows = [("Action", " ".join(self.action.split())), ("Price", self.price_words)]
         if self.price.recurring:
             rows.append(("Then", self.price.recurring))
@@ -103,7 +103,7 @@ def switch(on: bool) -> str:
 
 
 def recurring(price: Decimal | None, period: str) -> str:
-    """What auto-renewal charges, in words."""
+    """The charges of auto-renewal, in words."""
     amount = "an unlisted price" if price is None else dollars(price)
     return f"{amount} every {period}, until auto-renewal is turned off"
 

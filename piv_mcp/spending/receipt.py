@@ -1,4 +1,4 @@
-"""What a caller is told of an action."""
+"""The receipt of an action, which its caller reads."""
 
 import json
 from decimal import Decimal
@@ -12,7 +12,7 @@ from piv_mcp.store.journal import OBJECT_ID, Entry
 
 
 class Receipt(BaseModel):
-    """How an action stands. `status`: charged, done (it cost nothing), not_charged, approval_required, declined,
+    """The state of an action. `status`: charged, done (it cost nothing), not_charged, approval_required, declined,
     cancelled or expired."""
 
     model_config = ConfigDict(frozen=True)
@@ -29,7 +29,7 @@ class Receipt(BaseModel):
 
 
 def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False) -> Receipt:
-    """The receipt of an entry that has ended without an error. `again`: it is told to a repeated call."""
+    """The receipt of an entry that ended without an error. `again`: the caller repeated an earlier call."""
     quote = Quote.model_validate_json(entry.quote)
     charged = None if entry.charged is None else Decimal(entry.charged)
     free = quote.price.amount == 0
@@ -38,7 +38,9 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         status = "cancelled"
     notes = [difference(entry), _note(entry, free=free)]
     if again and entry.state in ("charged", "not_charged"):
-        notes.append("This is the outcome of the earlier call; nothing was sent now. A further call asks for approval")
+        notes.append(
+            "This is the outcome of the earlier call; nothing was sent now. Another call asks for approval again"
+        )
     return Receipt(
         status=status,
         spending_id=entry.id,
@@ -61,11 +63,11 @@ def _result(entry: Entry) -> dict[str, Any] | None:
 
 
 def difference(entry: Entry) -> str | None:
-    """What the person must hear of a charge: that it is not what was quoted, or not known."""
+    """What the person must be told of a charge that is not the quoted one, or unknown; else None."""
     if entry.state != "charged":
         return None
     if entry.charged is None:
-        return "What was charged is not known yet; compare the balance and tell the person"
+        return "The amount charged is not known yet: compare the balance and tell the person"
     amount, charged = Quote.model_validate_json(entry.quote).price.amount, Decimal(entry.charged)
     if amount is None or charged == amount:
         return None
@@ -76,7 +78,7 @@ def difference(entry: Entry) -> str | None:
 
 def _note(entry: Entry, *, free: bool) -> str | None:
     return {
-        "declined": "The person declined. Nothing was sent and nothing charged; do not ask again unless they want it",
-        "expired": "The approval expired. Nothing was sent and nothing charged; a new call asks again",
-        "not_charged": "It did not happen: nothing was " + ("changed" if free else "charged"),
+        "declined": "The person declined. Nothing was sent and nothing charged. Do not ask again unless they want it",
+        "expired": "The approval expired. Nothing was sent and nothing charged. A new call asks the person again",
+        "not_charged": "The action did not happen: nothing was " + ("changed" if free else "charged"),
     }.get(entry.state)

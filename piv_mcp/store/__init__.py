@@ -1,7 +1,8 @@
-"""SQL, and only here: what must survive a crash, in one SQLite file that all processes of the machine share.
+"""All SQL of the project. Data that must survive a crash is kept in one SQLite file, shared by all processes of the
+machine.
 
-`database.py` commits; `recovery.py` sets a damaged file aside. The other modules hold the SQL of their tables as named
-functions of a `Connection`, which `Store.read` and `Store.write` run.
+`database.py` opens the file and commits; `recovery.py` replaces a damaged file. The other modules hold the SQL of their
+tables as named functions that take a `Connection`; `Store.read` and `Store.write` run them.
 """
 
 from piv_mcp.store.connection import Connection

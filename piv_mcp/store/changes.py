@@ -1,4 +1,4 @@
-"""Wakes waiting calls when the store has changed, whichever process changed it."""
+"""Wakes waiting calls when any process has changed the store."""
 
 import asyncio
 from contextlib import suppress
@@ -9,12 +9,12 @@ from piv_mcp.store.connection import Connection
 from piv_mcp.store.database import Store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-OTHERS_SECONDS = 0.1
-"""How often other processes' commits are looked for while somebody waits. Idle servers do not look."""
+COMMIT_POLL_SECONDS = 0.1
+"""Seconds between two checks for commits of other processes. Only done while a call waits."""
 
 
 class Changes:
-    """A counter of commits to await: take `version` before the query, then `wait` for a later one."""
+    """Counts commits. To miss none, read `version`, then query the store, then `wait` for a later version."""
 
     def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self._store = store
@@ -23,23 +23,23 @@ class Changes:
         self._changed = asyncio.Event()
         self._waiting = 0
         self._seen = (-1, -1)
-        self._looking: asyncio.Task[None] | None = None
+        self._poll_task: asyncio.Task[None] | None = None
 
     def notify(self) -> None:
-        """This process has committed something."""
+        """Wake the waiting calls: something was committed."""
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def wait(self, version: int, seconds: float) -> bool:
-        """Until the version passes `version` or `seconds` are over; says which."""
+        """Wait until the version differs from `version`. Returns false if it did not within `seconds`."""
         if self.version != version:
             return True
         self._waiting += 1
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+        if self._poll_task is None or self._poll_task.done():
+            self._poll_task = asyncio.create_task(self._poll_commits())
         try:
-            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the change.
+            # Not `asyncio.wait_for`: in Python 3.11 it swallows a cancellation that arrives together with the change.
             async with self._clock.timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
@@ -50,21 +50,21 @@ class Changes:
             self._waiting -= 1
 
     async def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._poll_task is not None:
+            self._poll_task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._looking
+                await self._poll_task
 
-    async def _look(self) -> None:
+    async def _poll_commits(self) -> None:
         while self._waiting:
-            with suppress(StoreError):  # locked just now: look again
-                current = await self._store.read(_state)
-                if current != self._seen:  # on the first look too: the waiter's query may be older than it
+            with suppress(StoreError):  # the file may be locked for a moment: try again
+                current = await self._store.read(_commit_marker)
+                if current != self._seen:  # also on the first check: a commit may have come after the caller's query
                     self._seen = current
                     self.notify()
-            await self._clock.sleep(OTHERS_SECONDS)
+            await self._clock.sleep(COMMIT_POLL_SECONDS)
 
 
-def _state(connection: Connection) -> tuple[int, int]:
-    """Another value after every commit. The data version alone begins anew with a new file."""
+def _commit_marker(connection: Connection) -> tuple[int, int]:
+    """A value that every commit changes. `data_version` alone is not enough: it restarts with a new file."""
     return connection.count("PRAGMA data_version"), events.last_seq(connection)

@@ -1,4 +1,4 @@
-"""What the SQL of the store asks of an engine. Placeholders are `?`; rows are tuples."""
+"""The interface that a database engine must offer to the store. Placeholders are `?`; rows are tuples."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -8,16 +8,16 @@ Row = tuple[Any, ...]
 
 
 class Connection(Protocol):
-    """A connection to the store, inside a transaction where it may write."""
+    """A connection to the store: inside a transaction during `Store.write`, read-only during `Store.read`."""
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
-        """Run a statement; returns how many rows it changed."""
+        """Run a statement. Returns the number of rows that it changed."""
         ...
 
     def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterator[Row]:
-        """The rows that a statement returns, one by one."""
+        """Run a statement and return its rows, one by one."""
         ...
 
     def count(self, sql: str, values: Sequence[Value] = ()) -> int:
-        """The first column of a query's first row, as an integer; 0 where it is null or there is no row."""
+        """The first column of the first row of a query, as an integer; 0 if it is null or there is no row."""
         ...

@@ -1,8 +1,7 @@
 """One SQLite file, shared by every server process of the machine.
 
-Writes go through one thread that commits them in groups: a burst costs a few `fsync`s instead of one each, and
-`write` returns only when its group is on disk (WAL, `synchronous=FULL`). Reads have a thread and a connection of
-their own.
+One thread commits writes in groups, so that a burst needs a few `fsync`s instead of one each. `write` returns only when
+its group is on disk (WAL, `synchronous=FULL`). Reads have a thread and a connection of their own.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ import structlog
 from piv_mcp.errors import StoreError
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.migrations import migrate
-from piv_mcp.store.recovery import alone, inode_of, is_damage, primary_code, set_aside, take_over
+from piv_mcp.store.recovery import inode_of, is_damage, locked, primary_code, set_aside, take_over
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -55,7 +54,7 @@ class SqliteConnection:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A connection, and the inode of the file that it has open."""
+    """A connection, and the inode of its file."""
 
     connection: SqliteConnection
     inode: int
@@ -71,7 +70,7 @@ class _Write:
 
 
 class Store:
-    """Opens lazily at the first use; `close` ends both threads."""
+    """The store of a process. The file is opened at the first use; `close` ends both threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,8 +83,9 @@ class Store:
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`fn(connection, ...)` in a transaction; returns when it is on disk. What was undone may be run once more:
-        `fn` changes nothing but the store.
+        """Run `fn(connection, ...)` in a transaction; returns when it is on disk.
+
+        `fn` may run a second time after a rollback, so it must change nothing but the store.
 
         Raises:
             StoreError: nothing was written (disk full, file locked); the same call may work later.
@@ -99,7 +99,8 @@ class Store:
         done: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Write(lambda connection: fn(connection, *args, **kwargs), done))
         if len(self._waiting) == 1:
-            # Once the loop has run all that is ready: those writes too, and none of it competes with the writer.
+            # Hand over when the loop has run all ready tasks: their writes join this group, and the tasks do not
+            # compete with the writing thread for the interpreter lock.
             loop.call_soon(self._hand_over)
         return await done
 
@@ -109,7 +110,7 @@ class Store:
             self._waiting = []
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`fn(connection, ...)` on the reading connection.
+        """Run `fn(connection, ...)` on the reading connection.
 
         Raises:
             StoreError: the file cannot be read.
@@ -123,7 +124,7 @@ class Store:
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise _store_error(error) from error
-            await self.write(self._report(error))  # the writer sets the file aside and begins a new one
+            await self.write(self._damage_report(error))  # the writing thread replaces the file
         try:
             return await self._run_read(job)
         except sqlite3.Error as error:
@@ -138,7 +139,7 @@ class Store:
             raise _store_error(error) from error
 
     async def close(self) -> None:
-        """Commit what is queued and close the file."""
+        """Commit the queued writes and close the file."""
         if self._closed:
             return
         self._closed = True
@@ -164,8 +165,9 @@ class Store:
             self._reading.close()
             self._reading = None
 
-    def _report(self, error: sqlite3.Error) -> Job[None]:
-        """Tells the writer that the file which the reader has open is damaged. Moot once it was replaced."""
+    def _damage_report(self, error: sqlite3.Error) -> Job[None]:
+        """A job that tells the writing thread that the reader's file is damaged. It does nothing if the file was
+        replaced meanwhile."""
         damaged = self._reading.inode if self._reading is not None else inode_of(self.path)
 
         def job(_: Connection) -> None:
@@ -178,7 +180,7 @@ class Store:
 
     def _write_groups(self) -> None:
         while (handed := self._handed.get()) is not None:
-            group = [write for write in handed if not write.done.cancelled()]  # they want nothing written
+            group = [write for write in handed if not write.done.cancelled()]
             if not group:
                 continue
             outcomes: list[Outcome]
@@ -187,15 +189,15 @@ class Store:
             except Exception as error:
                 _log.error("store write failed", problem=str(error), waiting=len(group))
                 outcomes = [(None, _store_error(error)) for _ in group]
-            with suppress(RuntimeError):  # nobody is told after the end of the event loop
-                group[0].done.get_loop().call_soon_threadsafe(_tell, group, outcomes)
+            with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
+                group[0].done.get_loop().call_soon_threadsafe(_resolve, group, outcomes)
         self._stop_writing()
 
     def _commit_group(self, jobs: list[Job[Any]]) -> list[Outcome]:
         for _ in range(3):
             try:
                 if self._writing is not None and self._writing.inode != inode_of(self.path):
-                    self._stop_writing()  # another process set the file aside, or somebody deleted it
+                    self._stop_writing()  # another process renamed the file, or somebody deleted it
                 if self._writing is None:
                     self._writing = _open(self.path)
                 inode = self._writing.inode
@@ -209,7 +211,7 @@ class Store:
                 continue
             if inode == inode_of(self.path):
                 return results
-        raise StoreError("the store is replaced again and again")
+        raise StoreError("the store file was replaced three times during one write")
 
     def _stop_writing(self) -> None:
         if self._writing is not None:
@@ -217,10 +219,10 @@ class Store:
             self._writing = None
 
 
-def _tell(group: list[_Write], outcomes: list[Outcome]) -> None:
+def _resolve(group: list[_Write], outcomes: list[Outcome]) -> None:
     for write, (value, problem) in zip(group, outcomes, strict=True):
         if write.done.done():
-            continue  # cancelled while it was written
+            continue  # the caller was cancelled during the write
         if problem is None:
             write.done.set_result(value)
         else:
@@ -228,12 +230,12 @@ def _tell(group: list[_Write], outcomes: list[Outcome]) -> None:
 
 
 def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]:
-    """Run every job in one transaction. A job that fails is undone alone; the others stay."""
+    """Run the jobs in one transaction. If a job fails, only its own changes are rolled back."""
     try:
         with _transaction(connection):
             return [(job(connection), None) for job in jobs]
     except sqlite3.Error as error:
-        if _is_of_the_file(error):
+        if _concerns_the_file(error):
             raise
     except Exception as error:
         _log.debug("a write failed; its group is written one by one", problem=type(error).__name__)
@@ -244,7 +246,7 @@ def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]
             try:
                 outcomes.append((job(connection), None))
             except Exception as error:
-                if isinstance(error, sqlite3.Error) and _is_of_the_file(error):
+                if isinstance(error, sqlite3.Error) and _concerns_the_file(error):
                     raise
                 connection.execute("ROLLBACK TO job")
                 outcomes.append((None, error))
@@ -266,9 +268,10 @@ def _transaction(connection: SqliteConnection) -> Generator[None]:
 
 def _open(path: Path) -> _Open:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with alone(path):
-        # Never opened and closed by us once it exists: that drops every lock that this process has on it. Another
-        # process that ends would then take itself for the last one and delete the log, acknowledged events and all.
+    with locked(path):
+        # Never open and close an existing database file outside SQLite: closing it drops all POSIX locks that this
+        # process holds on it. Another process that ends would then believe that it is the last one and delete the
+        # write-ahead log, with committed events in it.
         is_new = False
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
@@ -287,8 +290,8 @@ def _open(path: Path) -> _Open:
         return _Open(connection, inode_of(path))
 
 
-def _is_of_the_file(error: sqlite3.Error) -> bool:
-    """Disk full, I/O error, damage: not the fault of the one job that met it."""
+def _concerns_the_file(error: sqlite3.Error) -> bool:
+    """Whether the error is about the whole file (disk full, I/O error, damage) and not about one job's SQL."""
     mistaken = primary_code(error) == sqlite3.SQLITE_ERROR
     return is_damage(error) or (isinstance(error, sqlite3.OperationalError) and not mistaken)
 

@@ -1,7 +1,7 @@
-"""The SQL of the inbox: events in the order in which we learnt of them.
+"""The SQL of the inbox: events in the order in which they were stored.
 
-An SMS has two sources, the webhook (code, no id, no sender) and the history (id and sender, no code). Both end in one
-row; `add` says whether the row is new.
+An SMS has two sources: the webhook (code, no id, no sender) and the SMS history (id and sender, no code). Both are
+merged into one row.
 """
 
 import hashlib
@@ -15,22 +15,22 @@ from piv_mcp.api.events import piv_num_ids
 from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection, Row, Value
 
-SMS = "sms.received"
-SEVERAL = "number.restore_completed"
-"""The one event that can speak of several numbers."""
+SMS_RECEIVED = "sms.received"
+SEVERAL_NUMBERS_EVENT = "number.restore_completed"
+"""The only event type that can be about several numbers."""
 
 PRUNED_THROUGH = "pruned_through"
-"""The fact that holds the id up to which events may be gone."""
+"""The name of the fact that holds the highest event id that pruning has reached."""
 
 SAME_SMS_SECONDS = 15 * 60
-"""How far apart webhook and history may date one message (clocks disagree)."""
+"""The largest difference between the times that webhook and history give to one SMS, since their clocks differ."""
 
 SAME_EVENT_SECONDS = 60
-"""Equal content within this time is a retry (the last comes within half a minute), and so is what gives the same time
-again, however late. With a later time it is a new event: a second restore that failed is told in the same words."""
+"""A webhook with equal content and a time within this many seconds is a retry (piv.day retries for half a minute). With
+a later time it is a new event: a second restore that fails has the same content as the first."""
 
 COUNTED = 1000
-"""Totals are exact up to here; counting a million rows for an answer that shows fifty helps nobody."""
+"""Totals are exact up to this number. Counting further would be slow, and an answer shows fifty events at most."""
 
 Source = Literal["webhook", "history"]
 
@@ -57,18 +57,18 @@ class StoredEvent:
 
     @property
     def confirmed(self) -> bool:
-        """The account's own history holds this SMS: it was not invented by whoever knows the webhook address."""
+        """Whether the SMS history holds this SMS too. Anybody who knows the webhook address can send a false one."""
         return self.message_id is not None
 
     @property
     def data(self) -> dict[str, Any]:
-        """The webhook's `data` as it came; of a message of the history, the message."""
+        """The `data` of the webhook as received; for a message of the history, the message."""
         payload = json.loads(self.payload)
         data = payload.get("data") if self.source == "webhook" else payload
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
     def matches(self, match: Mapping[str, str]) -> bool:
-        """Whether the data has every field of `match`, compared as text. A `piv_num_id` may stand in a list of it."""
+        """Whether the data has every field of `match`, compared as text. A `piv_num_id` may be in a list of ids."""
         if not match:
             return True
         data = self.data
@@ -87,22 +87,22 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own co
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
 
 MAX_AT_ONCE = 500
-"""Rows in one statement: SQLite takes 32,766 values."""
+"""Rows in one statement: SQLite allows 32,766 values."""
 
 
 def digest(type_: str, data: object) -> str:
-    """Content identity of a webhook. The envelope's time stays out: a retry may carry a new one."""
+    """A hash of a webhook's content. The time of the envelope is left out, since a retry may have a new one."""
     text = json.dumps([type_, data], sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def text_key(text: str) -> str:
-    """What webhook and history agree on for one SMS, whatever white space either trims."""
+    """A hash of an SMS's text, equal for webhook and history, which may trim white space differently."""
     return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
-    """Store `event` unless it is there already; returns the stored row and whether it is new."""
+    """Store `event` unless it is already stored. Returns the stored row and whether it is new."""
     known = _duplicate(connection, event)
     if known is not None:
         return known, False
@@ -113,15 +113,18 @@ def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
 
 
 def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
-    """`add` for several events, in their order. What nothing stored resembles goes in with one statement: each one
-    more waits for the interpreter's lock anew, and a burst has thousands."""
+    """`add` for several events, in their order.
+
+    Events that no stored row can match are inserted with one statement. A burst has thousands of events, and each
+    further statement would wait for the interpreter lock.
+    """
     stored: list[tuple[StoredEvent, bool]] = []
     for start in range(0, len(batch), MAX_AT_ONCE):
         part = batch[start : start + MAX_AT_ONCE]
-        seen = _resembled(connection, part)
+        seen = _stored_keys(connection, part)
         plain: list[StoredEvent] = []
         for event in part:
-            keys = _keys(event)
+            keys = _identity_keys(event)
             if seen.isdisjoint(keys):
                 seen.update(keys)
                 plain.append(event)
@@ -133,15 +136,15 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
     return stored
 
 
-def _keys(event: StoredEvent) -> list[tuple[str | None, str]]:
-    """What a stored row that may be the same event would share with it."""
+def _identity_keys(event: StoredEvent) -> list[tuple[str | None, str]]:
+    """The keys of the event. A stored row can only be the same event if it has one of them."""
     own = (event.subject, event.message_id) if event.source == "history" else ("digest", event.digest)
     text = (event.subject, event.text_key)
     return [(first, second) for first, second in (own, text) if second is not None]
 
 
-def _resembled(connection: Connection, batch: Sequence[StoredEvent]) -> set[tuple[str | None, str]]:
-    """Those keys of these events that a stored row has."""
+def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[tuple[str | None, str]]:
+    """The keys of these events that stored rows have."""
     digests = [event.digest for event in batch if event.source == "webhook"]
     messages = [(event.subject, event.message_id) for event in batch if event.source == "history"]
     texts = [(event.subject, event.text_key) for event in batch if event.text_key is not None]
@@ -161,30 +164,30 @@ def _resembled(connection: Connection, batch: Sequence[StoredEvent]) -> set[tupl
 
 
 def _insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredEvent]:
-    """New rows, in one statement: their ids follow each other."""
+    """Insert the events with one statement, and return them with their ids."""
     if not batch:
         return []
     row = f"({', '.join('?' * len(_STORED))})"
     statement = f"INSERT INTO events ({', '.join(_STORED)}) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
     values = [getattr(event, name) for event in batch for name in _STORED]
-    # In one transaction numbers follow each other, in the order of the rows; they are returned in any order.
-    numbers = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
-    return [replace(event, seq=seq) for event, seq in zip(batch, numbers, strict=True)]
+    # SQLite numbers the rows in their order, but RETURNING may return them in another.
+    ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
+    return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     if event.source == "history":
         return _one(connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id))
-    # An SMS gives its own time, and what is stored of it may have the history's in its place.
-    apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
+    # The row of an SMS may have the time of the history instead of the webhook's.
+    most_apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
     for known in _many(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
-        if abs(_time_of(known) - _time_of(event)) <= apart:
+        if abs(_time_of(known) - _time_of(event)) <= most_apart:
             return known
     return None
 
 
 def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | None:
-    """The row that the other source made of the same SMS, if it has not met its counterpart yet."""
+    """The row of the same SMS from the other source, if it has not been merged yet."""
     if event.text_key is None:
         return None
     missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL"
@@ -209,7 +212,7 @@ def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> St
     else:
         merged = replace(known, digest=event.digest)
     if merged.code != known.code:
-        # Somebody may hold a cursor past this row: with its new code the message is news, under a new id.
+        # A caller's cursor may be past this row. The message gets a new id, so that its new code is found.
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
         return _insert(connection, [merged])[0]
     connection.execute(
@@ -224,7 +227,7 @@ def _time_of(event: StoredEvent) -> float:
 
 
 def knows_message(connection: Connection, subject: str, message_ids: Sequence[str]) -> bool:
-    """Whether any of these messages of the history is stored."""
+    """Whether any of these messages of the SMS history is stored."""
     marks = ", ".join("?" * len(message_ids))
     query = f"SELECT 1 FROM events WHERE subject = ? AND message_id IN ({marks}) LIMIT 1"  # noqa: S608
     return next(connection.rows(query, (subject, *message_ids)), None) is not None
@@ -239,7 +242,7 @@ def codes(
     confirmed_only: bool = False,
     limit: int = 1,
 ) -> list[StoredEvent]:
-    """Messages with a code, the newest arrival first."""
+    """Messages with a code, the newest first."""
     where = ["code IS NOT NULL", "arrived_at >= ?", "seq > ?"]
     values: list[Value] = [since, after]
     if subject is not None:
@@ -251,7 +254,7 @@ def codes(
 
 
 def last_heard(connection: Connection) -> dict[str, float]:
-    """When each number's newest SMS arrived. Reads the index of messages, one entry a number."""
+    """When each number's newest SMS arrived. One indexed query for each number; a single query reads all rows."""
     heard: dict[str, float] = {}
     subject = ""
     query = (
@@ -272,7 +275,10 @@ def after(
     limit: int = 50,
     newest: bool = False,
 ) -> tuple[list[StoredEvent], int]:
-    """Events past `cursor`, oldest first (or the newest, newest first), and how many there are, up to `COUNTED`."""
+    """Events after `cursor` and how many there are, up to `COUNTED`.
+
+    The first `limit` events, oldest first; with `newest` the last ones, newest first.
+    """
     where = ["seq > ?"]
     values: list[Value] = [cursor]
     if types:
@@ -281,7 +287,7 @@ def after(
     condition, order = " AND ".join(where), "DESC" if newest else "ASC"
     found: list[StoredEvent] = []
     total = 0
-    for about, names in _about(subject):
+    for about, names in _conditions_about(subject):
         total += connection.count(
             f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about} LIMIT ?)",  # noqa: S608
             (*values, *names, COUNTED),
@@ -291,19 +297,19 @@ def after(
     return found[:limit], min(total, COUNTED)
 
 
-def _about(subject: str | None) -> list[tuple[str, tuple[str, ...]]]:
-    """Conditions that together find each event about `subject` once, and each by an index."""
+def _conditions_about(subject: str | None) -> list[tuple[str, tuple[str, ...]]]:
+    """SQL conditions that together match each event about `subject` once. Each can use an index."""
     if subject is None:
         return [("1", ())]
-    # What a restore tells of several numbers is about none of them alone.
-    several = f"subject IS NULL AND type = '{SEVERAL}' AND instr(payload, ?)"
+    # An event about several numbers has no subject; its payload lists them.
+    several = f"subject IS NULL AND type = '{SEVERAL_NUMBERS_EVENT}' AND instr(payload, ?)"
     return [("subject = ?", (subject,)), (several, (json.dumps(subject),))]
 
 
 def all_since(
     connection: Connection, cursor: int, *, types: Sequence[str] = (), arrived: float = 0.0
 ) -> Iterator[StoredEvent]:
-    """Events past `cursor` that arrived at or after `arrived`, oldest first, one by one."""
+    """Events after `cursor` that arrived at or after the time `arrived`, oldest first, one by one."""
     kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
     query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? ORDER BY seq"
     for row in connection.rows(query, (*types, cursor, arrived)):
@@ -313,59 +319,59 @@ def all_since(
 def matching(
     connection: Connection, types: Sequence[str], match: Mapping[str, str], *, after: int, since: float, limit: int
 ) -> list[StoredEvent]:
-    """Events of these types (of any, if none are named) whose data holds every field of `match`, oldest first."""
+    """Events of these types (of any type if there are none) whose data has every field of `match`, oldest first."""
     rows = all_since(connection, after, types=types, arrived=since)
     return list(islice((event for event in rows if event.matches(match)), limit))
 
 
 def last_seq(connection: Connection) -> int:
-    """The newest event id there ever was: a cursor for "from now on"."""
+    """The highest event id so far, pruned events included: a cursor from which only new events follow."""
     return connection.count("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
 
 
 def begin_after(connection: Connection, seq: int) -> None:
-    """Number a new store's events from behind `seq`, so that cursors of the one before it are told from its own."""
+    """Start the event ids of a new store after `seq`, so that cursors of the previous store are recognised."""
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (seq,))
     facts.put(connection, PRUNED_THROUGH, str(seq))
 
 
 def pruned_through(connection: Connection) -> int:
-    """Events up to this id may be gone."""
+    """The id up to which events may have been deleted."""
     return int(facts.number(connection, PRUNED_THROUGH))
 
 
 def span(connection: Connection) -> tuple[int, int]:
-    """(events up to this id may be gone, the newest id)."""
+    """(the id up to which events may have been deleted, the highest id)."""
     return pruned_through(connection), last_seq(connection)
 
 
 def summary(connection: Connection) -> tuple[int, float | None]:
-    """(how many events there are, when the last one arrived)."""
+    """(the number of events, when the last one arrived)."""
     count, arrived_at = next(connection.rows("SELECT count(*), max(arrived_at) FROM events"))
     return int(count), None if arrived_at is None else float(arrived_at)
 
 
 def prune(connection: Connection, *, before: float, keep: int, at_most: int = 5000) -> int:
-    """Delete events older than `before` (by the time we learnt of them) and all but the newest `keep`.
+    """Delete events that arrived before the time `before`, and all but the newest `keep`.
 
-    At most `at_most` in one call, so that no writer waits long. Returns how many went.
+    At most `at_most` in one call, so that no writer waits long. Returns how many were deleted.
     """
     last = last_seq(connection)
     first = connection.count("SELECT min(seq) FROM events")
     if not first:
         return 0
-    edge = max(first - 1, min(last - keep, first + at_most - 1))
+    through = max(first - 1, min(last - keep, first + at_most - 1))
     for seq, arrived_at in connection.rows(
         "SELECT seq, arrived_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
-        (edge, max(0, first + at_most - 1 - edge)),
+        (through, max(0, first + at_most - 1 - through)),
     ):
         if arrived_at >= before:
             break
-        edge = seq
-    gone = connection.execute("DELETE FROM events WHERE seq <= ?", (edge,))
-    if gone:
-        facts.put(connection, PRUNED_THROUGH, str(edge))
-    return gone
+        through = seq
+    deleted = connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
+    if deleted:
+        facts.put(connection, PRUNED_THROUGH, str(through))
+    return deleted
 
 
 def _one(connection: Connection, condition: str, values: Sequence[Value]) -> StoredEvent | None:

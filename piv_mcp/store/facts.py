@@ -1,12 +1,12 @@
-"""The SQL of single values, by name: the store's identity, where pruning stands, leases, counters for `doctor`."""
+"""The SQL of single named values: the store's id, how far events were pruned, leases, counters for `doctor`."""
 
 from piv_mcp.store.connection import Connection
 
 STORE_ID = "store:id"
-"""Names the store. Two processes with the same one share their approvals."""
+"""The id of the store. Processes that read the same id share their approvals."""
 
 WRONG_SECRET = "wrong_secret"  # noqa: S105 - the name of a counter
-"""Counts the requests to a webhook address that does not exist."""
+"""Counts webhook requests whose address has a wrong secret."""
 
 
 def get(connection: Connection, name: str) -> str | None:
@@ -27,11 +27,11 @@ def number(connection: Connection, name: str) -> float:
 
 
 def count_up(connection: Connection, name: str, now: float) -> None:
-    """One more of `name`, at `now` (seconds since the epoch)."""
+    """Add 1 to the counter `name` and record the time `now` (seconds since the epoch)."""
     put(connection, f"{name}:count", str(int(number(connection, f"{name}:count")) + 1))
     put(connection, f"{name}:at", str(now))
 
 
 def counted(connection: Connection, name: str) -> tuple[int, float]:
-    """(how many of `name` there were, when the last one was)."""
+    """(the counter `name`, when it was last increased)."""
     return int(number(connection, f"{name}:count")), number(connection, f"{name}:at")

@@ -1,10 +1,10 @@
-"""The SQL of the spending journal. Every change of state is one conditional UPDATE: of two processes, one wins.
+"""The SQL of the spending journal. Every change of state is one conditional UPDATE, so only one process can make it.
 
 quoted ──> approved ──> executing ──> charged | refused | unknown
  │ │           │                                          │
  │ └> declined │                               charged | not_charged   (reconciled)
  └──> expired <┘                                              │
-                                                           charged     (it went through late)
+                                                           charged     (the API carried it out late)
 """
 
 import json
@@ -20,18 +20,18 @@ State = Literal[
 ]
 
 OBJECT_ID = "object_id"
-"""Beside the API's answer in a stored result: what the action made."""
+"""The field of a stored result, beside the API's answer, that holds the id of the object that the action created."""
 
 EVENT_ID = "event:"
-"""Begins the object id of an entry that an event settled: an event speaks of one entry."""
+"""The prefix of an object id that names an event. An event can settle only one entry."""
 
-LOOKED_THROUGH = 500
-"""Entries with a result that are searched for what they made."""
+MAX_SEARCHED_ENTRIES = 500
+"""The newest entries with a result that are searched for created objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row. Times are seconds since the epoch; money is decimal text."""
+    """One entry of the journal. Times are seconds since the epoch; money is decimal text in US dollars."""
 
     id: str
     kind: str
@@ -60,7 +60,7 @@ class Entry:
 
     @property
     def object_id(self) -> str | None:
-        """The id of what the action made, if it is known."""
+        """The id of the object that the action created, if known."""
         object_id = json.loads(self.result or "{}").get(OBJECT_ID)
         return object_id if isinstance(object_id, str) else None
 
@@ -81,7 +81,7 @@ def get(connection: Connection, entry_id: str) -> Entry | None:
 def newest(
     connection: Connection, *, limit: int, states: Sequence[State] = (), kinds: Sequence[str] = (), since: float = 0.0
 ) -> list[Entry]:
-    """Entries quoted since then, in any of the states and of any of the kinds if some are named; the newest first."""
+    """Entries quoted since the time `since`, the newest first. Empty `states` or `kinds` mean any."""
     condition, values = "quoted_at >= ?", [since]
     for column, wanted in (("state", states), ("kind", kinds)):
         if wanted:
@@ -90,7 +90,7 @@ def newest(
 
 
 def blocking(connection: Connection, fingerprint: str) -> Entry | None:
-    """An equal action whose outcome is unknown, or became known and was told to nobody yet."""
+    """The entry of an equal action whose outcome is unknown, or known but not reported to a caller yet."""
     return _first(
         connection,
         "fingerprint = ? AND (state = 'unknown' OR (reported = 0 AND state IN ('charged', 'not_charged', 'refused')))"
@@ -99,8 +99,8 @@ def blocking(connection: Connection, fingerprint: str) -> Entry | None:
     )
 
 
-def shared(connection: Connection, fingerprint: str) -> Entry | None:
-    """An equal action that a person is being asked about, or whose approval is being carried out."""
+def pending(connection: Connection, fingerprint: str) -> Entry | None:
+    """The entry of an equal action that waits for a person's approval, or that a person approved and is not ended."""
     return _first(
         connection,
         "fingerprint = ? AND state IN ('quoted', 'approved', 'executing') AND coalesce(decided_by, '') <> 'budget'"
@@ -109,27 +109,28 @@ def shared(connection: Connection, fingerprint: str) -> Entry | None:
     )
 
 
-def standing(connection: Connection, fingerprint: str, now: float) -> Entry | None:
-    """The entry that a call for this action meets, before anything is quoted."""
+def find_open(connection: Connection, fingerprint: str, now: float) -> Entry | None:
+    """The entry of an equal action that is not finished or not reported: a new call continues it."""
     expire(connection, now)
-    return blocking(connection, fingerprint) or shared(connection, fingerprint)
+    return blocking(connection, fingerprint) or pending(connection, fingerprint)
 
 
 def not_charged_since(connection: Connection, since: float, *, fingerprint: str | None = None) -> list[Entry]:
-    """Entries (of an equal action, if one is named) that were found not charged since then."""
+    """Entries that were settled as not charged since the time `since`; with `fingerprint`, of equal actions only."""
     equal, values = ("", ()) if fingerprint is None else (" AND fingerprint = ?", (fingerprint,))
     return _select(connection, f"state = 'not_charged' AND settled_at > ?{equal}", (since, *values))
 
 
 def made(connection: Connection) -> frozenset[str]:
-    """The objects that entries have made, and the events that told of their refunds."""
-    entries = _select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT ?", (LOOKED_THROUGH,))
+    """The ids of the objects that entries have created, and of the events that settled or refunded entries."""
+    entries = _select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT ?", (MAX_SEARCHED_ENTRIES,))
     objects = {entry.object_id for entry in entries if entry.object_id is not None}
     return frozenset(objects | {f"{EVENT_ID}{entry.refunded_by}" for entry in entries if entry.refunded_by is not None})
 
 
-def around(connection: Connection, entry: Entry, since: float) -> list[Entry]:
-    """Other entries that were executing or settled since then: they moved the balance, too."""
+def moved_balance_since(connection: Connection, entry: Entry, since: float) -> list[Entry]:
+    """Other entries that are executing or unknown, or were settled since the time `since`: they may have changed the
+    balance."""
     return _select(
         connection,
         "id <> ? AND sent_at IS NOT NULL AND (state IN ('executing', 'unknown') OR settled_at >= ?)",
@@ -138,7 +139,7 @@ def around(connection: Connection, entry: Entry, since: float) -> list[Entry]:
 
 
 def unexplained(connection: Connection, entry: Entry, since: float) -> list[Entry]:
-    """Other entries of its kind, charged since then, that no event has settled or refunded."""
+    """Other entries of the same kind, charged since the time `since`, that no event has settled or refunded."""
     rows = _select(
         connection,
         "kind = ? AND id <> ? AND state = 'charged' AND settled_at > ? AND refunded_by IS NULL",
@@ -148,7 +149,8 @@ def unexplained(connection: Connection, entry: Entry, since: float) -> list[Entr
 
 
 def reserved_by_budget(connection: Connection, since: float) -> Decimal:
-    """What the budget has approved since then: actual charges where known, else the price. Refused ones are free."""
+    """The sum, in US dollars, of what the budget has approved since the time `since`: the charge if known, else the
+    price. Entries that were refused or not charged do not count."""
     rows = connection.rows(
         "SELECT charged, price FROM spending WHERE decided_by = 'budget' AND decided_at > ?"
         " AND state IN ('approved', 'executing', 'charged', 'unknown')",
@@ -173,7 +175,7 @@ def change(
     only_if: Sequence[State],
     now: float | None = None,
 ) -> bool:
-    """Set `columns` if the entry is in one of the states `only_if` (and, with `now`, not expired); says whether."""
+    """Set `columns` if the entry is in one of the states `only_if` and, with `now`, not expired; returns whether so."""
     assignments = ", ".join(f"{name} = ?" for name in columns)
     condition = f"id = ? AND state IN ({', '.join('?' * len(only_if))})"
     values: list[Value] = [*columns.values(), entry_id, *only_if]
@@ -184,7 +186,7 @@ def change(
 
 
 def expire(connection: Connection, now: float) -> None:
-    """Quotes and approvals whose time is over."""
+    """Mark the quotes and approvals whose time is over as expired."""
     connection.execute(
         "UPDATE spending SET state = 'expired', settled_at = ?"
         " WHERE state IN ('quoted', 'approved') AND expires_at <= ?",
@@ -201,28 +203,29 @@ def propose(
     spent_since: float,
     doubtful_since: float,
 ) -> Entry:
-    """The entry for an action: the one that is open already, or `entry`, which is new.
+    """The open entry of an equal action; if there is none, insert `entry` and return it.
 
-    `budget` dollars of the daily budget are asked for, if any; they are free if what the budget has approved since
-    `spent_since` leaves room, and no equal action was found not charged since `doubtful_since`: whether that one is
-    sent again is a person's decision.
+    With `budget`, in US dollars, the entry is approved at once if the daily budget has that much left since
+    `spent_since`, and no equal action was settled as not charged since `doubtful_since`: only a person may decide to
+    send such an action again.
     """
     now = entry.quoted_at
     expire(connection, now)
     if (known := blocking(connection, entry.fingerprint)) is not None:
         return known
-    known = shared(connection, entry.fingerprint)
+    known = pending(connection, entry.fingerprint)
     if known is not None and known.state == "approved":
-        return known  # a person has said yes to it: that comes before the budget, and is good for one
+        return known  # use a person's approval before the budget
     if budget is not None and not not_charged_since(connection, doubtful_since, fingerprint=entry.fingerprint):
-        taken = reserved_by_budget(connection, spent_since)
-        if taken + budget <= daily_budget:
+        reserved = reserved_by_budget(connection, spent_since)
+        if reserved + budget <= daily_budget:
             return insert(connection, replace(entry, state="approved", decided_at=now, decided_by="budget"))
     return known or insert(connection, entry)
 
 
 def claim(connection: Connection, entry_id: str, *, owner: str, before: str, now: float) -> bool:
-    """Take the one execution that an approval is good for; not while the outcome of an equal action is unknown."""
+    """Start the one execution that an approval allows. Returns false if it was started already, if the approval has
+    expired, or while the outcome of an equal action is unknown."""
     entry = get(connection, entry_id)
     if entry is None or _first(connection, "fingerprint = ? AND state = 'unknown'", (entry.fingerprint,)) is not None:
         return False
@@ -231,7 +234,7 @@ def claim(connection: Connection, entry_id: str, *, owner: str, before: str, now
 
 
 def withdraw(connection: Connection, entry_id: str, now: float) -> None:
-    """The budget approved an entry that cannot be begun: what was reserved is free again."""
+    """Expire an entry that the budget approved and that cannot be executed, which frees its part of the budget."""
     entry = get(connection, entry_id)
     if entry is not None and entry.decided_by == "budget":
         change(connection, entry_id, {"state": "expired", "settled_at": now}, only_if=("approved",))
@@ -245,16 +248,17 @@ def settle(
     object_id: str | None,
     only_if: Sequence[State],
 ) -> bool:
-    """Settle an outcome by what the account showed; not if another entry has made the object `object_id`."""
+    """Settle an outcome by what the account shows. Returns false, and changes nothing, if another entry has created the
+    object `object_id`."""
     if object_id is not None and object_id in made(connection):
         return False
     return change(connection, entry_id, columns, only_if=only_if)
 
 
-def recover(connection: Connection, runs: Callable[[Entry], bool], now: float) -> list[Entry]:
-    """Executions of which `runs` says no become unknown. Returns all unknown entries, the oldest first."""
+def recover(connection: Connection, is_running: Callable[[Entry], bool], now: float) -> list[Entry]:
+    """Mark executing entries that no longer run as unknown. Returns all unknown entries, the oldest first."""
     for entry in _select(connection, "state = 'executing'"):
-        if not runs(entry):
+        if not is_running(entry):
             problem = "the process that sent it ended before the answer came"
             columns: dict[str, Value] = {"state": "unknown", "settled_at": now, "problem": problem}
             change(connection, entry.id, columns, only_if=("executing",))

@@ -1,7 +1,7 @@
-"""The SQL of who holds what until when: the back-fill's lease, executions of the journal, watches, waiting calls.
+"""The SQL of leases, watches and waiting calls, and the identity of the processes that own them.
 
-Every holding ends at a time, since its process can die without giving it up. Times are seconds since the epoch, by the
-clock that all processes of the machine share.
+Each of them expires at a stored time, since its process can die without releasing it. Times are seconds since the
+epoch, by the system clock that all processes of the machine share.
 """
 
 import os
@@ -15,14 +15,15 @@ from piv_mcp.store.connection import Connection
 
 
 def this_process() -> str:
-    """Names this process among all that the machine has had: its id and when it began."""
-    return f"{os.getpid()}:{_started(os.getpid())}"
+    """A name for this process that no other process of the machine has had: its process id and its start time."""
+    return f"{os.getpid()}:{_start_time(os.getpid())}"
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the process that `owner` names (its first two parts) has certainly ended.
+    """Whether the process that the first two parts of `owner` name has certainly ended.
 
-    On Windows there is no harmless way to ask, so that only the time of a holding ends it.
+    Always false on Windows, where a process cannot be checked without the risk of ending it: there a lease ends only
+    when it expires.
     """
     pid, _, rest = owner.partition(":")
     if sys.platform == "win32" or not pid.isdigit():
@@ -33,11 +34,11 @@ def is_gone(owner: str) -> bool:
         return True
     except PermissionError:
         pass
-    return rest.partition(":")[0] != _started(int(pid))
+    return rest.partition(":")[0] != _start_time(int(pid))
 
 
-def _started(pid: int) -> str:
-    """When the process began, where the system tells: a later process can have the same id."""
+def _start_time(pid: int) -> str:
+    """When the process started, in the system's own unit; empty if unknown. Process ids are reused."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -48,7 +49,7 @@ def _started(pid: int) -> str:
 
 
 def take(connection: Connection, name: str, owner: str, *, now: float, seconds: float) -> bool:
-    """Hold the lease `name` for so many seconds, or longer if it is `owner`'s already; False if another has it."""
+    """Take the lease `name` for this many seconds, or extend it if `owner` has it; false if another process has it."""
     holder, _, until = (facts.get(connection, name) or "|0").rpartition("|")
     if holder != owner and float(until or 0) > now and not is_gone(holder):
         return False
@@ -57,21 +58,21 @@ def take(connection: Connection, name: str, owner: str, *, now: float, seconds: 
 
 
 def release(connection: Connection, name: str, owner: str) -> None:
-    """Let another process take the lease at once."""
+    """Release the lease, if `owner` has it, so that another process can take it at once."""
     if (facts.get(connection, name) or "").startswith(f"{owner}|"):
         facts.put(connection, name, "")
 
 
-# --- watches: numbers that a process waits for, and polls
+# --- watches: one for each number that a process polls
 
 
-def note_watch(connection: Connection, watcher: str, number: str, *, now: float, until: float) -> None:
-    """`watcher` polls the number until then, unless it says so again."""
+def note_watch(connection: Connection, watcher: str, piv_num_id: str, *, now: float, until: float) -> None:
+    """Record that `watcher` polls the number until the time `until`, or extend its watch."""
     connection.execute("DELETE FROM watches WHERE until <= ?", (now,))
     connection.execute(
         "INSERT INTO watches (watcher, number, until) VALUES (?, ?, ?)"
         " ON CONFLICT (watcher) DO UPDATE SET until = excluded.until",
-        (watcher, number, until),
+        (watcher, piv_num_id, until),
     )
 
 
@@ -81,11 +82,11 @@ def forget_watch(connection: Connection, watcher: str) -> None:
 
 
 def watched(connection: Connection) -> int:
-    """How many numbers are polled, however many poll each."""
+    """How many different numbers are polled."""
     return connection.count("SELECT count(DISTINCT number) FROM watches")
 
 
-# --- calls of persons that wait for a slot of the request limit
+# --- calls with a person's priority that wait for the request limit
 
 
 def note_waiting(connection: Connection, token: str, until: float) -> None:
@@ -99,7 +100,7 @@ def forget_waiting(connection: Connection, token: str) -> None:
     connection.execute("DELETE FROM waiting WHERE token = ?", (token,))
 
 
-def someone_waits(connection: Connection, now: float) -> bool:
-    """Whether a person's call waits for a slot, in any process."""
+def person_is_waiting(connection: Connection, now: float) -> bool:
+    """Whether a call with a person's priority waits for the request limit, in any process."""
     connection.execute("DELETE FROM waiting WHERE until <= ?", (now,))
     return connection.count("SELECT count(*) FROM waiting") > 0

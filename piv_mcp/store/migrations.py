@@ -1,4 +1,4 @@
-"""The tables, as numbered steps. A step that was released is never edited; a change is a new step."""
+"""The tables, as numbered steps. Never edit a released step; add a new one."""
 
 from piv_mcp.store.connection import Connection
 
@@ -85,7 +85,7 @@ STEPS = (
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the file to the newest step, in one transaction, whichever process comes first."""
+    """Run the missing steps in one transaction. Any process may do this; only one at a time can."""
     if connection.count("PRAGMA user_version") >= len(STEPS):
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -1,6 +1,6 @@
-"""The request limit over all processes that share the store. `api/rate_limit.py` has the policy; this has the memory.
+"""The request limit of all processes that share the store. `api/rate_limit.py` decides; this module stores requests.
 
-Times are seconds since the epoch, by the clock that all processes of the machine share.
+Times are seconds since the epoch, by the system clock that all processes of the machine share.
 """
 
 import secrets
@@ -15,7 +15,8 @@ from piv_mcp.store.database import Store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 RECHECK_SECONDS = 1.0
-"""The longest sleep before a waiting call looks again: another process may have said to wait, or stopped waiting."""
+"""The longest sleep of a waiting call before it checks again. Another process may have paused all requests, or a call
+with priority may have stopped waiting."""
 
 PAUSED_UNTIL = "requests:paused_until"
 
@@ -23,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SharedLimiter:
-    """A `RateLimiter` in the store. Without a working store each process keeps the limit for itself."""
+    """A `RateLimiter` in the store. If the store fails, each process applies the limit to its own requests only."""
 
     def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self._store = store
@@ -41,7 +42,7 @@ class SharedLimiter:
                 waited = True
                 await self._clock.sleep(min(wait, RECHECK_SECONDS))
         except StoreError as error:
-            _log.warning("the request limit is kept in this process only", problem=error.message)
+            _log.warning("the request limit counts this process's requests only", problem=error.message)
             await self._local.acquire(priority, timeout=max(0.0, give_up - self._clock.monotonic()))
         finally:
             if waited and priority is Priority.PERSON:
@@ -53,23 +54,23 @@ class SharedLimiter:
         try:
             await self._store.write(pause_until, until)
         except StoreError as error:
-            _log.warning("the pause is kept in this process only", problem=error.message)
+            _log.warning("only this process pauses its requests", problem=error.message)
 
     async def _stop_waiting(self) -> None:
         try:
             await self._store.write(leases.forget_waiting, self._token)
         except StoreError:
-            _log.warning("a waiting call could not be crossed out; it expires by itself")
+            _log.warning("a call that no longer waits could not be removed from the store; its row expires by itself")
 
 
 def take_slot(connection: Connection, priority: Priority, token: str, now: float) -> float:
-    """Note a request at `now` and answer 0, or answer the seconds to wait. `token` names the call that waits."""
+    """Record a request at `now` and return 0, or return the seconds to wait. `token` identifies the waiting call."""
     wait = seconds_to_wait(
         priority,
         _sent_since(connection, now - WINDOW),
         now=now,
         paused_until=facts.number(connection, PAUSED_UNTIL),
-        person_waiting=leases.someone_waits(connection, now),
+        person_waiting=leases.person_is_waiting(connection, now),
     )
     if wait <= 0:
         note_sent(connection, priority, now)
@@ -83,12 +84,12 @@ def note_sent(connection: Connection, priority: Priority, at: float) -> None:
 
 
 def pause_until(connection: Connection, until: float) -> None:
-    """No request goes before then, unless a longer pause is noted already."""
+    """Allow no request before `until`, or before the end of a longer pause that is already stored."""
     facts.put(connection, PAUSED_UNTIL, str(max(until, facts.number(connection, PAUSED_UNTIL))))
 
 
 def _sent_since(connection: Connection, since: float) -> dict[Priority, list[float]]:
-    """The times of the requests after `since`, by priority. Older ones are deleted."""
+    """The times of the requests after `since`, by priority. Deletes older requests."""
     connection.execute("DELETE FROM requests WHERE at <= ?", (since,))
     sent: dict[Priority, list[float]] = {}
     for priority, at in connection.rows("SELECT priority, at FROM requests"):

@@ -32,6 +32,9 @@ class Clock:
 
 DAY_SECONDS = 86400.0
 
+PROGRESS_SECONDS = 5.0
+"""Between two progress notifications of a call that waits."""
+
 SYSTEM_CLOCK = Clock()
 """The real one."""
 

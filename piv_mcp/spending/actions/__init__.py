@@ -1,4 +1,4 @@
-"""Every action that passes the gate, by its tool's name."""
+"""All actions that pass the gate, by the name of their tool."""
 
 from collections.abc import Mapping
 
@@ -11,5 +11,5 @@ ACTIONS: Mapping[str, type[Action]] = {
 
 
 def load(kind: str, arguments: str) -> Action:
-    """The action of a journal entry."""
+    """The action of a journal entry, from its kind and its arguments as JSON."""
     return ACTIONS[kind].model_validate_json(arguments)

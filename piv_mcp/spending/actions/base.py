@@ -1,4 +1,5 @@
-"""What the gate can do: actions as data. An action can be stored, quoted, sent once, and looked for afterwards."""
+"""The base class of the actions that pass the gate. An action is data: it can be stored, quoted, sent once, and looked
+for on the account afterwards."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
 
 Decision = Literal["approve", "decline", "cancel"]
-"""A person's word. To cancel is to close the question without a word: it declines, too."""
+"""A person's decision. `cancel`: the person closed the question without an answer, which declines too."""
 
-Shown = dict[str, Any]
-"""JSON that the API showed."""
+JsonObject = dict[str, Any]
+"""A JSON object from the API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where an action is carried out and looked for."""
+    """What an action uses to be carried out and looked for: the API, the store and the clock."""
 
     api: "PivClient"
     store: Store
@@ -38,31 +39,32 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """An action that happened. `cost` where the API or an event says it, `object_id` of what it made."""
+    """An action that happened. `cost` in US dollars, if the API or an event says it; `object_id` of the object that it
+    created; `evidence` in words, if it was looked for."""
 
-    result: Shown = field(default_factory=dict[str, Any])
+    result: JsonObject = field(default_factory=dict[str, Any])
     cost: Decimal | None = None
     object_id: str | None = None
     evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Rivals:
-    """Other entries of the journal that can have made what `look` finds."""
+class OtherActions:
+    """Other actions of the journal that could explain what `look` finds."""
 
     made: frozenset[str] = frozenset()
-    """Objects that an entry is known to have made."""
+    """The ids of objects that entries are known to have created, and of events that settled or refunded entries."""
     done: "tuple[Action, ...]" = ()
-    """Actions that happened since."""
+    """Actions that happened since the request."""
     open: "tuple[Action, ...]" = ()
-    """Actions that may have happened since."""
+    """Actions that may have happened since the request: executing or unknown."""
     unexplained: "tuple[Action, ...]" = ()
-    """Actions of the same kind that were charged since an hour before, and that no event has settled or refunded: an
-    event may be theirs."""
+    """Actions of the same kind, charged since an hour before the request, that no event has settled or refunded. A new
+    event may be about one of them."""
 
 
 class Ambiguous(Exception):
-    """Something happened, and it fits another story as well."""
+    """A change was found that another entry could also explain."""
 
 
 class Action(BaseModel, ABC):
@@ -74,16 +76,16 @@ class Action(BaseModel, ABC):
     """The name of its tool."""
     area: ClassVar[str]
     spends: ClassVar[bool] = True
-    """Costs money, now or later; otherwise it changes something for good at price 0."""
+    """Whether the action costs money, now or later. If not, it is an irreversible change that costs nothing."""
     visible: ClassVar[bool] = True
-    """The API shows soon afterwards whether it happened; otherwise the balance may be all that does."""
+    """Whether the API soon shows that the action happened. If not, only the balance or an event may show it."""
 
     fails_with: ClassVar[str | None] = None
-    """The event by which piv.day says that it failed after it was charged, and that money was given back."""
+    """The type of the event that reports that the action failed after it was charged, and was refunded."""
 
     @property
-    def commits(self) -> bool:
-        """Lets piv.day charge again and again from now on."""
+    def has_recurring_charges(self) -> bool:
+        """Whether the action turns auto-renewal on, so that piv.day charges again later."""
         return False
 
     @property
@@ -93,41 +95,43 @@ class Action(BaseModel, ABC):
 
     @abstractmethod
     async def quote(self, sources: Sources) -> tuple[str, Price]:
-        """The action in exact words, and its price.
+        """A description of the action for the person, and its price.
 
         Raises:
-            ApiError: it cannot be done (not available, no such number), or the price cannot be read.
+            ApiError: the action is not possible (not available, no such number), or the price cannot be read.
         """
 
     @abstractmethod
     async def send(self, sources: Sources) -> Done:
-        """Do it: exactly one request.
+        """Carry out the action with exactly one request.
 
         Raises:
-            OutcomeUnknownError: it may have been done.
-            ApiError: it was not done.
+            OutcomeUnknownError: the action may have happened.
+            ApiError: the action did not happen.
         """
 
-    async def before(self, sources: Sources) -> Shown:
-        """What to remember so that `look` can tell afterwards whether it happened."""
+    async def before(self, sources: Sources) -> JsonObject:
+        """What the API shows before the request, for `look` to compare with."""
         return {}
 
     @abstractmethod
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        """What shows that it happened, after a request at `since` (seconds) whose answer was lost; None if nothing.
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        """Look for the effect of a request whose answer was lost. It was sent at `since` (seconds since the epoch).
+
+        Returns None if the account shows no effect. `before` is the result of the method `before`.
 
         Raises:
-            Ambiguous: something shows that may as well come from one of the `rivals`, or from piv.day itself.
+            Ambiguous: a change was found that one of the `others`, or piv.day itself, could also explain.
         """
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
-        """What an event of the type `fails_with` gives back of `charged`; None if it is not about this action.
+        """How much of `charged` an event of the type `fails_with` refunds, in US dollars.
 
-        `made` is the id of what the action made.
+        Returns None if the event is not about this action. `made` is the id of the object that the action created.
         """
         return None
 
 
-def shown(model: BaseModel) -> Shown:
-    """An answer for the journal, as it came: nothing that was not in it, no nulls, secrets masked."""
+def to_json(model: BaseModel) -> JsonObject:
+    """An answer of the API for the journal: only the fields that it had, without nulls, with secrets masked."""
     return model.model_dump(mode="json", exclude_none=True, exclude_unset=True)

@@ -1,4 +1,4 @@
-"""Registering and renewing domains, and what cannot be taken back on them."""
+"""Actions on domains: register, renew, set auto-renewal, and irreversible changes."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,14 +9,16 @@ from piv_mcp.api.domains import Domain
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources, to_json
 from piv_mcp.spending.actions.evidence import MAX_EVENTS, fits, lasts, outcome_of
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.quote import FREE, Price, day, recurring, switch, years
 from piv_mcp.store import events
 
-NO_PRICE = "no listed price"
-SEVERAL_YEARS = "the API does not say what several years cost: the first at its own price, the others as renewals"
+NO_DOMAIN_PRICE = "no listed price"
+SEVERAL_YEARS = (
+    "the API does not list the price of several years: calculated as the first year plus renewals for the others"
+)
 
 
 class RegisterDomainAction(Action):
@@ -26,7 +28,7 @@ class RegisterDomainAction(Action):
     request: api.RegisterDomain
 
     @property
-    def commits(self) -> bool:
+    def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
@@ -45,7 +47,7 @@ class RegisterDomainAction(Action):
         first, further = offer.create_price, offer.renew_price
         renewals = recurring(further, "year") if request.auto_renew else None
         if first is None or (request.period > 1 and further is None):
-            return words, Price.unknown(NO_PRICE, floor=first, recurring=renewals)
+            return words, Price.unknown(NO_DOMAIN_PRICE, floor=first, recurring=renewals)
         if request.period == 1:
             return words, Price(amount=first, recurring=renewals)
         amount = first + (further or Decimal(0)) * (request.period - 1)
@@ -53,17 +55,17 @@ class RegisterDomainAction(Action):
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.domains.register(self.request)
-        return Done(result=shown(answer), object_id=answer.domain.id if answer.domain else answer.queue_id)
+        return Done(result=to_json(answer), object_id=answer.domain.id if answer.domain else answer.queue_id)
 
-    async def before(self, sources: Sources) -> Shown:
+    async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [domain.id for domain in await self._named(sources)]}
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.made.union(before["ids"])
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        known = others.made.union(before["ids"])
         for domain in await self._named(sources):
             if domain.id not in known and self._fits(domain):
                 return Done(
-                    result=shown(domain),
+                    result=to_json(domain),
                     object_id=domain.id,
                     evidence=f"the domain is on the account ({domain.status})",
                 )
@@ -75,14 +77,14 @@ class RegisterDomainAction(Action):
             since=since,
             limit=MAX_EVENTS,
         )
-        return outcome_of(found, rivals)
+        return outcome_of(found, others)
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
         name = data.get("domain_name")
         return charged if isinstance(name, str) and fits(name, self.request.domain) else None
 
     def _fits(self, domain: Domain) -> bool:
-        """The same name, registered in another way, is not ours."""
+        """Whether this action can have registered the domain: Cloudflare, auto-renewal and period agree, if shown."""
         wanted = self.request
         return (
             domain.cloudflare_enabled in (None, wanted.cloudflare)
@@ -98,36 +100,36 @@ class RegisterDomainAction(Action):
 class RenewDomainAction(RenewalAction):
     kind: ClassVar[str] = "renew_domain"
     area: ClassVar[str] = "domains"
-    visible: ClassVar[bool] = False  # the expiry moves only when the queue has got there
-    auto: ClassVar[int | None] = 12
+    visible: ClassVar[bool] = False  # the expiry changes only when piv.day's queue has processed the renewal
+    auto_renewal_months: ClassVar[int | None] = 12
     fails_with: ClassVar[str | None] = "domain.failed"
     domain_id: str
     request: api.RenewDomain
 
     @property
-    def target(self) -> str:
+    def target_id(self) -> str:
         return self.domain_id
 
     @property
     def months(self) -> int:
         return 12 * self.request.period
 
-    async def view(self, sources: Sources) -> Shown:
-        return shown(await sources.api.domains.get(self.domain_id))
+    async def read_target(self, sources: Sources) -> JsonObject:
+        return to_json(await sources.api.domains.get(self.domain_id))
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         domain = await sources.api.domains.get(self.domain_id)
         words = f"Renew {_name(domain)} for {years(self.request.period)}"
         price = await _renew_price(sources, domain)
         if price is None:
-            return words, Price.unknown(NO_PRICE)
+            return words, Price.unknown(NO_DOMAIN_PRICE)
         if self.request.period == 1:
             return words, Price(amount=price)
-        reason = "the API does not say what several years cost"
+        reason = "the API does not list the price of several years"
         return words, Price(amount=price * self.request.period, certainty="estimate", floor=price, reason=reason)
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=shown(await sources.api.domains.renew(self.domain_id, self.request)))
+        return Done(result=to_json(await sources.api.domains.renew(self.domain_id, self.request)))
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
         return charged if data.get("domain_id") == self.domain_id else None
@@ -141,7 +143,7 @@ class SetDomainAutoRenewalAction(Action):
     request: api.SetDomainAutoRenewal
 
     @property
-    def commits(self) -> bool:
+    def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
@@ -152,12 +154,12 @@ class SetDomainAutoRenewalAction(Action):
         return f"Turn auto-renewal on for {_name(domain)}", Price(amount=Decimal(0), recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=shown(await sources.api.domains.set_auto_renew(self.domain_id, self.request)))
+        return Done(result=to_json(await sources.api.domains.set_auto_renew(self.domain_id, self.request)))
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
         if domain.auto_renew is self.request.auto_renew:
-            return Done(result=shown(domain), evidence="the domain shows the new setting")
+            return Done(result=to_json(domain), evidence="the domain shows the new setting")
         return None
 
 
@@ -175,12 +177,12 @@ class DeleteDnsRecordAction(Action):
                 what = f"{record.type} {record.name} -> {record.content}"
                 return f"Delete the DNS record {what} of {_name(domain)}", FREE
         unlisted = f"Delete the DNS record {self.record_id} of {_name(domain)}"
-        return f"{unlisted}, which its list of records does not show", FREE
+        return f"{unlisted}, which is not in the domain's list of records", FREE
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=shown(await sources.api.domains.delete_dns(self.domain_id, self.record_id)))
+        return Done(result=to_json(await sources.api.domains.delete_dns(self.domain_id, self.record_id)))
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         if all(record.id != self.record_id for record in await sources.api.domains.dns(self.domain_id)):
             return Done(evidence="the record is gone")
         return None
@@ -197,11 +199,11 @@ class EnableCloudflareAction(Action):
         return f"Put {_name(domain)} behind Cloudflare; the API cannot undo this", FREE
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=shown(await sources.api.domains.enable_cloudflare(self.domain_id)))
+        return Done(result=to_json(await sources.api.domains.enable_cloudflare(self.domain_id)))
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
-        return Done(result=shown(domain), evidence="Cloudflare is on") if domain.cloudflare_enabled else None
+        return Done(result=to_json(domain), evidence="Cloudflare is on") if domain.cloudflare_enabled else None
 
 
 class SetNameserversAction(Action):
@@ -219,17 +221,17 @@ class SetNameserversAction(Action):
 
     async def send(self, sources: Sources) -> Done:
         servers = await sources.api.domains.set_nameservers(self.domain_id, self.request)
-        return Done(result={"nameservers": [shown(server) for server in servers]})
+        return Done(result={"nameservers": [to_json(server) for server in servers]})
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
         if {server.nameserver.lower() for server in domain.nameservers} == set(self.request.nameservers):
-            return Done(result=shown(domain), evidence="the domain shows the new nameservers")
+            return Done(result=to_json(domain), evidence="the domain shows the new nameservers")
         return None
 
 
 async def _renew_price(sources: Sources, domain: Domain) -> Decimal | None:
-    """Of a year, by the search, which lists it for taken domains too."""
+    """The renewal price of a year. The search for a domain lists it, also for a domain that is taken."""
     return (await sources.api.domains.search(domain.domain_name)).renew_price if domain.domain_name else None
 
 

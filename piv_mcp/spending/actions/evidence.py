@@ -1,34 +1,34 @@
-"""What an expiry that moved, or an event, says of an action whose answer was lost."""
+"""Evidence that an action whose answer was lost has happened: a later expiry date, or an event."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from piv_mcp.spending.actions.base import Ambiguous, Done, Rivals
+from piv_mcp.spending.actions.base import Ambiguous, Done, OtherActions
 from piv_mcp.store.events import StoredEvent
 from piv_mcp.store.journal import EVENT_ID
 
 MAX_EVENTS = 20
-"""Events of one kind that are looked through."""
+"""The largest number of events that are examined for one action."""
 
-EARLIER_SECONDS = 3600.0
-"""For so long after it was answered an action's own event may still come."""
+EVENT_DELAY_SECONDS = 3600.0
+"""How long after an action its event may still arrive, in seconds."""
 
-AUTO_RENEWAL = timedelta(days=2)
-"""Auto-renewal is charged 24 hours before the expiry; as much again for clocks and queues."""
+AUTO_RENEWAL_LEAD = timedelta(days=2)
+"""How long before the expiry auto-renewal may happen: 24 hours (reference), and 24 more for clocks and queues."""
 
 
-def outcome_of(events: Sequence[StoredEvent], rivals: Rivals, *, others: int = 0) -> Done | None:
-    """The first event that nobody else's action explains; a failure is refunded.
+def outcome_of(events: Sequence[StoredEvent], others: OtherActions, *, waiting: int = 0) -> Done | None:
+    """The outcome by the first event that is not about another entry; None if there is none. A failure is refunded.
 
     Raises:
-        Ambiguous: it may as well be about one of `others` actions, whose own event has not been seen.
+        Ambiguous: the event may also be about one of `waiting` other actions, whose own event has not arrived yet.
     """
-    left = [event for event in events if f"{EVENT_ID}{event.seq}" not in rivals.made]
+    left = [event for event in events if f"{EVENT_ID}{event.seq}" not in others.made]
     if not left:
         return None
-    if len(left) <= others or (others and len({event.type for event in left}) > 1):
+    if len(left) <= waiting or (waiting and len({event.type for event in left}) > 1):
         raise Ambiguous
     event = left[0]
     failed = event.type.endswith(".failed")
@@ -41,19 +41,19 @@ def outcome_of(events: Sequence[StoredEvent], rivals: Rivals, *, others: int = 0
 
 
 def fits(seen: str | None, wanted: str | None) -> bool:
-    """Whether what the API shows can be what was sent: it may leave it out, or write it in another case."""
+    """Whether a value of the API can be the value that was sent: the API may omit it or change upper and lower case."""
     return not seen or (wanted is not None and seen.casefold() == wanted.casefold())
 
 
 def lasts(start: datetime | None, end: datetime | None, months: int) -> bool | None:
-    """Whether it is that many months, of 30 days or of the calendar; None if that is not shown."""
+    """Whether the period is this many months, of 30 days or of the calendar; None if a date is missing."""
     if start is None or end is None:
         return None
     days = (end - start).total_seconds() / 86400
     return 30 * months - 3 <= days <= 31 * months + 1
 
 
-def extended(
+def renewal_evidence(
     before: Mapping[str, Any],
     now: Mapping[str, Any],
     months: int,
@@ -61,28 +61,28 @@ def extended(
     possible: Sequence[int],
     *,
     at: datetime,
-    auto: int | None = None,
+    auto_renewal_months: int | None = None,
 ) -> str | None:
-    """How the expiry shows a renewal by `months`, in words; None if it has not moved.
+    """How the expiry shows a renewal by `months`, in words; None if the expiry is not later than before.
 
-    Other renewals have moved it by the months in `done`, or may have by some of `possible`; auto-renewal, where it is
-    on and due `at` this time, by `auto`.
+    `done` has the months of other renewals that happened, `possible` those of renewals that may have happened.
+    Auto-renewal, if it is on and due at the time `at`, may have added `auto_renewal_months`.
 
     Raises:
-        Ambiguous: it moved, and the others may have done so alone, or not even all together.
+        Ambiguous: the other renewals alone could explain the new expiry, or no combination with this one does.
     """
-    old, new = (_moment(view.get("expires_at")) for view in (before, now))
+    old, new = (_moment(data.get("expires_at")) for data in (before, now))
     if new is None or (old is not None and new <= old):
         return None
     if old is not None:
-        due = auto is not None and before.get("auto_renew") and old - at < AUTO_RENEWAL
+        due = before.get("auto_renew") and old - at < AUTO_RENEWAL_LEAD
         sums = {sum(done)}
-        for more in (*possible, *([auto] if due and auto is not None else [])):
+        for more in (*possible, *([auto_renewal_months] if due and auto_renewal_months is not None else [])):
             sums |= {total + more for total in sums}
         without = any(total and lasts(old, new, total) for total in sums)
         if sums != {0} and (without or not any(lasts(old, new, total + months) for total in sums)):
             raise Ambiguous
-    return f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}"
+    return f"its expiry changed from {before.get('expires_at')} to {now['expires_at']}"
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Renting, renewing and restoring numbers; sending SMS; Google verification; auto-renewal."""
+"""Actions on numbers: rent, renew, restore, send an SMS, start a Google verification, set auto-renewal."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,14 +10,14 @@ from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
-from piv_mcp.spending.actions.base import Action, Ambiguous, Done, Rivals, Shown, Sources, shown
-from piv_mcp.spending.actions.evidence import EARLIER_SECONDS, MAX_EVENTS, lasts, outcome_of
+from piv_mcp.spending.actions.base import Action, Ambiguous, Done, JsonObject, OtherActions, Sources, to_json
+from piv_mcp.spending.actions.evidence import EVENT_DELAY_SECONDS, MAX_EVENTS, lasts, outcome_of
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
 from piv_mcp.store import events
 
-NO_PRICE = "the country has no listed price"
+NO_COUNTRY_PRICE = "the country has no listed price"
 
 
 class PurchaseNumberAction(Action):
@@ -26,7 +26,7 @@ class PurchaseNumberAction(Action):
     request: api.PurchaseNumber
 
     @property
-    def commits(self) -> bool:
+    def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
@@ -40,30 +40,30 @@ class PurchaseNumberAction(Action):
         )
         renewals = _renewals(monthly) if request.auto_renew else None
         if monthly is None:
-            return words, Price.unknown(NO_PRICE, recurring=renewals)
+            return words, Price.unknown(NO_COUNTRY_PRICE, recurring=renewals)
         return words, Price(amount=monthly * request.duration_months, recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.purchase(self.request)
         first = answer.numbers[0].piv_num_id if answer.numbers else None
-        return Done(result=shown(answer), cost=answer.cost, object_id=first)
+        return Done(result=to_json(answer), cost=answer.cost, object_id=first)
 
-    async def before(self, sources: Sources) -> Shown:
+    async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [number.piv_num_id for number in await _numbers_in(sources, self.request.country_code)]}
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.made.union(before["ids"])
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        known = others.made.union(before["ids"])
         for number in await _numbers_in(sources, self.request.country_code):
             if number.piv_num_id not in known and self._fits(number):
                 return Done(
-                    result={"numbers": [shown(number)]},
+                    result={"numbers": [to_json(number)]},
                     object_id=number.piv_num_id,
                     evidence=f"a new number, {number.phone_number}, is on the account",
                 )
         return None
 
     def _fits(self, number: Number) -> bool:
-        """A number without a name may be anybody's; one with another name, term or setting is not ours."""
+        """Whether this action can have rented the number: name, auto-renewal and period agree, if shown."""
         wanted = self.request
         return (
             number.custom_name in (None, "", wanted.custom_name)
@@ -75,32 +75,32 @@ class PurchaseNumberAction(Action):
 class RenewNumberAction(RenewalAction):
     kind: ClassVar[str] = "renew_number"
     area: ClassVar[str] = "numbers"
-    auto: ClassVar[int | None] = 1
+    auto_renewal_months: ClassVar[int | None] = 1
     piv_num_id: str
     request: api.RenewNumber
 
     @property
-    def target(self) -> str:
+    def target_id(self) -> str:
         return self.piv_num_id
 
     @property
     def months(self) -> int:
         return self.request.duration_months
 
-    async def view(self, sources: Sources) -> Shown:
-        return shown(await sources.api.numbers.get(self.piv_num_id))
+    async def read_target(self, sources: Sources) -> JsonObject:
+        return to_json(await sources.api.numbers.get(self.piv_num_id))
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         number = await sources.api.numbers.get(self.piv_num_id)
         words = f"Renew {_name(number)} for {months(self.request.duration_months)}"
         country = await _for_sale(sources, number.country_code or "")
         if country.price_per_month is None:
-            return words, Price.unknown(NO_PRICE)
+            return words, Price.unknown(NO_COUNTRY_PRICE)
         return words, Price(amount=country.price_per_month * self.request.duration_months)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.renew(self.piv_num_id, self.request)
-        return Done(result=shown(answer), cost=answer.cost)
+        return Done(result=to_json(answer), cost=answer.cost)
 
 
 class RestoreNumbersAction(Action):
@@ -115,35 +115,36 @@ class RestoreNumbersAction(Action):
         floor = sum((rents.get(number.country_code or "") or Decimal(0) for number in numbers.values()), Decimal(0))
         words = f"Restore {', '.join(_name(number) for number in numbers.values())}"
         if missing := [id_ for id_ in self.request.piv_num_ids if id_ not in numbers]:
-            words += f"; not on the account, and so left out by piv.day: {', '.join(missing)}"
+            words += f"; not on the account, so piv.day will skip them: {', '.join(missing)}"
         return words, Price.unknown(
-            "restoring costs more than a month's rent, and by how much is not listed", floor=floor or None
+            "restoring costs more than a month's rent; how much more is not listed", floor=floor or None
         )
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.restore(self.request)
-        return Done(result=shown(answer), cost=answer.total_charged)
+        return Done(result=to_json(answer), cost=answer.total_charged)
 
-    async def before(self, sources: Sources) -> Shown:
-        return {id_: shown(number) for id_, number in (await self._found(sources)).items()}
+    async def before(self, sources: Sources) -> JsonObject:
+        return {id_: to_json(number) for id_, number in (await self._found(sources)).items()}
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         ids = set(self.request.piv_num_ids)
         shared = any(
             isinstance(other, RestoreNumbersAction) and ids.intersection(other.request.piv_num_ids)
-            for other in (*rivals.done, *rivals.open)
+            for other in (*others.done, *others.open)
         )
         for id_, found in (await self._found(sources)).items():
-            number, old = shown(found), before.get(id_)
+            number, old = to_json(found), before.get(id_)
             if old is None:
                 continue
             if shared and number != old:
                 raise Ambiguous
-            # "pending_restore" can mean "can be restored" or "is being restored": only a change counts.
+            # `pending_restore` can mean "can be restored" or "is being restored", so only a change is evidence.
             if number.get("status") != old.get("status"):
-                return Done(result=number, evidence=f"{id_} went from {old.get('status')} to {number.get('status')}")
+                change = f"the status of {id_} changed from {old.get('status')} to {number.get('status')}"
+                return Done(result=number, evidence=change)
             if number.get("expires_at", "") > old.get("expires_at", ""):  # both are UTC in one form
-                return Done(result=number, evidence=f"the expiry of {id_} moved to {number['expires_at']}")
+                return Done(result=number, evidence=f"the expiry of {id_} changed to {number['expires_at']}")
         return None
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
@@ -152,7 +153,11 @@ class RestoreNumbersAction(Action):
         return sum(back, Decimal(0)) if back else None
 
     async def _found(self, sources: Sources) -> dict[str, Number]:
-        """The numbers by id. piv.day skips those that it does not know, unless it knows none of them."""
+        """The numbers by id. A restore skips unknown numbers, and fails if all are unknown; so does this.
+
+        Raises:
+            NotFoundError: none of the numbers is on the account.
+        """
         found: dict[str, Number] = {}
         unknown: NotFoundError | None = None
         for id_ in self.request.piv_num_ids:
@@ -186,24 +191,24 @@ class SendSmsAction(Action):
             return words, Price.unknown("the country has no listed SMS price")
         if segments == 1:
             return words, Price(amount=country.sms_send_price)
-        reason = (
-            f"{segments} segments of {dollars(country.sms_send_price)}; how long texts are charged is not documented"
-        )
+        reason = f"{segments} segments of {dollars(country.sms_send_price)}; the price of long texts is not documented"
         one = country.sms_send_price
         return words, Price(amount=one * segments, certainty="estimate", floor=one, reason=reason)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.send_sms(self.piv_num_id, self.request)
-        return Done(result=shown(answer), object_id=answer.message_id)
+        return Done(result=to_json(answer), object_id=answer.message_id)
 
-    async def before(self, sources: Sources) -> Shown:
+    async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [sms.id for sms in await self._outbound(sources)]}
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.made.union(before["ids"])
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        known = others.made.union(before["ids"])
         for sms in await self._outbound(sources):
             if sms.id not in known:
-                return Done(result=shown(sms), object_id=sms.id, evidence=f"the message is in the history as {sms.id}")
+                return Done(
+                    result=to_json(sms), object_id=sms.id, evidence=f"the message is in the history as {sms.id}"
+                )
         return None
 
     async def _outbound(self, sources: Sources) -> list[api.Sms]:
@@ -234,22 +239,22 @@ class StartVerificationAction(Action):
         )
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=shown(await sources.api.numbers.verify(self.piv_num_id, self.request)))
+        return Done(result=to_json(await sources.api.numbers.verify(self.piv_num_id, self.request)))
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        # It cannot be polled: a webhook is the only trace beside the balance, and it does not say of which call.
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        # The API has no query for verifications: only a webhook shows the outcome, and it does not name the call.
         found = await sources.store.read(
             events.matching,
             ("verify.completed", "verify.failed"),
             {"piv_num_id": self.piv_num_id},
             after=0,
-            since=since - EARLIER_SECONDS,
+            since=since - EVENT_DELAY_SECONDS,
             limit=MAX_EVENTS,
         )
-        told = sum(event.arrived_at < since for event in found)
-        own = [other for other in rivals.unexplained if isinstance(other, type(self))]
-        others = sum(other.piv_num_id == self.piv_num_id for other in own)
-        return outcome_of(found[told:], rivals, others=max(0, others - told))
+        earlier = sum(event.arrived_at < since for event in found)
+        same_kind = [other for other in others.unexplained if isinstance(other, type(self))]
+        same_number = sum(other.piv_num_id == self.piv_num_id for other in same_kind)
+        return outcome_of(found[earlier:], others, waiting=max(0, same_number - earlier))
 
     def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
         return charged if data.get("piv_num_id") == self.piv_num_id else None
@@ -263,7 +268,7 @@ class SetNumberAutoRenewalAction(Action):
     request: api.SetNumberAutoRenewal
 
     @property
-    def commits(self) -> bool:
+    def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
@@ -275,17 +280,17 @@ class SetNumberAutoRenewalAction(Action):
         return f"Turn auto-renewal on for {_name(number)}", Price(amount=Decimal(0), recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=shown(await sources.api.numbers.set_auto_renewal(self.piv_num_id, self.request)))
+        return Done(result=to_json(await sources.api.numbers.set_auto_renewal(self.piv_num_id, self.request)))
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         number = await sources.api.numbers.get(self.piv_num_id)
         if number.auto_renew is self.request.auto_renew:
-            return Done(result=shown(number), evidence="the number shows the new setting")
+            return Done(result=to_json(number), evidence="the number shows the new setting")
         return None
 
 
 async def _country(sources: Sources, code: str | None) -> Country | None:
-    """A country of the price list, which has those where numbers are for sale: the account can hold others."""
+    """A country of the price list; None if numbers are no longer for sale there."""
     for country in await sources.api.numbers.countries():
         if code is not None and country.country_code.upper() == code.upper():
             return country

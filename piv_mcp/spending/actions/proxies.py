@@ -1,20 +1,19 @@
-"""Buying, renewing and restoring proxies."""
+"""Actions on proxies: buy, renew, restore."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from piv_mcp.api import proxies as api
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
-from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources, to_json
 from piv_mcp.spending.actions.evidence import lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.quote import Price, months
 
-MONTHLY = "taking the listed price as the price of a month, which the API does not say"
+MONTHLY = "the API does not say for how long the listed price is; calculated as the price of a month"
 
 
 class PurchaseProxiesAction(Action):
@@ -29,27 +28,27 @@ class PurchaseProxiesAction(Action):
         words = f"Buy {request.quantity} proxies on {where} for {months(request.months)}"
         if server.price_per_proxy is None:
             return words, Price.unknown("the server has no listed price")
-        return words, _monthly(server.price_per_proxy * request.quantity, request.months)
+        return words, _price_of_months(server.price_per_proxy * request.quantity, request.months)
 
     async def send(self, sources: Sources) -> Done:
         order = await sources.api.proxies.purchase(self.request)
-        return Done(result=shown(order), cost=order.price_total, object_id=order.id)
+        return Done(result=to_json(order), cost=order.price_total, object_id=order.id)
 
-    async def before(self, sources: Sources) -> Shown:
+    async def before(self, sources: Sources) -> JsonObject:
         return {
             "ids": [order.id for order in await _orders(sources)],
             "country": (await self._server(sources)).country,
         }
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.made.union(before["ids"])
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        known = others.made.union(before["ids"])
         for order in await _orders(sources):
             if order.id in known or order.quantity not in (None, self.request.quantity):
                 continue
             term = lasts(order.purchased_at or order.created_at, order.expires_at, self.request.months)
             if order.country in (None, before["country"]) and term is not False:
                 return Done(
-                    result=shown(order),
+                    result=to_json(order),
                     cost=order.price_total,
                     object_id=order.id,
                     evidence=f"a new order, {order.id}",
@@ -70,27 +69,27 @@ class RenewProxyOrderAction(RenewalAction):
     request: api.RenewProxies
 
     @property
-    def target(self) -> str:
+    def target_id(self) -> str:
         return self.order_id
 
     @property
     def months(self) -> int:
         return self.request.months
 
-    async def view(self, sources: Sources) -> Shown:
+    async def read_target(self, sources: Sources) -> JsonObject:
         return _dates(await sources.api.proxies.order(self.order_id))
 
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         order = await sources.api.proxies.order(self.order_id)
         words = f"Renew proxy order {order.id} ({order.quantity} in {order.country}) for {months(self.request.months)}"
-        monthly = _month_of(order)
+        monthly = _month_price(order)
         if monthly.amount is None:
             return words, monthly
-        return words, _monthly(monthly.amount, self.request.months)
+        return words, _price_of_months(monthly.amount, self.request.months)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.renew(self.order_id, self.request)
-        return Done(result=shown(answer), cost=answer.cost)
+        return Done(result=to_json(answer), cost=answer.cost)
 
 
 class RestoreProxyOrderAction(Action):
@@ -101,33 +100,33 @@ class RestoreProxyOrderAction(Action):
     async def quote(self, sources: Sources) -> tuple[str, Price]:
         order = await sources.api.proxies.order(self.order_id)
         words = f"Restore proxy order {order.id} ({order.quantity} in {order.country}) for 1 month"
-        return words, Price.unknown("restoring has no listed price", floor=_month_of(order).amount)
+        return words, Price.unknown("restoring has no listed price", floor=_month_price(order).amount)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.restore(self.order_id)
-        return Done(result=shown(answer), cost=answer.total_cost)
+        return Done(result=to_json(answer), cost=answer.total_cost)
 
-    async def before(self, sources: Sources) -> Shown:
+    async def before(self, sources: Sources) -> JsonObject:
         return _dates(await sources.api.proxies.order(self.order_id))
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         now = _dates(await sources.api.proxies.order(self.order_id))
         if now.get("expires_at", "") <= before.get("expires_at", ""):  # both are UTC in one form
             return None
-        return Done(result=now, evidence=f"its expiry moved from {before.get('expires_at')} to {now['expires_at']}")
+        return Done(result=now, evidence=f"its expiry changed from {before.get('expires_at')} to {now['expires_at']}")
 
 
-def _dates(order: ProxyOrder) -> Shown:
+def _dates(order: ProxyOrder) -> JsonObject:
     return order.model_dump(mode="json", exclude_none=True, exclude={"items"})
 
 
-def _month_of(order: ProxyOrder) -> Price:
+def _month_price(order: ProxyOrder) -> Price:
     if order.price_per_proxy is None or order.quantity is None:
         return Price.unknown("the order shows no price")
     return Price(amount=order.price_per_proxy * order.quantity)
 
 
-def _monthly(listed: Decimal, months: int) -> Price:
+def _price_of_months(listed: Decimal, months: int) -> Price:
     if months == 1:
         return Price(amount=listed)
     return Price(amount=listed * months, certainty="estimate", floor=listed, reason=MONTHLY)

@@ -1,41 +1,50 @@
-"""What every renewal has in common: it shows as an expiry that moved."""
+"""The base class of renewals, which show as a later expiry date."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
-from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources
-from piv_mcp.spending.actions.evidence import extended
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources
+from piv_mcp.spending.actions.evidence import renewal_evidence
 from piv_mcp.text.times import utc
 
 
 class RenewalAction(Action):
-    auto: ClassVar[int | None] = None
-    """By how many months auto-renewal moves the expiry, where there is such a setting."""
+    """A renewal of the object `target_id` by `months`."""
+
+    auto_renewal_months: ClassVar[int | None] = None
+    """By how many months auto-renewal extends the object; None if the object has no auto-renewal."""
 
     @property
     @abstractmethod
-    def target(self) -> str:
-        """The id of what is renewed."""
+    def target_id(self) -> str:
+        """The id of the renewed object."""
 
     @property
     @abstractmethod
     def months(self) -> int:
-        """By how many months."""
+        """How many months the renewal adds."""
 
     @abstractmethod
-    async def view(self, sources: Sources) -> Shown:
-        """What is renewed, as the API shows it, with its `expires_at`."""
+    async def read_target(self, sources: Sources) -> JsonObject:
+        """The renewed object as the API shows it, with its `expires_at`."""
 
-    async def before(self, sources: Sources) -> Shown:
-        return await self.view(sources)
+    async def before(self, sources: Sources) -> JsonObject:
+        return await self.read_target(sources)
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        now = await self.view(sources)
-        done, possible = self._terms(rivals.done), self._terms(rivals.open)
-        evidence = extended(before, now, self.months, done, possible, at=utc(sources.clock.time()), auto=self.auto)
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        now = await self.read_target(sources)
+        evidence = renewal_evidence(
+            before,
+            now,
+            self.months,
+            done=self._months_of(others.done),
+            possible=self._months_of(others.open),
+            at=utc(sources.clock.time()),
+            auto_renewal_months=self.auto_renewal_months,
+        )
         return Done(result=now, evidence=evidence) if evidence else None
 
-    def _terms(self, rivals: Sequence[Action]) -> list[int]:
-        """Of other renewals of the same."""
-        return [other.months for other in rivals if isinstance(other, type(self)) and other.target == self.target]
+    def _months_of(self, others: Sequence[Action]) -> list[int]:
+        """The months of those actions that renew the same object."""
+        return [other.months for other in others if isinstance(other, type(self)) and other.target_id == self.target_id]

@@ -1,4 +1,4 @@
-"""How many SMS a text becomes: each is charged (3GPP TS 23.038 and 23.040)."""
+"""Counts the SMS segments of a text (3GPP TS 23.038 and 23.040). Each segment is charged."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ _EXTENSION = frozenset("\f^{}\\[~]|€")
 
 
 def sms_segments(text: str) -> tuple[int, str]:
-    """(segments, encoding). A two-unit character is never split between two segments."""
+    """(number of segments, encoding). A character of two units is never split between two segments."""
     if all(char in _BASIC or char in _EXTENSION for char in text):
         return _count((1 + (char in _EXTENSION) for char in text), 160, 153), "GSM-7"
     return _count((1 + (ord(char) > 0xFFFF) for char in text), 70, 67), "UCS-2"

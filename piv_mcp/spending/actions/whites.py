@@ -1,4 +1,4 @@
-"""Generating sites."""
+"""The action that generates a site."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -9,12 +9,12 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.whites import White
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.actions.base import Action, Done, Rivals, Shown, Sources, shown
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources, to_json
 from piv_mcp.spending.actions.evidence import fits
 from piv_mcp.spending.quote import Price
 
 FREE_ARTICLES = 3
-"""Articles in the price of a tier that has a blog (reference, "获取tier列表")."""
+"""Articles that the price of a tier with a blog includes (reference, "获取tier列表")."""
 
 
 class CreateWhiteAction(Action):
@@ -48,23 +48,23 @@ class CreateWhiteAction(Action):
             if wanted
         ]
         if unlisted:
-            reason = f"{' and '.join(unlisted)} cost more, and how much is not listed"
+            reason = f"{' and '.join(unlisted)} cost more; how much more is not listed"
             return words, Price.unknown(reason, floor=listed)
         return words, Price(amount=listed)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.whites.create(self.request)
-        return Done(result=shown(answer), object_id=answer.white.id)
+        return Done(result=to_json(answer), object_id=answer.white.id)
 
-    async def before(self, sources: Sources) -> Shown:
+    async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [white.id for white in await self._same(sources)]}
 
-    async def look(self, sources: Sources, before: Mapping[str, Any], since: float, rivals: Rivals) -> Done | None:
-        known = rivals.made.union(before["ids"])
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        known = others.made.union(before["ids"])
         for white in await self._same(sources):
             if white.id not in known:
                 return Done(
-                    result=shown(white),
+                    result=to_json(white),
                     object_id=white.id,
                     evidence=f"a new site, {white.id}, is on the account",
                 )
@@ -78,7 +78,7 @@ class CreateWhiteAction(Action):
         return [white for white in whites if self._fits(white)]
 
     def _fits(self, white: White) -> bool:
-        """A site of the same name for something else is not ours."""
+        """Whether this action can have created the site: the name is equal, and the other fields agree if shown."""
         wanted = self.request
         return (
             white.name == wanted.name

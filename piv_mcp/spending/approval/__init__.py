@@ -1,1 +1,1 @@
-"""How a person is asked, and by which channels."""
+"""Asks a person for approval, through several channels."""

@@ -1,4 +1,4 @@
-"""The channel of the approval page, which opens in the person's browser."""
+"""The channel that opens the approval page in the person's browser."""
 
 import asyncio
 import hashlib
@@ -20,29 +20,30 @@ from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 BROWSER_SECONDS = 3.0
-"""How long opening a page may take. Some browsers return only when their window is closed."""
+"""Seconds to wait for the command that opens the browser. Some browsers end it only when their window is closed."""
 
 _log = structlog.get_logger(__name__)
 
 
 class ServedAddress(Protocol):
-    """Where the page is served, until it is released."""
+    """The address at which the approval page is served until `release` is called."""
 
     @property
     def url(self) -> str:
-        """E.g. http://127.0.0.1:8787."""
+        """For example http://127.0.0.1:8787."""
         ...
 
     def release(self) -> None:
-        """The page need not be served any more."""
+        """Allow the server to stop serving the page at this address."""
         ...
 
 
 class BrowserChannel:
     """Opens the approval page in the person's browser.
 
-    `address` has it served until a time (seconds since the epoch). `key` is this machine's secret: every process of it
-    makes and knows the same token for an entry.
+    `address` makes a server serve the page until a time (seconds since the epoch). `key` is the secret of this machine,
+    from which each of its processes derives the same token for an entry. `folder` holds the private files that redirect
+    the browser to the page.
     """
 
     name: ClassVar[str] = "page"
@@ -66,10 +67,10 @@ class BrowserChannel:
 
     async def put(self, entry: Entry, person: Person) -> asyncio.Future[Decision] | None:
         await self._open(entry)
-        return None  # the page writes the answer into the journal
+        return None  # the page writes the answer to the journal
 
     def no_answer(self) -> None:
-        """The page stays open until the quote expires."""
+        """Nothing to do: the page stays open until the quote expires."""
 
     def where(self, entry: Entry) -> str | None:
         return "on the page that was opened in their browser" if self._opened.get(entry.id) else None
@@ -86,10 +87,10 @@ class BrowserChannel:
             self.forget(entry_id)
 
     async def _open(self, entry: Entry) -> None:
-        """Open the page, once per entry and process.
+        """Open the page, once for each entry and process.
 
-        A process list shows the browser's arguments, so they name a private file that leads on, and the token is only
-        in there.
+        Other users can see the browser's arguments in the process list. So the browser opens a private file, and only
+        that file has the token.
         """
         if entry.id in self._opened:
             return
@@ -103,19 +104,19 @@ class BrowserChannel:
         try:
             file = self._write(entry.id, f"{address.url}/approvals/{entry.id}?token={token_of(self._key, entry.id)}")
         except OSError as error:
-            _log.warning("the approval page cannot be opened", id=entry.id, problem=str(error))
+            _log.warning("the approval page cannot be opened", entry_id=entry.id, problem=str(error))
             return
-        self._opened[entry.id] = await _browse(file.as_uri(), self._clock)
-        _log.info("approval page", id=entry.id, opened=self._opened[entry.id])
+        self._opened[entry.id] = await _open_browser(file.as_uri(), self._clock)
+        _log.info("approval page", entry_id=entry.id, opened=self._opened[entry.id])
 
     def _file(self, entry_id: str) -> Path:
         return self._folder / f"{entry_id}.html"
 
     def _write(self, entry_id: str, address: str) -> Path:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self._folder.glob("*.html"):  # by a process that was killed
-            if self._clock.time() - left.stat().st_mtime > FREEZE_SECONDS:
-                left.unlink(missing_ok=True)
+        for leftover in self._folder.glob("*.html"):  # a killed process may have left files
+            if self._clock.time() - leftover.stat().st_mtime > FREEZE_SECONDS:
+                leftover.unlink(missing_ok=True)
         file = self._file(entry_id)
         file.unlink(missing_ok=True)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as page:
@@ -128,13 +129,15 @@ class BrowserChannel:
 
 
 def token_of(key: str, entry_id: str) -> str:
-    """What opens the page of an entry. Only the person's browser gets it."""
+    """The token that gives access to the approval page of an entry. Only the person's browser gets it."""
     return hmac.new(key.encode(), entry_id.encode(), hashlib.sha256).hexdigest()
 
 
-async def _browse(address: str, clock: Clock) -> bool:
-    """In a process of its own, which knows neither our settings nor the folder that we were started in: a browser may
-    print, and it may block."""
+async def _open_browser(address: str, clock: Clock) -> bool:
+    """Open the address in the browser, from a separate process, since a browser may print to stdout or block.
+
+    The process gets none of our `PIV_` settings, and `-I` keeps it from importing modules of the current folder.
+    """
     program = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
     try:
         process = await subprocess.create_subprocess_exec(
@@ -158,8 +161,8 @@ async def _browse(address: str, clock: Clock) -> bool:
         async with clock.timeout(BROWSER_SECONDS):
             return await asyncio.shield(ended) == 0
     except TimeoutError:
-        return True  # it will return when its window is closed
+        return True  # the process ends when the browser window is closed
 
 
 _browsers: set[asyncio.Future[int]] = set()
-"""Browsers that have not returned: a future that nobody holds may vanish."""
+"""Browser processes that still run. Without a reference the event loop could drop their futures."""

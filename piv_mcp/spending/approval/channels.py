@@ -1,7 +1,7 @@
-"""What asking a person takes: the person behind a request, the question in words, and the ways to put it.
+"""The interfaces for asking a person: the person behind a request, the text of the question, and the channels.
 
-The model can never approve: what it passes is the action, and nothing else. An answer comes from the client's own
-dialogue (elicitation), from a page whose token the model never sees, or from the terminal.
+A model cannot approve: it passes only the action. An answer comes from the client's own dialogue (elicitation), from a
+page whose token the model never sees, or from the terminal.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from piv_mcp.text.untrusted import one_line
 
 @dataclass(frozen=True, slots=True)
 class DecisionReply:
-    """A person's answer that came back with a repeated request (protocol 2026-07-28)."""
+    """A person's answer, which the client sent with a repeated request (protocol 2026-07-28)."""
 
     entry_id: str
     decision: Decision
@@ -33,74 +33,75 @@ class AskFirst(Exception):
 
 
 class ElicitationError(PivError):
-    """The client declared elicitation and refused to ask."""
+    """The client declared elicitation but did not ask the person."""
 
     code = "ELICITATION_FAILED"
 
 
 class Person(Protocol):
-    """The person behind a request, as far as their client reaches."""
+    """The person behind a request, reached through their client."""
 
     @property
     def can_be_asked(self) -> bool:
-        """The client says that it can show a question."""
+        """Whether the client declared that it can show a question."""
         ...
 
     @property
     def reply(self) -> DecisionReply | None:
-        """The answer that this request brings along."""
+        """The answer that came with this request; None if there is none."""
         ...
 
     async def ask(self, entry_id: str, message: str) -> Decision:
         """Show the question and wait for the answer.
 
         Raises:
-            AskFirst: the answer comes with the next request.
-            ElicitationError: the client could not ask.
+            AskFirst: the client must ask, and sends the answer with the next request.
+            ElicitationError: the client did not ask.
         """
         ...
 
     async def progress(self, seconds: float, total: float, message: str) -> None:
-        """Tell the client that the call is still waiting."""
+        """Tell the client that the call has waited `seconds` of at most `total` seconds."""
         ...
 
 
 class Channel(Protocol):
-    """One way to put a question to a person. A new one is one class, in the list that `ApprovalFlow` is given."""
+    """A way to ask a person. To add one, write a class and add it to the list that `ApprovalFlow` gets."""
 
     name: ClassVar[str]
-    """Its value of `PIV_CONFIRM_CHANNEL`."""
+    """The value of `PIV_CONFIRM_CHANNEL` that selects this channel."""
 
     def can_ask(self, entry: Entry, person: Person) -> bool:
-        """Whether this channel reaches the person with this question, as far as is known."""
+        """Whether this channel can probably show the question to the person."""
         ...
 
     async def put(self, entry: Entry, person: Person) -> "asyncio.Future[Decision] | None":
-        """Put the question. Returns the answer to come; None where it comes by way of the journal."""
+        """Ask the question. Returns a future of the answer, or None if the channel writes the answer to the journal."""
         ...
 
     def no_answer(self) -> None:
-        """The question that `put` returned an answer for was not answered in time."""
+        """Note that the future of `put` had no answer in time."""
         ...
 
     def where(self, entry: Entry) -> str | None:
-        """Where the question stands now, in words for a model; None if the channel does not show it."""
+        """Where the person can see the question now, in words for a model; None if this channel does not show it."""
         ...
 
     def forget(self, entry_id: str) -> None:
-        """The question is answered, or no longer asked."""
+        """Stop showing the question: it was answered, or is no longer asked."""
         ...
 
     def close(self) -> None:
-        """No question is put any more."""
+        """Stop showing all questions."""
         ...
 
 
 def lines(quote: Quote) -> list[tuple[str, str]]:
-    """The quote as a person reads it. Text by strangers cannot hide, reorder or add anything in it."""
+    """The quote as a person reads it. Invisible and reordering characters, which a stranger may have put into a name,
+    are made visible."""
     return [(label, one_line(value, len(value))) for label, value in quote.lines()]
 
 
 def message(quote: Quote) -> str:
-    """The question in words: the same on every round, since a question that changed is asked again."""
+    """The text of the question. It is the same each time, since a client asks again if the text changes."""
     return "\n".join(f"{label}: {value}" for label, value in lines(quote)) + "\n\nApprove this?"

@@ -1,4 +1,4 @@
-"""The channel of the client's own dialogue: MCP elicitation."""
+"""The channel that asks in the client's own dialogue: MCP elicitation."""
 
 import asyncio
 from typing import ClassVar
@@ -10,13 +10,14 @@ from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 JOIN_SECONDS = 2.0
-"""An equal call that comes so soon after the question waits for its answer, and does not put the question again."""
+"""An equal call within this many seconds of the question waits for its answer, and does not ask again."""
 
 
 class ElicitationChannel:
-    """Asks in the client. `only`: there is no other channel, so that a client is asked however silent it was.
+    """Asks in the client.
 
-    `patience` is how long an answer is waited for, in seconds.
+    A client that gave no answer within `patience` seconds is not asked again, unless `only` says that there is no other
+    channel.
     """
 
     name: ClassVar[str] = "elicit"
@@ -25,7 +26,7 @@ class ElicitationChannel:
         self._patience = patience
         self._only = only
         self._clock = clock
-        self._asked: dict[str, float] = {}
+        self._asked_at: dict[str, float] = {}
         self._showing: set[str] = set()
         self._is_silent = False
 
@@ -39,32 +40,32 @@ class ElicitationChannel:
     async def put(self, entry: Entry, person: Person) -> asyncio.Future[Decision] | None:
         if self._is_being_asked(entry):
             return None
-        self._asked[entry.id] = self._clock.monotonic()
+        self._asked_at[entry.id] = self._clock.monotonic()
         self._showing.add(entry.id)
-        asking = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
-        asking.add_done_callback(lambda _: self._showing.discard(entry.id))
-        return asking
+        answer = asyncio.ensure_future(person.ask(entry.id, message(Quote.model_validate_json(entry.quote))))
+        answer.add_done_callback(lambda _: self._showing.discard(entry.id))
+        return answer
 
     def no_answer(self) -> None:
-        """The client declared elicitation, and no answer came: the next questions go to another channel."""
+        """Use another channel for the next questions: the client declared elicitation, but gave no answer."""
         self._is_silent = True
 
     def where(self, entry: Entry) -> str | None:
         return None
 
     def forget(self, entry_id: str) -> None:
-        self._asked.pop(entry_id, None)
+        self._asked_at.pop(entry_id, None)
 
     def close(self) -> None:
-        """Nothing is kept open: the flow ends the questions that are on their way."""
+        """Nothing to do: `ApprovalFlow` cancels the questions that are being asked."""
 
     def _is_being_asked(self, entry: Entry) -> bool:
-        asked_at = self._asked.get(entry.id)
+        asked_at = self._asked_at.get(entry.id)
         just_now = asked_at is not None and self._clock.monotonic() - asked_at < JOIN_SECONDS
         return just_now or entry.id in self._showing
 
     def _is_unanswered(self, entry: Entry) -> bool:
-        """The client was to ask, and repeats the call without an answer (protocol 2026-07-28)."""
-        asked_at = self._asked.get(entry.id)
+        """Whether the client should have asked and repeats the call without an answer (protocol 2026-07-28)."""
+        asked_at = self._asked_at.get(entry.id)
         overdue = asked_at is not None and self._clock.monotonic() - asked_at >= self._patience
         return overdue and entry.id not in self._showing

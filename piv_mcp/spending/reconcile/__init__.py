@@ -1,1 +1,1 @@
-"""What became of a request whose answer was lost."""
+"""Finds the outcome of requests whose answer was lost."""

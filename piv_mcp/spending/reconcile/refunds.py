@@ -1,7 +1,7 @@
-"""What piv.day gave back: some actions fail after they were charged, and an event says so.
+"""Refunds by piv.day: some actions fail after they were charged, and an event reports the failure and the refund.
 
-Webhooks are not signed, so a refund is only told. It frees no budget: otherwise anybody who knows the webhook's address
-could make room for more spending.
+Webhooks are not signed, so a refund is only recorded and shown. It does not free any budget: otherwise anybody who
+knows the webhook address could allow more spending.
 """
 
 from decimal import Decimal
@@ -12,39 +12,39 @@ from piv_mcp.store.events import StoredEvent
 from piv_mcp.store.journal import Entry
 
 LATEST_ENTRIES = 500
-"""Entries that are compared with the events."""
+"""How many of the newest charged entries are compared with the events."""
 
 KINDS = tuple(kind for kind, action in actions.ACTIONS.items() if action.fails_with is not None)
 EVENT_TYPES = tuple(sorted({action.fails_with for action in actions.ACTIONS.values() if action.fails_with is not None}))
 
 
 def note_refunds(connection: Connection) -> None:
-    """Write down what the inbox tells of charged entries; each event is about one entry."""
+    """Record the refunds of charged entries that the inbox reports. Each event refunds one entry."""
     entries = journal.newest(connection, limit=LATEST_ENTRIES, states=("charged",), kinds=KINDS)
-    told = {entry.refunded_by for entry in entries}
-    open_ = [entry for entry in entries if entry.refunded is None and Decimal(entry.charged or 0)]
-    if not open_:
+    used_events = {entry.refunded_by for entry in entries}
+    refundable = [entry for entry in entries if entry.refunded is None and Decimal(entry.charged or 0)]
+    if not refundable:
         return
-    first = min(entry.sent_at or 0.0 for entry in open_)
+    first = min(entry.sent_at or 0.0 for entry in refundable)
     for event in list(events.all_since(connection, 0, types=EVENT_TYPES, arrived=first)):
-        if event.seq in told:
+        if event.seq in used_events:
             continue
-        refund = _refund(event, open_)
+        refund = _refund(event, refundable)
         if refund is not None:
             entry, amount = refund
             columns = {"refunded": str(amount), "refunded_by": event.seq}
             journal.change(connection, entry.id, columns, only_if=("charged",))
-            open_.remove(entry)
+            refundable.remove(entry)
 
 
 def _refund(event: StoredEvent, entries: list[Entry]) -> tuple[Entry, Decimal] | None:
-    """The newest entry that the event can be about, and what it gives back."""
+    """The newest entry that the event can be about, and the refund in US dollars."""
     for entry in entries:
         action = actions.load(entry.kind, entry.arguments)
         if action.fails_with != event.type or event.arrived_at < (entry.sent_at or 0.0):
             continue
         charged = Decimal(entry.charged or 0)
-        back = action.refund(event.data, entry.object_id, charged)
-        if back is not None:
-            return entry, min(back, charged)
+        refund = action.refund(event.data, entry.object_id, charged)
+        if refund is not None:
+            return entry, min(refund, charged)
     return None

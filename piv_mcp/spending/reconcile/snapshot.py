@@ -1,35 +1,35 @@
-"""What the API shows just before an action is sent, and how far the balance has fallen since."""
+"""The state of the account just before an action is sent, and how far the balance has fallen since."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
-from piv_mcp.spending.actions.base import Action, Sources
+from piv_mcp.spending.actions.base import Action, JsonObject, Sources
 from piv_mcp.store import journal
 from piv_mcp.store.journal import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The state of the account just before a request. The balance was read from `began` to `ended` (seconds)."""
+    """The state of the account just before a request: the balance in US dollars, and the action's object as `shown` by
+    the API. The balance was read between `began` and `ended` (seconds since the epoch)."""
 
     balance: Decimal | None
     began: float
     ended: float
-    shown: Mapping[str, Any]
+    shown: JsonObject
 
     @classmethod
     async def take(cls, action: Action, sources: Sources) -> Self:
-        """Raises `ApiError`."""
+        """Read the state of the account now. Raises `ApiError`."""
         shown = await action.before(sources)
         began = sources.clock.time()
         return cls(balance=await sources.balance(), began=began, ended=sources.clock.time(), shown=shown)
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        """The one that was kept with the entry, as far as there is one."""
+        """The snapshot that was stored with the entry; empty if there is none."""
         kept: dict[str, Any] = json.loads(entry.before or "{}")
         sent_at = entry.sent_at or 0.0
         read = kept.get("read") or {"began": sent_at, "ended": sent_at}
@@ -42,7 +42,7 @@ class Snapshot:
         )
 
     def dump(self) -> str:
-        """For the journal."""
+        """The snapshot as JSON, for the journal."""
         kept = {
             "balance": None if self.balance is None else str(self.balance),
             "read": {"began": self.began, "ended": self.ended},
@@ -52,24 +52,25 @@ class Snapshot:
 
 
 async def balance_fall(entry: Entry, sources: Sources) -> tuple[Decimal | None, list[Entry]]:
-    """How far the balance fell since just before the request, but for what other entries took; and those entries.
+    """How far the balance fell since just before the request, without the charges of other entries; and those entries.
 
-    None where that cannot be told: another entry may have moved the balance, and when or by how much is not known.
+    The fall, in US dollars, is None if it cannot be known: another entry may have changed the balance, by an unknown
+    amount or at an unknown time.
     """
     before = Snapshot.of(entry)
     began = sources.clock.time()
     balance = await sources.balance()
-    others = await sources.store.read(journal.around, entry, before.began)
+    others = await sources.store.read(journal.moved_balance_since, entry, before.began)
     if balance is None or before.balance is None:
         return None, others
-    fell = before.balance - balance
+    fall = before.balance - balance
     for other in others:
         if other.state != "charged" or (other.charged is not None and not Decimal(other.charged)):
             continue
         in_between = (other.sent_at or 0.0) >= before.ended and (other.settled_at or 0.0) < began
         if other.charged is None or not in_between:
             return None, others
-        fell -= Decimal(other.charged)
-    if fell != 0 and any(other.state in ("executing", "unknown") for other in others):
+        fall -= Decimal(other.charged)
+    if fall != 0 and any(other.state in ("executing", "unknown") for other in others):
         return None, others
-    return fell, others
+    return fall, others
