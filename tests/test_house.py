@@ -126,7 +126,7 @@ def test_a_class_has_a_name_of_its_own() -> None:
 
 
 def constants() -> Iterator[tuple[str, object, str]]:
-    """The module-level constants that are written out; the code extractor's word lists have short names of their own."""
+    """The module-level constants that are written out. Not the word lists of the code extractor."""
     for module in sorted(set(MODULES) - set(below("piv_mcp.inbox.codes"))):
         for node in tree_of(module).body:
             match node:
