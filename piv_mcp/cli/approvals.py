@@ -1,4 +1,4 @@
-"""What waits for a person: quotes to decide, and outcomes that only a person can settle. For the terminal."""
+"""`piv-mcp approvals`: quotes that wait for a decision, and unknown outcomes that only the person can settle."""
 
 import secrets
 from decimal import Decimal
@@ -9,17 +9,17 @@ from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.store import Store
 from piv_mcp.store.journal import Entry
 
-_WORDS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
+_NOUNS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
 
 
 class Desk:
-    """One look at the journal, or one decision, at a time."""
+    """Reads the spending journal, and records the person's decisions in it. Each call opens the store anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def waiting(self) -> list[Entry]:
-        """Quotes that are open, then outcomes that are unknown; the oldest first."""
+        """Undecided quotes with the oldest first, then entries whose outcome is unknown."""
         store = Store(self._path)
         try:
             journal = Journal(store)
@@ -30,7 +30,7 @@ class Desk:
             await store.close()
 
     async def decide(self, entry: Entry, decision: Decision) -> bool:
-        """The person's word on a quote; False if it was decided elsewhere or has expired."""
+        """Approve or decline a quote; False if it was decided elsewhere or has expired."""
         store = Store(self._path)
         try:
             return await Journal(store).decide(entry.id, decision, by="terminal")
@@ -38,7 +38,7 @@ class Desk:
             await store.close()
 
     async def settle(self, entry: Entry, *, charged: bool) -> bool:
-        """The person's word on an outcome that is unknown."""
+        """Settle an entry whose outcome is unknown; False if it was settled elsewhere."""
         store = Store(self._path)
         try:
             amount = Decimal(entry.price) if charged and entry.price is not None else None
@@ -50,10 +50,10 @@ class Desk:
 
 
 def word() -> str:
-    """To be typed by whoever reads the screen."""
+    """A random confirmation word, which shows that the one who types it has read the screen."""
     return words(1)[0]
 
 
 def words(count: int) -> list[str]:
-    """Several such words, all different."""
-    return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_WORDS.split(), count)]
+    """`count` different confirmation words."""
+    return [f"{noun}-{secrets.randbelow(90) + 10}" for noun in secrets.SystemRandom().sample(_NOUNS.split(), count)]
