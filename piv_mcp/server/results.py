@@ -13,7 +13,7 @@ from piv_mcp.server.wording import error_text
 
 
 def compact(model: BaseModel) -> tuple[str, dict[str, Any]]:
-    """(text, object): the model as compact JSON without nulls. Of a model of the API, only the fields that were sent."""
+    """(text, object): the model as compact JSON without nulls. From a model of the API, only fields that were sent."""
     content = model.model_dump(mode="json", exclude_none=True, exclude_unset=isinstance(model, Model))
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")), content
 

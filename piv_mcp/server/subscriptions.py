@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 INBOX = "piv://inbox"
 MAX_WAIT_SECONDS = 60.0
-"""Maximum wait for a change of the inbox before it is read again."""
+"""Maximum time between two readings of the inbox, if no change is reported."""
 
 RETRY_SECONDS = 6.0
 """Pause after an error."""
@@ -89,7 +89,7 @@ class Subscriptions(InMemorySubscriptionBus):
             self._watch_task = asyncio.create_task(self._watch_inbox(self._clock.time()))
 
     async def _watch_inbox(self, since: float) -> None:
-        """Notify subscribers of events that arrive from `since` (seconds since the epoch) on, until nobody is subscribed.
+        """Notify subscribers of events that arrive from `since` on (seconds since the epoch), until there are none.
 
         The services may start later than `since`.
         """
