@@ -127,7 +127,7 @@ class Backfill:
             except RateLimitedError as error:
                 await self._clock.sleep(max(1.0, error.retry_after or 0.0))
             except PivError as error:  # go on with the other numbers; the next round tries this one again
-                _log.warning("history not read", number=piv_num_id, problem=error.message)
+                _log.warning("history not read", piv_num_id=piv_num_id, problem=error.message)
                 return 0
 
     async def _active_numbers(self, client: PivClient) -> list[Number]:

@@ -161,14 +161,13 @@ class History:
                     self._inbox.changes.notify()
                     return
                 except RateLimitedError as error:
-                    _log.warning("history not polled", number=piv_num_id, problem=error.message)
+                    _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
                     with suppress(StoreError):
-                        await self._store.write(
-                            polls.claim, watcher, None
-                        )  # drop the claim: the refused poll must delay nobody
+                        # Drop the claim, so that the refused poll delays no other process.
+                        await self._store.write(polls.claim, watcher, None)
                     await self._clock.sleep(min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS))
                 except PivError as error:
-                    _log.warning("history not polled", number=piv_num_id, problem=error.message)
+                    _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
         finally:
             with suppress(StoreError):
                 await self._store.write(leases.forget_watch, watcher)
