@@ -1,4 +1,4 @@
-"""What a running server has, built at the first use: the list of tools is answered before any of it exists."""
+"""The services that tools and resources use. They are started at the first use, after the list of tools was sent."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx nor the store
     from mcp.server.mcpserver import Context
 
     from piv_mcp.api.client import PivClient
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """Handed to every tool and resource."""
+    """The services of one process."""
 
     api: "PivClient | None"
     store: "Store"
@@ -32,16 +32,16 @@ class Services:
     phonebook: "Phonebook"
     spending: "Gate | None"
     exports: Path
-    """Where proxy exports are written."""
+    """The directory for exported proxy lists."""
     sandbox: "Sandbox | None" = None
     clock: Clock = SYSTEM_CLOCK
 
     @property
     def client(self) -> "PivClient":
-        """The API.
+        """The API client.
 
         Raises:
-            ConfigError: there is no key.
+            ConfigError: no API key is set.
         """
         if self.api is None:
             raise no_key()
@@ -52,7 +52,7 @@ class Services:
         """The money gate.
 
         Raises:
-            ConfigError: there is no key.
+            ConfigError: no API key is set.
         """
         if self.spending is None:
             raise no_key()
@@ -62,17 +62,20 @@ class Services:
 class Lifespan(Protocol):
     """The lifespan context of the MCP server."""
 
-    async def services(self) -> Services: ...
+    async def services(self) -> Services:
+        """The services, started on the first call."""
+        ...
 
 
 async def services(ctx: "Context[Lifespan, Any]") -> Services:
-    """The services behind a request."""
+    """The services for a request."""
     return await ctx.request_context.lifespan_context.services()
 
 
 def no_key() -> ConfigError:
+    """The error for a call that needs the API when no API key is set."""
     return ConfigError(
         "PIV_API_KEY is not set",
         hint="The person sets PIV_API_KEY (or PIV_API_KEY_FILE) in the client's configuration of this server and "
-        "restarts it; PIV_SANDBOX=1 tries everything without a key",
+        "restarts it; PIV_SANDBOX=1 offers a simulated account without a key",
     )

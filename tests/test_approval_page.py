@@ -243,7 +243,7 @@ async def test_of_two_tabs_the_first_wins_and_the_second_tells_what_happened(con
         await answer_of(call)
         await button(second, "Decline").click()
         await says(second, "Approved and done")
-        await says(second, "It had been decided before: your click changed nothing.")
+        await says(second, "It was already decided: your click changed nothing.")
         await expect(first.get_by_text("your click changed nothing")).to_have_count(0)
         assert rented(app.sandbox) == [Decimal("4.00")]
 
@@ -267,7 +267,7 @@ async def test_a_page_whose_time_is_over_cannot_be_clicked_and_a_late_click_chan
     monkeypatch.setattr(journal, "FREEZE_SECONDS", 2.5)
     async with connect() as app, asking(app) as call:
         page = await person.approval()
-        await expect(page.get_by_role("timer")).to_contain_text("Good for another 0:0")
+        await expect(page.get_by_role("timer")).to_contain_text("Expires in 0:0")
         await expect(button(page, "Approve")).to_be_enabled()
         await expect(page.get_by_role("timer")).to_have_text("This approval has expired. Nothing was charged.")
         await expect(button(page, "Approve")).to_be_disabled()
@@ -290,7 +290,7 @@ async def test_an_approval_after_the_call_has_answered_is_good_for_one_repetitio
         assert "on the page that was opened in their browser" in answer["note"]
         page = await person.approval()
         await button(page, "Approve").click()
-        await says(page, "The assistant carries it out as soon as it asks again.")
+        await says(page, "Your assistant will carry it out when it asks again.")
         assert rented(app.sandbox) == []
         assert (await app.ok("purchase_number", **BUY))["status"] == "charged"
         await says(page, "Approved and done")
@@ -334,7 +334,7 @@ async def test_an_unknown_price_and_what_recurs_stand_out(connect: Connect, pers
         await app.ok("restore_numbers", piv_num_ids=[expired.piv_num_id])
         page = await person.approval()
         await expect(page.locator(".price")).to_have_text("Price unknown")
-        await expect(page.locator(".about")).to_contain_text("At least 4.00 USD: restoring costs more")
+        await expect(page.locator(".certainty")).to_contain_text("At least 4.00 USD: restoring costs more")
         await expect(button(page, "Approve")).to_have_text("Approve at an unknown price")
         await app.ok("purchase_number", **{**BUY, "duration_months": 3, "auto_renew": True})
         page = await person.approval(times=2)
@@ -391,7 +391,7 @@ async def test_the_page_loads_nothing_and_allows_nothing_but_itself(connect: Con
         assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store"
-        await expect(page.get_by_role("timer")).to_contain_text("Good for another")
+        await expect(page.get_by_role("timer")).to_contain_text("Expires in")
         assert asked == [await person.invited(), page.url]
         before = policy
         reloaded = await page.reload()

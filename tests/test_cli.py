@@ -245,7 +245,7 @@ async def test_the_demo_ends_with_the_code_and_status_0() -> None:
     status, out, err = await run("demo", "--seconds", "0.2")
     assert (status, err) == (0, "")
     assert out.splitlines()[-1] == "The code is 482913"
-    assert "by way of its webhook" in out
+    assert "the code came from the webhook" in out
 
 
 async def findings(**settings: Any) -> dict[str, Finding]:

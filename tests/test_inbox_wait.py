@@ -64,7 +64,7 @@ class Home:
             number,
             seconds=seconds,
             progress=no_progress,
-            after=after,
+            cursor=after,
             confirmed_only=confirmed_only,
         )
 

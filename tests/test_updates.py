@@ -159,7 +159,7 @@ async def test_an_sms_that_the_history_brings_is_news_though_it_arrived_before(e
 
 @eras
 async def test_a_burst_is_told_to_its_end(era: Era, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(updates, "AT_ONCE", 3)
+    monkeypatch.setattr(updates, "BATCH_SIZE", 3)
     listener = Listener(era)
     async with home(listener, data_dir) as here, listener.subscribed(here.client, *map(sms_of, here.numbers)):
         first, last = here.numbers

@@ -1,1 +1,1 @@
-"""The terminal: the commands of `piv-mcp`."""
+"""The command line: the commands of `piv-mcp`."""

@@ -17,7 +17,7 @@ from piv_mcp.store import Store
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.untrusted import visible
 
-_WORDS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
+_NOUNS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
 
 
 def run(store_path: Path) -> None:
@@ -102,4 +102,4 @@ def _settle(store_path: Path, entry: Entry) -> str:
 
 def words(count: int) -> list[str]:
     """Words to be typed by the person who reads the screen, all different."""
-    return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_WORDS.split(), count)]
+    return [f"{chosen}-{secrets.randbelow(90) + 10}" for chosen in secrets.SystemRandom().sample(_NOUNS.split(), count)]

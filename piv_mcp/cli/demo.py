@@ -1,4 +1,4 @@
-"""The main job in the terminal: a real server process, a real client, a webhook over HTTP, a code."""
+"""`piv-mcp demo`: starts a server process, connects as a client, and waits for a code that a webhook delivers."""
 
 import asyncio
 import json
@@ -12,17 +12,23 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import CallToolResult, TextContent
 
-TEXT = "Your verification code is 482913. Do not share it with anyone."
+SMS_TEXT = "Your verification code is 482913. Do not share it with anyone."
 MAX_SECONDS = 20.0
-"""Seconds that the demo waits for the code."""
+"""Maximum time that the demo waits for the code."""
 
 
-async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
-    """Tell each step; returns the code."""
+async def run_demo(echo: Callable[[str], object], delay: float) -> str | None:
+    """Run the demo, and call `echo` with a line for each step; returns the code, or None if none arrived.
+
+    The SMS arrives `delay` seconds after the call of wait_for_code.
+
+    Raises:
+        RuntimeError: a tool failed.
+    """
     started = time.monotonic()
 
     def step(text: str) -> None:
-        tell(f"{time.monotonic() - started:6.2f} s  {text}")
+        echo(f"{time.monotonic() - started:6.2f} s  {text}")
 
     step("starting the server: piv-mcp --sandbox")
     server = StdioServerParameters(
@@ -42,10 +48,10 @@ async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
         waiting = asyncio.create_task(
             client.call_tool("wait_for_code", {"number": number["phone_number"], "timeout_seconds": MAX_SECONDS})
         )
-        await asyncio.sleep(seconds)
-        step(f'an SMS arrives: "{TEXT}"')
+        await asyncio.sleep(delay)
+        step(f'an SMS arrives: "{SMS_TEXT}"')
         arrived = asyncio.create_task(
-            client.call_tool("simulate_incoming_sms", {"number": number["piv_num_id"], "text": TEXT})
+            client.call_tool("simulate_incoming_sms", {"number": number["piv_num_id"], "text": SMS_TEXT})
         )
         sent = time.monotonic()
         answer = _content(await waiting)
@@ -55,7 +61,7 @@ async def run_demo(tell: Callable[[str], object], seconds: float) -> str | None:
         if newest is None:
             step("wait_for_code: no code")
             return None
-        step(f"wait_for_code answered {waited:.0f} ms later, by way of its {newest['source']}")
+        step(f"wait_for_code answered {waited:.0f} ms later; the code came from the {newest['source']}")
     step("server stopped")
     return str(newest["code"])
 

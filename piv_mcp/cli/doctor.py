@@ -1,21 +1,27 @@
-"""Examines an installation: each fault comes with what to do about it."""
+"""`piv-mcp doctor`: checks an installation, and says how to mend each fault."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from piv_mcp.api.client import PivClient
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events, facts
 from piv_mcp.text.times import span
+from piv_mcp.web.listener import listen
 
 MIN_SECRET = 16
-"""Characters. piv.day does not sign webhooks: the secret in the address is all there is."""
+"""Characters. piv.day does not sign webhooks, so that only the secret in the address protects the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """The result of one check. `do` is the advice to the person."""
+
     what: str
     ok: bool
     state: str
@@ -23,7 +29,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every check, in the order in which faults build on each other."""
+    """Run all checks. A fault can be the cause of faults after it."""
     return [await _api(settings), await _store(settings), _secret(settings), await _web(settings)]
 
 
@@ -37,14 +43,12 @@ async def _api(settings: Settings) -> Finding:
             "not set",
             "create one in the piv.day dashboard (Settings > API Keys) and set PIV_API_KEY or PIV_API_KEY_FILE",
         )
-    from piv_mcp.api.client import PivClient
-
     try:
         async with PivClient(settings.base_url, settings.api_key, deadline=15) as client:
             account = await client.account.get()
     except PivError as error:
         return Finding("API", False, error.message, error.hint)
-    return Finding("API", True, f"{settings.base_url} knows the key; balance {account.balance} dollars")
+    return Finding("API", True, f"{settings.base_url} accepts the key; balance {account.balance} dollars")
 
 
 async def _store(settings: Settings) -> Finding:
@@ -57,7 +61,7 @@ async def _store(settings: Settings) -> Finding:
             "store",
             False,
             f"{path}: {error.message}",
-            "free space, close other programs that use it, or set PIV_DATA_DIR",
+            "free disk space, close other programs that use the file, or set PIV_DATA_DIR",
         )
     finally:
         await store.close()
@@ -74,43 +78,43 @@ def _secret(settings: Settings) -> Finding:
         return Finding(
             "webhook secret",
             False,
-            f"{length} characters: whoever guesses it can invent codes",
-            f"use at least {MIN_SECRET} random ones, or leave PIV_WEBHOOK_SECRET out: one is made and kept",
+            f"{length} characters: anybody who guesses the secret can send forged codes",
+            f"use at least {MIN_SECRET} random characters, or leave PIV_WEBHOOK_SECRET out: one is then generated",
         )
     return Finding("webhook secret", True, f"set, {length} characters")
 
 
 async def _web(settings: Settings) -> Finding:
     if settings.webhook_port == 0:
-        return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes come from the SMS history alone")
+        return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes are read from the SMS history only")
     address = f"{settings.webhook_host}:{settings.webhook_port}"
-    who = await _who_answers(settings.webhook_host, settings.webhook_port)
-    if who == "stranger":
+    server = await _server_on_port(settings.webhook_host, settings.webhook_port)
+    if server == "other":
         return Finding(
             "webhook endpoint",
             False,
             f"another program is using {address}",
-            "stop it, or set PIV_WEBHOOK_PORT to a free port",
+            "stop that program, or set PIV_WEBHOOK_PORT to a free port",
         )
-    if who == "nobody" and (problem := _cannot_listen(settings.webhook_host, settings.webhook_port)):
+    if server == "none" and (problem := _cannot_listen(settings.webhook_host, settings.webhook_port)):
         return Finding(
             "webhook endpoint",
             False,
-            f"nobody can listen on {address}: {problem}",
+            f"cannot listen on {address}: {problem}",
             "set PIV_WEBHOOK_HOST to an address of this machine (127.0.0.1), and PIV_WEBHOOK_PORT to a free port",
         )
     try:
-        path = f"/webhooks/{webhook_secret(settings, _ensured_directory(settings))}"
+        path = f"/webhooks/{webhook_secret(settings, _data_directory(settings))}"
     except OSError as error:
         return Finding(
             "webhook endpoint",
             False,
-            f"its secret cannot be kept in {settings.directory}: {error.strerror}",
-            "set PIV_DATA_DIR to a directory of yours",
+            f"the secret cannot be stored in {settings.directory}: {error.strerror}",
+            "set PIV_DATA_DIR to a directory that you can write to",
         )
     except PivError as error:
         return Finding("webhook endpoint", False, error.message, error.hint)
-    served = "served by a running piv-mcp" if who == "piv-mcp" else "free: the next server to start serves it"
+    served = "served by a running piv-mcp" if server == "piv-mcp" else "free: the next server that starts will serve it"
     guesses = await _wrong_secrets(settings)
     return Finding(
         "webhook endpoint",
@@ -120,19 +124,17 @@ async def _web(settings: Settings) -> Finding:
     )
 
 
-async def _who_answers(host: str, port: int) -> str:
-    """`piv-mcp`, `stranger` or `nobody`."""
-    import httpx
-
+async def _server_on_port(host: str, port: int) -> str:
+    """`piv-mcp`, `other` (another program) or `none`."""
     address = f"[{host}]" if ":" in host else host
     try:
         async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
             answer = await http.get(f"http://{address}:{port}/health")
-            return "piv-mcp" if answer.json().get("name") == "piv-mcp" else "stranger"
+            return "piv-mcp" if answer.json().get("name") == "piv-mcp" else "other"
     except httpx.ConnectError:
-        return "nobody"
+        return "none"
     except (httpx.HTTPError, ValueError, AttributeError):
-        return "stranger"
+        return "other"
 
 
 async def _wrong_secrets(settings: Settings) -> str:
@@ -147,8 +149,6 @@ async def _wrong_secrets(settings: Settings) -> str:
 
 
 def _cannot_listen(host: str, port: int) -> str | None:
-    from piv_mcp.web.listener import listen
-
     try:
         listen(host, port).close()
     except OSError as error:
@@ -156,6 +156,6 @@ def _cannot_listen(host: str, port: int) -> str | None:
     return None
 
 
-def _ensured_directory(settings: Settings) -> Path:
+def _data_directory(settings: Settings) -> Path:
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return settings.directory

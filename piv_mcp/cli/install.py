@@ -1,4 +1,4 @@
-"""How each client wants to be told of a server."""
+"""`piv-mcp config`: the configuration snippet for each client."""
 
 import json
 import shutil
@@ -14,14 +14,16 @@ FILES = {
     "cursor": "~/.cursor/mcp.json",
     "vscode": ".vscode/mcp.json (or the command MCP: Open User Configuration)",
 }
-"""Where each client keeps its configuration."""
+"""The file in which each client keeps its configuration."""
 
 _KEY_PROMPT = {"id": "piv-api-key", "type": "promptString", "description": "piv.day API key", "password": True}
 
 
 def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str, str]:
-    """(the configuration, a note on where it goes). `given` are the settings to pass on, by name; the key is named by
-    its file, or asked for by the client, so that it is in no configuration."""
+    """(configuration, note on where to put it). `given` are the names of the settings to include.
+
+    The API key is not part of the configuration: the client asks for the key, or the server reads it from a file.
+    """
     env = {f"PIV_{name.upper()}": _text(getattr(settings, name)) for name in given}
     if settings.store_url is not None and "PIV_STORE_URL" in env:
         env["PIV_STORE_URL"] = f"sqlite:///{_absolute(settings.store_path(settings.directory))}"
@@ -42,7 +44,8 @@ def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str,
 
 
 def _text(value: object) -> str:
-    """A setting as an environment variable. Paths are absolute: a client starts programs wherever it likes."""
+    """A setting as the value of an environment variable. Paths are absolute, since a client may start the server in any
+    directory."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -55,7 +58,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _command() -> dict[str, object]:
-    """Absolute, since programs with windows do not know the shell's PATH."""
+    """The command that starts the server. The path is absolute, since desktop programs do not have the shell's PATH."""
     beside = Path(sys.executable).with_name("piv-mcp")
     found = str(beside) if beside.exists() else shutil.which("piv-mcp")
     return {"command": found, "args": []} if found else {"command": sys.executable, "args": ["-m", "piv_mcp"]}

@@ -1,1 +1,1 @@
-"""SMS and events: how they arrive, what code they hold, and waiting for them."""
+"""SMS and other events: receiving them, storing them, extracting codes, and waiting for them."""

@@ -1,8 +1,8 @@
-"""Finds what arrived while nothing ran, or what no webhook brought: compares the SMS history with the inbox.
+"""The back-fill: copies messages that no webhook delivered from the SMS history into the inbox.
 
-One process of the machine does it at a time, and for all. It begins with the numbers that heard something lately,
-looks at each active number once per round, and takes at most 20 requests a minute (`api/limit.py`), none while a
-person's call waits.
+One process of the machine runs it for all. Each round reads the history of every active number once, beginning with
+the numbers that received something most recently. The back-fill makes at most 20 requests a minute
+(`api/rate_limit.py`), and none while a call of a person waits for the request limit.
 """
 
 import asyncio
@@ -23,23 +23,25 @@ from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.store import events, facts, leases
 
 ROUND_SECONDS = 300.0
-"""From the end of one round to the start of the next."""
+"""Pause between the end of one round and the start of the next."""
 
 LEASE_SECONDS = 6.0
-"""How long a process that died keeps the others from taking over."""
+"""Lifetime of the lease. After the holder has died, another process takes over when it ends."""
 
 SETTLE_SECONDS = 5.0
-"""How long a question for the latest code on any number waits for the first looks after the start."""
+"""Maximum time that `settled` waits."""
 
 LEASE = "backfill:lease"
-DONE = "backfill:done"
-"""When the last round ended."""
+"""Name of the lease."""
+
+LAST_ROUND_END = "backfill:done"
+"""Name of the stored fact that says when the last round ended, in seconds since the epoch."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Backfill:
-    """Runs in the background; `hurry` starts the next round now."""
+    """Runs in the background, in one process of the machine at a time."""
 
     def __init__(self, client: PivClient | None, inbox: Inbox, history: History, phonebook: Phonebook) -> None:
         self._client = client
@@ -49,30 +51,32 @@ class Backfill:
         self._phonebook = phonebook
         self._owner = f"{leases.this_process()}:{secrets.token_hex(4)}"
         self._hurry = asyncio.Event()
-        self._wanted_at = self._clock.time()
-        self._first_looks = asyncio.Event()
+        self._round_wanted_at = self._clock.time()
+        self._recent_numbers_read = asyncio.Event()
 
     def hurry(self) -> None:
-        self._wanted_at = self._clock.time()
+        """Start the next round now."""
+        self._round_wanted_at = self._clock.time()
         self._hurry.set()
 
     async def settled(self) -> None:
-        """Until the numbers with recent activity were looked at once since the start; at most `SETTLE_SECONDS`."""
+        """Wait until the histories of recently active numbers were read once since the start, for at most
+        `SETTLE_SECONDS`."""
         if self._client is None:
             return
         with suppress(TimeoutError):
             async with self._clock.timeout(SETTLE_SECONDS):
-                await self._first_looks.wait()
+                await self._recent_numbers_read.wait()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run rounds until cancelled."""
         if self._client is None:
             return
         while True:
             self._hurry.clear()
             try:
                 if (pause := await self._seconds_to_next_round()) > 0:
-                    self._first_looks.set()
+                    self._recent_numbers_read.set()
                 elif await self._take_lease():
                     async with asyncio.TaskGroup() as group:
                         keeping = group.create_task(self._keep_lease())
@@ -81,19 +85,19 @@ class Backfill:
                     await self.release()
                     pause = ROUND_SECONDS
                 else:
-                    self._first_looks.set()  # another process is looking
+                    self._recent_numbers_read.set()  # another process runs the round
                     pause = LEASE_SECONDS
             except* PivError as group:
                 problem = group.exceptions[0]
                 _log.warning("back-fill interrupted", problem=str(problem))
-                self._first_looks.set()
+                self._recent_numbers_read.set()
                 pause = max(30.0, getattr(problem, "retry_after", None) or 0.0)
             with suppress(TimeoutError):
                 async with self._clock.timeout(pause):
                     await self._hurry.wait()
 
     async def release(self) -> None:
-        """Let the next process go on at once."""
+        """Give up the lease, so that another process can take over at once."""
         with suppress(StoreError):
             await self._store.write(leases.release, LEASE, self._owner)
 
@@ -105,10 +109,10 @@ class Backfill:
         filled = 0
         for index, number in enumerate(numbers):
             if index >= BACKFILL_OWN - 2:
-                self._first_looks.set()
-            filled += await self._look(number.piv_num_id)
-        self._first_looks.set()
-        await self._store.write(facts.put, DONE, str(self._clock.time()))
+                self._recent_numbers_read.set()
+            filled += await self._read_history(number.piv_num_id)
+        self._recent_numbers_read.set()
+        await self._store.write(facts.put, LAST_ROUND_END, str(self._clock.time()))
         _log.info(
             "back-fill done",
             numbers=len(numbers),
@@ -116,14 +120,14 @@ class Backfill:
             seconds=round(self._clock.monotonic() - started, 1),
         )
 
-    async def _look(self, piv_num_id: str) -> int:
+    async def _read_history(self, piv_num_id: str) -> int:
         while True:
             try:
                 return await self._history.look(piv_num_id, Priority.BACKFILL)
             except RateLimitedError as error:
                 await self._clock.sleep(max(1.0, error.retry_after or 0.0))
-            except PivError as error:  # one number's trouble is not the others'; the next round meets what lasts
-                _log.warning("history not read", number=piv_num_id, problem=error.message)
+            except PivError as error:  # go on with the other numbers; the next round tries this one again
+                _log.warning("history not read", piv_num_id=piv_num_id, problem=error.message)
                 return 0
 
     async def _active_numbers(self, client: PivClient) -> list[Number]:
@@ -132,10 +136,10 @@ class Backfill:
         return [number for number in numbers if number.can_receive_sms is not False]
 
     async def _seconds_to_next_round(self) -> float:
-        """A round serves every process: one that ended since this process wanted it will do."""
-        done = await self._store.read(facts.number, DONE)
+        """0 if no process has finished a round since this process last asked for one."""
+        done = await self._store.read(facts.number, LAST_ROUND_END)
         now = self._clock.time()
-        return done + ROUND_SECONDS - now if self._wanted_at <= done <= now else 0.0
+        return done + ROUND_SECONDS - now if self._round_wanted_at <= done <= now else 0.0
 
     async def _take_lease(self) -> bool:
         return await self._store.write(leases.take, LEASE, self._owner, now=self._clock.time(), seconds=LEASE_SECONDS)

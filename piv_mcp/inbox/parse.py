@@ -1,4 +1,4 @@
-"""From what piv.day sends to what the store keeps: a webhook's body, or a message of the SMS history."""
+"""Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
 from typing import Literal
@@ -11,15 +11,17 @@ from piv_mcp.store.events import SMS_RECEIVED, StoredEvent
 from piv_mcp.text.surrogates import replace_surrogates
 
 MAX_CODE = 32
-"""Characters. What the API calls a code and is longer is none."""
+"""Characters. A longer value in the API's `code` field is not taken for a code."""
 
 _SUBJECTS = ("piv_num_id", "order_id", "domain_id", "job_id")
+"""Fields that name what an event is about, in order of preference."""
 
 
 def event_of(body: bytes, now: float) -> StoredEvent:
-    """The event in a webhook's body that arrived `now` (seconds); an unknown type or shape is kept and flagged.
+    """The event in the body of a webhook that arrived at `now` (seconds since the epoch).
 
-    An SMS is recognised by its fields rather than its type, so that a code survives a renamed event.
+    An event of an unknown type or shape is kept, with its `problem`. Text and code are read whatever the type is, so
+    that a code is found even if piv.day renames the event (reference: Webhooks).
 
     Raises:
         MalformedEventError: the body is not a JSON object.
@@ -52,8 +54,10 @@ def event_of(body: bytes, now: float) -> StoredEvent:
 
 
 def event_of_sms(piv_num_id: str, sms: Sms, *, not_before: float, now: float) -> StoredEvent:
-    """The event of an inbound message found in the history. It was not there yet at `not_before` (seconds), and is
-    `now`."""
+    """The event of an inbound message in the history.
+
+    The message was in the history at `now`, and not yet at `not_before` (both in seconds since the epoch).
+    """
     sent_at = sms.received_at.timestamp() if sms.received_at else None
     text = _text(sms.message_body)
     code, code_source = _code(None, text)
@@ -62,7 +66,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, not_before: float, now: float) ->
         source="history",
         subject=piv_num_id,
         sent_at=sent_at,
-        # Clocks disagree: a time of piv.day's is believed between our last look and now.
+        # piv.day's clock may differ from ours: its time is limited to the span since we last read the history.
         arrived_at=min(now, max(not_before, now if sent_at is None else sent_at)),
         message_id=replace_surrogates(sms.id),
         sender=_text(sms.from_number),
@@ -75,7 +79,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, not_before: float, now: float) ->
 
 
 def _code(given: object, text: str | None) -> tuple[str | None, Literal["api", "text"] | None]:
-    """The API's own code where there is one; else what a person would type after reading the text."""
+    """(the code, where it comes from): the API's `code` field if it holds one, else the code found in the text."""
     if isinstance(given, str | int) and not isinstance(given, bool):
         code = replace_surrogates(str(given)).strip()
         if 0 < len(code) <= MAX_CODE:

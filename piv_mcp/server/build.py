@@ -1,4 +1,4 @@
-"""Puts the MCP server together: tools, resources, prompts, and the runtime behind them."""
+"""Builds the MCP server from its tools, resources and prompts, and the runtime that they use."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -34,37 +34,42 @@ ADVICE: tuple[tuple[frozenset[Area], str], ...] = (
     ),
     (
         frozenset({"numbers", "proxies", "domains", "whites"}),
-        "Spending and deleting are approved by the person, never by you: pass the question on, and do not repeat a "
-        "call whose outcome is unknown.",
+        "The person approves spending and deleting, never you: show the person each question for approval. Do not "
+        "repeat a call whose outcome is unknown.",
     ),
     (frozenset(TOOLSETS), "Errors say what happened, whether money moved and what to do next."),
 )
-"""What a model is told where any of these areas is offered."""
+"""(areas, advice): the advice is part of the instructions if any of the areas is offered."""
 
 LIST_TTL_MS = 3_600_000
+"""How long clients may cache the lists of tools, prompts and resources."""
+
 READ_TTL_MS = 5_000
+"""How long clients may cache the content of a resource."""
+
 MAX_COMPLETIONS = 100
 
 
 def instructions(settings: Settings) -> str:
-    """How to work here, as far as it is offered."""
+    """The server's instructions for a model. They speak only of areas that are offered."""
     return "\n- ".join([ABOUT, *(text for areas, text in ADVICE if areas.intersection(settings.toolsets))])
 
 
 def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServer:
-    """The server for these settings. Building it starts nothing; running it does."""
+    """The server for these settings. The runtime starts when the server runs, not here."""
     runtime = runtime or Runtime(settings)
     subscriptions = Subscriptions(runtime, runtime.clock)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncGenerator[Runtime]:
-        async with runtime.running(server.listed, server.loaded):
+        async with runtime.running(server.listed, server.ensure_loaded):
             try:
                 yield runtime
             finally:
                 await subscriptions.close()
 
     def load(server: PivServer) -> None:
+        # Late for start-up time: `registration` imports all tools, and the list of tools is answered without them.
         from piv_mcp.server.registration import register
 
         register(server, settings, runtime)
@@ -81,7 +86,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
         subscriptions=subscriptions,
         log_level=settings.log_level,
         cache_hints={
-            # Decided at start: none of these lists changes while the server runs.
+            # The settings decide these lists at start, and they do not change while the server runs.
             "tools/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public"),
             "prompts/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public"),
             "resources/list": CacheHint(ttl_ms=LIST_TTL_MS, scope="public"),
@@ -92,12 +97,12 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
     for prompt in prompts.load():
         server.add_prompt(prompt.sdk_prompt())
     server.on_subscribe(subscriptions)
-    _complete(server, runtime)
+    _add_completion(server, runtime)
     return server
 
 
-def _complete(server: PivServer, runtime: Runtime) -> None:
-    """Completion of the ids in resource templates."""
+def _add_completion(server: PivServer, runtime: Runtime) -> None:
+    """Let the server complete the ids in resource templates."""
 
     @server.completion()
     async def complete(
@@ -105,7 +110,8 @@ def _complete(server: PivServer, runtime: Runtime) -> None:
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion:
-        await server.loaded()
+        await server.ensure_loaded()
+        # Late for start-up time: `resources` imports tools and the API's models.
         from piv_mcp.server.resources import RESOURCES
 
         spec = RESOURCES.get(ref.uri) if isinstance(ref, ResourceTemplateReference) else None
@@ -113,7 +119,9 @@ def _complete(server: PivServer, runtime: Runtime) -> None:
             return Completion(values=[])
         try:
             ids = await spec.ids(await runtime.services())
-        except PivError:  # no completion is better than an error under the person's fingers
+        except PivError:  # no completions: an error would interrupt the person while typing
             return Completion(values=[])
-        fitting = [id_ for id_ in ids if id_.lower().startswith(argument.value.lower())]
-        return Completion(values=fitting[:MAX_COMPLETIONS], total=len(fitting), has_more=len(fitting) > MAX_COMPLETIONS)
+        matching = [id_ for id_ in ids if id_.lower().startswith(argument.value.lower())]
+        return Completion(
+            values=matching[:MAX_COMPLETIONS], total=len(matching), has_more=len(matching) > MAX_COMPLETIONS
+        )

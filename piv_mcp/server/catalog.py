@@ -1,4 +1,4 @@
-"""The whole surface on one page: every tool, by area, in the order in which it is listed."""
+"""All tools by area, in the order in which they are listed."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,14 +15,14 @@ AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
     "whites": whites.TOOLS,
     "spending": spending.TOOLS,
 }
-"""What people ask for most comes first."""
+"""The areas that people use most come first."""
 
 SANDBOX: tuple[ToolSpec, ...] = sandbox.TOOLS
-"""Only where the account is a sandbox."""
+"""Tools that are offered only with the built-in sandbox."""
 
 
 def everything() -> Iterator[tuple[Area | None, ToolSpec]]:
-    """Every tool with its area, in order."""
+    """Every tool with its area (None: sandbox), in order."""
     for area, tools in AREAS.items():
         for tool in tools:
             yield area, tool
@@ -31,5 +31,5 @@ def everything() -> Iterator[tuple[Area | None, ToolSpec]]:
 
 
 def select(settings: Settings) -> Iterator[ToolSpec]:
-    """The tools that these settings offer. Decided at start: the list never changes while running."""
+    """The tools that these settings offer. The list does not change while the server runs."""
     return (tool for area, tool in everything() if settings.offers(area, tool.effect))

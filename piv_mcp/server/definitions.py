@@ -1,8 +1,8 @@
-"""The definitions of all tools as data, generated from the code and shipped with it.
+"""The definitions of all tools as JSON files, generated from the code and shipped with it.
 
-`tools/list` is answered from these files, since building the tools with their argument models and schemas takes a third
-of the time that the SDK itself takes to start. `index.json` has the tools in their order; each tool has a file with its
-definition as it goes over the wire. A test fails when a file differs from the code; `UPDATE_SNAPSHOTS=1` rewrites them.
+`tools/list` is answered from these files, because building the tools with their argument models and schemas takes a
+third of the time that the SDK itself takes to start. `index.json` lists the tools in order; each tool has a file with
+its definition as sent to clients. A test fails if a file differs from the code; `UPDATE_SNAPSHOTS=1` rewrites them.
 """
 
 import json
@@ -17,8 +17,8 @@ FOLDER = Path(__file__).with_name("definitions")
 INDEX = "index.json"
 
 
-class Offer(TypedDict):
-    """One row of the index. Tools without an area belong to the sandbox."""
+class IndexRow(TypedDict):
+    """One tool in the index. `area` is None for the sandbox's tools."""
 
     name: str
     area: Area | None
@@ -27,6 +27,6 @@ class Offer(TypedDict):
 
 def load(settings: Settings) -> list[Tool]:
     """The tools that these settings offer, in order."""
-    index: list[Offer] = json.loads((FOLDER / INDEX).read_bytes())
-    names = [offer["name"] for offer in index if settings.offers(offer["area"], offer["effect"])]
+    index: list[IndexRow] = json.loads((FOLDER / INDEX).read_bytes())
+    names = [row["name"] for row in index if settings.offers(row["area"], row["effect"])]
     return [Tool.model_validate_json((FOLDER / f"{name}.json").read_bytes()) for name in names]

@@ -1,4 +1,4 @@
-"""Loads `prompts/*.md`: a TOML header between `+++` lines, then the text that a person would send."""
+"""Loads `prompts/*.md`: a TOML header between `+++` lines, then the text of the message to the model."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class _Argument(BaseModel):
     model_config = ConfigDict(extra="forbid")
     description: str
     default: str | None = None
-    """Stands in when the argument is left out; without one the argument is required."""
+    """Value if the argument is left out. An argument without a default is required."""
 
 
 class _Header(BaseModel):
@@ -28,19 +28,21 @@ class _Header(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """One prompt, named after its file."""
+    """One prompt. Its name is the file name without `.md`."""
 
     name: str
     header: _Header
     text: str
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The text with `$argument` filled in; an empty value counts as left out."""
+        """The text with each `$argument` replaced by its value; an empty value counts as left out."""
         defaults = {name: argument.default or "" for name, argument in self.header.arguments.items()}
         given = {name: " ".join(value.split())[:500] for name, value in values.items() if value.strip()}
         return Template(self.text).safe_substitute({**defaults, **given})
 
     def sdk_prompt(self) -> Prompt:
+        """The prompt as an object of the SDK."""
+
         async def render(**values: str) -> list[UserMessage]:
             return [UserMessage(content=TextContent(type="text", text=self.render(values)))]
 
@@ -58,13 +60,13 @@ class PromptFile:
 
 
 def directory() -> Path:
-    """Inside the wheel, or beside the package in a checkout."""
+    """The folder with the prompts: in the installed package, or beside the package in a checkout."""
     packaged = Path(__file__).parent / "_prompts"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "prompts"
 
 
 def load(folder: Path | None = None) -> list[PromptFile]:
-    """Every prompt, in its header's order."""
+    """All prompts, sorted by `order` in their headers."""
     files = [_parse(path) for path in sorted((folder or directory()).glob("*.md"))]
     return sorted(files, key=lambda file: file.header.order)
 

@@ -1,4 +1,4 @@
-"""Our tools and resources in the SDK's form. Loaded at the first use of one, or a moment after the start."""
+"""Registers our tools and resources with the SDK, at the first use of one or shortly after the start."""
 
 import inspect
 import json
@@ -32,9 +32,9 @@ ENDPOINT_META = "piv.day/endpoint"
 
 @cache
 def sdk_tool(spec: ToolSpec) -> Tool:
-    """The SDK's form of a tool. It holds no state, so that all servers of a process share it."""
+    """The tool as an object of the SDK. It has no state, so that all servers of a process share it."""
     tool = Tool.from_function(
-        _answering(spec),
+        _sdk_handler(spec),
         name=spec.name,
         title=spec.title,
         description=" ".join((spec.handler.__doc__ or "").split()),
@@ -48,14 +48,14 @@ def sdk_tool(spec: ToolSpec) -> Tool:
         structured_output=False,
     )
     tool.parameters = input_schema(tool.parameters)
-    # Advertised here and kept by construction: the answer is a dump of this model. Letting the SDK derive it would
-    # also build a validator for each tool at start.
+    # The answer always fits this schema, being a dump of the model. If the SDK derived the schema, it would also build
+    # a validator for each tool at start.
     tool.fn_metadata.output_schema = output_schema(_return_type(spec))
     return tool
 
 
 def wire_definition(spec: ToolSpec) -> dict[str, Any]:
-    """What `tools/list` says of a tool."""
+    """The definition of a tool in the result of `tools/list`."""
     tool = sdk_tool(spec)
     definition = Definition(
         name=tool.name,
@@ -70,7 +70,7 @@ def wire_definition(spec: ToolSpec) -> dict[str, Any]:
 
 
 def generate() -> Iterator[tuple[str, str]]:
-    """(file name, content) of every file of the shipped definitions, from the code."""
+    """(file name, content) of every file in `definitions/`, generated from the code."""
     index: list[str] = []
     for area, spec in catalog.everything():
         index.append(json.dumps({"name": spec.name, "area": area, "effect": spec.effect}))
@@ -79,18 +79,18 @@ def generate() -> Iterator[tuple[str, str]]:
 
 
 def register(server: PivServer, settings: Settings, lifespan: Lifespan) -> None:
-    """Everything that these settings offer."""
+    """Register all tools that these settings offer, and all resources."""
     for spec in catalog.select(settings):
         server.register(sdk_tool(spec), spends=spec.effect == "spend")
     for spec in RESOURCES.values():
         if spec.parameter is None:
             server.add_resource(sdk_resource(spec, lifespan))
         else:
-            sdk_template(server, spec, lifespan)
+            register_template(server, spec, lifespan)
 
 
 def sdk_resource(spec: ResourceSpec, lifespan: Lifespan) -> Resource:
-    """The SDK's form of a resource with a fixed address."""
+    """A resource with a fixed URI as an object of the SDK."""
 
     async def read() -> str:
         return await _read(spec, lifespan, spec.uri)
@@ -100,14 +100,14 @@ def sdk_resource(spec: ResourceSpec, lifespan: Lifespan) -> Resource:
     )
 
 
-def sdk_template(server: PivServer, spec: ResourceSpec, lifespan: Lifespan) -> None:
-    """Register a resource whose address holds an id."""
+def register_template(server: PivServer, spec: ResourceSpec, lifespan: Lifespan) -> None:
+    """Register a resource whose URI contains an id."""
     parameter = spec.parameter or ""
 
     async def read(**ids: str) -> str:
         return await _read(spec, lifespan, spec.uri.replace(f"{{{parameter}}}", ids[parameter]), **ids)
 
-    # The SDK takes a template's parameters from the handler's signature.
+    # The SDK reads a template's parameters from the handler's signature.
     read.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
         [inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY, annotation=str)], return_annotation=str
     )
@@ -123,7 +123,9 @@ async def _read(spec: ResourceSpec, lifespan: Lifespan, uri: str, **ids: str) ->
     return compact(model)[0]
 
 
-def _answering(spec: ToolSpec) -> Any:
+def _sdk_handler(spec: ToolSpec) -> Any:
+    """The handler with its result, or the question to the person, as an object of the SDK."""
+
     @wraps(spec.handler)
     async def handler(*args: Any, **kwargs: Any) -> CallToolResult | InputRequiredResult:
         try:

@@ -1,4 +1,4 @@
-"""The resources, `piv://...`: whole lists as JSON, for clients that put them into the context themselves."""
+"""The resources, `piv://...`: whole lists and single objects as JSON, which clients can add to a model's context."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -25,17 +25,21 @@ from piv_mcp.tools import spending as spending_tools
 from piv_mcp.tools.event_rows import EventRow, event_row
 
 MAX_ROWS = 1000
-"""Of one list. What is left out is said."""
+"""Maximum length of a list; `left_out` counts the other rows."""
 
 INBOX_ROWS = 50
+"""Maximum number of events in `piv://inbox`."""
+
 COMMITMENT_DAYS = 30
+"""`piv://commitments` has what ends within this time."""
+
 MAX_DOMAIN_PRICES = 10
-"""Domains whose renewal price is asked for, a request each."""
+"""Maximum number of domains whose renewal price is looked up, with one request each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceSpec:
-    """One resource. A `uri` with a placeholder is a template, whose id `ids` can complete."""
+    """One resource. A `uri` with a placeholder is a template; `ids` returns the values that can complete it."""
 
     uri: str
     name: str
@@ -46,12 +50,13 @@ class ResourceSpec:
 
     @property
     def parameter(self) -> str | None:
+        """The name of the placeholder in `uri`."""
         _, brace, tail = self.uri.partition("{")
         return tail.partition("}")[0] if brace else None
 
 
 class Rows(BaseModel):
-    """A whole list. `left_out` rows did not fit."""
+    """A whole list without its last `left_out` rows, which are more than `MAX_ROWS`."""
 
     rows: list[dict[str, Any]]
     total: int
@@ -69,8 +74,8 @@ class Commitment(BaseModel):
 
 
 class Commitments(BaseModel):
-    """What ends or renews soon. `automatic_cost` adds up the known costs of what renews by itself; `left_out` numbers,
-    orders and domains were too many to be looked at."""
+    """What ends or renews soon. `automatic_cost` is the sum of the known costs of automatic renewals; `left_out` counts
+    the numbers, orders and domains that were not examined, being more than `MAX_ROWS`."""
 
     days: int
     commitments: list[Commitment]
@@ -81,7 +86,7 @@ class Commitments(BaseModel):
 
 
 class InboxRows(BaseModel):
-    """The newest events. `left_out` older ones are there as well, counted up to a bound: list_events has them."""
+    """The newest events. `left_out` counts the older ones, up to a limit; list_events returns them."""
 
     untrusted: str | None = None
     events: list[EventRow]
@@ -141,10 +146,10 @@ async def inbox(app: Services) -> InboxRows:
 
 
 async def commitments(app: Services) -> Commitments:
-    """Numbers, proxy orders and domains that end within `COMMITMENT_DAYS`, soonest first."""
-    edge = utc(app.clock.time()) + timedelta(days=COMMITMENT_DAYS)
-    parts = [await _number_commitments(app, edge), await _proxy_commitments(app, edge)]
-    parts.append(await _domain_commitments(app, edge))
+    """Numbers, proxy orders and domains that end within `COMMITMENT_DAYS`, the soonest first."""
+    latest = utc(app.clock.time()) + timedelta(days=COMMITMENT_DAYS)
+    parts = [await _number_commitments(app, latest), await _proxy_commitments(app, latest)]
+    parts.append(await _domain_commitments(app, latest))
     found = [item for part, _ in parts for item in part]
     found.sort(key=lambda item: item.ends_at)
     automatic = [item for item in found if item.renews_by_itself]
@@ -162,13 +167,13 @@ async def spending(app: Services) -> BaseModel:
     return await spending_tools.spending(app, days=30, state=None, limit=100)
 
 
-async def _number_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+async def _number_commitments(app: Services, latest: datetime) -> tuple[list[Commitment], int]:
     found, total = await _numbers(app, status="active")
-    # Auto-renewal is charged a day before the end.
+    # Auto-renewal is charged one day before the number expires.
     soon = [
         item
         for item in found
-        if item.expires_at is not None and item.expires_at - timedelta(days=bool(item.auto_renew)) <= edge
+        if item.expires_at is not None and item.expires_at - timedelta(days=bool(item.auto_renew)) <= latest
     ]
     prices = {country.country_code: country for country in await app.client.numbers.countries()} if soon else {}
     return [
@@ -186,7 +191,7 @@ async def _number_commitments(app: Services, edge: datetime) -> tuple[list[Commi
     ], total - len(found)
 
 
-async def _proxy_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+async def _proxy_commitments(app: Services, latest: datetime) -> tuple[list[Commitment], int]:
     found, total = await _orders(app, status="active")
     return [
         Commitment(
@@ -201,21 +206,21 @@ async def _proxy_commitments(app: Services, edge: datetime) -> tuple[list[Commit
             renewal_period="month",
         )
         for item in found
-        if item.expires_at is not None and item.expires_at <= edge
+        if item.expires_at is not None and item.expires_at <= latest
     ], total - len(found)
 
 
-async def _domain_commitments(app: Services, edge: datetime) -> tuple[list[Commitment], int]:
+async def _domain_commitments(app: Services, latest: datetime) -> tuple[list[Commitment], int]:
     found, total = await _domains(app, status="active")
     result: list[Commitment] = []
     for item in found:
-        if item.expires_at is None or item.expires_at > edge:
+        if item.expires_at is None or item.expires_at > latest:
             continue
         cost: Money | None = None
         if item.domain_name and len(result) < MAX_DOMAIN_PRICES:
             try:
                 cost = (await app.client.domains.search(item.domain_name)).renew_price
-            except PivError:  # a price that cannot be had is an unknown price
+            except PivError:  # the price is then unknown
                 cost = None
         result.append(
             Commitment(

@@ -1,4 +1,4 @@
-"""Our answers and errors in the SDK's forms."""
+"""Converts our models and errors to the SDK's results and errors."""
 
 import json
 from typing import Any
@@ -9,27 +9,28 @@ from pydantic import BaseModel
 
 from piv_mcp.api.models import Model
 from piv_mcp.errors import NotFoundError, PivError
-from piv_mcp.server.wording import words
+from piv_mcp.server.wording import error_text
 
 
 def compact(model: BaseModel) -> tuple[str, dict[str, Any]]:
-    """A model as compact JSON without nulls, as text and as an object. Of what piv.day sent, only what it sent."""
+    """(text, object): the model as compact JSON without nulls. From a model of the API, only fields that were sent."""
     content = model.model_dump(mode="json", exclude_none=True, exclude_unset=isinstance(model, Model))
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")), content
 
 
 def answer(model: BaseModel) -> CallToolResult:
-    """A model as the answer of a tool."""
+    """The result of a tool that returned `model`."""
     text, content = compact(model)
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
 
 
 def resource_error(uri: str, error: PivError) -> ResourceError:
-    """The SDK's form of an error in a resource; not-found as the protocol asks."""
+    """The SDK's error for an error in a resource. MCP has a code of its own for a resource that does not exist."""
     if isinstance(error, NotFoundError):
-        return ResourceNotFoundError(f"Unknown resource: {uri}. {words(error)}")
-    return ResourceError(words(error))
+        return ResourceNotFoundError(f"Unknown resource: {uri}. {error_text(error)}")
+    return ResourceError(error_text(error))
 
 
 def failure(text: str) -> CallToolResult:
+    """The result of a tool that failed."""
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)

@@ -1,4 +1,4 @@
-"""`MCPServer` with our answers: the list of tools without what is behind them, and every error in words.
+"""Our `MCPServer`: lists tools before they are loaded, and turns every error into a text for the model.
 
 Handlers return models and raise `PivError`. Only `server/` and `tools/person.py` use the SDK's result and error
 classes.
@@ -35,14 +35,14 @@ from piv_mcp.errors import PivError
 from piv_mcp.server.results import failure
 from piv_mcp.server.stdio import RepairedStream
 from piv_mcp.server.subscriptions import Subscriptions
-from piv_mcp.server.wording import did_you_mean, problems_of, quoted, refusal, words
+from piv_mcp.server.wording import did_you_mean, error_text, quoted, refusal_text, validation_problems
 from piv_mcp.services import Lifespan
 
 
 class PivServer(MCPServer[Lifespan]):
-    """`MCPServer` whose tools answer in our words, and which loads them only when one is used.
+    """An `MCPServer` that loads tools and resources when the first of them is used.
 
-    The list of tools is answered from `definitions`, so that nothing of what is behind the tools is on the way to it.
+    `tools/list` is answered from `definitions`, so that a client need not wait for the tools to load.
     """
 
     def __init__(
@@ -54,18 +54,19 @@ class PivServer(MCPServer[Lifespan]):
         self._loading = threading.Lock()
         self._loaded = False
         self.listed = asyncio.Event()
-        """The tools were asked for: the first answer is on its way."""
+        """Set when a client has requested the list of tools."""
         self._spending: set[str] = set()
+        """Names of the tools that can cost money."""
 
     def load(self) -> None:
-        """Load tools and resources, once; from whichever thread comes first."""
+        """Load tools and resources, once. Safe to call from several threads."""
         with self._loading:
             if not self._loaded:
                 self._load(self)
                 self._loaded = True
 
-    async def loaded(self) -> None:
-        """Without keeping the event loop."""
+    async def ensure_loaded(self) -> None:
+        """Load tools and resources in a thread, without blocking the event loop."""
         if not self._loaded:
             await asyncio.to_thread(self.load)
 
@@ -79,23 +80,23 @@ class PivServer(MCPServer[Lifespan]):
         return self._definitions
 
     async def list_resources(self) -> list[Resource]:
-        await self.loaded()
+        await self.ensure_loaded()
         return await super().list_resources()
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        await self.loaded()
+        await self.ensure_loaded()
         return await super().list_resource_templates()
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Lifespan, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        await self.loaded()
+        await self.ensure_loaded()
         return await super().read_resource(uri, context)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Lifespan, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        await self.loaded()
+        await self.ensure_loaded()
         tool = self._tool_manager.get_tool(name)
         if tool is None:
             known = [spec.name for spec in self._tool_manager.list_tools()]
@@ -106,21 +107,21 @@ class PivServer(MCPServer[Lifespan]):
         if unknown:
             known = list(tool.parameters["properties"])
             problems = [f"{quoted(key)} is not a parameter{did_you_mean(key, known)}" for key in unknown]
-            return failure(refusal(problems, f"Parameters: {', '.join(known) or 'none'}."))
+            return failure(refusal_text(problems, f"Parameters: {', '.join(known) or 'none'}."))
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, PivError):
-                return failure(words(cause, spends=name in self._spending))
+                return failure(error_text(cause, spends=name in self._spending))
             if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
-                return failure(refusal(problems_of(cause)))
+                return failure(refusal_text(validation_problems(cause)))
             reference = secrets.token_hex(4)
             structlog.get_logger(__name__).error(
                 "tool crashed", tool=name, reference=reference, exc_info=cause or error
             )
             return failure(
-                f"INTERNAL_ERROR: {name} failed on our side (reference {reference} in the server's log). "
+                f"INTERNAL_ERROR: {name} failed inside piv-mcp (reference {reference} in the server's log). "
                 + (
                     "Money may have moved: call list_spending before anything else."
                     if name in self._spending
@@ -131,7 +132,7 @@ class PivServer(MCPServer[Lifespan]):
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Lifespan, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
-        # The SDK answers both of these with a bare "Internal server error".
+        # Checked here, since the SDK reports both only as "Internal server error".
         prompt = self._prompt_manager.get_prompt(name)
         if prompt is None:
             known = [item.name for item in self._prompt_manager.list_prompts()]
@@ -143,13 +144,13 @@ class PivServer(MCPServer[Lifespan]):
         return await super().get_prompt(name, arguments, context)
 
     def register(self, tool: RegisteredTool, *, spends: bool) -> None:
-        """Add a tool that is in the SDK's form already. `spends`: it can cost money."""
+        """Add a tool of the SDK. `spends`: the tool can cost money."""
         if spends:
             self._spending.add(tool.name)
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, subscriptions: Subscriptions) -> None:
-        """Serve `resources/subscribe` of the older protocols, for which `MCPServer` has no seam of its own."""
+        """Serve `resources/subscribe` of protocols before 2026-07-28, for which `MCPServer` has no public method."""
         server = self._lowlevel_server
         server.add_request_handler("resources/subscribe", SubscribeRequestParams, subscriptions.on_subscribe)
         server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, subscriptions.on_unsubscribe)

@@ -1,7 +1,7 @@
 """Repairs JSON-RPC lines that contain lone surrogates.
 
-A client that cuts a text in the middle of an emoji sends one. The SDK's parser refuses the whole line, and the client
-would wait for an answer until its own time limit.
+A client sends a lone surrogate if it has cut a text in the middle of an emoji. The SDK's parser rejects the whole line
+without a response, and the client would wait until its own time limit.
 """
 
 import contextvars
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from piv_mcp.text.surrogates import replace_surrogates_in
 
 Received = SessionMessage | Exception
-"""A message, or why a line is none."""
+"""A message, or the error of a line that could not be parsed."""
 
 
 class Stream(Protocol):
@@ -27,14 +27,14 @@ class Stream(Protocol):
 
 
 class RepairedStream:
-    """A stream of received messages, in which each lone surrogate has become U+FFFD."""
+    """A stream of received messages, with each lone surrogate replaced by U+FFFD."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     @property
     def last_context(self) -> contextvars.Context | None:
-        """The context of the last message's sender, which the SDK asks for."""
+        """The context of the last message's sender. The SDK reads this attribute."""
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> Received:
@@ -62,7 +62,7 @@ class RepairedStream:
 
 
 def repaired(item: Received) -> Received:
-    """The message of a line that only its lone surrogates kept from being read; everything else as it is."""
+    """The message in a line that could not be parsed because of lone surrogates; any other item unchanged."""
     if not isinstance(item, ValidationError):
         return item
     line = item.errors(include_url=False, include_context=False)[0]["input"]

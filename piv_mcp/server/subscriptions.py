@@ -1,7 +1,7 @@
-"""Tells subscribed clients that the inbox has changed, whichever process received the event.
+"""Notifies subscribed clients of changes to the inbox, whichever process received the event.
 
-On 2026-07-28 subscribers hang on a bus; before, they called `resources/subscribe` on a session. Nothing is watched
-while nobody is subscribed.
+Clients of protocol 2026-07-28 subscribe through the SDK's subscription bus. Clients of earlier protocols call
+`resources/subscribe` in a session. The inbox is watched only while a client is subscribed.
 """
 
 import asyncio
@@ -23,95 +23,104 @@ if TYPE_CHECKING:
     from piv_mcp.store.events import StoredEvent
 
 INBOX = "piv://inbox"
-PATIENCE_SECONDS = 60.0
-AT_ONCE = 1000
-"""Events that are looked at in one go."""
+MAX_WAIT_SECONDS = 60.0
+"""Maximum time between two readings of the inbox, if no change is reported."""
+
+RETRY_SECONDS = 6.0
+"""Pause after an error."""
+
+BATCH_SIZE = 1000
+"""Maximum number of events that are read at once."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Subscriptions(InMemorySubscriptionBus):
-    """The subscription bus of both eras, and the watch that feeds it."""
+    """The subscriptions of both kinds of clients, and the task that watches the inbox for them."""
 
     def __init__(self, lifespan: Lifespan, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__()
         self._clock = clock
         self._lifespan = lifespan
-        self._streams = 0
+        self._bus_subscribers = 0
         self._sessions: dict[str, set[ServerSession]] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        """A stream of protocol 2026-07-28."""
+        """Add a subscriber of protocol 2026-07-28. The function that is returned removes it."""
         unsubscribe = super().subscribe(listener)
-        self._streams += 1
-        self._watch()
+        self._bus_subscribers += 1
+        self._ensure_watching()
         ended = False
 
         def end() -> None:
             nonlocal ended
             if not ended:
                 ended = True
-                self._streams -= 1
+                self._bus_subscribers -= 1
                 unsubscribe()
 
         return end
 
     async def on_subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        """`resources/subscribe` of the older protocols."""
+        """Handle `resources/subscribe` of protocols before 2026-07-28."""
         self._sessions.setdefault(str(params.uri), set()).add(ctx.session)
-        self._watch()
+        self._ensure_watching()
         return EmptyResult()
 
     async def on_unsubscribe(
         self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
     ) -> EmptyResult:
+        """Handle `resources/unsubscribe` of protocols before 2026-07-28."""
         self._sessions.get(str(params.uri), set()).discard(ctx.session)
         return EmptyResult()
 
     async def close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+            await asyncio.gather(self._watch_task, return_exceptions=True)
 
     @property
-    def _wanted(self) -> bool:
-        return self._streams > 0 or any(self._sessions.values())
+    def _has_subscribers(self) -> bool:
+        return self._bus_subscribers > 0 or any(self._sessions.values())
 
-    def _watch(self) -> None:
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._run(self._clock.time()))
+    def _ensure_watching(self) -> None:
+        if self._watch_task is None or self._watch_task.done():
+            self._watch_task = asyncio.create_task(self._watch_inbox(self._clock.time()))
 
-    async def _run(self, since: float) -> None:
-        """`since`: what has arrived from then on is news, also before the services have started (seconds)."""
-        from piv_mcp.store import events  # late: nothing of the store is on the way to the first answer
+    async def _watch_inbox(self, since: float) -> None:
+        """Notify subscribers of events that arrive from `since` on (seconds since the epoch), until there are none.
+
+        The services may start later than `since`.
+        """
+        from piv_mcp.store import events  # late for start-up time: the first answer does not need the store
 
         cursor: int | None = None
-        while self._wanted:
+        while self._has_subscribers:
             try:
                 app = await self._lifespan.services()
                 version = app.inbox.changes.version
                 newest = await app.store.read(events.last_seq)
-                # By their ids from then on: an SMS from the history arrived earlier, and is news all the same.
+                # After the first pass, find new events by id: those from the SMS history have earlier arrival times.
                 after, arrived = (0, since) if cursor is None else (cursor, 0.0)
-                found = await app.store.read(events.matching, (), {}, after=after, since=arrived, limit=AT_ONCE)
+                found = await app.store.read(events.matching, (), {}, after=after, since=arrived, limit=BATCH_SIZE)
                 for uri in dict.fromkeys(uri for event in found for uri in _uris(app, event)):
-                    await self._tell(uri)
-                if len(found) == AT_ONCE:
+                    await self._notify(uri)
+                if len(found) == BATCH_SIZE:
                     cursor = found[-1].seq
                     continue
                 cursor = max([newest, *(event.seq for event in found)])
-                await app.inbox.changes.wait(version, PATIENCE_SECONDS)
+                await app.inbox.changes.wait(version, MAX_WAIT_SECONDS)
             except PivError as error:
                 _log.warning("subscribers could not be notified", problem=error.message)
-                await self._clock.sleep(PATIENCE_SECONDS / 10)
+                await self._clock.sleep(RETRY_SECONDS)
 
-    async def _tell(self, uri: str) -> None:
+    async def _notify(self, uri: str) -> None:
         await self.publish(ResourceUpdated(uri=uri))
         for session in list(self._sessions.get(uri, ())):
             try:
                 await session.send_resource_updated(uri)
-            except Exception as error:  # a session that has gone is no reason not to tell the others
+            except Exception as error:  # the session has ended; notify the others
                 _log.debug("a subscriber is gone", problem=type(error).__name__)
                 self._sessions[uri].discard(session)
 

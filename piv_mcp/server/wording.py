@@ -1,4 +1,4 @@
-"""Words for a model: what an error says, what is wrong with arguments, and which name was meant."""
+"""Texts for a model: errors, invalid arguments, and suggestions for unknown names."""
 
 import difflib
 import json
@@ -8,15 +8,15 @@ from pydantic import ValidationError
 from piv_mcp.errors import PivError
 
 
-def words(error: PivError, *, spends: bool = True) -> str:
-    """An error for a model: the code, what happened, whether money moved, what to do next."""
+def error_text(error: PivError, *, spends: bool = True) -> str:
+    """The text of an error: its code, what happened, whether money moved, and what to do next."""
     money = "No money moved" if error.may_have_charged and not spends else error.money
     parts = [f"{error.code}: {_sentence(error.message)}", money, error.hint]
     return " ".join(_sentence(part) for part in parts if part)
 
 
-def problems_of(error: ValidationError) -> list[str]:
-    """`parameter: reason` for each fault, without the rejected value and pydantic's link."""
+def validation_problems(error: ValidationError) -> list[str]:
+    """`parameter: reason` for each invalid argument, without the rejected value and pydantic's link."""
     problems: list[str] = []
     for item in error.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in item["loc"]) or "arguments"
@@ -29,17 +29,19 @@ def problems_of(error: ValidationError) -> list[str]:
     return problems
 
 
-def refusal(problems: list[str], *more: str) -> str:
+def refusal_text(problems: list[str], *more: str) -> str:
+    """The text of a call that was refused because of its arguments."""
     return " ".join(["VALIDATION_ERROR: " + "; ".join(problems) + ".", *more, "Nothing was sent and no money moved."])
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
+    """A suggestion in parentheses if one of the known names is similar, else nothing."""
     close = difflib.get_close_matches(name[:64], known, 1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def quoted(name: str) -> str:
-    """A name that a model made up, fit to be repeated."""
+    """An unknown name in quotes, shortened and in ASCII, so that it can be repeated in an error."""
     return json.dumps(name[:64], ensure_ascii=True)
 
 

@@ -1,1 +1,1 @@
-"""Words and times: text by strangers, half characters, the clock. Knows nothing else of the house."""
+"""Helpers for untrusted text, lone surrogates and time. They import nothing else of the package."""

@@ -1,19 +1,19 @@
-"""Lone surrogates: halves of a UTF-16 pair that stand alone.
+"""Replaces lone surrogates, which are halves of a UTF-16 surrogate pair without the other half.
 
-A text that was cut in the middle of an emoji ends in one. JSON can carry it (`\\ud83d`), UTF-8 cannot, so that it can
-be neither stored nor sent on. U+FFFD, the replacement character, takes its place.
+A text that was cut in the middle of an emoji ends with one. JSON can contain a lone surrogate (`\\ud83d`), but UTF-8
+cannot, so that the text could be neither stored nor sent. U+FFFD, the replacement character, is used instead.
 """
 
 from typing import Any
 
 
 def replace_surrogates(text: str) -> str:
-    """`text` with each lone surrogate replaced by U+FFFD, and with pairs that stand apart joined."""
+    """`text` with each lone surrogate replaced by U+FFFD, and each surrogate pair by the character that it encodes."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def replace_surrogates_in(value: Any) -> Any:
-    """Likewise in every text of a JSON value, keys included."""
+    """`value`, a JSON value, with the same replacement in every string, including keys."""
     if isinstance(value, str):
         return replace_surrogates(value)
     if isinstance(value, dict):

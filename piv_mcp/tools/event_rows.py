@@ -10,7 +10,7 @@ from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import Fence, one_line, visible
 
-OTHERS_SECONDS = 600.0
+RECENT_CODES_SECONDS = 600.0
 """A code that arrived at most this long before the newest one is shown beside it."""
 
 MAX_OTHERS = 4
@@ -63,7 +63,7 @@ def code_rows(
 ) -> tuple[Code, list[Code] | None]:
     """The code that arrived last, and those of the minutes before it, without their texts. `found`: newest first."""
     newest, *older = found
-    near = [event for event in older if newest.arrived_at - event.arrived_at <= OTHERS_SECONDS]
+    near = [event for event in older if newest.arrived_at - event.arrived_at <= RECENT_CODES_SECONDS]
     others = [_code(phonebook, event, None, now) for event in near[:MAX_OTHERS]]
     return _code(phonebook, newest, fence, now), others or None
 

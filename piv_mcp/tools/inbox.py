@@ -131,7 +131,7 @@ async def wait_for_code(
         piv_num_id,
         seconds=timeout_seconds,
         progress=_progress(ctx, "waiting for the SMS"),
-        after=after,
+        cursor=after,
         confirmed_only=confirmed_only,
     )
     if not waited.found:
@@ -224,7 +224,7 @@ async def wait_for_event(
         match=wanted,
         seconds=timeout_seconds,
         progress=_progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
-        after=after,
+        cursor=after,
     )
     fence = Fence()
     note = None if waited.found else f"Nothing yet. To go on waiting, call again with after={waited.cursor}."

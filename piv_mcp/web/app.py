@@ -1,4 +1,4 @@
-"""The small web apps: webhooks and the approval page on the machine's port, or the page alone on a port of its own."""
+"""The two local web apps: webhooks and the approval page for the configured port; the page alone for a second port."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,11 +16,11 @@ from piv_mcp.web.webhook_endpoint import WebhookEndpoint
 
 
 def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: str) -> Starlette:
-    """What the machine's port serves."""
+    """The app for the configured port: webhooks, the approval page and a health check."""
     webhooks = WebhookEndpoint(inbox, webhook_secret)
 
     async def health(request: Request) -> Response:
-        """Whether the port is answered by piv-mcp, and, to whoever knows our key, by one with our store."""
+        """Show that piv-mcp serves the port, and prove to another piv-mcp that both use the same key and store."""
         try:
             store = await inbox.store.read(facts.get, facts.STORE_ID) or ""
         except StoreError:
@@ -31,7 +31,7 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
     return Starlette(
         routes=[
             Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
-            Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # a redirect might not be followed
+            Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # piv.day might not follow a redirect
             Route("/health", health, methods=["GET"]),
             *_pages(inbox, journal, page_key),
         ]
@@ -39,13 +39,13 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
 
 
 def page_app(inbox: Inbox, journal: Journal, *, page_key: str) -> Starlette:
-    """The approval page alone."""
+    """The app for a second port: the approval page alone."""
     return Starlette(routes=_pages(inbox, journal, page_key))
 
 
 def _pages(inbox: Inbox, journal: Journal, page_key: str) -> list[Route]:
     approvals = ApprovalPage(journal, inbox.changes, page_key, inbox.clock)
     return [
-        Route("/approvals/{id}", approvals.show, methods=["GET"]),
-        Route("/approvals/{id}", approvals.decide, methods=["POST"]),
+        Route("/approvals/{entry_id}", approvals.show, methods=["GET"]),
+        Route("/approvals/{entry_id}", approvals.decide, methods=["POST"]),
     ]

@@ -1,4 +1,4 @@
-"""What a request must pass before anything is done for it: where it comes from, its size, how often it guesses."""
+"""Checks of incoming requests: where they come from, their size, and how many wrong secrets were tried."""
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -7,71 +7,71 @@ from piv_mcp.api.credentials import LOOPBACK
 from piv_mcp.text.times import Clock
 
 LOOPBACK_HOSTS = frozenset(f"[{name}]" if ":" in name else name for name in LOOPBACK)
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "via")
-"""Headers that a proxy adds."""
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "via")
+"""Headers that proxies and tunnels add to a request, in lower case."""
 
 GUESSES_A_MINUTE = 20
-"""Wrong secrets or tokens that are answered before guessing is slowed down to 429."""
+"""Wrong secrets or tokens that are answered with 404 in a minute; further ones are answered with 429."""
 
-HEADERS = {
+PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    # Not no-referrer: the form's Origin would be "null" then.
+    # With `no-referrer`, browsers would send the form with the Origin "null".
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""Of every page for a person. `{nonce}` is new for each answer."""
+"""Response headers of the approval page. `{nonce}` is replaced by a new nonce for each response."""
 
 
 class Guesses:
-    """The wrong secrets of the last minute."""
+    """Counts the wrong secrets or tokens of the last minute."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._times: list[float] = []
 
     def add(self) -> int:
-        """One more; returns how many there were in the last minute, counted up to just above the limit."""
+        """Count one more; returns how many there were in the last minute, at most one more than the limit."""
         now = self._clock.monotonic()
         self._times = [*(at for at in self._times[-GUESSES_A_MINUTE:] if now - at < 60), now]
         return len(self._times)
 
 
-def refused_by_place(request: Request) -> Response | None:
-    """The refusal of anything but this machine's own browser, connected without a proxy; None if it is that."""
+def refused_unless_local(request: Request) -> Response | None:
+    """The refusal of a request that does not come directly from a browser on this machine; None if it does."""
     server = request.scope.get("server")
     if server is None or request.headers.get("host") not in {f"{name}:{server[1]}" for name in LOOPBACK_HOSTS}:
-        return plain(403, "The approval page is for the browser of this machine.")
-    if any(header in request.headers for header in FORWARDED):
-        return plain(403, "The approval page is not served through a proxy or tunnel.")
+        return plain_text(403, "The approval page can be opened only in a browser on this machine.")
+    if any(header in request.headers for header in PROXY_HEADERS):
+        return plain_text(403, "The approval page is not served through a proxy or tunnel.")
     return None
 
 
 def is_same_origin(request: Request) -> bool:
-    """Whether a form was sent by our own page."""
-    same = request.headers.get("origin") == f"http://{request.headers.get('host')}"
-    return same and request.headers.get("sec-fetch-site") != "cross-site"
+    """Whether the form was sent by our own page."""
+    same_origin = request.headers.get("origin") == f"http://{request.headers.get('host')}"
+    return same_origin and request.headers.get("sec-fetch-site") != "cross-site"
 
 
-async def read_body(request: Request, most: int) -> bytes | None:
-    """The body, or None where it has more than `most` bytes.
+async def read_body(request: Request, max_bytes: int) -> bytes | None:
+    """The body, or None if it has more than `max_bytes`.
 
     Raises:
-        ClientDisconnect: the connection ended before the body did.
+        ClientDisconnect: the connection ended before the whole body had arrived.
     """
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > most:
+    if declared.isdigit() and int(declared) > max_bytes:
         return None
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > most:
+        if len(body) > max_bytes:
             return None
     return bytes(body)
 
 
-def plain(status: int, text: str) -> Response:
+def plain_text(status: int, text: str) -> Response:
     return PlainTextResponse(text, status, headers={"Cache-Control": "no-store"})

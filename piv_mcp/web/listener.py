@@ -1,4 +1,4 @@
-"""Who serves the local web app: the first process that gets the port; the others take over when it goes."""
+"""Serves a local web app from one process: the first that gets the port. When it ends, another process takes over."""
 
 import asyncio
 import errno
@@ -15,13 +15,13 @@ from starlette.types import ASGIApp
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 TAKE_OVER_SECONDS = 0.5
-"""How often a process that did not get the port tries again. A take-over is done within 2 s."""
+"""Interval at which a process without the port tries to open it: a take-over is done within 2 s."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Listener:
-    """Serves `app` on `host:port` whenever this process can have the port. Port 0 takes any free one."""
+    """Serves `app` on `host:port` as soon as this process can open the port. Port 0 opens any free port."""
 
     def __init__(
         self,
@@ -39,26 +39,26 @@ class Listener:
         self._on_serving = on_serving
         self.serving = asyncio.Event()
         self.tried = asyncio.Event()
-        """The first attempt has been made: either this process serves, or another does."""
+        """Set after the first attempt to open the port, whether it succeeded or failed."""
 
     async def run(self) -> None:
-        """Until cancelled."""
-        told = None
+        """Serve until cancelled; as long as the port cannot be opened, keep trying."""
+        logged = None
         while True:
             try:
                 sock = listen(self.host, self.port)
             except OSError as error:
                 self.tried.set()
-                if told != error.errno:
-                    told = error.errno
-                    self._tell(error)
+                if logged != error.errno:
+                    logged = error.errno
+                    self._log_failure(error)
                 await self._clock.sleep(TAKE_OVER_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads the load
                 continue
             self.port = int(sock.getsockname()[1])
-            told = None
+            logged = None
             await self._serve(sock)
 
-    def _tell(self, error: OSError) -> None:
+    def _log_failure(self, error: OSError) -> None:
         if is_taken(error):
             _log.info("another process serves the local web app; standing by", port=self.port)
         else:
@@ -70,7 +70,7 @@ class Listener:
             )
 
     async def _serve(self, sock: socket.socket) -> None:
-        # The access log would hold the secret path segment.
+        # No access log: it would contain the webhook secret, which is a part of the path.
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -109,23 +109,27 @@ class _ListenerServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Signals are the program's business, not the web app's."""
+        """Leave the signals to the program, which stops this server with the other services."""
         yield
 
 
 def is_taken(error: OSError) -> bool:
-    """Whether `listen` failed because somebody has the port, rather than for good."""
-    # Windows denies the access to a port that somebody has for themselves.
+    """Whether `listen` failed because another process has the port open."""
+    # Windows reports EACCES for a port that another process has opened exclusively.
     return error.errno == errno.EADDRINUSE or (sys.platform == "win32" and error.errno == errno.EACCES)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `OSError`; see `is_taken`."""
+    """A listening socket.
+
+    Raises:
+        OSError: the port cannot be opened; see `is_taken`.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol by name: asyncio turns delays off (TCP_NODELAY) only for sockets that say they are TCP.
+    # Name the protocol: asyncio sets TCP_NODELAY only on sockets whose protocol is IPPROTO_TCP.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if sys.platform == "win32":  # REUSEADDR there would let two processes share the port
+        if sys.platform == "win32":  # on Windows, SO_REUSEADDR lets two processes share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
