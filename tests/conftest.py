@@ -99,6 +99,20 @@ async def modern_hooked_app(connect: Connect) -> AsyncIterator[Connected]:
         yield connected
 
 
+@pytest.fixture(params=ERAS)
+async def app_with_webhooks(request: pytest.FixtureRequest, connect: Connect) -> AsyncIterator[Connected]:
+    """`app`, with the account's webhooks."""
+    async with connect(era=request.param, webhooks=True) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def modern_app_with_webhooks(connect: Connect) -> AsyncIterator[Connected]:
+    """`modern_app`, with the account's webhooks."""
+    async with connect(webhooks=True) as connected:
+        yield connected
+
+
 # for tests that spend
 
 GRACE = 0.05
