@@ -1,5 +1,6 @@
 """The fixtures that the tests share: a clean environment, a sandbox, and a client connected to the server over it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -8,12 +9,12 @@ from typing import Any
 
 import pytest
 import stamina
-from harness import ERAS, Connect, Connected, Era, Person, connected
+from harness import ERAS, Connect, Connected, Era, Person, approver, connected
+from moving_clock import MovingClock
 
-from piv_mcp.api.client import PivClient
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.spending.reconcile import reconciler as reconcile
+from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 
@@ -101,21 +102,17 @@ async def modern_hooked_app(connect: Connect) -> AsyncIterator[Connected]:
 
 # for tests that spend
 
-GRACE = 0.05
-LONG_GRACE = 0.4
-DEADLINE = 0.4
-"""Seconds, in place of the ones that suit a real network."""
-
 
 @pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace of the reconciliation and the deadline of a call, as short as a test can bear."""
-    monkeypatch.setattr(reconcile, "GRACE_SECONDS", GRACE)
-    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
-    monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
-    defaults: dict[str, Any] = PivClient.__init__.__kwdefaults__ or {}
-    shorter = {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
-    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", shorter)
+async def shop(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connected]:
+    """A server that reconciles nothing by itself, with a clock that moves and a person who approves."""
+
+    async def never(self: Reconciler) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Reconciler, "run", never)
+    async with connect(person=approver(), clock=MovingClock()) as connected:
+        yield connected
 
 
 @pytest.fixture

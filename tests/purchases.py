@@ -1,9 +1,9 @@
 """Every action that costs money, what each charges, and what changes something for good at no cost."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from examples import domain, number, order, record
@@ -168,6 +168,11 @@ COMMITMENTS = [
     pytest.param("set_domain_auto_renewal", "POST", {"domain_id": domain, "auto_renew": True}, id="domain-on"),
 ]
 """What costs nothing now, and lets piv.day charge from then on."""
+
+
+def raise_price(sandbox: Sandbox, price: Decimal) -> None:
+    countries = cast("dict[str, Any]", sandbox.state.countries)
+    countries["SE"] = replace(countries["SE"], price_per_month=price)
 
 
 def given(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:

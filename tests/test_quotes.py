@@ -19,7 +19,7 @@ from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.approval.channels import message
 from piv_mcp.spending.quote import Price, Quote, dollars
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 GSM = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà"
 EXTENSION = "^{}\\[~]|€"

@@ -14,7 +14,7 @@ from purchases import CREATE_WHITE, PURCHASES, REGISTER, RESTORE, VERIFY, Purcha
 
 from piv_mcp.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 RENEW_DOMAIN = next(purchase for purchase in PURCHASES if purchase.tool == "renew_domain")
 
@@ -57,7 +57,7 @@ async def test_what_failed_after_it_was_charged_is_told_as_refunded(
     async def refunded() -> bool:
         return await told(shop) == [(str(purchase.price), str(purchase.price))]
 
-    await until(refunded, seconds=5, what="the refund")
+    await until(refunded, seconds=20, what="the refund")
     assert shop.sandbox.balance == before
 
 

@@ -15,7 +15,7 @@ from purchases import BUY_NUMBER, CREATE_WHITE, REGISTER, RENEW_NUMBER, SEND_SMS
 
 from piv_mcp.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 MINUTE = timedelta(minutes=1)
