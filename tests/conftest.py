@@ -1,6 +1,7 @@
 """The fixtures that the tests share: a clean environment, a sandbox, and a client connected to the server over it."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import stamina
 from harness import ERAS, Connect, Connected, Era, Person, approver, connected
+from jsonschema import Draft202012Validator
 from moving_clock import MovingClock
 
 from piv_mcp.api.retry import ATTEMPTS
@@ -30,6 +32,23 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("PIV_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas_checked_once() -> Iterator[None]:
+    """A client checks the output schema of each tool that it calls; new clients with equal schemas check no more."""
+    check = Draft202012Validator.check_schema
+    valid: set[str] = set()
+
+    def check_once(schema: dict[str, Any]) -> None:
+        text = json.dumps(schema)
+        if text not in valid:
+            check(schema)
+            valid.add(text)
+
+    with pytest.MonkeyPatch.context() as session:
+        session.setattr(Draft202012Validator, "check_schema", check_once)
+        yield
 
 
 @pytest.fixture

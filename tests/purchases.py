@@ -111,22 +111,26 @@ CREATE_WHITE = _purchase(
     country="DE",
     language="de",
 )
+BUY_PROXIES = _purchase(
+    "purchase_proxies",
+    "/proxy/purchase",
+    "proxy.purchase",
+    "3.00",
+    "estimate",
+    server_id=german_server,
+    quantity=2,
+    months=3,
+)
+RENEW_DOMAIN = _purchase(
+    "renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1
+)
 PURCHASES: Sequence[Purchase] = (
     BUY_NUMBER,
     RENEW_NUMBER,
     RESTORE,
     SEND_SMS,
     VERIFY,
-    _purchase(
-        "purchase_proxies",
-        "/proxy/purchase",
-        "proxy.purchase",
-        "3.00",
-        "estimate",
-        server_id=german_server,
-        quantity=2,
-        months=3,
-    ),
+    BUY_PROXIES,
     _purchase("renew_proxy_order", "/proxy/orders/*/renew", "proxy.renew", "1.50", "exact", order_id=order, months=1),
     _purchase(
         "restore_proxy_order",
@@ -137,7 +141,7 @@ PURCHASES: Sequence[Purchase] = (
         order_id=expired_order,
     ),
     REGISTER,
-    _purchase("renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1),
+    RENEW_DOMAIN,
     CREATE_WHITE,
 )
 

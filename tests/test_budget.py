@@ -58,7 +58,7 @@ async def budget_shop(
 
 async def left(shop: Connected) -> Decimal:
     """What the budget has left, as the person is told."""
-    return Decimal(content_of(await shop.call("list_spending"))["budget"]["left_today"])
+    return Decimal((await shop.ok("list_spending"))["budget"]["left_today"])
 
 
 def statuses(receipts: list[dict[str, Any]]) -> dict[str, int]:
@@ -146,12 +146,12 @@ async def test_a_lasting_change_asks_though_the_budget_holds_its_price_of_nothin
     person = decliner()
     async with budget_shop(sandbox, data_dir, person, era, daily_budget="1000", confirm_wait=5) as shop:
         exact = given(sandbox, arguments)
-        assert content_of(await shop.call(tool, **exact))["status"] == "declined"
+        assert (await shop.ok(tool, **exact))["status"] == "declined"
         assert shop.writes == []
         (asked,) = person.asked
         assert "Price: 0.00 USD" in asked
         person.default = APPROVE
-        assert content_of(await shop.call(tool, **exact))["status"] == "done"
+        assert (await shop.ok(tool, **exact))["status"] == "done"
         assert [request.method for request in shop.writes] == [method]
         assert (await shop.entries())[0].decided_by == "elicitation"
         assert await left(shop) == 1000

@@ -13,7 +13,6 @@ from harness import (
     Person,
     approver,
     connected,
-    content_of,
     decliner,
     text_of,
 )
@@ -35,9 +34,9 @@ async def test_a_lasting_change_is_asked_at_no_cost_and_done_once(
     person = Person(APPROVE, answers=[DECLINE])
     async with connected(sandbox, data_dir, person, era) as shop:
         exact = given(sandbox, arguments)
-        assert content_of(await shop.call(tool, **exact))["status"] == "declined"
+        assert (await shop.ok(tool, **exact))["status"] == "declined"
         assert shop.writes == []
-        receipt = content_of(await shop.call(tool, **exact))
+        receipt = await shop.ok(tool, **exact)
         assert receipt["status"] == "done"
         assert "charged" not in receipt
         assert [request.method for request in shop.writes] == [method]
@@ -52,7 +51,7 @@ async def test_who_does_not_want_to_be_asked_about_changes_is_not(
 ) -> None:
     person = decliner()
     async with connected(sandbox, data_dir, person, confirm_destructive=False) as shop:
-        assert content_of(await shop.call(tool, **given(sandbox, arguments)))["status"] == "done"
+        assert (await shop.ok(tool, **given(sandbox, arguments)))["status"] == "done"
         assert [request.method for request in shop.writes] == [method]
         assert person.asked == []
 
@@ -63,7 +62,7 @@ async def test_turning_auto_renewal_on_is_asked_all_the_same(
 ) -> None:
     person = decliner()
     async with connected(sandbox, data_dir, person, confirm_destructive=False) as shop:
-        assert content_of(await shop.call(tool, **given(sandbox, arguments)))["status"] == "declined"
+        assert (await shop.ok(tool, **given(sandbox, arguments)))["status"] == "declined"
         assert shop.writes == []
         assert "until auto-renewal is turned off" in person.asked[0]
 
@@ -79,7 +78,7 @@ async def test_a_lasting_change_whose_answer_was_lost_is_found_and_not_repeated(
         (entry,) = await shop.settled()
         assert entry.state == "charged"
         assert entry.charged == "0"
-        assert content_of(await shop.call(tool, **exact))["status"] == "done"
+        assert (await shop.ok(tool, **exact))["status"] == "done"
         assert len(shop.writes) == 1
 
 
@@ -98,5 +97,5 @@ async def test_who_denies_all_spending_is_offered_none_and_commits_to_none(
         assert "SPENDING_DENIED" in text_of(refused)
         assert shop.writes == []
         assert person.asked == []
-        off = content_of(await shop.call("set_number_auto_renewal", piv_num_id=number(sandbox), auto_renew=False))
+        off = await shop.ok("set_number_auto_renewal", piv_num_id=number(sandbox), auto_renew=False)
         assert off["status"] == "done"

@@ -20,7 +20,7 @@ from harness import (
 from moving_clock import MovingClock
 from purchases import (
     BUY_NUMBER,
-    PURCHASES,
+    BUY_PROXIES,
 )
 
 from piv_mcp.errors import StoreError
@@ -131,13 +131,12 @@ def token_in(file: Path) -> str:
 async def test_no_secret_reaches_journal_receipts_or_log(
     sandbox: Sandbox, data_dir: Path, era: Era, capfd: pytest.CaptureFixture[str], silent_browser: Path
 ) -> None:
-    buy_proxies = next(purchase for purchase in PURCHASES if purchase.tool == "purchase_proxies")
     async with connected(sandbox, data_dir, None, era, confirm_wait=0) as shop:
-        results = [await shop.buy(buy_proxies)]
+        results = [await shop.buy(BUY_PROXIES)]
         page = page_file(silent_browser)
         token = token_in(page)
         await shop.gate.journal.decide((await shop.only_entry()).id, "approve", by="page")
-        results += [await shop.buy(buy_proxies), await shop.call("list_spending")]
+        results += [await shop.buy(BUY_PROXIES), await shop.call("list_spending")]
         rows = "\n".join(map(str, await shop.entries()))
     passwords = [proxy.password for order in sandbox.state.orders.values() for proxy in order.proxies]
     page_key = (data_dir / "page-key").read_text()

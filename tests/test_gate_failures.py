@@ -82,7 +82,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         else:
             assert "OUTCOME_UNKNOWN" in text_of(first)
             assert "Do not repeat it" in text_of(first)
-            listed = content_of(await shop.call("list_spending"))
+            listed = await shop.ok("list_spending")
             assert [entry["state"] for entry in listed["entries"]] in (["unknown"], ["charged"], ["not_charged"])
             assert len(shop.writes) == 1
 
@@ -93,7 +93,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         if loss.done and entry.charged is not None:
             assert Decimal(entry.charged) == purchase.price
 
-        told = content_of(await shop.call(purchase.tool, **arguments))
+        told = await shop.ok(purchase.tool, **arguments)
         assert told["status"] == entry.state
         assert "nothing was sent now" in told["note"]
         assert len(shop.writes) == 1

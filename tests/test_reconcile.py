@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from harness import Connected, approver, charges, connected, content_of, text_of
+from harness import Connected, approver, charges, connected, text_of
 from lost_answers import charged, graced, look, lose
 from moving_clock import MovingClock
-from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, RESTORE, SEND_SMS, Purchase
+from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, RENEW_DOMAIN, RESTORE, SEND_SMS, Purchase
 
 from piv_mcp.api.numbers import PurchaseNumber
 from piv_mcp.api.rate_limit import Priority
@@ -116,10 +116,9 @@ async def test_a_domain_that_is_still_in_the_queue_is_found_by_its_renewal_price
 ) -> None:
     sandbox.timing = replace(sandbox.timing, domain=3600)
     sandbox.state.timing = sandbox.timing
-    renew_domain = next(purchase for purchase in PURCHASES if purchase.tool == "renew_domain")
     async with connected(sandbox, data_dir, approver()) as shop:
-        sandbox.fail_next(Failure(kind="drop_after", method="POST", path=renew_domain.path))
-        await shop.buy(renew_domain)
+        sandbox.fail_next(Failure(kind="drop_after", method="POST", path=RENEW_DOMAIN.path))
+        await shop.buy(RENEW_DOMAIN)
         (entry,) = await shop.settled()
         assert (entry.state, entry.charged) == ("charged", "12.50")
         assert entry.evidence == "the balance fell by 12.50 USD, and nothing else accounts for it"
@@ -148,12 +147,12 @@ async def test_reconcile_spending_waits_for_the_grace_and_says_what_it_found(sho
     await lose(shop, BUY_NUMBER, "drop_before")
     await lose(shop, SEND_SMS, "drop_after")
     shop.advance(GRACE_SECONDS)  # whose end makes no difference
-    answer = content_of(await shop.call("reconcile_spending"))
+    answer = await shop.ok("reconcile_spending")
     assert {entry["state"] for entry in answer["entries"]} == {"not_charged", "charged"}
     assert answer["unknown"] == 0
     assert all(entry["evidence"] for entry in answer["entries"])
     assert len(shop.writes) == 2
-    assert content_of(await shop.call("reconcile_spending"))["note"] == "No outcome is unknown."
+    assert (await shop.ok("reconcile_spending"))["note"] == "No outcome is unknown."
 
 
 async def test_reconcile_spending_tells_a_charge_that_differs_from_the_quote_or_is_not_known(shop: Connected) -> None:
@@ -161,12 +160,12 @@ async def test_reconcile_spending_tells_a_charge_that_differs_from_the_quote_or_
     other = await lose(shop, SEND_SMS, "drop_before")
     journal = shop.gate.journal
     assert await journal.end(entry.id, journal_module.Ending("charged", charged=Decimal("54.00"), evidence="seen"))
-    answer = content_of(await shop.call("reconcile_spending", spending_id=entry.id))
+    answer = await shop.ok("reconcile_spending", spending_id=entry.id)
     assert "Tell the person: 54.00 USD was charged, 50.00 USD more than quoted" in answer["note"]
     assert await journal.end(other.id, journal_module.Ending("charged", evidence="seen"))
-    answer = content_of(await shop.call("reconcile_spending", spending_id=other.id))
+    answer = await shop.ok("reconcile_spending", spending_id=other.id)
     assert "compare the balance and tell the person" in answer["note"]
-    listed = content_of(await shop.call("list_spending"))
+    listed = await shop.ok("list_spending")
     assert (listed["charged"], listed["unknown_charges"]) == ("54.00", 1)
 
 
