@@ -1,5 +1,7 @@
 """The fixtures that the tests share: a clean environment, a sandbox, and a client connected to the server over it."""
 
+import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -8,12 +10,13 @@ from typing import Any
 
 import pytest
 import stamina
-from harness import ERAS, Connect, Connected, Era, Person, connected
+from harness import ERAS, Connect, Connected, Era, Person, approver, connected
+from jsonschema import Draft202012Validator
+from moving_clock import MovingClock
 
-from piv_mcp.api.client import PivClient
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.spending.reconcile import reconciler as reconcile
+from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 
@@ -29,6 +32,23 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("PIV_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas_checked_once() -> Iterator[None]:
+    """A client checks the output schema of each tool that it calls; new clients with equal schemas check no more."""
+    check = Draft202012Validator.check_schema
+    valid: set[str] = set()
+
+    def check_once(schema: dict[str, Any]) -> None:
+        text = json.dumps(schema)
+        if text not in valid:
+            check(schema)
+            valid.add(text)
+
+    with pytest.MonkeyPatch.context() as session:
+        session.setattr(Draft202012Validator, "check_schema", check_once)
+        yield
 
 
 @pytest.fixture
@@ -115,21 +135,17 @@ async def modern_app_with_webhooks(connect: Connect) -> AsyncIterator[Connected]
 
 # for tests that spend
 
-GRACE = 0.05
-LONG_GRACE = 0.4
-DEADLINE = 0.4
-"""Seconds, in place of the ones that suit a real network."""
-
 
 @pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The grace of the reconciliation and the deadline of a call, as short as a test can bear."""
-    monkeypatch.setattr(reconcile, "GRACE_SECONDS", GRACE)
-    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", LONG_GRACE)
-    monkeypatch.setattr(reconcile, "AGAIN_SECONDS", GRACE)
-    defaults: dict[str, Any] = PivClient.__init__.__kwdefaults__ or {}
-    shorter = {**defaults, "deadline": DEADLINE, "timeout": DEADLINE / 4}
-    monkeypatch.setattr(PivClient.__init__, "__kwdefaults__", shorter)
+async def shop(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connected]:
+    """A server that reconciles nothing by itself, with a clock that moves and a person who approves."""
+
+    async def never(self: Reconciler) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Reconciler, "run", never)
+    async with connect(person=approver(), clock=MovingClock()) as connected:
+        yield connected
 
 
 @pytest.fixture

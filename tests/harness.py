@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 
 from mcp import Client
 from mcp.client import ClientRequestContext
-from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
+from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, TextContent
+from moving_clock import MovingClock
 from purchases import Purchase
 
 from piv_mcp.config import load
@@ -24,10 +25,14 @@ from piv_mcp.sandbox.service import Recorded
 from piv_mcp.server import build_server
 from piv_mcp.services import Services
 from piv_mcp.spending.gate import Gate
+from piv_mcp.spending.reconcile.reconciler import GRACE_SECONDS
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 T = TypeVar("T")
+
+DEADLINE = 30
+"""Seconds that a call of the API may take: the default of `PivClient`."""
 
 Era = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
@@ -147,6 +152,11 @@ class Connected:
         """All that was sent and changes something."""
         return [request for request in self.sandbox.requests if request.method != "GET"]
 
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass for the server, whose clock is a `MovingClock`."""
+        assert isinstance(self.services.clock, MovingClock)
+        self.services.clock.advance(seconds)
+
     async def entries(self) -> list[Entry]:
         """The journal, the newest first."""
         return await self.gate.journal.entries(limit=500)
@@ -159,12 +169,23 @@ class Connected:
         (entry,) = await self.entries()
         return entry
 
-    async def settled(self, seconds: float = 5) -> list[Entry]:
-        """The journal once nothing in it is executing or unknown, which it becomes by itself."""
+    async def settled(self, seconds: float = 20) -> list[Entry]:
+        """The journal once nothing in it is executing or unknown, which it becomes by itself.
+
+        A `MovingClock` is advanced by the grace, at once and then once a real second: what is being asked of the API
+        meanwhile keeps enough of its deadline.
+        """
+        advance_at = 0.0
 
         async def look() -> list[Entry] | None:
+            nonlocal advance_at
             entries = await self.entries()
-            return entries if all(entry.state not in ("executing", "unknown") for entry in entries) else None
+            if all(entry.state not in ("executing", "unknown") for entry in entries):
+                return entries
+            if isinstance(self.services.clock, MovingClock) and time.monotonic() >= advance_at:
+                advance_at = time.monotonic() + 1
+                self.advance(GRACE_SECONDS)
+            return None
 
         return cast("list[Entry]", await until(look, seconds=seconds, what="the journal's unknown entries are settled"))
 
@@ -223,3 +244,30 @@ def charges(sandbox: Sandbox, purchase: Purchase) -> list[Charge]:
 def pages(opened: Path) -> list[str]:
     """The pages that were to open in a browser: see the fixture `silent_browser`."""
     return opened.read_text().splitlines() if opened.exists() else []
+
+
+# one request of protocol 2026-07-28, without the client's loop that asks and repeats
+
+YES = {"approval": APPROVE}
+
+
+async def ask(shop: Connected, purchase: Purchase, **wire: Any) -> CallToolResult | InputRequiredResult:
+    """What the server answers to the call: a result, or a question."""
+    result = await shop.client.session.call_tool(
+        purchase.tool, purchase.arguments(shop.sandbox), allow_input_required=True, **wire
+    )
+    assert isinstance(result, CallToolResult | InputRequiredResult)
+    return result
+
+
+async def question(shop: Connected, purchase: Purchase) -> str:
+    """The sealed state of the question that this call puts."""
+    asked = await ask(shop, purchase)
+    assert isinstance(asked, InputRequiredResult)
+    assert asked.request_state is not None
+    return asked.request_state
+
+
+def answered(result: CallToolResult | InputRequiredResult) -> dict[str, Any]:
+    assert isinstance(result, CallToolResult)
+    return content_of(result)

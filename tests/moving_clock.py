@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from piv_mcp.text.times import Clock
 
@@ -18,13 +18,13 @@ class MovingClock(Clock):
         self._started = super().monotonic()
         self._epoch = super().time()
         self._moved_by = 0.0
-        self._moved = asyncio.Event()
+        self._alarms: set[_Alarm] = set()
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds have passed; whatever waited for them goes on."""
+        """Let so many seconds have passed; whatever waited for them goes on. Call it in the event loop."""
         self._moved_by += seconds
-        self._moved.set()
-        self._moved = asyncio.Event()
+        for alarm in self._alarms:
+            alarm.set(self._real_seconds_until(alarm.end))
 
     def correct(self, seconds: float) -> None:
         """The system's clock was wrong by so many seconds: the time moves, and nothing that waits does."""
@@ -37,40 +37,62 @@ class MovingClock(Clock):
         return self._epoch + self._passed()
 
     async def sleep(self, seconds: float) -> None:
-        end = self.monotonic() + seconds
-        await asyncio.sleep(0)
-        while (left := end - self.monotonic()) > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left / self._speed):
-                    await self._moved.wait()
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        over = asyncio.Event()
+        cancel = self.call_later(seconds, over.set)
+        try:
+            await over.wait()
+        finally:
+            cancel()
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         return asyncio.timeout(None) if seconds is None else self._timeout(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], None]:
-        async def call() -> None:
-            await self.sleep(seconds)
-            callback()
-
-        task = asyncio.ensure_future(call())
-        return lambda: (task.cancel(), None)[1]
+        alarm = _Alarm(self.monotonic() + seconds, callback, ended=self._alarms.discard)
+        self._alarms.add(alarm)
+        alarm.set(self._real_seconds_until(alarm.end))
+        return alarm.cancel
 
     def _passed(self) -> float:
         return (super().monotonic() - self._started) * self._speed + self._moved_by
 
+    def _real_seconds_until(self, end: float) -> float:
+        return (end - self.monotonic()) / self._speed
+
     @asynccontextmanager
     async def _timeout(self, seconds: float) -> AsyncGenerator[asyncio.Timeout]:
         loop = asyncio.get_running_loop()
-        end = self.monotonic() + seconds
-        async with asyncio.timeout(seconds / self._speed) as timeout:
-
-            async def follow() -> None:
-                while True:
-                    await self._moved.wait()
-                    timeout.reschedule(loop.time() + (end - self.monotonic()) / self._speed)
-
-            following = asyncio.ensure_future(follow())
+        async with asyncio.timeout(None) as timeout:
+            cancel = self.call_later(seconds, lambda: timeout.reschedule(loop.time()))
             try:
                 yield timeout
             finally:
-                following.cancel()
+                cancel()
+
+
+class _Alarm:
+    """A callback at `end`, in seconds of the moving clock."""
+
+    def __init__(self, end: float, callback: Callable[[], object], ended: "Callable[[_Alarm], object]") -> None:
+        self.end = end
+        self._callback = callback
+        self._ended = ended
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, real_seconds: float) -> None:
+        """Ring after so many real seconds, and not at the time set before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(real_seconds, self._ring)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ended(self)
+
+    def _ring(self) -> None:
+        self._ended(self)
+        self._callback()

@@ -1,9 +1,9 @@
 """Every action that costs money, what each charges, and what changes something for good at no cost."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from examples import domain, number, order, record
@@ -111,22 +111,26 @@ CREATE_WHITE = _purchase(
     country="DE",
     language="de",
 )
+BUY_PROXIES = _purchase(
+    "purchase_proxies",
+    "/proxy/purchase",
+    "proxy.purchase",
+    "3.00",
+    "estimate",
+    server_id=german_server,
+    quantity=2,
+    months=3,
+)
+RENEW_DOMAIN = _purchase(
+    "renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1
+)
 PURCHASES: Sequence[Purchase] = (
     BUY_NUMBER,
     RENEW_NUMBER,
     RESTORE,
     SEND_SMS,
     VERIFY,
-    _purchase(
-        "purchase_proxies",
-        "/proxy/purchase",
-        "proxy.purchase",
-        "3.00",
-        "estimate",
-        server_id=german_server,
-        quantity=2,
-        months=3,
-    ),
+    BUY_PROXIES,
     _purchase("renew_proxy_order", "/proxy/orders/*/renew", "proxy.renew", "1.50", "exact", order_id=order, months=1),
     _purchase(
         "restore_proxy_order",
@@ -137,7 +141,7 @@ PURCHASES: Sequence[Purchase] = (
         order_id=expired_order,
     ),
     REGISTER,
-    _purchase("renew_domain", "/domains/*/renew", "domain.renew", "12.50", "exact", domain_id=domain, period=1),
+    RENEW_DOMAIN,
     CREATE_WHITE,
 )
 
@@ -168,6 +172,11 @@ COMMITMENTS = [
     pytest.param("set_domain_auto_renewal", "POST", {"domain_id": domain, "auto_renew": True}, id="domain-on"),
 ]
 """What costs nothing now, and lets piv.day charge from then on."""
+
+
+def raise_price(sandbox: Sandbox, price: Decimal) -> None:
+    countries = cast("dict[str, Any]", sandbox.state.countries)
+    countries["SE"] = replace(countries["SE"], price_per_month=price)
 
 
 def given(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:

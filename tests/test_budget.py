@@ -10,27 +10,30 @@ from typing import Any
 import pytest
 from harness import (
     APPROVE,
+    DEADLINE,
     ERAS,
+    YES,
     Connected,
     Era,
     Person,
     approver,
+    ask,
     charges,
     connected,
     content_of,
     decliner,
+    question,
     text_of,
     until,
 )
-from mcp.types import InputRequiredResult
+from mcp.types import CallToolResult
 from moving_clock import MovingClock
 from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
 
 from piv_mcp.sandbox import Failure, Sandbox, sms
-from piv_mcp.spending.reconcile import reconciler as reconcile
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 eras = pytest.mark.parametrize("era", ERAS)
 
@@ -47,14 +50,15 @@ async def budget_shop(
     clock: Clock = SYSTEM_CLOCK,
     **changed: Any,
 ) -> AsyncGenerator[Connected]:
-    settings: dict[str, Any] = {**THREE_NUMBERS, "confirm_wait": 0, **changed}
+    """Whoever cannot be asked in the client is sent to the terminal, so that no page opens."""
+    settings: dict[str, Any] = {**THREE_NUMBERS, "confirm_wait": 0, "confirm_channel": "elicit", **changed}
     async with connected(sandbox, data_dir, person, era, clock, **settings) as shop:
         yield shop
 
 
 async def left(shop: Connected) -> Decimal:
     """What the budget has left, as the person is told."""
-    return Decimal(content_of(await shop.call("list_spending"))["budget"]["left_today"])
+    return Decimal((await shop.ok("list_spending"))["budget"]["left_today"])
 
 
 def statuses(receipts: list[dict[str, Any]]) -> dict[str, int]:
@@ -142,12 +146,12 @@ async def test_a_lasting_change_asks_though_the_budget_holds_its_price_of_nothin
     person = decliner()
     async with budget_shop(sandbox, data_dir, person, era, daily_budget="1000", confirm_wait=5) as shop:
         exact = given(sandbox, arguments)
-        assert content_of(await shop.call(tool, **exact))["status"] == "declined"
+        assert (await shop.ok(tool, **exact))["status"] == "declined"
         assert shop.writes == []
         (asked,) = person.asked
         assert "Price: 0.00 USD" in asked
         person.default = APPROVE
-        assert content_of(await shop.call(tool, **exact))["status"] == "done"
+        assert (await shop.ok(tool, **exact))["status"] == "done"
         assert [request.method for request in shop.writes] == [method]
         assert (await shop.entries())[0].decided_by == "elicitation"
         assert await left(shop) == 1000
@@ -198,7 +202,7 @@ async def test_a_refused_purchase_gives_its_reservation_back(sandbox: Sandbox, d
 async def test_an_unknown_outcome_keeps_its_reservation_until_it_is_known(
     sandbox: Sandbox, data_dir: Path, kind: Any, kept: int
 ) -> None:
-    async with budget_shop(sandbox, data_dir, None) as shop:
+    async with budget_shop(sandbox, data_dir, None, clock=MovingClock()) as shop:
         sandbox.fail_next(Failure(kind=kind, method="POST", path=BUY_NUMBER.path))
         await shop.buy(BUY_NUMBER)
         if (await shop.states()) == ["unknown"]:
@@ -221,7 +225,7 @@ async def test_an_unknown_outcome_blocks_the_same_action_though_the_budget_has_r
 
 async def test_what_may_still_come_is_not_bought_again_by_the_budget(sandbox: Sandbox, data_dir: Path) -> None:
     person = decliner()
-    async with budget_shop(sandbox, data_dir, person) as shop:
+    async with budget_shop(sandbox, data_dir, person, clock=MovingClock()) as shop:
         sandbox.fail_next(Failure(kind="drop_before", method="POST", path=BUY_NUMBER.path))
         assert "OUTCOME_UNKNOWN" in text_of(await shop.buy(BUY_NUMBER))
         await shop.settled()
@@ -232,22 +236,18 @@ async def test_what_may_still_come_is_not_bought_again_by_the_budget(sandbox: Sa
 
 
 async def test_an_approval_in_hand_is_not_carried_out_while_an_equal_outcome_is_unknown(
-    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, data_dir: Path
 ) -> None:
     """The budget's purchase was lost while the person was asked about a second one."""
-    monkeypatch.setattr(reconcile, "GRACE_SECONDS", 60)
-    monkeypatch.setattr(reconcile, "LONG_GRACE_SECONDS", 60)
-    async with budget_shop(sandbox, data_dir, approver(), daily_budget="4") as shop:
+    async with budget_shop(sandbox, data_dir, approver(), clock=MovingClock(), daily_budget="4") as shop:
         sandbox.fail_next(Failure(kind="hang", method="POST", path=BUY_NUMBER.path, after=False))
         lost = asyncio.create_task(shop.buy(BUY_NUMBER))
-        await until(lambda: shop.writes, seconds=3, what="the request")
-        arguments = BUY_NUMBER.arguments(sandbox)
-        asked = await shop.client.session.call_tool(BUY_NUMBER.tool, arguments, allow_input_required=True)
-        assert isinstance(asked, InputRequiredResult)
+        await until(lambda: shop.writes, seconds=20, what="the request")
+        state = await question(shop, BUY_NUMBER)
+        shop.advance(DEADLINE)
         assert "OUTCOME_UNKNOWN" in text_of(await lost)
-        result = await shop.client.call_tool(
-            BUY_NUMBER.tool, arguments, request_state=asked.request_state, input_responses={"approval": APPROVE}
-        )
+        result = await ask(shop, BUY_NUMBER, request_state=state, input_responses=YES)
+        assert isinstance(result, CallToolResult)
         assert "OUTCOME_UNKNOWN" in text_of(result)
         assert len(shop.writes) == 1
 
@@ -275,10 +275,10 @@ async def test_a_caller_that_went_away_is_told_and_no_second_one_is_bought(
     sandbox: Sandbox, data_dir: Path, era: Era
 ) -> None:
     """Under a budget nobody would be asked about a worried repetition."""
-    sandbox.fail_next(Failure(kind="slow", method="POST", path=BUY_NUMBER.path, delay=0.2))
-    async with budget_shop(sandbox, data_dir, None, era) as shop:
+    sandbox.fail_next(Failure(kind="slow", method="POST", path=BUY_NUMBER.path, delay=10))
+    async with budget_shop(sandbox, data_dir, None, era, MovingClock()) as shop:
         call = asyncio.create_task(shop.receipt(BUY_NUMBER))
-        await until(lambda: shop.writes, seconds=3, what="the request")
+        await until(lambda: shop.writes, seconds=20, what="the request")
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await shop.settled()

@@ -1,17 +1,20 @@
 """The API fails in every way, at every action: charged once at most, and the journal finds the truth."""
 
+import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import DECLINE, ERAS, Era, approver, charges, connected, content_of, text_of
+from harness import DEADLINE, DECLINE, ERAS, Connected, Era, approver, charges, connected, content_of, text_of, until
+from mcp.types import CallToolResult
+from moving_clock import MovingClock
 from purchases import PURCHASES, Purchase
 
 from piv_mcp.sandbox import Failure, Sandbox
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Loss:
     name: str
     failure: dict[str, Any]
     done: bool
+
+    @property
+    def hangs(self) -> bool:
+        return self.failure["kind"] == "hang"
 
     def at(self, purchase: Purchase) -> Failure:
         return Failure(method="POST", path=purchase.path, **self.failure)
@@ -44,6 +51,15 @@ LOSSES = (
 )
 
 
+async def lost(shop: Connected, purchase: Purchase, loss: Loss) -> CallToolResult:
+    """The first call's result; a call that hangs lasts until its deadline."""
+    call = asyncio.create_task(shop.buy(purchase))
+    if loss.hangs:
+        await until(lambda: shop.writes, seconds=20, what="the request")
+        shop.advance(DEADLINE)
+    return await call
+
+
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 @pytest.mark.parametrize("purchase", PURCHASES, ids=str)
@@ -52,12 +68,12 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
 ) -> None:
     """Loses the answer of one purchase, repeats the call, waits for the truth, and buys no other."""
     person = approver()
-    async with connected(sandbox, data_dir, person, era) as shop:
+    async with connected(sandbox, data_dir, person, era, MovingClock()) as shop:
         arguments = purchase.arguments(sandbox)
         sandbox.fail_next(loss.at(purchase))
         amounts = [purchase.price] if loss.done else []
 
-        first = await shop.call(purchase.tool, **arguments)
+        first = await lost(shop, purchase, loss)
         assert [charge.amount for charge in charges(sandbox, purchase)] == amounts
         known = not first.is_error
         if known:  # it was found at once
@@ -66,7 +82,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         else:
             assert "OUTCOME_UNKNOWN" in text_of(first)
             assert "Do not repeat it" in text_of(first)
-            listed = content_of(await shop.call("list_spending"))
+            listed = await shop.ok("list_spending")
             assert [entry["state"] for entry in listed["entries"]] in (["unknown"], ["charged"], ["not_charged"])
             assert len(shop.writes) == 1
 
@@ -77,7 +93,7 @@ async def test_a_lost_answer_is_never_sent_again_and_ends_in_the_truth(
         if loss.done and entry.charged is not None:
             assert Decimal(entry.charged) == purchase.price
 
-        told = content_of(await shop.call(purchase.tool, **arguments))
+        told = await shop.ok(purchase.tool, **arguments)
         assert told["status"] == entry.state
         assert "nothing was sent now" in told["note"]
         assert len(shop.writes) == 1

@@ -11,7 +11,7 @@ from examples import number
 from harness import Era, approver, charges, connected, decliner, text_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, SEND_SMS, Purchase, in_turn
+from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, REGISTER, RESTORE, SEND_SMS, Purchase, in_turn
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.segments import segments
@@ -19,7 +19,7 @@ from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.approval.channels import message
 from piv_mcp.spending.quote import Price, Quote, dollars
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 GSM = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà"
 EXTENSION = "^{}\\[~]|€"
@@ -145,7 +145,7 @@ async def test_an_unknown_price_says_the_least_that_is_known(
 RECURRING = [
     pytest.param(BUY_NUMBER, "4.00 USD every month", id="number"),
     pytest.param(
-        next(purchase for purchase in PURCHASES if purchase.tool == "register_domain"),
+        REGISTER,
         "12.50 USD every year",
         id="domain",
     ),
@@ -278,14 +278,13 @@ async def test_a_number_of_a_country_that_is_not_for_sale_can_still_send_and_ren
 async def test_a_number_that_is_not_on_the_account_is_named_and_left_out_of_a_restore(
     sandbox: Sandbox, data_dir: Path
 ) -> None:
-    (restore,) = (purchase for purchase in PURCHASES if purchase.tool == "restore_numbers")
     person = approver()
     unknown = "abc12-defgh-ijklm-nopqr"
     async with connected(sandbox, data_dir, person) as shop:
-        both = [unknown, *restore.arguments(sandbox)["piv_num_ids"]]
-        assert (await shop.receipt(restore, piv_num_ids=both))["status"] == "charged"
+        both = [unknown, *RESTORE.arguments(sandbox)["piv_num_ids"]]
+        assert (await shop.receipt(RESTORE, piv_num_ids=both))["status"] == "charged"
         assert f"not on the account, so piv.day will skip them: {unknown}" in person.asked[0]
         (request,) = shop.writes
         assert request.body == {"piv_num_ids": sorted(both)}
-        assert "NUMBER_NOT_FOUND" in text_of(await shop.buy(restore, piv_num_ids=[unknown]))
+        assert "NUMBER_NOT_FOUND" in text_of(await shop.buy(RESTORE, piv_num_ids=[unknown]))
         assert len(shop.writes) == 1

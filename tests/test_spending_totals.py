@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from examples import number
-from harness import DECLINE, Connected, approver, connected, content_of
+from harness import DECLINE, Connected, approver, connected
 from mcp.types import TextResourceContents
 from purchases import BUY_NUMBER, CREATE_WHITE, REGISTER, RENEW_NUMBER, SEND_SMS, VERIFY, Purchase
 
 from piv_mcp.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("short_waits", "instant_retries", "silent_browser")
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 MINUTE = timedelta(minutes=1)
@@ -50,7 +50,7 @@ async def bought(shop: Connected, purchase: Purchase, settled: datetime, quoted:
 
 
 async def listed(shop: Connected, **arguments: Any) -> dict[str, Any]:
-    return content_of(await shop.call("list_spending", **arguments))
+    return await shop.ok("list_spending", **arguments)
 
 
 def totals(answer: dict[str, Any]) -> list[tuple[str, str, str, int]]:

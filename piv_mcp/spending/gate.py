@@ -27,6 +27,9 @@ from piv_mcp.store.journal import Entry
 RECENT_SECONDS = 3600.0
 """The question to a person mentions an equal action if it is younger than this, in seconds."""
 
+CLOSE_SECONDS = 0.5
+"""How long a server that stops waits for the answers to what it has sent."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -244,7 +247,9 @@ class Gate:
         """Wait up to 0.5 s for running executions, then cancel them."""
         running = list(self._executions.values())
         if running:
-            await asyncio.wait(running, timeout=0.5)
+            with suppress(TimeoutError):
+                async with self._sources.clock.timeout(CLOSE_SECONDS):
+                    await asyncio.wait(running)
         for task in self._executions.values():
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,169 @@
+"""What became of a lost request, where other things happen on the account at the same time."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+from harness import Connected, charges
+from lost_answers import charged, graced, look, lose
+from purchases import BUY_NUMBER, RENEW_NUMBER, VERIFY
+
+from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox.failures import Kind
+from piv_mcp.spending.reconcile.reconciler import ABSENT_SECONDS, LONG_GRACE_SECONDS
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
+
+
+async def test_one_new_number_settles_the_purchase_that_it_fits_and_not_the_other(shop: Connected) -> None:
+    """Two unknown purchases, one of which happened."""
+    for first_kind, second_kind, states in (
+        ("drop_after", "drop_before", {"1": "charged", "3": "not_charged"}),
+        ("drop_before", "drop_after", {"1": "not_charged", "3": "charged"}),
+    ):
+        await lose(shop, BUY_NUMBER, cast("Kind", first_kind), duration_months=1)
+        await lose(shop, BUY_NUMBER, cast("Kind", second_kind), duration_months=3)
+        await look(shop)
+        await graced(shop, LONG_GRACE_SECONDS)
+        newest = (await shop.entries())[:2]
+        found = {entry.arguments.partition('duration_months":')[2][0]: entry.state for entry in newest}
+        assert found == states
+        for entry in newest:
+            await shop.gate.journal.report(entry.id)
+
+
+async def test_one_moved_expiry_settles_the_renewal_that_it_fits_and_not_the_other(shop: Connected) -> None:
+    await lose(shop, RENEW_NUMBER, "drop_before", duration_months=1)
+    await lose(shop, RENEW_NUMBER, "drop_after", duration_months=3)
+    await look(shop)
+    assert await graced(shop, LONG_GRACE_SECONDS) != ["charged", "charged"]
+    assert (await shop.states())[1] == "charged"
+    await graced(shop)
+    assert len(charges(shop.sandbox, RENEW_NUMBER)) == 1
+    assert (await shop.states())[0] != "charged"
+
+
+async def test_a_renewal_that_was_bought_afterwards_does_not_stand_for_the_lost_one(shop: Connected) -> None:
+    await lose(shop, RENEW_NUMBER, "drop_before", duration_months=1)
+    assert (await shop.receipt(RENEW_NUMBER, duration_months=3))["status"] == "charged"
+    assert await graced(shop) == ["not_charged", "charged"]
+
+
+async def test_both_renewals_are_found_when_both_happened(shop: Connected) -> None:
+    await lose(shop, RENEW_NUMBER, "drop_after", duration_months=1)
+    assert (await shop.receipt(RENEW_NUMBER, duration_months=3))["status"] == "charged"
+    assert await look(shop) == ["charged", "charged"]
+    assert await charged(shop) == [Decimal("4.00"), Decimal("12.00")]
+
+
+async def test_a_purchase_in_between_is_not_taken_for_the_lost_one(shop: Connected) -> None:
+    """Another number of the same country, bought and answered while the first is unknown."""
+    await lose(shop, BUY_NUMBER, "drop_before")
+    assert (await shop.receipt(BUY_NUMBER, custom_name="Other"))["status"] == "charged"
+    assert await graced(shop) == ["not_charged", "charged"]
+
+
+async def test_what_another_action_took_is_not_taken_for_the_lost_one_s(shop: Connected) -> None:
+    """Only the balance tells of a verification."""
+    await lose(shop, VERIFY, "drop_before")
+    assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    assert await graced(shop) == ["not_charged", "charged"]
+
+
+async def test_a_verification_is_found_by_the_balance_though_another_action_moved_it_too(shop: Connected) -> None:
+    await lose(shop, VERIFY, "drop_after")
+    assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    assert await look(shop) == ["charged", "charged"]
+    assert await charged(shop) == [Decimal("1.00"), Decimal("4.00")]
+
+
+async def test_two_verifications_of_which_one_happened_are_not_told_apart_by_a_guess(shop: Connected) -> None:
+    await lose(shop, VERIFY, "drop_after")
+    await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
+    await look(shop)
+    assert await graced(shop, LONG_GRACE_SECONDS) != ["charged", "charged"]
+    assert "not_charged" not in (await shop.states())[:1]
+
+
+async def test_two_lost_verifications_neither_of_which_happened_are_both_settled(shop: Connected) -> None:
+    await lose(shop, VERIFY, "drop_before")
+    await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
+    assert await graced(shop) == ["not_charged", "not_charged"]
+
+
+def auto_renew(sandbox: Sandbox, name: str) -> None:
+    """Let the auto-renewal of a number fall due and be charged."""
+    item = next(item for item in sandbox.state.numbers.values() if item.custom_name == name)
+    before = len(sandbox.charges)
+    country = cast("dict[str, Any]", sandbox.state.countries)[item.country_code]
+    sandbox.state.ledger.charge("number.auto_renew", item.piv_num_id, country.price_per_month)
+    item.expires_at += timedelta(days=30)
+    assert len(sandbox.charges) == before + 1
+
+
+async def test_an_auto_renewal_of_the_same_price_is_not_taken_for_a_lost_purchase(shop: Connected) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    auto_renew(shop.sandbox, "Office line")
+    assert await graced(shop, LONG_GRACE_SECONDS) == ["unknown"]  # a person settles it
+
+
+async def test_an_auto_renewal_in_between_does_not_hide_a_purchase_nor_inflate_its_charge(shop: Connected) -> None:
+    await lose(shop, BUY_NUMBER, "drop_after")
+    auto_renew(shop.sandbox, "Ads")
+    assert await look(shop) == ["charged"]
+    assert await charged(shop) == [None]  # 7.00 are gone, 4.00 were quoted: how much was whose is not known
+    told = await shop.receipt(BUY_NUMBER)
+    assert "charged" not in told
+    assert "compare the balance and tell the person" in told["note"]
+    assert "7.00 USD" in told["evidence"]
+
+
+async def test_a_small_auto_renewal_does_not_keep_a_dearer_purchase_unknown(shop: Connected) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before", duration_months=12)
+    auto_renew(shop.sandbox, "Ads")
+    assert await graced(shop) == ["unknown"]
+    assert await graced(shop, LONG_GRACE_SECONDS) == ["not_charged"]
+
+
+async def test_after_an_hour_absence_speaks_alone(shop: Connected) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    auto_renew(shop.sandbox, "Office line")
+    assert await graced(shop, ABSENT_SECONDS / 2) == ["unknown"]
+    assert await graced(shop, ABSENT_SECONDS / 2) == ["not_charged"]
+
+
+async def test_an_auto_renewal_that_was_due_is_not_taken_for_the_lost_renewal_of_the_same_number(
+    shop: Connected,
+) -> None:
+    item = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "Ads")
+    item.expires_at = shop.sandbox.now + timedelta(hours=25)
+    await lose(shop, RENEW_NUMBER, "drop_before", piv_num_id=item.piv_num_id, duration_months=1)
+    auto_renew(shop.sandbox, "Ads")
+    assert await graced(shop, LONG_GRACE_SECONDS) == ["unknown"]
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
+async def test_a_refund_of_something_else_does_not_mislead(shop: Connected, kind: Kind) -> None:
+    await lose(shop, BUY_NUMBER, kind)
+    shop.sandbox.state.ledger.refund("white.create", "some-white", Decimal("3.00"))
+    states = await graced(shop, LONG_GRACE_SECONDS)
+    assert states == (["charged"] if kind == "drop_after" else ["not_charged"])
+
+
+async def test_one_object_settles_one_entry_though_both_looked_before_either_was_settled(
+    shop: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes reconcile at the same time, and the number fits both purchases."""
+
+    async def stale() -> frozenset[str]:
+        return frozenset()
+
+    await lose(shop, BUY_NUMBER, "drop_before", custom_name="Two")
+    await lose(shop, BUY_NUMBER, "drop_after", custom_name="One")
+    bought = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "One")
+    bought.custom_name = None
+    monkeypatch.setattr(shop.gate.journal, "made", stale)
+    await asyncio.gather(*(shop.gate.reconciler.reconcile(entry) for entry in await shop.entries()))
+    assert sorted(await shop.states()) == ["charged", "unknown"]
