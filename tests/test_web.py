@@ -15,6 +15,7 @@ import httpx
 import pytest
 import structlog.testing
 from harness import until
+from moving_clock import MovingClock
 from processes import SECRET, free_port, sms_webhook
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -22,10 +23,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import Store, database, events, facts
+from piv_mcp.store import Store, events, facts
 from piv_mcp.store.changes import Changes
-from piv_mcp.web import listener as host_module
-from piv_mcp.web.listener import Listener
+from piv_mcp.web.listener import TAKE_OVER_SECONDS, Listener, listen
 from piv_mcp.web.webhook_endpoint import GUESSES_A_MINUTE, MAX_BODY, WebhookEndpoint
 
 JSON = {"Content-Type": "application/json", "User-Agent": "piv.day-webhook/1.0"}
@@ -178,10 +178,7 @@ async def test_an_unknown_event_is_taken(endpoint: Endpoint) -> None:
     assert (await endpoint.post(body)).status_code == 200
 
 
-async def test_a_store_that_fails_asks_for_the_event_again_and_takes_it_then(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+async def test_a_store_that_fails_asks_for_the_event_again_and_takes_it_then(endpoint: Endpoint) -> None:
     await endpoint.inbox.store.write(lambda c: None)
     other = sqlite3.connect(endpoint.inbox.store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -195,10 +192,7 @@ async def test_a_store_that_fails_asks_for_the_event_again_and_takes_it_then(
     assert (await endpoint.post(GOOD)).json() == {"ok": True, "id": 1, "new": True}
 
 
-async def test_an_event_that_cannot_be_stored_is_logged_without_a_secret(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+async def test_an_event_that_cannot_be_stored_is_logged_without_a_secret(endpoint: Endpoint) -> None:
     await endpoint.inbox.store.write(lambda c: None)
     with contextlib.closing(sqlite3.connect(endpoint.inbox.store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -267,11 +261,14 @@ async def test_the_first_host_serves_and_the_next_takes_over_within_two_seconds(
 
 
 async def test_a_host_that_cannot_listen_says_why_once_and_tries_again() -> None:
-    host = host_module.Listener(naming("nowhere"), "192.0.2.1", free_port())
+    clock = MovingClock()
+    host = Listener(naming("nowhere"), "192.0.2.1", free_port(), clock=clock)
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(host.run())
-        await asyncio.wait_for(host.tried.wait(), 5)
-        await asyncio.sleep(2 * host_module.TAKE_OVER_SECONDS)
+        for _ in range(4):
+            await asyncio.wait_for(host.tried.wait(), 5)
+            host.tried.clear()
+            clock.advance(2 * TAKE_OVER_SECONDS)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert [(log["log_level"], log["event"]) for log in logs] == [
@@ -290,7 +287,7 @@ async def test_answers_leave_at_once_instead_of_waiting_for_the_acknowledgement_
             connection = transport.get_extra_info("socket")
             delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    listener = host_module.listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     server = await asyncio.get_running_loop().create_server(Listening, sock=listener)
     _, writer = await asyncio.open_connection(*listener.getsockname())
     await until(lambda: delays, seconds=5, what="the connection")
