@@ -4,7 +4,6 @@ import asyncio
 import html
 import re
 import shutil
-import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import urlencode
 import httpx
 from harness import Connected, content_of, text_of, until
 from mcp.types import CallToolResult
+from plain_http import http_client
 from playwright.async_api import Browser, BrowserContext, FloatRect, Locator, Page, async_playwright, expect
 from run import BROWSERS
 from starlette.applications import Starlette
@@ -189,7 +189,7 @@ class Pending:
         """As the page's form does; but for `fields`, and `headers` (None: left out)."""
         given = {"Origin": self.origin, "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         form = {"token": self.token, "decision": "approve", **fields}
-        async with http_client(base_url=self.origin) as http:
+        async with http_client(self.origin) as http:
             return await http.post(
                 self.path,
                 content=urlencode(form) if content is None else content,
@@ -199,7 +199,7 @@ class Pending:
     async def request(
         self, method: str, headers: Mapping[str, str] | None = None, *, path: str = "", query: Mapping[str, str] = {}
     ) -> httpx.Response:
-        async with http_client(base_url=self.origin) as http:
+        async with http_client(self.origin) as http:
             params = {"token": self.token, **query}
             return await http.request(method, path or self.path, params=params, headers=headers)
 
@@ -224,11 +224,6 @@ def pending_of(app: Connected, file: Path) -> Pending:
 
 
 # Web servers
-
-
-def http_client(base_url: str = "") -> httpx.AsyncClient:
-    """For plain HTTP on this machine. It loads no certificates: they take 20 ms a client."""
-    return httpx.AsyncClient(trust_env=False, base_url=base_url, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 def origin_of(url: str) -> str:

@@ -81,6 +81,7 @@ async def test_reloading_or_going_back_decides_nothing_more(connect: Connect, pe
         page = await person.approval()
         await button(page, "Approve").click()
         await answer_of(call)
+        await says(page, "Approved and done")  # and it reloads no more by itself
         await page.reload()
         await says(page, "Approved and done")
         await page.go_back()
