@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import stamina
@@ -19,8 +19,12 @@ from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
+if TYPE_CHECKING:
+    from approvals import BrowserPerson, Pending
+    from playwright.async_api import Browser
 
-@pytest.fixture
+
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
@@ -157,3 +161,39 @@ def silent_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     script.chmod(0o700)
     monkeypatch.setenv("BROWSER", str(script))
     return opened
+
+
+# for tests of the approval page; playwright is imported only there
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator["Browser"]:
+    """One browser for all tests of a process: starting it takes seconds. Where there is none, the tests fail."""
+    from approvals import launched
+
+    async with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def person(
+    chromium: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator["BrowserPerson"]:
+    """Somebody at this machine. Their pages must report no error."""
+    from approvals import BrowserPerson
+
+    person = BrowserPerson(chromium, tmp_path / "person")
+    monkeypatch.setenv("BROWSER", person.command)
+    yield person
+    for context in person.contexts:
+        await context.close()
+    assert person.problems == []
+
+
+@pytest.fixture
+async def pending(connect: Connect) -> AsyncIterator["Pending"]:
+    """A purchase that waits for approval on the page."""
+    from approvals import pending_in
+
+    async with connect(confirm_wait=0) as app:
+        yield await pending_in(app)

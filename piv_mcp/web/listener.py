@@ -17,6 +17,9 @@ from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 TAKE_OVER_SECONDS = 0.5
 """Interval at which a process without the port tries to open it: a take-over is done within 2 s."""
 
+TICK_SECONDS = 1.0
+"""How often uvicorn renews the `Date` of its answers."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -85,7 +88,7 @@ class Listener:
             await asyncio.shield(task)
         finally:
             self.serving.clear()
-            server.should_exit = True
+            server.stop()
             with suppress(asyncio.CancelledError, Exception):
                 await asyncio.wait_for(task, 1.5)
             sock.close()
@@ -102,10 +105,22 @@ class _ListenerServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
+
+    async def main_loop(self) -> None:
+        """End as soon as `stop` is called. uvicorn's own loop looks ten times a second whether it is to end."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._stopping.wait()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -1,0 +1,262 @@
+"""What the tests of the approval page share: a person with a browser, and a purchase that waits for their approval."""
+
+import asyncio
+import html
+import re
+import shutil
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import httpx
+from harness import Connected, content_of, text_of, until
+from mcp.types import CallToolResult
+from plain_http import http_client
+from playwright.async_api import Browser, BrowserContext, FloatRect, Locator, Page, async_playwright, expect
+from run import BROWSERS
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from piv_mcp.sandbox import Sandbox
+from piv_mcp.web.listener import Listener
+
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+BUY: dict[str, Any] = {"country_code": "SE", "duration_months": 1, "auto_renew": False}
+PRICE = "4.00 USD"
+TOKEN = "[0-9a-f]{64}"
+
+
+# The person and their browser
+
+
+@asynccontextmanager
+async def launched() -> AsyncGenerator[Browser]:
+    """The system's Chromium, else Playwright's own. Raises where there is neither."""
+    async with async_playwright() as playwright:
+        path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+        browser = await playwright.chromium.launch(executable_path=path, args=SWITCHES)
+        yield browser
+        await browser.close()
+
+
+@dataclass
+class BrowserPerson:
+    """Somebody at the machine, whose browser opens what the server opens."""
+
+    browser: Browser
+    folder: Path
+    contexts: list[BrowserContext] = field(default_factory=list[BrowserContext])
+    problems: list[str] = field(default_factory=list[str])
+    """Errors and dialogues of the pages."""
+
+    def __post_init__(self) -> None:
+        """Write the program that the server starts as the browser. It opens nothing, and notes how it was started."""
+        self.folder.mkdir()
+        self.program.write_text(
+            f"#!/bin/sh\ncat /proc/[0-9]*/cmdline > '{self.folder}/processes' 2>/dev/null\n"
+            f"printf '%s\\n' \"$@\" >> '{self.folder}/opened'\n"
+        )
+        self.program.chmod(0o700)
+
+    @property
+    def program(self) -> Path:
+        return self.folder / "browser"
+
+    @property
+    def command(self) -> str:
+        """For the variable `BROWSER`."""
+        return f"{self.program} %s"
+
+    @property
+    def processes(self) -> str:
+        """The command lines of the machine's processes while the browser was opened."""
+        return (self.folder / "processes").read_bytes().decode(errors="replace").replace("\0", " ")
+
+    def opened(self) -> list[str]:
+        """The addresses that a browser was started with, the last one last."""
+        record = self.folder / "opened"
+        return record.read_text().splitlines() if record.exists() else []
+
+    async def invited(self, times: int = 1) -> str:
+        """The address, once the browser was started for the nth time."""
+        found = await until(lambda: self.opened()[times - 1 :], seconds=30, what="a browser")
+        assert len(self.opened()) == times
+        return found[0]
+
+    async def page(self, address: str, *, own_clock: bool = False, **how: Any) -> Page:
+        """A window at this address. With `own_clock` the test moves the browser's clock, by `page.clock`."""
+        context = await self.browser.new_context(**how)
+        self.contexts.append(context)
+        page = await context.new_page()
+        page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("dialog", lambda dialog: self.problems.append(dialog.message))
+        if own_clock:
+            await page.clock.install()
+        await page.goto(address)
+        return page
+
+    async def approval(self, times: int = 1, *, own_clock: bool = False, **how: Any) -> Page:
+        """The approval page, reached as the browser reaches it: through the file that the server opens."""
+        page = await self.page(await self.invited(times), own_clock=own_clock, **how)
+        await page.wait_for_url("http://127.0.0.1:*/approvals/*")
+        return page
+
+
+def button(page: Page, name: Literal["Approve", "Decline"]) -> Locator:
+    return page.get_by_role("button", name=name)
+
+
+async def place_of(found: Locator) -> FloatRect:
+    box = await found.bounding_box()
+    assert box is not None
+    return box
+
+
+async def says(page: Page, text: str) -> None:
+    """Wait until the page says so, without a reload by the test."""
+    await expect(page.get_by_role("status")).to_contain_text(text, timeout=20_000)
+
+
+# The purchase
+
+
+@asynccontextmanager
+async def asking(app: Connected, **arguments: object) -> AsyncGenerator[asyncio.Task[CallToolResult]]:
+    """A call that waits for the person's approval while the block runs."""
+    call = asyncio.create_task(app.client.call_tool("purchase_number", BUY | arguments))
+    try:
+        yield call
+    finally:
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+
+async def result_of(call: asyncio.Task[CallToolResult]) -> CallToolResult:
+    return await asyncio.wait_for(call, 20)
+
+
+async def answer_of(call: asyncio.Task[CallToolResult]) -> dict[str, Any]:
+    result = await result_of(call)
+    assert not result.is_error, text_of(result)
+    return content_of(result)
+
+
+def rented(sandbox: Sandbox) -> list[Decimal]:
+    """What was charged for numbers."""
+    return [charge.amount for charge in sandbox.charges if charge.action == "number.purchase"]
+
+
+def redirects(app: Connected) -> list[Path]:
+    """The private files that lead the browser to an approval page."""
+    return sorted((app.services.exports.parent / "approvals").glob("*.html"))
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A purchase that waits for approval, and what only the person's browser knows of it."""
+
+    app: Connected
+    origin: str
+    id: str
+    token: str
+
+    @property
+    def path(self) -> str:
+        return f"/approvals/{self.id}"
+
+    @property
+    def host(self) -> str:
+        return self.origin.removeprefix("http://")
+
+    async def post(
+        self, headers: Mapping[str, str | None] | None = None, content: str | bytes | None = None, **fields: str
+    ) -> httpx.Response:
+        """As the page's form does; but for `fields`, and `headers` (None: left out)."""
+        given = {"Origin": self.origin, "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        form = {"token": self.token, "decision": "approve", **fields}
+        async with http_client(self.origin) as http:
+            return await http.post(
+                self.path,
+                content=urlencode(form) if content is None else content,
+                headers={name: value for name, value in given.items() if value is not None},
+            )
+
+    async def request(
+        self, method: str, headers: Mapping[str, str] | None = None, *, path: str = "", query: Mapping[str, str] = {}
+    ) -> httpx.Response:
+        async with http_client(self.origin) as http:
+            params = {"token": self.token, **query}
+            return await http.request(method, path or self.path, params=params, headers=headers)
+
+    async def is_untouched(self) -> bool:
+        entry = await self.app.gate.journal.get(self.id)
+        return entry is not None and entry.state == "quoted" and rented(self.app.sandbox) == []
+
+
+async def pending_in(app: Connected, **arguments: Any) -> Pending:
+    """A purchase that was asked for and waits; `confirm_wait` must be 0."""
+    known = set(redirects(app))
+    await app.ok("purchase_number", **{**BUY, **arguments})
+    (file,) = set(redirects(app)) - known
+    return pending_of(app, file)
+
+
+def pending_of(app: Connected, file: Path) -> Pending:
+    """The purchase that this private file leads to."""
+    found = re.search(rf'url=(http://[^/]+)/approvals/(sp_\w+)\?token=({TOKEN})"', html.unescape(file.read_text()))
+    assert found is not None
+    return Pending(app, *found.groups())
+
+
+# Web servers
+
+
+def origin_of(url: str) -> str:
+    return url.partition("/approvals/")[0]
+
+
+async def answers(url: str) -> bool:
+    """Whether a web app answers at the address of this page."""
+    try:
+        async with http_client() as http:
+            return (await http.get(origin_of(url))).status_code == 404
+    except httpx.TransportError:
+        return False
+
+
+async def gone(url: str) -> bool:
+    return not await answers(url)
+
+
+def serving(content: object) -> Callable[[Request], Response]:
+    """An endpoint: of HTML if it is text, else of JSON."""
+    response = HTMLResponse(content) if isinstance(content, str) else JSONResponse(content)
+    return lambda request: response
+
+
+@asynccontextmanager
+async def stranger(*routes: Route) -> AsyncGenerator[str]:
+    """Some other web server on this machine."""
+    host = Listener(Starlette(routes=routes), "127.0.0.1", 0)
+    running = asyncio.create_task(host.run())
+    await asyncio.wait_for(host.serving.wait(), 5)
+    try:
+        yield f"http://127.0.0.1:{host.port}"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
