@@ -40,8 +40,7 @@ async def three_servers(machine: Machine) -> AsyncGenerator[list[ServerProcess]]
         servers = [await stack.enter_async_context(machine.server("first"))]
         await machine.served()
         servers += [await stack.enter_async_context(machine.server(name)) for name in ("second", "third")]
-        for server in servers:
-            await server.call("list_events")  # its services run
+        await asyncio.gather(*(server.call("list_events") for server in servers))  # their services run
         yield servers
 
 
@@ -105,7 +104,7 @@ async def test_what_no_webhook_brought_before_or_after_kill_9_of_the_owner_is_fi
         async def listed() -> bool:
             return (await survivor.call("list_events"))["total"] == 1
 
-        await until(listed, seconds=10, what="the back-fill")
+        await until(listed, seconds=10, what="the back-fill", every=0.05)
         (event,) = (await survivor.call("list_events"))["events"]
         assert (event["code"], event["source"], event["confirmed"]) == ("135790", "history", True)
 
@@ -121,7 +120,7 @@ async def after_its_first_round(machine: Machine, name: str) -> AsyncGenerator[S
         async def over() -> bool:
             return float(await store.read(lambda c: facts.get(c, "backfill:done")) or 0) > started
 
-        await until(over, seconds=15, what="its round")
+        await until(over, seconds=15, what="its round", every=0.05)
         await store.close()
         yield server
 
@@ -142,7 +141,7 @@ async def test_an_sms_that_came_while_nothing_ran_is_there_within_ten_seconds_of
         async def latest() -> str | None:
             return (await server.call("get_latest_code")).get("newest", {}).get("code")
 
-        assert await until(latest, seconds=10, what="the code") == "246810"
+        assert await until(latest, seconds=10, what="the code", every=0.05) == "246810"
         assert time.monotonic() - started < 10
         newest = (await server.call("get_latest_code"))["newest"]
         assert (newest["source"], newest["confirmed"]) == ("history", True)

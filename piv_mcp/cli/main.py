@@ -14,6 +14,7 @@ from piv_mcp import __version__
 from piv_mcp.cli import install as clients
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
 from piv_mcp.errors import PivError
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from piv_mcp.cli.approvals import Desk
@@ -63,24 +64,25 @@ def main(context: click.Context, **flags: Any) -> None:
     """
     context.obj = flags
     if context.invoked_subcommand is None:
-        _serve(_load(flags))
+        serve_stdio(_load(flags))
 
 
 @main.command()
 @click.pass_obj
 def serve(flags: dict[str, Any]) -> None:
     """Serve over stdio (the default)."""
-    _serve(_load(flags))
+    serve_stdio(_load(flags))
 
 
-def _serve(settings: Settings) -> None:
+def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Serve MCP over standard input and output until the input closes or a signal stops the process."""
     from piv_mcp import log
 
     redactor = log.configure(settings.log_level, settings.log_format)
     from piv_mcp.runtime import Runtime
     from piv_mcp.server.build import build_server
 
-    runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS)
+    runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS, clock=clock)
     server = build_server(settings, runtime)
 
     async def run() -> None:
