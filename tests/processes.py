@@ -52,6 +52,30 @@ async def until(look: Callable[[], T | Awaitable[T]], *, seconds: float, what: s
 
 
 @asynccontextmanager
+async def within(seconds: float) -> AsyncGenerator[None]:
+    """The block must take less than so many seconds, plus what a small Python process takes beside it.
+
+    The small process takes a tenth of a second on an idle machine. On a machine that is busy with other tests both wait
+    for a processor, so that the limit is about the program and not about the load.
+    """
+    started = time.monotonic()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import asyncio")
+
+    async def ended() -> float:
+        await process.wait()
+        return time.monotonic() - started
+
+    ending = asyncio.create_task(ended())
+    began = time.monotonic()
+    try:
+        yield
+        took = time.monotonic() - began
+    finally:
+        beside = await ending
+    assert took < seconds + beside
+
+
+@asynccontextmanager
 async def sandbox_on_a_port(sandbox: Sandbox) -> AsyncGenerator[str]:
     """The base URL at which `sandbox` answers."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
