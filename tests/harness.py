@@ -42,8 +42,8 @@ Request = tuple[str, str, dict[str, str], object]
 """Method, path below `/api/v1` as it was sent, query, body."""
 
 
-async def until(look: Callable[[], T | Awaitable[T]], *, seconds: float, what: str) -> T:
-    """The first true answer of `look`, asked again and again."""
+async def until(look: Callable[[], T | Awaitable[T]], *, seconds: float, what: str, every: float = 0.01) -> T:
+    """The first true answer of `look`, asked again and again: every so many seconds, more seldom where asking costs."""
     end = time.monotonic() + seconds
     while True:
         found = look()
@@ -52,7 +52,7 @@ async def until(look: Callable[[], T | Awaitable[T]], *, seconds: float, what: s
         if found:
             return found
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every)
 
 
 def text_of(result: CallToolResult) -> str:

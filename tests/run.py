@@ -45,7 +45,9 @@ def main(arguments: list[str]) -> int:
     command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), *chosen, *arguments]
     version = subprocess.run([str(PYTHON), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     say(f"Running the tests on {version}:", text(command))
-    status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    # The tests start many processes: without its compiled files each of them would compile the package anew.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if not has_browser:
         say(LEFT_OUT)
     return status

@@ -5,15 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from harness import DECLINE, Era, Person, approver, charges, content_of, decliner, until
 from mcp import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
 from processes import KEY, Machine, ServerProcess, sandbox_on_a_port
 from purchases import BUY_NUMBER, VERIFY, Purchase, in_turn
 
@@ -21,13 +21,8 @@ from piv_mcp.sandbox import Failure, Sandbox, Timing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
-PROGRAM = """
-from piv_mcp.spending.reconcile import reconciler as reconcile
-reconcile.GRACE_SECONDS, reconcile.LONG_GRACE_SECONDS, reconcile.AGAIN_SECONDS = 0.2, 0.5, 0.1
-from piv_mcp.cli.main import main
-main()
-"""
-"""The server, with graces as short as a test can bear."""
+SPEED = 10.0
+"""Of the clock of a server that is to find out that nothing happened: its grace of 20 s takes 2 s."""
 
 
 @pytest.fixture
@@ -41,22 +36,13 @@ async def machine(account: Sandbox, data_dir: Path) -> AsyncGenerator[Machine]:
         yield Machine(data_dir, base_url)
 
 
-@asynccontextmanager
-async def server(
-    machine: Machine, name: str, person: Person | None, era: Era = "auto", **settings: object
-) -> AsyncGenerator[ServerProcess]:
+def server(
+    machine: Machine, name: str, person: Person | None, era: Era = "auto", *, speed: float = 1.0, **settings: Any
+) -> AbstractAsyncContextManager[ServerProcess]:
     """A server over stdio, without the local web app, and a client that asks `person`."""
-    machine.data_dir.mkdir(mode=0o700, exist_ok=True)
-    pid, log = machine.data_dir.with_name(f"{name}.pid"), machine.data_dir.with_name(f"{name}.log")
-    parameters = StdioServerParameters(
-        command="/bin/sh",
-        args=["-c", f"echo $$ > '{pid}'; exec '{sys.executable}' -c \"$0\"", PROGRAM],
-        env={"BROWSER": "true", **machine.environment(**{"webhook_port": 0, "confirm_wait": 0, **settings})},
-    )
-    with log.open("a") as stderr:
-        transport = stdio_client(parameters, errlog=stderr)
-        async with Client(transport, mode=era, elicitation_callback=person) as client:
-            yield ServerProcess(client, int(pid.read_text()), log)
+    client = partial(Client, mode=era, elicitation_callback=person)
+    chosen: dict[str, Any] = {"webhook_port": 0, "confirm_wait": 0, **settings}
+    return machine.server(name, client=client, speed=speed, **chosen)
 
 
 async def buy(process: ServerProcess, purchase: Purchase, account: Sandbox, **changed: Any) -> dict[str, Any]:
@@ -74,7 +60,7 @@ async def truth(process: ServerProcess) -> dict[str, Any]:
         (entry,) = (await process.call("list_spending"))["entries"]
         return entry if entry["state"] not in ("executing", "unknown") else None
 
-    return cast("dict[str, Any]", await until(look, seconds=10, what="the outcome is found"))
+    return cast("dict[str, Any]", await until(look, seconds=20, what="the outcome is found", every=0.1))
 
 
 async def die_while_it_is_out(
@@ -119,7 +105,7 @@ async def test_a_purchase_that_never_reached_the_account_is_found_as_not_charged
     account.fail_next(Failure(kind="hang", method="POST", path=purchase.path, after=False))
     await die_while_it_is_out(machine, account, purchase, era, stop)
     person = approver()
-    async with server(machine, "second", person, era, confirm_wait=20) as second:
+    async with server(machine, "second", person, era, speed=SPEED, confirm_wait=20 * SPEED) as second:
         entry = await truth(second)
         assert entry["state"] == "not_charged"
         assert account.charges == []
@@ -151,7 +137,7 @@ async def test_while_another_process_is_executing_an_equal_call_waits_for_its_re
 
 
 async def test_two_processes_never_exceed_the_budget_that_they_share(machine: Machine, account: Sandbox) -> None:
-    budget = {"spend_mode": "budget", "auto_approve_max": 10, "daily_budget": 12}
+    budget: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": 10, "daily_budget": 12}
     async with (
         server(machine, "first", None, "auto", **budget) as first,
         server(machine, "second", None, "legacy", **budget) as second,

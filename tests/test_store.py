@@ -324,17 +324,14 @@ async def test_a_database_that_may_not_grow_says_that_the_disk_is_full(store: St
     assert await store.read(get("after")) == "1"
 
 
-async def test_a_locked_file_is_an_error_in_good_time_and_writes_go_on_afterwards(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+async def test_a_locked_file_is_an_error_in_good_time_and_writes_go_on_afterwards(store: Store, path: Path) -> None:
     await store.write(put("before"))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     started = time.monotonic()
     with pytest.raises(StoreError, match="locked by another program"):
         await store.write(put("meanwhile"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5, "what piv.day gives a webhook"
     assert await store.read(get("before")) == "1", "reading goes on"
     other.execute("ROLLBACK")
     other.close()

@@ -14,6 +14,7 @@ from piv_mcp import __version__, log
 from piv_mcp.cli import install
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
 from piv_mcp.errors import PivError
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from piv_mcp.runtime import Runtime
@@ -61,22 +62,23 @@ def main(context: click.Context, **flags: Any) -> None:
     """
     context.obj = flags
     if context.invoked_subcommand is None:
-        _serve(_load(flags))
+        serve_stdio(_load(flags))
 
 
 @main.command()
 @click.pass_obj
 def serve(flags: dict[str, Any]) -> None:
     """Serve over stdio (the default)."""
-    _serve(_load(flags))
+    serve_stdio(_load(flags))
 
 
-def _serve(settings: Settings) -> None:
+def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Serve MCP over standard input and output until the input closes or a signal stops the process."""
     redactor = log.configure(settings.log_level, settings.log_format)
     from piv_mcp.runtime import Runtime  # late: the other commands start without it
     from piv_mcp.server.build import build_server  # late: the other commands start without it
 
-    runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS)
+    runtime = Runtime(settings, redactor, stop_within=STOP_SECONDS, clock=clock)
     server = build_server(settings, runtime)
 
     async def run() -> None:
