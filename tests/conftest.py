@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import stamina
 from harness import ERAS, Connect, Connected, Era, Person, connected
+from inbox_home import Home, open_another, open_home
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile import reconciler as reconcile
+from piv_mcp.store import Store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 
@@ -97,6 +99,36 @@ async def modern_hooked_app(connect: Connect) -> AsyncIterator[Connected]:
     """`modern_app`, with the account's webhooks."""
     async with connect(webhooks=True) as connected:
         yield connected
+
+
+# for tests of the store and the inbox without a server
+
+
+@pytest.fixture
+def store_path(data_dir: Path) -> Path:
+    """Of a store that does not exist yet."""
+    return data_dir / "store.sqlite3"
+
+
+@pytest.fixture
+async def store(store_path: Path) -> AsyncIterator[Store]:
+    store = Store(store_path)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def home(data_dir: Path) -> AsyncIterator[Home]:
+    """An inbox, its history and a sandbox with numbers."""
+    async with open_home(data_dir) as home:
+        yield home
+
+
+@pytest.fixture
+async def homes(home: Home) -> AsyncIterator[list[Home]]:
+    """Two on one store file, one account and one clock, as two server processes are."""
+    async with open_another(home) as another:
+        yield [home, another]
 
 
 # for tests that spend
