@@ -54,6 +54,7 @@ class MovingClock(Clock):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._real(left)):
                         await self._moved.wait()
+            await asyncio.sleep(0)  # a time-out that ends at the same moment, and began before, comes first
         finally:
             self._sleep_ends.remove(end)
 
