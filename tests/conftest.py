@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import stamina
 from harness import ERAS, Connect, Connected, Era, Person, approver, connected
+from inbox_home import Home, open_another, open_home
 from jsonschema import Draft202012Validator
 from moving_clock import MovingClock
 
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
+from piv_mcp.store import Store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -123,18 +125,34 @@ async def modern_hooked_app(connect: Connect) -> AsyncIterator[Connected]:
         yield connected
 
 
-@pytest.fixture(params=ERAS)
-async def app_with_webhooks(request: pytest.FixtureRequest, connect: Connect) -> AsyncIterator[Connected]:
-    """`app`, with the account's webhooks."""
-    async with connect(era=request.param, webhooks=True) as connected:
-        yield connected
+# for tests of the store and the inbox without a server
 
 
 @pytest.fixture
-async def modern_app_with_webhooks(connect: Connect) -> AsyncIterator[Connected]:
-    """`modern_app`, with the account's webhooks."""
-    async with connect(webhooks=True) as connected:
-        yield connected
+def store_path(data_dir: Path) -> Path:
+    """Of a store that does not exist yet."""
+    return data_dir / "store.sqlite3"
+
+
+@pytest.fixture
+async def store(store_path: Path) -> AsyncIterator[Store]:
+    store = Store(store_path)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def home(data_dir: Path) -> AsyncIterator[Home]:
+    """An inbox, its history and a sandbox with numbers."""
+    async with open_home(data_dir) as home:
+        yield home
+
+
+@pytest.fixture
+async def homes(home: Home) -> AsyncIterator[list[Home]]:
+    """Two on one store file, one account and one clock, as two server processes are."""
+    async with open_another(home) as another:
+        yield [home, another]
 
 
 # for tests that spend

@@ -215,22 +215,26 @@ def test_separators_are_dropped(digits: str) -> None:
         assert extract_code(f"Your verification code: {digits[:3]}{separator}{digits[3:]}") == digits
 
 
+def cpu_seconds(*texts: str) -> float:
+    """The least of a few measurements: CPU time of this process alone, so that a busy machine changes little."""
+
+    def measure() -> float:
+        start = time.process_time()
+        for text in texts:
+            extract_code(text)
+        return time.process_time() - start
+
+    return min(measure() for _ in range(3))
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_ten_thousand_hostile_characters_are_quick(text: str) -> None:
-    extract_code(text)
-    start = time.perf_counter()
-    extract_code(text)
-    assert time.perf_counter() - start < 0.1  # under 20 ms on a quiet machine
+    assert cpu_seconds(text) < 0.1  # under 20 ms on a quiet machine
 
 
 def test_a_message_takes_little_time() -> None:
-    rows = part("develop")
-    for row in rows:
-        extract_code(row.text)
-    start = time.perf_counter()
-    for row in rows:
-        extract_code(row.text)
-    assert (time.perf_counter() - start) / len(rows) < 0.0005  # under 100 us on a quiet machine
+    texts = [row.text for row in part("develop")]
+    assert cpu_seconds(*texts) / len(texts) < 0.0005  # under 100 us on a quiet machine
 
 
 def test_corpus_is_large_various_and_sourced() -> None:

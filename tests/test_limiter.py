@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from harness import Connect, until
+from moving_clock import MovingClock
 
 from piv_mcp.api.rate_limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.store import Connection, Store, database, leases
-from piv_mcp.store import rate_limit as limiter_module
+from piv_mcp.store import Connection, Store, leases
 from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.rate_limit import SharedLimiter
 
@@ -91,17 +91,17 @@ async def test_a_pause_without_end_is_not_believed(stores: list[Store]) -> None:
     assert (caught.value.retry_after or 0) <= 3600
 
 
-async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(
-    stores: list[Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limiter_module, "RECHECK_SECONDS", 0.05)
-    await SharedLimiter(stores[0]).pause(0.4)
-    person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=5))
-    await until(lambda: who_waits(stores[1]), seconds=5, what="the wait")
+async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    first, second = (SharedLimiter(store, clock) for store in stores)
+    await first.pause(30)
+    person = asyncio.create_task(first.acquire(Priority.PERSON, timeout=60))
+    await until(lambda: clock.sleeping == 1, seconds=30, what="the wait")
     with pytest.raises(RateLimitedError):
-        await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
+        await second.acquire(Priority.BACKFILL, timeout=0)
+    clock.advance(30)
     await person
-    await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=1)
+    await second.acquire(Priority.BACKFILL, timeout=0)
 
 
 async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> None:
@@ -119,10 +119,7 @@ async def test_a_caller_that_is_cancelled_while_waiting_waits_no_more(stores: li
     assert await who_waits(stores[1]) == []
 
 
-async def test_without_a_store_each_process_keeps_the_limit_for_itself(
-    stores: list[Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.01)
+async def test_without_a_store_each_process_keeps_the_limit_for_itself(stores: list[Store]) -> None:
     limiter = SharedLimiter(stores[0])
     await limiter.acquire(Priority.PERSON, timeout=0)
     await stores[0].close()

@@ -203,16 +203,14 @@ async def test_what_is_charged_within_30_days_is_a_commitment_though_it_ends_lat
     assert {item["id"] for item in content["commitments"] if item["what"] == "number"} == wanted
 
 
-async def test_commitments_say_what_they_leave_out_and_what_costs_are_not_known(
-    connect: Connect, sandbox: Sandbox
-) -> None:
+async def test_commitments_say_what_they_leave_out_and_what_costs_are_not_known(modern_app: Connected) -> None:
+    sandbox = modern_app.sandbox
     sandbox.add_numbers(MAX_ROWS + 7 - 4)
     site = sandbox.state.domains[domain(sandbox)]
     soon = sandbox.now + timedelta(days=9)
     for n in range(MAX_DOMAIN_PRICES + 2):
         sandbox.state.domains[f"d{n}"] = replace(site, id=f"d{n}", name=f"site-{n}.com", expires_at=soon)
-    async with connect() as app:
-        content = await read(app, "piv://commitments")
+    content = await read(modern_app, "piv://commitments")
     assert content["left_out"] == 7
     assert content["unknown_costs"] == 2
     (proxies,) = [item for item in content["commitments"] if item["what"] == "proxy order"]

@@ -70,10 +70,14 @@ class _Write:
 
 
 class Store:
-    """The store of a process. The file is opened at the first use; `close` ends both threads."""
+    """The store of a process. The file is opened at the first use; `close` ends both threads.
 
-    def __init__(self, path: Path) -> None:
+    `busy_seconds` is how long a write waits for another process's transaction.
+    """
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self._busy_seconds = busy_seconds
         self._waiting: list[_Write] = []
         self._handed: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
@@ -156,7 +160,7 @@ class Store:
     def _read(self, job: Job[T]) -> T:
         if self._reading is None or self._reading.inode != inode_of(self.path):
             self._stop_reading()
-            self._reading = _open(self.path)
+            self._reading = _open(self.path, self._busy_seconds)
             self._reading.connection.execute("PRAGMA query_only = ON")
         return job(self._reading.connection)
 
@@ -199,7 +203,7 @@ class Store:
                 if self._writing is not None and self._writing.inode != inode_of(self.path):
                     self._stop_writing()  # another process renamed the file, or somebody deleted it
                 if self._writing is None:
-                    self._writing = _open(self.path)
+                    self._writing = _open(self.path, self._busy_seconds)
                 inode = self._writing.inode
                 results = _commit(self._writing.connection, jobs)
             except sqlite3.Error as error:
@@ -266,7 +270,7 @@ def _transaction(connection: SqliteConnection) -> Generator[None]:
         raise
 
 
-def _open(path: Path) -> _Open:
+def _open(path: Path, busy_seconds: float) -> _Open:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path):
         # Never open and close an existing database file outside SQLite: closing it drops all POSIX locks that this
@@ -276,7 +280,7 @@ def _open(path: Path) -> _Open:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
             is_new = True
-        raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        raw = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         connection = SqliteConnection(raw)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -1,0 +1,73 @@
+"""What the tests of the store share: small jobs, events, and programs that use a store in a process of their own."""
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from piv_mcp.store import Connection, Store, database, events, facts
+from piv_mcp.store.events import StoredEvent
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
+
+
+def put(name: str, value: str = "1") -> database.Job[None]:
+    return lambda connection: facts.put(connection, name, value)
+
+
+def names(connection: Connection) -> list[str]:
+    """What the tests have put; the store keeps a fact of its own."""
+    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
+    return [str(name) for (name,) in connection.rows(query)]
+
+
+def get(name: str) -> database.Job[str | None]:
+    return lambda connection: facts.get(connection, name)
+
+
+def an_event(n: int, *, arrived_at: float | None = None, **changes: Any) -> StoredEvent:
+    arrived = time.time() if arrived_at is None else arrived_at
+    event = StoredEvent(
+        type="domain.registered", source="webhook", arrived_at=arrived, payload="{}", digest=f"digest-{n}"
+    )
+    return replace(event, **changes)
+
+
+async def add_all(store: Store, batch: list[StoredEvent]) -> None:
+    def job(connection: Connection) -> None:
+        for event in batch:
+            events.add(connection, event)
+
+    await store.write(job)
+
+
+def script(code: str, *args: object) -> list[str]:
+    """The command line of a small program that uses the store in a process of its own."""
+    head = "import asyncio, os, sys, time\nfrom pathlib import Path\n"
+    head += "from piv_mcp import log\nfrom piv_mcp.store import Store, facts\nlog.configure()\n"
+    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
+    head += f"def names(c): return [name for name, in c.rows({query!r})]\n"
+    return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
+
+
+async def run_script(code: str, *args: object) -> str:
+    """What the program prints; it must end well."""
+    process = await asyncio.create_subprocess_exec(*script(code, *args), stdout=subprocess.PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    return out.decode()
+
+
+PUT_ONE = """
+    async def main():
+        store = Store(Path(sys.argv[1]))
+        await store.write(facts.put, sys.argv[2], "1")
+        await store.read(facts.get, sys.argv[2])
+        await store.close()
+    asyncio.run(main())
+"""

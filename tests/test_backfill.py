@@ -1,0 +1,151 @@
+"""Back-fill: what no webhook brought is found in the history, within the request limit, for all processes."""
+
+import asyncio
+import sys
+
+import pytest
+from harness import Connect, Connected, until
+from inbox_home import PATIENCE, Home, cancelled
+from moving_clock import MovingClock
+from processes import sms_webhook
+
+from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
+from piv_mcp.errors import RateLimitedError
+from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, ROUND_SECONDS
+from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.store import events, facts, leases
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
+
+
+async def round_ended(home: Home) -> bool:
+    return await home.inbox.store.read(facts.get, LAST_ROUND_END) is not None
+
+
+async def test_back_fill_adds_what_is_missing_and_says_so(home: Home) -> None:
+    await home.webhook(home.numbers[0], "1111")
+    await home.sandbox.receive_sms(home.numbers[3], "Your code is 3333", deliver=False)
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await filling.settled()
+    found = {event.code: event.source for event in await home.inbox.store.read(events.codes, None, limit=10)}
+    assert found == {"1111": "webhook", "3333": "history"}
+    assert home.polls()[0] == home.numbers[0], "the number that heard something lately comes first"
+    await cancelled(running)
+
+
+async def test_back_fill_of_500_numbers_keeps_to_20_requests_a_minute_the_recent_ones_first(
+    home: Home,
+) -> None:
+    numbers = [*home.numbers, *home.sandbox.add_numbers(488)]
+    recent = [numbers[n] for n in (477, 3, 222)]
+    for n, number in enumerate(recent):
+        await home.record(sms_webhook(number, "Your code is 1234", "1234"), ago=600 * n)
+    running = asyncio.create_task(home.backfill().run())
+    await until(lambda: len(home.sandbox.requests) >= BACKFILL_OWN, seconds=PATIENCE, what="the first requests")
+    with pytest.raises(RateLimitedError):
+        await home.limiter().acquire(Priority.BACKFILL, timeout=0)
+    assert len(home.sandbox.requests) == BACKFILL_OWN
+    assert home.polls()[:3] == recent
+    assert len(home.polls()) == BACKFILL_OWN - 3, "three pages of numbers"
+    assert await home.history.refresh(numbers[9], seconds=3) is None, "a person's call goes on"
+    await cancelled(running)
+
+
+async def test_back_fill_stands_aside_while_a_persons_call_waits(home: Home) -> None:
+    store = home.inbox.store
+    await store.write(lambda c: leases.note_waiting(c, "somebody", home.clock.time() + 60))
+    with pytest.raises(RateLimitedError):
+        await home.limiter().acquire(Priority.BACKFILL, timeout=0)
+    await home.limiter().acquire(Priority.WAIT, timeout=0)
+    await store.write(lambda c: leases.forget_waiting(c, "somebody"))
+    await home.limiter().acquire(Priority.BACKFILL, timeout=0)
+
+
+async def test_a_round_of_one_process_serves_the_others(home: Home) -> None:
+    first, second = home.backfill(), home.backfill()
+    for filling in (first, second):
+        running = asyncio.create_task(filling.run())
+        await filling.settled()
+        await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
+        await cancelled(running)
+        assert len(home.polls()) == len(home.numbers), "once each"
+
+
+async def test_a_start_and_a_take_over_begin_a_round_of_their_own(home: Home) -> None:
+    first = home.backfill()
+    running = asyncio.create_task(first.run())
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
+    home.sandbox.requests.clear()
+    home.clock.advance(1)
+    first.hurry()
+    await home.polled()
+    await cancelled(running)
+
+
+async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(home: Home) -> None:
+    until_then = home.clock.time() + LEASE_SECONDS
+    await home.inbox.store.write(lambda c: facts.put(c, LEASE, f"dead|{until_then}"))
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await filling.settled()
+    assert home.polls() == []
+    home.clock.advance(LEASE_SECONDS)
+    await home.polled()
+    await cancelled(running)
+    await filling.release()
+    assert await home.inbox.store.read(lambda c: facts.get(c, LEASE)) == ""
+
+
+async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home) -> None:
+    dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await asyncio.wait_for(dead.wait(), PATIENCE)
+    lease = f"{dead.pid}:1:abcdef|{home.clock.time() + 3600}"
+    await home.inbox.store.write(lambda c: facts.put(c, LEASE, lease))
+    running = asyncio.create_task(home.backfill().run())
+    await home.polled()
+    await cancelled(running)
+
+
+async def test_one_number_that_cannot_be_read_does_not_keep_the_others_from_it(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="status", code="NOT_FOUND", path=f"/numbers/{home.numbers[0]}/sms"))
+    await home.sandbox.receive_sms(home.numbers[11], "Your code is 2468", deliver=False)
+    running = asyncio.create_task(home.backfill().run())
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
+    await cancelled(running)
+    assert [event.code for event in await home.inbox.store.read(events.codes, None)] == ["2468"]
+
+
+# With a server
+
+
+async def between_rounds(app: Connected) -> bool:
+    """Whether a round has ended and its lease was given back."""
+    return await app.services.store.read(facts.get, LEASE) == ""
+
+
+async def test_an_sms_that_no_webhook_brought_is_listed_without_anybody_asking_for_it(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(sandbox=Sandbox(rate_limit=0, seed=False), clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.sandbox.receive_sms(number, "Your code is 2468", deliver=False)
+
+        async def listed() -> bool:
+            if await between_rounds(app):
+                clock.advance(ROUND_SECONDS)
+            return (await app.ok("list_events"))["total"] == 1
+
+        await until(listed, seconds=PATIENCE, what="a later round")
+        (event,) = (await app.ok("list_events"))["events"]
+        assert (event["code"], event["source"], event["confirmed"]) == ("2468", "history", True)
+
+
+async def test_a_server_that_starts_beside_another_looks_for_itself_at_once(connect: Connect) -> None:
+    clock, sandbox = MovingClock(speed=0), Sandbox(rate_limit=0, seed=False)
+    number = sandbox.add_numbers(1)[0]
+    async with connect(sandbox=sandbox, clock=clock) as earlier:
+        await until(lambda: between_rounds(earlier), seconds=PATIENCE, what="the end of the first round")
+        clock.advance(1)
+        await sandbox.receive_sms(number, "Your code is 2468", deliver=False)
+        async with connect(sandbox=sandbox, clock=clock) as later:
+            assert (await later.ok("get_latest_code"))["newest"]["code"] == "2468"

@@ -1,0 +1,157 @@
+"""The store of several processes, on a full disk, and behind a lock."""
+
+import asyncio
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, script
+
+from piv_mcp.errors import StoreError
+from piv_mcp.store import Connection, Store, database
+
+# Several processes
+
+
+async def test_two_processes_write_one_file_and_nothing_is_lost(store: Store, store_path: Path) -> None:
+    other = """
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            await asyncio.gather(*(store.write(facts.put, f"theirs-{n}", "1") for n in range(300)))
+            for n in range(300, 330):
+                await store.write(facts.put, f"theirs-{n}", "1")
+            await store.close()
+        asyncio.run(main())
+    """
+
+    async def ours() -> None:
+        for n in range(300):
+            await store.write(put(f"ours-{n}"))
+
+    await asyncio.gather(run_script(other, store_path), run_script(other, store_path), ours())
+    found = await store.read(names)
+    assert set(found) == {f"ours-{n}" for n in range(300)} | {f"theirs-{n}" for n in range(330)}
+
+
+async def test_a_write_after_another_process_has_closed_the_file_is_there_for_all(
+    store: Store, store_path: Path
+) -> None:
+    # A process that has lost its locks has its log deleted by the next process to end.
+    await store.write(put("first"))
+    await store.read(get("first"))
+    await run_script(PUT_ONE, store_path, "second")
+    await store.write(put("third"))
+    connection = sqlite3.connect(store_path)
+    found = {name for (name,) in connection.execute("SELECT name FROM facts")}
+    connection.close()
+    assert {"first", "second", "third"} <= found
+
+
+async def test_many_processes_that_start_together_make_one_store(store_path: Path) -> None:
+    await asyncio.gather(*(run_script(PUT_ONE, store_path, f"p{n}") for n in range(4)))
+    store = Store(store_path)
+    assert await store.read(names) == ["p0", "p1", "p2", "p3"]
+    await store.close()
+    assert not list(store_path.parent.glob("*corrupt*"))
+
+
+@posix_only
+async def test_what_was_acknowledged_survives_kill_9_at_once_afterwards(store_path: Path) -> None:
+    code = """
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            for n in range(1000):
+                await store.write(facts.put, f"n{n}", "1")
+                print(n, flush=True)
+        asyncio.run(main())
+    """
+    process = await asyncio.create_subprocess_exec(*script(code, store_path), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    acknowledged = [int(await process.stdout.readline()) for _ in range(25)]
+    process.kill()
+    acknowledged += [int(line) for line in (await process.stdout.read()).splitlines()]
+    await process.wait()
+    store = Store(store_path)
+    found = await store.read(names)
+    await store.close()
+    assert {f"n{n}" for n in acknowledged} <= set(found)
+
+
+# Disk full, file locked
+
+
+@posix_only
+async def test_a_full_disk_is_an_error_that_writes_nothing_and_passes(store_path: Path) -> None:
+    code = """
+        import resource, signal
+        from piv_mcp.errors import StoreError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            await store.write(facts.put, "before", "1")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+            try:
+                await store.write(facts.put, "too much", "x" * 1_000_000)
+            except StoreError as error:
+                print(error.message)
+            print(await store.read(facts.get, "too much"))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            await store.write(facts.put, "after", "1")
+            print(await store.read(names))
+            await store.close()
+        asyncio.run(main())
+    """
+    said = (await run_script(code, store_path)).splitlines()
+    assert said[0] in ("the disk is full", "the disk reports an error")
+    assert said[1:] == ["None", "['after', 'before']"]
+    assert not list(store_path.parent.glob("*corrupt*"))
+
+
+async def test_a_database_that_may_not_grow_says_that_the_disk_is_full(store: Store) -> None:
+    def limit(connection: Connection, pages: int) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    await store.write(limit, 1)  # SQLite takes the present size for the least
+    results = await asyncio.gather(
+        *(store.write(put(f"n{n}", "x" * 10_000)) for n in range(100)), return_exceptions=True
+    )
+    errors = [result for result in results if result is not None]
+    assert errors
+    assert {str(error) for error in errors} == {"the disk is full"}
+    assert all(isinstance(error, StoreError) for error in errors)
+    await store.write(limit, 1_000_000)
+    await store.write(put("after"))
+    assert await store.read(get("after")) == "1"
+
+
+async def test_a_locked_file_is_an_error_in_good_time_and_writes_go_on_afterwards(store_path: Path) -> None:
+    store = Store(store_path, busy_seconds=0.2)
+    await store.write(put("before"))
+    other = sqlite3.connect(store_path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="locked by another program"):
+        await store.write(put("meanwhile"))
+    assert time.monotonic() - started < 2
+    assert await store.read(get("before")) == "1", "reading goes on"
+    other.execute("ROLLBACK")
+    other.close()
+    await store.write(put("after"))
+    assert await store.read(names) == ["after", "before"]
+    await store.close()
+
+
+async def test_a_lock_is_waited_for_less_than_a_webhook_may_take() -> None:
+    assert 2 * database.BUSY_SECONDS < 5, "a group that waits, and the one behind it"
+
+
+async def test_a_place_that_cannot_be_written_is_an_error_for_writing_and_reading(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way of the directory")
+    store = Store(tmp_path / "file" / "store.sqlite3")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await store.write(put("a"))
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await store.read(get("a"))
+    await store.close()

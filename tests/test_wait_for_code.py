@@ -1,0 +1,207 @@
+"""Waiting for a code: what comes before, during or between two calls is found, the newest first."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from harness import until
+from inbox_home import PATIENCE, Home, cancelled, codes
+from processes import sms_webhook
+
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.errors import NotFoundError
+from piv_mcp.inbox import wait
+from piv_mcp.inbox.history import POLL_SECONDS
+from piv_mcp.inbox.parse import event_of
+from piv_mcp.sandbox import Failure
+from piv_mcp.store import Store, events
+from piv_mcp.store.changes import COMMIT_POLL_SECONDS
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
+
+
+async def test_a_code_that_came_just_before_the_call_counts(home: Home) -> None:
+    await home.webhook(home.numbers[0], "482913")
+    waited = await home.wait(home.numbers[0])
+    assert codes(waited) == ["482913"]
+    assert waited.seconds < 1
+
+
+async def test_a_code_from_long_before_the_call_does_not_count(home: Home) -> None:
+    await home.record(sms_webhook(home.numbers[0], "Your code is 1111", "1111"), ago=wait.JUST_BEFORE + 5)
+    assert codes(await home.wait(home.numbers[0], seconds=0)) == []
+
+
+async def test_a_code_that_comes_during_the_wait_ends_it(home: Home) -> None:
+    waiting = home.waiting(home.numbers[0])
+    await home.asleep()
+    assert not waiting.done()
+    await home.webhook(home.numbers[0], "482913")
+    waited = await waiting
+    assert (codes(waited), waited.seconds) == (["482913"], 0), "at once"
+
+
+async def test_a_code_that_comes_between_two_waits_is_found_by_the_cursor(home: Home) -> None:
+    first = await home.wait(home.numbers[0], seconds=0)
+    assert first.found == []
+    await home.webhook(home.numbers[0], "482913")
+    second = await home.wait(home.numbers[0], after=first.cursor)
+    assert codes(second) == ["482913"]
+    third = await home.wait(home.numbers[0], seconds=0, after=second.cursor)
+    assert third.found == [], "nothing is reported twice"
+
+
+async def test_a_code_on_another_number_does_not_end_the_wait(home: Home) -> None:
+    await home.webhook(home.numbers[1], "482913")
+    assert (await home.wait(home.numbers[0], seconds=0)).found == []
+
+
+async def test_a_message_without_a_code_does_not_end_the_wait(home: Home) -> None:
+    await home.record(sms_webhook(home.numbers[0], "See you at dinner"))
+    assert (await home.wait(home.numbers[0], seconds=0)).found == []
+
+
+async def test_a_code_that_no_webhook_brings_is_found_in_the_history(home: Home) -> None:
+    waiting = home.waiting(home.numbers[0], seconds=10)
+    await home.asleep()
+    await home.sandbox.receive_sms(home.numbers[0], "Your code is 737373", trusted=False)
+    home.clock.advance(POLL_SECONDS)
+    waited = await waiting
+    (found,) = waited.found
+    assert (found.code, found.source, found.sender, found.confirmed) == ("737373", "history", "Google", True)
+    assert waited.seconds == POLL_SECONDS
+
+
+async def test_a_wait_says_now_and_then_that_it_waits(home: Home) -> None:
+    told: list[tuple[float, float]] = []
+
+    async def progress(waited: float, seconds: float) -> None:
+        told.append((waited, seconds))
+
+    waiting = asyncio.create_task(
+        wait.wait_for_code(home.inbox, home.history, home.numbers[0], seconds=50, progress=progress)
+    )
+    for _ in range(50):
+        await home.asleep()
+        home.clock.advance(1)
+    await waiting
+    assert len(told) >= 4
+    assert {seconds for _, seconds in told} == {50}
+    times = [0, *(waited for waited, _ in told)]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(wait.PROGRESS_SECONDS <= gap <= 2 * wait.PROGRESS_SECONDS for gap in gaps)
+
+
+async def test_a_number_that_does_not_exist_ends_the_wait_at_once(home: Home) -> None:
+    with pytest.raises(NotFoundError):
+        await home.wait("no-such-number", seconds=20)
+
+
+async def test_a_history_that_fails_leaves_the_webhook_to_bring_the_code(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="status", status=500, times=None))
+    waiting = home.waiting(home.numbers[0])
+    await home.polled()
+    await home.webhook(home.numbers[0], "482913")
+    assert codes(await waiting) == ["482913"]
+
+
+async def test_a_wait_that_is_cancelled_stops_polling(home: Home) -> None:
+    waiting = home.waiting(home.numbers[0])
+    await home.polled()
+    await cancelled(waiting)
+    tasks = [task for task in asyncio.all_tasks() if "_poll" in repr(task)]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(task.done() for task in tasks)
+
+
+async def test_confirmed_only_waits_until_the_history_shows_the_message(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    await home.webhook(number, "666666", now)
+    forged = await home.wait(number, seconds=0, confirmed_only=True)
+    assert forged.found == []
+    await home.sandbox.receive_sms(number, "Your code is 666666", deliver=False, received_at=now)
+    home.clock.advance(POLL_SECONDS)
+    confirmed = await home.wait(number, after=forged.cursor, confirmed_only=True)
+    assert codes(confirmed) == ["666666"], "the cursor did not pass the message while it was unconfirmed"
+    assert [event.source for event in confirmed.found] == ["webhook"]
+
+
+# Order
+
+
+async def test_the_newest_is_what_arrived_last_whatever_the_clocks_say(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for code, skew in (("1111", 0), ("2222", 3600), ("3333", -86400), ("4444", -1)):
+        await home.webhook(number, code, now + timedelta(seconds=skew))
+    assert codes(await home.wait(number)) == ["4444", "3333", "2222", "1111"]
+
+
+async def test_two_codes_in_the_same_second_are_both_there_the_last_one_first(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC).replace(microsecond=0)
+    await home.webhook(number, "1111", now)
+    await home.webhook(number, "2222", now)
+    assert codes(await home.wait(number)) == ["2222", "1111"]
+
+
+async def test_old_messages_that_are_filled_in_do_not_pass_for_the_newest(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    await home.webhook(number, "9999", now)
+    for minutes in (30, 5, 90):
+        old = now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + minutes}", deliver=False, received_at=old)
+    await home.history.look(number, Priority.PERSON)
+    found = await home.inbox.store.read(events.codes, number, limit=10)
+    assert [event.code for event in found] == ["9999", "1005", "1030", "1090"]
+    assert codes(await home.wait(number)) == ["9999"]
+
+
+async def test_a_message_that_shows_up_with_an_old_time_during_the_wait_counts_as_new(home: Home) -> None:
+    number = home.numbers[0]
+    first = await home.wait(number, seconds=0)
+    await home.history.look(number, Priority.PERSON)
+    old = datetime.now(UTC) - timedelta(hours=2)
+    await home.sandbox.receive_sms(number, "Your code is 5151", deliver=False, received_at=old)
+    await home.history.look(number, Priority.PERSON)
+    assert codes(await home.wait(number, after=first.cursor)) == ["5151"]
+    assert codes(await home.wait(number)) == ["5151"]
+
+
+# Several stores on one file
+
+
+async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_stored(home: Home) -> None:
+    other = Store(home.inbox.store.path)  # another connection is what another process has
+    waiting = home.waiting(home.numbers[0])
+    await home.asleep()
+    event = event_of(sms_webhook(home.numbers[0], "Your code is 482913", "482913"), home.clock.time())
+    await other.write(lambda c: events.add(c, event))
+    home.clock.advance(0.25)
+    waited = await waiting
+    assert (codes(waited), waited.seconds) == (["482913"], 0.25)
+    await other.close()
+
+
+async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(home: Home) -> None:
+    number = home.numbers[0]
+    cursor = 0
+    for n in range(40):
+        other = asyncio.create_task(home.webhook(number, str(1000 + n)))
+        waited = await home.wait(number, after=cursor, seconds=5)
+        await other
+        assert codes(waited) == [str(1000 + n)]
+        assert waited.seconds == 0
+        cursor = waited.cursor
+
+
+async def test_an_idle_server_does_not_look(home: Home) -> None:
+    waiting = home.waiting(home.numbers[0], seconds=1)
+    await home.asleep()
+    home.clock.advance(1)
+    await waiting
+
+    def nobody_looks() -> bool:
+        home.clock.advance(COMMIT_POLL_SECONDS)
+        return not any("_look" in repr(task) for task in asyncio.all_tasks())
+
+    await until(nobody_looks, seconds=PATIENCE, what="rest")
