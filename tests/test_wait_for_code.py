@@ -110,7 +110,7 @@ async def test_a_wait_that_is_cancelled_stops_polling(home: Home) -> None:
     waiting = home.waiting(home.numbers[0])
     await home.polled()
     await cancelled(waiting)
-    tasks = [task for task in asyncio.all_tasks() if "_poll" in repr(task)]
+    tasks = [task for task in asyncio.all_tasks() if "History._poll" in repr(task)]
     await asyncio.gather(*tasks, return_exceptions=True)
     assert all(task.done() for task in tasks)
 
