@@ -89,6 +89,8 @@ class WebhookSender:
         while self._waiting or self._tasks:
             self.start()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Since Python 3.12 a gather of ended tasks may end without the loop, whose callbacks take the tasks out.
+            await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Stop all deliveries."""
