@@ -250,6 +250,11 @@ STATUSES: Mapping[int, type[ApiError]] = MappingProxyType(
 """The class of an unknown code, by its HTTP status."""
 
 
+def hint_of(code: str) -> str | None:
+    """The next step after an error with this code of the API, if one is known."""
+    return HINTS.get(code) or (CODES[code].hint if code in CODES else None)
+
+
 def error_class(code: str, status: int) -> type[ApiError]:
     """The class for an error answer: by its code, else by its status, else plain `ApiError`."""
     if code in CODES:

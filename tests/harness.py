@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -25,7 +26,7 @@ from piv_mcp.sandbox.service import Recorded
 from piv_mcp.server import build_server
 from piv_mcp.services import Services
 from piv_mcp.spending.gate import Gate
-from piv_mcp.spending.reconcile.reconciler import GRACE_SECONDS
+from piv_mcp.spending.reconcile.reconciler import ABSENT_SECONDS, GRACE_SECONDS
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -173,9 +174,10 @@ class Connected:
         """The journal once nothing in it is executing or unknown, which it becomes by itself.
 
         A `MovingClock` is advanced by the grace, at once and then once a real second: what is being asked of the API
-        meanwhile keeps enough of its deadline.
+        meanwhile keeps enough of its deadline. After the short graces it is advanced by the long one.
         """
         advance_at = 0.0
+        steps = chain([GRACE_SECONDS] * 5, repeat(ABSENT_SECONDS))
 
         async def look() -> list[Entry] | None:
             nonlocal advance_at
@@ -184,7 +186,7 @@ class Connected:
                 return entries
             if isinstance(self.services.clock, MovingClock) and time.monotonic() >= advance_at:
                 advance_at = time.monotonic() + 1
-                self.advance(GRACE_SECONDS)
+                self.advance(next(steps))
             return None
 
         return cast("list[Entry]", await until(look, seconds=seconds, what="the journal's unknown entries are settled"))

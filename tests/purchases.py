@@ -1,14 +1,16 @@
 """Every action that costs money, what each charges, and what changes something for good at no cost."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pytest
 from examples import domain, number, order, record
 
 from piv_mcp.sandbox import Sandbox
+from piv_mcp.sandbox.failures import Outcome
+from piv_mcp.sandbox.service import Incoming
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,20 @@ COMMITMENTS = [
 """What costs nothing now, and lets piv.day charge from then on."""
 
 
-def raise_price(sandbox: Sandbox, price: Decimal) -> None:
-    countries = cast("dict[str, Any]", sandbox.state.countries)
-    countries["SE"] = replace(countries["SE"], price_per_month=price)
-
-
 def given(sandbox: Sandbox, arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
+
+
+def at_each_write(sandbox: Sandbox, change: Callable[[], object]) -> None:
+    """Let something happen on the account as a write arrives, which nobody can know before."""
+    answer = sandbox.answer
+
+    def changed(incoming: Incoming) -> Outcome:
+        if incoming.method != "GET":
+            change()
+        return answer(incoming)
+
+    sandbox.answer = changed
 
 
 def in_turn(purchases: Sequence[Purchase] = PURCHASES) -> list[Any]:

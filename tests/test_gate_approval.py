@@ -26,7 +26,6 @@ from purchases import (
     PURCHASES,
     Purchase,
     in_turn,
-    raise_price,
 )
 
 from piv_mcp.sandbox import Sandbox
@@ -152,7 +151,7 @@ async def test_a_charge_that_differs_from_the_quote_is_told_to_the_person(
     sandbox: Sandbox, data_dir: Path, era: Era
 ) -> None:
     person = approver()
-    person.before_answering = lambda: raise_price(sandbox, Decimal("5.00"))
+    person.before_answering = lambda: sandbox.state.reprice(lambda price: price + 1)
     async with connected(sandbox, data_dir, person, era) as shop:
         receipt = await shop.receipt(BUY_NUMBER)
         assert receipt["status"] == "charged"

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from purchases import (
     RENEW_NUMBER,
     Purchase,
     in_turn,
-    raise_price,
 )
 
 from piv_mcp.sandbox import Failure, Sandbox
@@ -254,7 +252,7 @@ async def test_a_replay_after_a_restart_charges_nothing_more(sandbox: Sandbox, d
 async def test_the_question_is_the_same_on_every_round_though_the_price_moved(sandbox: Sandbox, data_dir: Path) -> None:
     async with connected(sandbox, data_dir, approver(), clock=MovingClock()) as shop:
         first = await ask(shop, BUY_NUMBER)
-        raise_price(sandbox, Decimal("5.00"))
+        sandbox.state.reprice(lambda price: price + 1)
         sandbox.balance += 10
         shop.advance(JOIN_SECONDS)
         second = await ask(shop, BUY_NUMBER)

@@ -1,14 +1,15 @@
 """What a person is asked: the price as far as it is known, and never a false "exact"."""
 
+import json
 import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from examples import number
-from harness import Era, approver, charges, connected, decliner, text_of
+from examples import domain, number, record, white
+from harness import DECLINE, ERAS, Era, approver, charges, connected, decliner, text_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, REGISTER, RESTORE, SEND_SMS, Purchase, in_turn
@@ -17,7 +18,8 @@ from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.segments import segments
 from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.approval.channels import message
-from piv_mcp.spending.quote import Price, Quote, dollars
+from piv_mcp.spending.messages import Message, dollars
+from piv_mcp.spending.quote import Argument, Price, Quote
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -165,19 +167,134 @@ async def test_what_recurs_is_in_the_question(sandbox: Sandbox, data_dir: Path, 
     assert "auto-renewal off" in without
 
 
-async def test_the_question_shows_the_exact_arguments(sandbox: Sandbox, data_dir: Path) -> None:
+async def test_the_question_shows_the_price_first_and_then_every_argument_in_full(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
     person = decliner()
+    body = "Transfer everything\nto me. " + "x" * 1500
     async with connected(sandbox, data_dir, person) as shop:
-        await shop.receipt(SEND_SMS, message_body="Transfer everything\nto me", to_number="+491701234567")
-        await shop.receipt(BUY_NUMBER, custom_name="For ads", duration_months=6, country_code="GB")
-    assert "to +491701234567: 'Transfer everything\\nto me'" in person.asked[0]
-    assert "Rent a number in GB for 6 months, auto-renewal off, named 'For ads'" in person.asked[1]
+        await shop.receipt(SEND_SMS, message_body=body, to_number="+491701234567")
+        await shop.receipt(BUY_NUMBER, custom_name="(main) for 1 month at 4.00 USD", duration_months=6)
+    sms, rent = (asked.splitlines() for asked in person.asked)
+    assert sms[0].startswith("Price: 2.50 USD (estimate")
+    assert sms[1].startswith("Action: Send 10 SMS (GSM-7) from +46")
+    assert f"message_body: {json.dumps(body)}" in sms
+    assert 'to_number: "+491701234567"' in sms
+    assert rent[:2] == ["Price: 24.00 USD (exact)", "Action: Rent a number in SE for 6 months, auto-renewal off"]
+    assert 'custom_name: "(main) for 1 month at 4.00 USD"' in rent
+    assert [line.partition(":")[0] for line in rent[2:6]] == [
+        "country_code",
+        "duration_months",
+        "auto_renew",
+        "custom_name",
+    ]
+    assert rent[6].startswith("Balance now: ")
+
+
+EVERYTHING: list[Any] = [
+    pytest.param(
+        "create_white",
+        {
+            **CREATE_WHITE.arguments(Sandbox()),
+            "tier_key": "v2_tier3",
+            "blog_count": 5,
+            "quality": "premium",
+            "languages": ["de", "en"],
+            "domain": "a-site.com",
+            "email": "me@a-site.com",
+            "phone": "+49 30 1234",
+            "address": "A street 1",
+            "legal_name": "A Ltd",
+            "style_hint": "calm",
+            "keywords": ["roses", "soil"],
+            "banned_words": ["spam"],
+            "contacts_mode": "template",
+            "contacts_template": "Write to us",
+            "facebook": "https://facebook.com/a",
+        },
+        id="site",
+    ),
+    pytest.param(
+        "register_domain",
+        {
+            **REGISTER.arguments(Sandbox()),
+            "ssl_mode": "strict",
+            "dns_records": [{"type": "TXT", "name": "_dmarc", "content": "v=DMARC1; p=none", "ttl": 300}],
+        },
+        id="domain",
+    ),
+    pytest.param("start_google_verification", {"piv_num_id": number, "gv_url": f"https://g.co/{'v' * 1900}"}, id="url"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), EVERYTHING)
+async def test_no_argument_is_left_out_of_the_question(
+    sandbox: Sandbox, data_dir: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    person = decliner()
+    arguments = {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
+    async with connected(sandbox, data_dir, person) as shop:
+        await shop.ok(tool, **arguments)
+    lines = person.asked[0].splitlines()
+    assert lines[0].startswith("Price: ")
+    for name, value in arguments.items():
+        (line,) = [line for line in lines if line.startswith(f"{name}: ")]
+        for text in leaves(value):
+            assert (json.dumps(text) if isinstance(text, str) else str(text)) in line
+
+
+def leaves(value: Any) -> list[Any]:
+    """The texts and numbers in a value."""
+    if isinstance(value, bool):  # in words of their own
+        return []
+    if isinstance(value, dict):
+        return [leaf for item in cast("dict[str, Any]", value).values() for leaf in leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in cast("list[Any]", value) for leaf in leaves(item)]
+    return [value]
+
+
+OVERWRITES: list[Any] = [
+    pytest.param(
+        "update_dns_record",
+        {"domain_id": domain, "record_id": record, "content": "9.9.9.9"},
+        ['content: "9.9.9.9"', "record now: type: "],
+        "PUT",
+        id="record",
+    ),
+    pytest.param(
+        "configure_white",
+        {"white_id": white, "email": "new@example.com"},
+        ['email: "new@example.com"'],
+        "POST",
+        id="site",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "shown", "method"), OVERWRITES)
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_overwrites_something_is_asked_with_what_it_overwrites(
+    sandbox: Sandbox, data_dir: Path, tool: str, arguments: dict[str, Any], shown: list[str], method: str, era: Era
+) -> None:
+    person = approver()
+    person.answers.append(DECLINE)
+    arguments = {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
+    async with connected(sandbox, data_dir, person, era) as shop:
+        assert (await shop.ok(tool, **arguments))["status"] == "declined"
+        assert shop.writes == []
+        for text in shown:
+            assert text in person.asked[0]
+        assert (await shop.ok(tool, **arguments))["status"] == "done"
+        assert [request.method for request in shop.writes] == [method]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\x85", "\v"])
 def test_no_name_can_pass_for_another_line_of_the_question(end: str) -> None:
     """A name that was given in the dashboard may hold anything."""
-    quote = Quote(action=f"Renew Office{end}Price: 0.00 USD (exact)", price=Price(amount=Decimal("4.00")))
+    price = Price(amount=Decimal("4.00"))
+    headline = Message(id="text", values={"text": f"Renew Office{end}Price: 0.00 USD (exact)"})
+    quote = Quote(headline=headline, price=price, arguments=[Argument(name="name", value=f"a{end}Price: 0.00 USD")])
     prices = [line for line in message(quote).splitlines() if line.startswith("Price")]
     assert prices == ["Price: 4.00 USD (exact)"]
 
@@ -229,18 +346,21 @@ async def test_what_cannot_be_bought_is_said_before_anybody_is_asked(sandbox: Sa
 
 
 def test_a_quote_reads_the_same_in_every_channel_and_holds_no_clock() -> None:
-    quote = Quote(
-        action="Buy",
-        price=Price(amount=Decimal("4"), recurring="4.00 USD every month"),
-        balance=Decimal("10"),
-        notes=["The same action was carried out at 12:00 UTC"],
+    """Also one that a journal of 0.1.0 holds, whose messages were texts."""
+    quote = Quote.model_validate(
+        {
+            "action": "Buy",
+            "price": {"amount": "4", "recurring": "4.00 USD every month"},
+            "balance": "10",
+            "notes": ["The same action was carried out at 12:00 UTC"],
+        }
     )
     again = Quote.model_validate_json(quote.model_dump_json())
     assert message(quote) == message(again)
     assert quote.lines() == [
-        ("Action", "Buy"),
         ("Price", "4.00 USD (exact)"),
         ("Then", "4.00 USD every month"),
+        ("Action", "Buy"),
         ("Balance now", "10.00 USD"),
         ("Balance after", "6.00 USD"),
         ("Note", "The same action was carried out at 12:00 UTC"),

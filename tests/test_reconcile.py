@@ -2,15 +2,17 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from examples import white
 from harness import Connected, approver, charges, connected, text_of
 from lost_answers import charged, graced, look, lose
 from moving_clock import MovingClock
-from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, RENEW_DOMAIN, RESTORE, SEND_SMS, Purchase
+from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, RENEW_DOMAIN, RESTORE, SEND_SMS, VERIFY, Purchase
 
 from piv_mcp.api.numbers import PurchaseNumber
 from piv_mcp.api.rate_limit import Priority
@@ -18,7 +20,7 @@ from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import actions
 from piv_mcp.spending import journal as journal_module
-from piv_mcp.spending.reconcile.reconciler import GRACE_SECONDS, LONG_GRACE_SECONDS
+from piv_mcp.spending.reconcile.reconciler import ABSENT_SECONDS, GRACE_SECONDS, LONG_GRACE_SECONDS
 from piv_mcp.spending.reconcile.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -111,17 +113,50 @@ async def test_the_same_numbers_in_another_order_are_the_same_restore(shop: Conn
     assert len(shop.writes) == 1
 
 
-async def test_a_domain_that_is_still_in_the_queue_is_found_by_its_renewal_price(
-    sandbox: Sandbox, data_dir: Path
+async def test_a_renewal_in_the_queue_stays_unknown_until_the_domain_shows_it(sandbox: Sandbox, data_dir: Path) -> None:
+    """The balance fell by its price, which alone is no evidence."""
+    sandbox.timing = sandbox.state.timing = replace(sandbox.timing, domain=3600)
+    async with connected(sandbox, data_dir, approver(), clock=MovingClock()) as shop:
+        await lose(shop, RENEW_DOMAIN, "drop_after")
+        assert await graced(shop, ABSENT_SECONDS) == ["unknown"]
+        sandbox.advance(timedelta(hours=2))
+        assert await look(shop) == ["charged"]
+        assert await charged(shop) == [Decimal("12.50")]
+
+
+@pytest.mark.parametrize("purchase", [RENEW_DOMAIN, VERIFY], ids=str)
+async def test_what_shows_late_is_not_charged_only_after_an_hour_without_a_sign(
+    shop: Connected, purchase: Purchase
 ) -> None:
-    sandbox.timing = replace(sandbox.timing, domain=3600)
-    sandbox.state.timing = sandbox.timing
-    async with connected(sandbox, data_dir, approver()) as shop:
-        sandbox.fail_next(Failure(kind="drop_after", method="POST", path=RENEW_DOMAIN.path))
-        await shop.buy(RENEW_DOMAIN)
-        (entry,) = await shop.settled()
-        assert (entry.state, entry.charged) == ("charged", "12.50")
-        assert entry.evidence == "the balance fell by 12.50 USD, and no other action explains it"
+    await lose(shop, purchase, "drop_before")
+    assert await graced(shop, ABSENT_SECONDS / 2) == ["unknown"]
+    assert await graced(shop, ABSENT_SECONDS / 2) == ["not_charged"]
+
+
+@pytest.mark.parametrize("purchase", PURCHASES, ids=str)
+async def test_a_credit_as_large_as_the_charge_does_not_hide_it(shop: Connected, purchase: Purchase) -> None:
+    """A person tops up the account while the answer is lost: the balance is what it was."""
+    timing = replace(shop.sandbox.timing, verify=600, domain=600)
+    shop.sandbox.timing = shop.sandbox.state.timing = timing
+    await lose(shop, purchase, "drop_after")
+    shop.sandbox.balance += purchase.price
+    assert "not_charged" not in await graced(shop, LONG_GRACE_SECONDS)
+    shop.sandbox.advance(timedelta(minutes=20))
+    assert await look(shop) == ["charged"]
+    assert len(shop.writes) == 1
+
+
+async def test_a_site_whose_answer_was_lost_while_it_was_configured_may_be_configured_again(shop: Connected) -> None:
+    """Nothing shows whether it took effect, and it costs nothing."""
+    arguments = {"white_id": white(shop.sandbox), "email": "new@example.com"}
+    shop.sandbox.fail_next(Failure(kind="drop_after", method="POST", path="/whites/*/config"))
+    assert "OUTCOME_UNKNOWN" in await shop.error("configure_white", **arguments)
+    assert await graced(shop) == ["not_charged"]
+    told = await shop.ok("configure_white", **arguments)
+    assert "Whether it took effect is not known" in told["note"]
+    assert len(shop.writes) == 1
+    assert (await shop.ok("configure_white", **arguments))["status"] == "done"
+    assert len(shop.writes) == 2
 
 
 async def test_an_entry_that_cannot_be_understood_does_not_keep_the_others_unknown(shop: Connected) -> None:
@@ -185,6 +220,7 @@ async def test_an_entry_whose_process_died_is_taken_up_where_it_stood(
             before = await Snapshot.take(
                 actions.load(entry.kind, entry.arguments),
                 shop.gate.reconciler._sources,  # pyright: ignore[reportPrivateUsage]
+                may_share=False,
             )
             assert await journal.claim(entry.id, before.dump())
     async with connected(sandbox, data_dir, None, clock=MovingClock(), confirm_wait=0) as shop:

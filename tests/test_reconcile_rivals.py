@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from harness import Connected, charges
 from lost_answers import charged, graced, look, lose
-from purchases import BUY_NUMBER, RENEW_NUMBER, VERIFY
+from purchases import BUY_NUMBER, RENEW_NUMBER, SEND_SMS, VERIFY
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.failures import Kind
@@ -66,17 +66,24 @@ async def test_a_purchase_in_between_is_not_taken_for_the_lost_one(shop: Connect
 
 
 async def test_what_another_action_took_is_not_taken_for_the_lost_one_s(shop: Connected) -> None:
-    """Only the balance tells of a verification."""
     await lose(shop, VERIFY, "drop_before")
     assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
-    assert await graced(shop) == ["not_charged", "charged"]
+    assert await graced(shop, ABSENT_SECONDS) == ["not_charged", "charged"]
 
 
-async def test_a_verification_is_found_by_the_balance_though_another_action_moved_it_too(shop: Connected) -> None:
+async def test_a_verification_is_found_by_its_message_though_another_action_moved_the_balance(shop: Connected) -> None:
     await lose(shop, VERIFY, "drop_after")
     assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    shop.sandbox.advance(timedelta(minutes=1))
     assert await look(shop) == ["charged", "charged"]
     assert await charged(shop) == [Decimal("1.00"), Decimal("4.00")]
+
+
+async def test_a_message_that_another_action_sent_is_not_taken_for_a_verification_s(shop: Connected) -> None:
+    await lose(shop, VERIFY, "drop_before")
+    assert (await shop.receipt(SEND_SMS))["status"] == "charged"
+    assert await look(shop) == ["unknown", "charged"]
+    assert await graced(shop, ABSENT_SECONDS) == ["not_charged", "charged"]
 
 
 async def test_two_verifications_of_which_one_happened_are_not_told_apart_by_a_guess(shop: Connected) -> None:
@@ -90,7 +97,7 @@ async def test_two_verifications_of_which_one_happened_are_not_told_apart_by_a_g
 async def test_two_lost_verifications_neither_of_which_happened_are_both_settled(shop: Connected) -> None:
     await lose(shop, VERIFY, "drop_before")
     await lose(shop, VERIFY, "drop_before", gv_url="https://gv.google.com/other")
-    assert await graced(shop) == ["not_charged", "not_charged"]
+    assert await graced(shop, ABSENT_SECONDS) == ["not_charged", "not_charged"]
 
 
 def auto_renew(sandbox: Sandbox, name: str) -> None:

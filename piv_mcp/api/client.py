@@ -13,6 +13,7 @@ from piv_mcp.api.http import Http
 from piv_mcp.api.numbers import NumbersApi
 from piv_mcp.api.proxies import ProxiesApi
 from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
+from piv_mcp.api.readings import Span
 from piv_mcp.api.whites import WhitesApi
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -61,14 +62,21 @@ class PivClient:
         other._bind(self._http, priority)
         return other
 
-    def _bind(self, http: Http, priority: Priority) -> None:
+    def recent(self, span: Span) -> Self:
+        """A client with the same connection whose reads may get the answers of equal reads of the last seconds. `span`
+        then tells when they were read."""
+        other = type(self).__new__(type(self))
+        other._bind(self._http, self._priority, span)
+        return other
+
+    def _bind(self, http: Http, priority: Priority, span: Span | None = None) -> None:
         self._http = http
         self._priority = priority
-        self.account = AccountApi(http, priority)
-        self.numbers = NumbersApi(http, priority)
-        self.proxies = ProxiesApi(http, priority)
-        self.domains = DomainsApi(http, priority)
-        self.whites = WhitesApi(http, priority)
+        self.account = AccountApi(http, priority, span)
+        self.numbers = NumbersApi(http, priority, span)
+        self.proxies = ProxiesApi(http, priority, span)
+        self.domains = DomainsApi(http, priority, span)
+        self.whites = WhitesApi(http, priority, span)
 
     def __repr__(self) -> str:
         return f"PivClient({self._http!r}, {self._priority.value})"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from piv_mcp.api.endpoint import Endpoint
 from piv_mcp.api.models import Request
 from piv_mcp.api.rate_limit import Priority
+from piv_mcp.api.readings import Span
 from piv_mcp.api.response import Call
 from piv_mcp.errors import InvalidRequestError
 
@@ -16,14 +17,15 @@ T = TypeVar("T")
 
 
 class EndpointGroup:
-    """The endpoints of one area, called at one priority.
+    """The endpoints of one area, called at one priority. With `span`, reads share recent answers.
 
     The methods raise `ApiError`, and `InvalidRequestError` also before anything is sent.
     """
 
-    def __init__(self, http: "Http", priority: Priority) -> None:
+    def __init__(self, http: "Http", priority: Priority, span: Span | None = None) -> None:
         self._http = http
         self._priority = priority
+        self._span = span
 
     async def _call(
         self,
@@ -37,7 +39,7 @@ class EndpointGroup:
         path = endpoint.path(*ids)
         wire = {} if query is None else _checked(endpoint, query, filters)
         call = Call(endpoint, path, wire, None if body is None else body.wire())
-        return await self._http.send(call, self._priority)
+        return await self._http.send(call, self._priority, self._span)
 
 
 def _checked(endpoint: Endpoint[Any], query: type[Request], filters: dict[str, object]) -> dict[str, Any]:

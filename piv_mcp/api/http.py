@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.rate_limit import Priority, RateLimiter
+from piv_mcp.api.readings import Readings, Span
 from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
 from piv_mcp.api.text import clean
@@ -58,6 +59,7 @@ class Http:
         self._clock = clock
         self._deadline = deadline
         self._timeout = timeout
+        self._readings = Readings(clock)
         self._client = httpx.AsyncClient(
             transport=transport,
             headers={"User-Agent": user_agent, "Accept": "application/json"},
@@ -72,8 +74,23 @@ class Http:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def send(self, call: Call[T], priority: Priority) -> T:
-        """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline."""
+    async def send(self, call: Call[T], priority: Priority, span: Span | None = None) -> T:
+        """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline.
+
+        With `span`, a read may get the answer to an equal read of the last seconds (see `Readings`).
+        """
+        if call.endpoint.writes:
+            self._readings.forget()
+            try:
+                return await self._send(call, priority)
+            finally:
+                self._readings.forget()
+        if span is None:
+            return await self._send(call, priority)
+        key = (call.path, tuple(sorted((name, str(value)) for name, value in call.query.items())))
+        return await self._readings.get(key, lambda: self._send(call, priority), span)
+
+    async def _send(self, call: Call[T], priority: Priority) -> T:
         if self._client.is_closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
         deadline = Deadline(self._deadline, self._clock)

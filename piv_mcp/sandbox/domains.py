@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from piv_mcp.sandbox.clock import RENEWAL_LEAD, add_months
 from piv_mcp.sandbox.errors import DocumentedError, invalid, not_found
 from piv_mcp.sandbox.fields import HOST, Fields, one_of
-from piv_mcp.sandbox.prices import top_level_domain_of
 from piv_mcp.sandbox.records import SandboxDomain
 from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data
 
@@ -26,7 +25,7 @@ DEFAULT_SSL_MODE = "flexible"
 
 def search(state: State, call: RouteCall) -> RouteAnswer:
     name = (call.query.text("q", HOST) or "").lower()
-    top_level_domain = top_level_domain_of(name)
+    top_level_domain = state.top_level_domain_of(name)
     return data(
         {
             "domain": name,
@@ -130,7 +129,7 @@ def plan_renewal(state: State, domain: SandboxDomain) -> None:
         if outdated or not domain.auto_renew:
             return
         try:
-            state.ledger.charge("domain.auto_renew", domain.id, top_level_domain_of(domain.name).renew_price)
+            state.ledger.charge("domain.auto_renew", domain.id, state.top_level_domain_of(domain.name).renew_price)
         except DocumentedError:
             return
         domain.expires_at = add_months(planned_for, 12)

@@ -105,12 +105,10 @@ SANDBOX_TIERS = (
     SandboxTier("v2_tier3", "Full + Blog", Decimal("10.00"), INCLUDED_ARTICLES, 20, Decimal("1.50")),
 )
 
-_TOP_LEVEL_DOMAINS = {
+SANDBOX_TOP_LEVEL_DOMAINS = {
     "com": TopLevelDomain(Decimal("12.50"), Decimal("12.50")),
     "org": TopLevelDomain(Decimal("11.00"), Decimal("12.00")),
     "xyz": TopLevelDomain(Decimal("2.50"), Decimal("13.00")),
 }
-
-
-def top_level_domain_of(domain: str) -> TopLevelDomain:
-    return _TOP_LEVEL_DOMAINS.get(domain.rpartition(".")[2], TopLevelDomain(Decimal("20.00"), Decimal("20.00")))
+ANY_OTHER = ""
+SANDBOX_TOP_LEVEL_DOMAINS[ANY_OTHER] = TopLevelDomain(Decimal("20.00"), Decimal("20.00"))

@@ -22,7 +22,6 @@ from piv_mcp.sandbox.domains import (
 )
 from piv_mcp.sandbox.errors import DocumentedError, invalid, not_found
 from piv_mcp.sandbox.fields import HOST, Fields, one_of
-from piv_mcp.sandbox.prices import top_level_domain_of
 from piv_mcp.sandbox.records import SandboxDomain, SandboxQueueEntry
 from piv_mcp.sandbox.state import RouteAnswer, RouteCall, State, data, should_fail
 from piv_mcp.sandbox.wire import cents
@@ -37,7 +36,7 @@ def register(state: State, call: RouteCall) -> RouteAnswer:
     _read_setup(state, call.body, domain)
     if not is_available(state, name):
         raise DocumentedError("DOMAIN_NOT_AVAILABLE", f"Domain is not available: {name}")
-    top_level_domain = top_level_domain_of(name)
+    top_level_domain = state.top_level_domain_of(name)
     cost = cents(top_level_domain.create_price + top_level_domain.renew_price * (period - 1))
     state.ledger.require(cost)
     domain.id = state.ids.uuid("domain")
@@ -60,7 +59,7 @@ def register(state: State, call: RouteCall) -> RouteAnswer:
 def renew(state: State, call: RouteCall) -> RouteAnswer:
     period = call.body.integer("period", 1, 10)
     domain = require_active(state, find_domain(state, call))
-    cost = cents(top_level_domain_of(domain.name).renew_price * period)
+    cost = cents(state.top_level_domain_of(domain.name).renew_price * period)
     state.ledger.charge("domain.renew", domain.id, cost)
     entry = _enqueue(state, domain, "domain.renew", cost, years=period)
     return data({"queue_id": entry.id, "domain_id": domain.id, "expires_at": domain.expires_at}, 202)

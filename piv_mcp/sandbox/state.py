@@ -5,8 +5,9 @@ import string
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from typing import Any, cast
 
 from piv_mcp.sandbox import prices
 from piv_mcp.sandbox.clock import Agenda, SandboxClock, Timing
@@ -33,12 +34,28 @@ class State:
         self.countries = {country.country_code: country for country in prices.SANDBOX_COUNTRIES}
         self.servers = {server.id: server for server in prices.SANDBOX_SERVERS}
         self.tiers = {tier.tier_key: tier for tier in prices.SANDBOX_TIERS}
+        self.top_level_domains = dict(prices.SANDBOX_TOP_LEVEL_DOMAINS)
         self.oldest_sms_first = False
         self.numbers: dict[str, SandboxNumber] = {}
         self.orders: dict[str, SandboxOrder] = {}
         self.domains: dict[str, SandboxDomain] = {}
         self.queue: dict[str, SandboxQueueEntry] = {}
         self.whites: dict[str, SandboxWhite] = {}
+
+    def top_level_domain_of(self, domain: str) -> prices.TopLevelDomain:
+        known = self.top_level_domains
+        return known.get(domain.rpartition(".")[2], known[prices.ANY_OTHER])
+
+    def reprice(self, change: Callable[[Decimal], Decimal]) -> None:
+        """Change every listed price, from now on."""
+        for listing in (self.countries, self.servers, self.tiers, self.top_level_domains):
+            offers = cast("dict[str, Any]", listing)
+            for key, offer in offers.items():
+                listed = {field.name: getattr(offer, field.name) for field in fields(offer)}
+                prices_of = {name: price for name, price in listed.items() if isinstance(price, Decimal)}
+                offers[key] = replace(offer, **{name: change(price) for name, price in prices_of.items()})
+        for order in self.orders.values():
+            order.server = self.servers[order.server.id]
 
 
 class Ids:

@@ -1,7 +1,8 @@
 """Errors of actions that were not carried out, or whose outcome is unknown. Each says whether money may have moved."""
 
-from piv_mcp.errors import ApiError, PivError
-from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.errors import REFUNDED, ApiError, PivError, hint_of
+from piv_mcp.spending.messages import dollars
+from piv_mcp.spending.quote import Quote
 from piv_mcp.store.journal import Entry
 
 
@@ -29,13 +30,18 @@ class UnsettledError(PivError):
 
 
 class RefusedError(PivError):
-    """The API refused the action: nothing was done and nothing charged."""
+    """The API refused the action: nothing was done and nothing charged. The code and the hint are those of the API's
+    error, as on the tools that cost nothing."""
 
-    code = "REFUSED"
+    def __init__(self, problem: str) -> None:
+        """`problem` is what `refusal` made of the API's error."""
+        code, _, reason = problem.partition(": ")
+        super().__init__(f"piv.day refused it: {reason}", hint=hint_of(code))
+        self.code = code
 
     @property
     def money(self) -> str:
-        return "Nothing was charged"
+        return "The charge was refunded" if self.code in REFUNDED else "Nothing was done and nothing charged"
 
 
 class DeniedError(PivError):

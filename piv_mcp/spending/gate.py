@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 
 import structlog
 
 from piv_mcp.errors import ApiError, OutcomeUnknownError, PivError, StoreError
+from piv_mcp.spending import actions
 from piv_mcp.spending.actions.base import Action, Sources
 from piv_mcp.spending.approval.channels import Person
 from piv_mcp.spending.approval.flow import ApprovalFlow
 from piv_mcp.spending.errors import BalanceError, DeniedError, RefusedError, UnsettledError, refusal
 from piv_mcp.spending.journal import Ending, Journal
+from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.policy import Policy
-from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.quote import Argument, Quote
 from piv_mcp.spending.receipt import Receipt, receipt
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
@@ -86,30 +87,49 @@ class Gate:
 
     async def _propose(self, action: Action) -> Entry:
         """Quote the action and insert it into the journal, or return the open entry of an equal action."""
-        words, price = await action.quote(self._sources)
+        recent = self._sources.recent()
+        proposal = await action.quote(recent)
+        doubts = await self._doubts(action) if action.spends else []
         quote = Quote(
-            action=words,
-            price=price,
-            balance=await self._sources.balance(),
-            notes=await self._repetition_notes(action),
+            headline=proposal.headline,
+            price=proposal.price,
+            arguments=[Argument(name=name, value=value) for name, value in action.arguments.items()],
+            now=list(proposal.now),
+            balance=await recent.balance(),
+            notes=[*await self._repetition_notes(action), *doubts],
         )
         if action.spends and not quote.is_covered:
             raise BalanceError(quote)
-        return await self.journal.propose(
-            action, quote, budget=self.policy.budget_for(action, price), daily_budget=self.policy.daily_budget
-        )
+        # Of what is doubtful, only a person may decide.
+        budget = None if doubts else self.policy.budget_for(action, proposal.price)
+        return await self.journal.propose(action, quote, budget=budget, daily_budget=self.policy.daily_budget)
 
-    async def _repetition_notes(self, action: Action) -> list[str]:
+    async def _repetition_notes(self, action: Action) -> list[Message]:
         """A note for the person if an equal action was carried out lately, or was sent and may still take effect."""
         since = self._sources.clock.time() - RECENT_SECONDS
         for entry in await self.journal.entries(limit=50, states=("charged", "not_charged"), since=since):
             if entry.fingerprint == action.fingerprint and action.spends:
-                when = time.strftime("%H:%M UTC", time.gmtime(entry.settled_at or entry.quoted_at))
+                when = _moment(entry.settled_at or entry.quoted_at)
                 if entry.state == "not_charged":
-                    return [f"The same action was sent before; the account did not show it up to {when} ({entry.id})"]
-                charged = f" for {dollars(Decimal(entry.charged))}" if entry.charged else ""
-                return [f"The same action was carried out at {when}{charged} ({entry.id})"]
+                    return [message("not_charged_before", when=when, entry=entry.id)]
+                if entry.charged:
+                    return [message("charged_before", when=when, entry=entry.id, amount=entry.charged)]
+                return [message("done_before", when=when, entry=entry.id)]
         return []
+
+    async def _doubts(self, action: Action) -> list[Message]:
+        """What keeps the budget from approving the action, as notes for the person."""
+        notes: list[Message] = []
+        for entry in await self.journal.unsettled(action):
+            other = actions.load(entry.kind, entry.arguments)
+            if entry.state == "unknown" and other.target == action.target:
+                when = _moment(entry.sent_at or entry.quoted_at)
+                headline = Quote.model_validate_json(entry.quote).action
+                notes.append(message("unknown_before", when=when, entry=entry.id, action=headline))
+        overcharged = await self.journal.overcharged(action)
+        if overcharged is not None:
+            notes.append(message("overcharged_before", entry=overcharged.id))
+        return notes
 
     async def _continue(self, entry: Entry, action: Action, person: Person) -> Receipt:
         if entry.state == "quoted":
@@ -139,7 +159,7 @@ class Gate:
         balance = None
         if entry.state == "charged":
             with suppress(PivError):
-                balance = await self._sources.balance()
+                balance = await self._sources.recent().balance()
         return receipt(entry, balance=balance, again=repeated)
 
     def _approval_required(self, entry: Entry) -> Receipt:
@@ -175,8 +195,10 @@ class Gate:
                 del self._waiting[entry.id]
 
     async def _run(self, entry: Entry, action: Action) -> Entry:
+        if not await self._price_holds(entry, action):
+            return await self.journal.reload(entry)
         try:
-            before = await Snapshot.take(action, self._sources)
+            before = await self._snapshot(entry, action)
         except PivError:
             await self.journal.withdraw(entry.id)
             raise
@@ -193,6 +215,31 @@ class Gate:
         if entry.state == "unknown":
             self._wake_reconciler()
         return entry
+
+    async def _price_holds(self, entry: Entry, action: Action) -> bool:
+        """Whether the action still costs no more than was approved. If not, end the entry: nothing is sent."""
+        approved = Quote.model_validate_json(entry.quote).price
+        if not approved.is_listed:
+            return True
+        try:
+            now = (await action.quote(self._sources.recent())).price
+        except ApiError as error:
+            problem = f"the price can no longer be read ({refusal(error)})"
+            await self.journal.end_as_price_changed(entry.id, None, problem)
+            return False
+        if not now.exceeds(approved):
+            return True
+        later = f", then {now.recurring.text}" if now.recurring is not None else ""
+        await self.journal.end_as_price_changed(entry.id, now, f"the price is now {now.words}{later}")
+        return False
+
+    async def _snapshot(self, entry: Entry, action: Action) -> Snapshot:
+        """The state of the account before the request. What was read for the question serves, unless another action
+        was sent or settled since, by any process."""
+        before = await Snapshot.take(action, self._sources, may_share=True)
+        if await self.journal.others_since(entry, before.began):
+            before = await Snapshot.take(action, self._sources, may_share=False)
+        return before
 
     async def _send(self, entry: Entry, action: Action) -> Entry:
         try:
@@ -254,3 +301,7 @@ class Gate:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._approval.close()
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%H:%M UTC", time.gmtime(seconds))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from piv_mcp.spending.actions.base import Action, Decision, Done
-from piv_mcp.spending.actions.evidence import EVENT_DELAY_SECONDS
-from piv_mcp.spending.quote import FREEZE_SECONDS, Quote
+from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
 from piv_mcp.store import Store, journal, leases
 from piv_mcp.store.connection import Value
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
@@ -20,6 +19,9 @@ approve an equal action: a server that answered with an error may still carry th
 
 EXECUTION_SECONDS = 120.0
 """After this many seconds an execution of another process is presumed dead. A call of the API ends within 30 s."""
+
+NEW_PRICE = "new_price"
+"""The field of a stored result that holds the price which kept an approved action from being sent."""
 
 ENDED: tuple[State, ...] = ("charged", "refused", "not_charged")
 """The states of an entry that was sent and whose outcome is known."""
@@ -86,10 +88,22 @@ class Journal:
         """Entries settled as not charged in the last `LATE_EFFECT_SECONDS`: the account may still show their effect."""
         return await self.store.read(journal.not_charged_since, self._clock.time() - LATE_EFFECT_SECONDS)
 
-    async def unexplained(self, entry: Entry) -> list[Entry]:
-        """Other entries of the same kind, charged since an hour before the request, that no event has settled or
-        refunded."""
-        return await self.store.read(journal.unexplained, entry, (entry.sent_at or 0.0) - EVENT_DELAY_SECONDS)
+    async def earlier(self, entry: Entry) -> list[Entry]:
+        """Other entries of the same kind, charged in the hour before the request, whose effect may show only later."""
+        sent_at = entry.sent_at or 0.0
+        return await self.store.read(journal.charged_between, entry, sent_at - LATE_EFFECT_SECONDS, sent_at)
+
+    async def unsettled(self, action: Action) -> list[Entry]:
+        """Entries of the action's kind that were sent and have no known outcome, the newest first."""
+        return await self.store.read(journal.unsettled, action.kind)
+
+    async def overcharged(self, action: Action) -> Entry | None:
+        """The latest entry of the action's kind for which more was charged than quoted."""
+        return await self.store.read(journal.overcharged, action.kind)
+
+    async def others_since(self, entry: Entry, since: float) -> bool:
+        """Whether any other entry was sent, or settled, since the time `since`."""
+        return await self.store.read(journal.sent_or_settled_since, entry.id, since)
 
     async def reserved(self) -> Decimal:
         """The sum that the budget has approved in the last 24 hours, in US dollars."""
@@ -159,6 +173,17 @@ class Journal:
     async def withdraw(self, entry_id: str) -> None:
         """Expire an entry that the budget approved and that cannot be executed, which frees its part of the budget."""
         await self.store.write(journal.withdraw, entry_id, self._clock.time())
+
+    async def end_as_price_changed(self, entry_id: str, price: Price | None, problem: str) -> None:
+        """End an approved entry that was not sent: `price` is the price now, None if it cannot be read."""
+        result = None if price is None else json.dumps({NEW_PRICE: price.model_dump(mode="json")}, ensure_ascii=False)
+        columns: dict[str, Value] = {
+            "state": "price_changed",
+            "settled_at": self._clock.time(),
+            "result": result,
+            "problem": problem,
+        }
+        await self.store.write(journal.change, entry_id, columns, only_if=("approved",))
 
     def release(self, entry_id: str) -> None:
         """Note that this process no longer executes the entry. If its row still says so, `recover` marks it unknown."""

@@ -32,6 +32,7 @@ class Policy:
 
         A person decides on unknown prices, on recurring charges, and on irreversible changes that cost nothing.
         """
-        if self.mode != "budget" or not action.spends or action.has_recurring_charges or price.amount is None:
+        amount = price.amount
+        if self.mode != "budget" or not action.spends or action.has_recurring_charges or amount is None:
             return None
-        return price.amount if price.amount <= self.auto_approve_max else None
+        return amount if 0 < amount <= self.auto_approve_max else None

@@ -1,10 +1,11 @@
-"""The price of an action, as far as the API lists it, and the words in which a person reads it."""
+"""The price of an action, as far as the API lists it, and the question to a person."""
 
-from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from piv_mcp.spending.messages import Message, dollars, literal, message
 
 FREEZE_SECONDS = 600.0
 """How long a quote, and an approval of it, is valid, in seconds."""
@@ -16,7 +17,7 @@ class Price(BaseModel):
     """What an action costs now and later, in US dollars.
 
     `amount` is None if the price is unknown. `floor` is a known minimum of a price that is not exact. `recurring`
-    describes later, repeated charges in words.
+    describes later, repeated charges; its value `amount` is what each of them is listed at.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,31 +25,79 @@ class Price(BaseModel):
     amount: Decimal | None
     certainty: Certainty = "exact"
     floor: Decimal | None = None
-    reason: str | None = None
-    recurring: str | None = None
+    reason: Message | None = None
+    recurring: Message | None = None
 
     @classmethod
-    def unknown(cls, reason: str, *, floor: Decimal | None = None, recurring: str | None = None) -> Self:
-        return cls(amount=None, certainty="unknown", floor=floor, reason=reason, recurring=recurring)
+    def unknown(cls, reason: str, /, *, floor: Decimal | None = None, recurring: Message | None = None) -> Self:
+        """`reason` is the id of a message."""
+        return cls(amount=None, certainty="unknown", floor=floor, reason=message(reason), recurring=recurring)
 
     @property
     def least(self) -> Decimal | None:
         """The known minimum of the price; None if there is none."""
         return self.amount if self.certainty == "exact" else self.floor
 
+    @property
+    def recurring_amount(self) -> Decimal | None:
+        """What each later charge is listed at; None if nothing recurs, or at an unlisted price."""
+        amount = None if self.recurring is None else self.recurring.values.get("amount")
+        return None if amount is None else Decimal(amount)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether any part of the price is listed, so that it can change."""
+        return bool(self.amount or self.floor or self.recurring_amount)
+
+    @property
+    def words(self) -> str:
+        """For example `4.00 USD (exact)` or `unknown, at least 4.00 USD (restoring has no listed price)`."""
+        reason = self.reason.text if self.reason else None
+        if self.amount is None:
+            floor = f", at least {dollars(self.floor)}" if self.floor is not None else ""
+            return f"unknown{floor}" + (f" ({reason})" if reason else "")
+        return f"{dollars(self.amount)} ({'; '.join(filter(None, [self.certainty, reason]))})"
+
+    def exceeds(self, approved: "Price") -> bool:
+        """Whether this price is dearer than the `approved` one in any part that was listed, or no longer listed."""
+        parts = [(approved.recurring_amount, self.recurring_amount)]
+        if approved.amount is not None:
+            parts.append((approved.amount, self.amount))
+        else:
+            parts.append((approved.floor, self.floor))
+        return any(then is not None and (now is None or now > then) for then, now in parts)
+
 
 FREE = Price(amount=Decimal(0))
 
 
-class Quote(BaseModel):
-    """A question to a person: the action in words, its price, the balance. It does not change once it was asked."""
+class Argument(BaseModel):
+    """One argument of the action, or what the account shows of its target, by name with its full value."""
 
     model_config = ConfigDict(frozen=True)
 
-    action: str
+    name: str
+    value: Any
+
+
+class Quote(BaseModel):
+    """A question to a person: the price, the action, all its arguments, the balance. It does not change once it was
+    asked. `now` is what the action changes or deletes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    headline: Message = Field(validation_alias=AliasChoices("headline", "action"))
     price: Price
+    arguments: list[Argument] = []
+    now: list[Argument] = []
     balance: Decimal | None = None
-    notes: list[str] = []
+    notes: list[Message] = []
+
+    @property
+    def action(self) -> str:
+        """The action in a few words, on one line."""
+        # A name with line breaks stays on one line, so that its text cannot look like another line of the quote.
+        return " ".join(self.headline.text.split())
 
     @property
     def balance_after(self) -> Decimal | None:
@@ -62,51 +111,29 @@ class Quote(BaseModel):
 
     @property
     def price_words(self) -> str:
-        """For example `4.00 USD (exact)` or `unknown, at least 4.00 USD (restoring has no listed price)`."""
-        price = self.price
-        if price.amount is None:
-            floor = f", at least {dollars(price.floor)}" if price.floor is not None else ""
-            return f"unknown{floor}" + (f" ({price.reason})" if price.reason else "")
-        return f"{dollars(price.amount)} ({'; '.join(filter(None, [price.certainty, price.reason]))})"
+        return self.price.words
 
     def lines(self) -> list[tuple[str, str]]:
-        """The quote in full, as (label, value): the same words in every channel, independent of the time."""
-        # A name with line breaks stays on one line, so that its text cannot look like another line of the quote.
-        rows = [("Action", " ".join(self.action.split())), ("Price", self.price_words)]
+        """The question in full, as (label, value): the same words in every channel, independent of the time."""
+        rows = [("Price", self.price_words)]
         if self.price.recurring:
-            rows.append(("Then", self.price.recurring))
+            rows.append(("Then", self.price.recurring.text))
+        rows.append(("Action", self.action))
+        rows += [(argument.name, literal(argument.value)) for argument in self.arguments]
+        rows += [(f"{argument.name} now", literal(argument.value)) for argument in self.now]
         if self.balance is not None:
             rows.append(("Balance now", dollars(self.balance)))
         if self.balance_after is not None:
             short = " (not enough, if the estimate is right)" if self.balance_after < 0 else ""
             rows.append(("Balance after", f"{dollars(self.balance_after)}{short}"))
-        return rows + [("Note", note) for note in self.notes]
+        return rows + [("Note", note.text) for note in self.notes]
 
 
-def dollars(amount: Decimal | None) -> str:
-    if amount is None:
-        return "unknown"
-    cents = amount.quantize(Decimal("0.01"))
-    return f"{cents if cents == amount else amount.normalize():f} USD"
+def listed(amount: Decimal | None) -> Decimal | None:
+    """A price as a listing has it; None, which is unknown, if it is not positive."""
+    return amount if amount is not None and amount > 0 else None
 
 
-def months(count: int) -> str:
-    return "1 month" if count == 1 else f"{count} months"
-
-
-def years(count: int) -> str:
-    return "1 year" if count == 1 else f"{count} years"
-
-
-def switch(on: bool) -> str:
-    return "on" if on else "off"
-
-
-def recurring(price: Decimal | None, period: str) -> str:
-    """The charges of auto-renewal, in words."""
-    amount = "an unlisted price" if price is None else dollars(price)
-    return f"{amount} every {period}, until auto-renewal is turned off"
-
-
-def day(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d}" if moment else "its expiry date"
+def recurring(amount: Decimal | None, period: Literal["month", "year"]) -> Message:
+    """The charges of auto-renewal, each at `amount`."""
+    return message(f"every_{period}", amount=listed(amount))

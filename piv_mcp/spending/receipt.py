@@ -7,13 +7,16 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.api.models import Money
-from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.actions import ACTIONS
+from piv_mcp.spending.journal import NEW_PRICE
+from piv_mcp.spending.messages import dollars
+from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store.journal import OBJECT_ID, Entry
 
 
 class Receipt(BaseModel):
     """The state of an action. `status`: charged, done (it cost nothing), not_charged, approval_required, declined,
-    cancelled or expired."""
+    cancelled, price_changed or expired."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +39,7 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
     status = "done" if entry.state == "charged" and free else entry.state
     if entry.state == "declined" and entry.problem == "cancel":
         status = "cancelled"
-    notes = [difference(entry), _note(entry, free=free)]
+    notes = [difference(entry), _note(entry, quote, free=free)]
     if again and entry.state in ("charged", "not_charged"):
         notes.append(
             "This is the outcome of the earlier call; nothing was sent now. Another call asks for approval again"
@@ -45,7 +48,7 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         status=status,
         spending_id=entry.id,
         action=quote.action,
-        price=quote.price_words,
+        price=new_price(entry) or quote.price_words,
         charged=charged if entry.state == "charged" and not free else None,
         balance=balance,
         result=_result(entry),
@@ -58,8 +61,15 @@ def _result(entry: Entry) -> dict[str, Any] | None:
     if entry.result is None:
         return None
     result: dict[str, Any] = json.loads(entry.result)
-    result.pop(OBJECT_ID, None)
+    for ours in (OBJECT_ID, NEW_PRICE):
+        result.pop(ours, None)
     return result or None
+
+
+def new_price(entry: Entry) -> str | None:
+    """The price in words that kept an approved action from being sent, if it is known."""
+    price = json.loads(entry.result or "{}").get(NEW_PRICE)
+    return None if price is None else Price.model_validate(price).words
 
 
 def difference(entry: Entry) -> str | None:
@@ -76,9 +86,20 @@ def difference(entry: Entry) -> str | None:
     return f"Tell the person: {dollars(charged)} was charged, {dollars(abs(more))} {word} than quoted"
 
 
-def _note(entry: Entry, *, free: bool) -> str | None:
-    return {
-        "declined": "The person declined. Nothing was sent and nothing charged. Do not ask again unless they want it",
-        "expired": "The approval expired. Nothing was sent and nothing charged. A new call asks the person again",
-        "not_charged": "The action did not happen: nothing was " + ("changed" if free else "charged"),
-    }.get(entry.state)
+def _note(entry: Entry, quote: Quote, *, free: bool) -> str | None:
+    match entry.state:
+        case "declined":
+            return "The person declined. Nothing was sent and nothing charged. Do not ask again unless they want it"
+        case "expired":
+            return "The approval expired. Nothing was sent and nothing charged. A new call asks the person again"
+        case "price_changed":
+            return (
+                f"Nothing was sent and nothing charged: the approval was for {quote.price_words}, and {entry.problem}. "
+                "Call again with the same arguments: that asks anew, at the price of then"
+            )
+        case "not_charged" if free and ACTIONS[entry.kind].shows == "never":
+            return "Whether it took effect is not known. It costs nothing: call again, and the person is asked again"
+        case "not_charged":
+            return "The action did not happen: nothing was " + ("changed" if free else "charged")
+        case _:
+            return None

@@ -1,9 +1,9 @@
 """The SQL of the spending journal. Every change of state is one conditional UPDATE, so only one process can make it.
 
 quoted ──> approved ──> executing ──> charged | refused | unknown
- │ │           │                                          │
- │ └> declined │                               charged | not_charged   (reconciled)
- └──> expired <┘                                              │
+ │ │         │ │                                          │
+ │ └> declined └> price_changed                charged | not_charged   (reconciled)
+ └─> expired <┘                                               │
                                                            charged     (the API carried it out late)
 """
 
@@ -16,7 +16,16 @@ from typing import Literal
 from piv_mcp.store.connection import Connection, Row, Value
 
 State = Literal[
-    "quoted", "approved", "declined", "expired", "executing", "charged", "refused", "unknown", "not_charged"
+    "quoted",
+    "approved",
+    "declined",
+    "expired",
+    "price_changed",
+    "executing",
+    "charged",
+    "refused",
+    "unknown",
+    "not_charged",
 ]
 
 OBJECT_ID = "object_id"
@@ -148,15 +157,44 @@ def unexplained(connection: Connection, entry: Entry, since: float) -> list[Entr
     return [row for row in rows if not (row.object_id or "").startswith(EVENT_ID)]
 
 
+def charged_between(connection: Connection, entry: Entry, since: float, until: float) -> list[Entry]:
+    """Other entries of the same kind that were charged between two times."""
+    return _select(
+        connection,
+        "kind = ? AND id <> ? AND state = 'charged' AND settled_at > ? AND settled_at <= ?",
+        (entry.kind, entry.id, since, until),
+    )
+
+
 def reserved_by_budget(connection: Connection, since: float) -> Decimal:
-    """The sum, in US dollars, of what the budget has approved since the time `since`: the charge if known, else the
-    price. Entries that were refused or not charged do not count."""
+    """The sum, in US dollars, of what the budget has approved since the time `since`: the price, or the charge if that
+    was more. Entries that were refused or not charged do not count."""
     rows = connection.rows(
         "SELECT charged, price FROM spending WHERE decided_by = 'budget' AND decided_at > ?"
         " AND state IN ('approved', 'executing', 'charged', 'unknown')",
         (since,),
     )
-    return sum((Decimal(charged if charged is not None else price or "0") for charged, price in rows), Decimal(0))
+    return sum((max(Decimal(charged or 0), Decimal(price or 0)) for charged, price in rows), Decimal(0))
+
+
+def overcharged(connection: Connection, kind: str) -> Entry | None:
+    """The latest entry of this kind for which more was charged than its price."""
+    return _first(
+        connection,
+        "kind = ? AND state = 'charged' AND CAST(charged AS REAL) > CAST(price AS REAL) + 0.000001 ORDER BY seq DESC",
+        (kind,),
+    )
+
+
+def unsettled(connection: Connection, kind: str) -> list[Entry]:
+    """Entries of this kind that were sent and have no known outcome, the newest first."""
+    return _select(connection, "kind = ? AND state IN ('executing', 'unknown') ORDER BY seq DESC", (kind,))
+
+
+def sent_or_settled_since(connection: Connection, entry_id: str, since: float) -> bool:
+    """Whether any other entry was sent, or settled, since the time `since`."""
+    condition = "id <> ? AND sent_at IS NOT NULL AND (sent_at >= ? OR settled_at >= ?)"
+    return _first(connection, condition, (entry_id, since, since)) is not None
 
 
 # --- changing

@@ -1,6 +1,6 @@
 """Answer types that several tools share."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,13 +11,6 @@ class Answer(BaseModel):
     """Base of the answers that are not models of the API."""
 
     model_config = ConfigDict(frozen=True)
-
-
-class Changed(Answer):
-    """A change that piv.day acknowledged. The API documents no other fields of its answer."""
-
-    status: Literal["done"] = "done"
-    message: str | None = None
 
 
 class Listing(Answer):

@@ -22,7 +22,7 @@ from piv_mcp.api.models import UtcDatetime
 from piv_mcp.services import services
 from piv_mcp.spending.actions import domains as actions
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.answers import Answer, Changed, Listing, paging
+from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import (
     DomainId,
     DomainName,
@@ -71,10 +71,6 @@ class DomainRow(Answer):
 
 class Domains(Listing):
     domains: list[DomainRow]
-
-
-class UpdatedRecord(Changed):
-    record: DnsRecord | None = None
 
 
 class DnsRecords(Answer):
@@ -150,11 +146,10 @@ async def update_dns_record(
     content: RecordContent | None = None,
     ttl: Ttl | None = None,
     proxied: Proxied | None = None,
-) -> UpdatedRecord:
-    """Change fields of a DNS record. Fields left out stay as they are."""
-    record = UpdateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
-    updated = await (await services(ctx)).client.domains.update_dns(domain_id, record_id, record)
-    return UpdatedRecord(message=updated.message, record=updated.record)
+) -> Receipt:
+    """Change fields of a DNS record, after the person approves. Fields left out stay as they are."""
+    request = UpdateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
+    return await perform(ctx, actions.UpdateDnsRecordAction(domain_id=domain_id, record_id=record_id, request=request))
 
 
 async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Receipt:

@@ -11,7 +11,7 @@ from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import difference
-from piv_mcp.spending.reconcile.refunds import note_refunds
+from piv_mcp.spending.reconcile.hearsay import note_refunds
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.times import DAY_SECONDS, utc
 from piv_mcp.tools.answers import Answer
@@ -22,15 +22,15 @@ MAX_TOTALLED = 5000
 
 
 class EntryRow(Answer):
-    """One entry of the journal. `evidence` is what settled it after its answer was lost; `refunded` is what piv.day's
-    events say was paid back after it failed."""
+    """One entry of the journal. `evidence` is what settled it after its answer was lost; `refund_reported` is what an
+    event says was paid back after it failed: webhooks are not signed, so compare the balance."""
 
     spending_id: str
     state: str
     action: str
     quoted: str
     charged: Money | None = None
-    refunded: Money | None = None
+    refund_reported: Money | None = None
     quoted_at: datetime
     settled_at: datetime | None = None
     approved_by: str | None = None
@@ -52,7 +52,7 @@ class Budget(Answer):
 
 
 class Spending(Answer):
-    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are after refunds.
+    """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are before refunds.
     `unknown_charges` counts actions whose charge is unknown and therefore not included."""
 
     mode: str
@@ -121,8 +121,7 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
     for entry in entries:
         if entry.state == "charged" and entry.charged is not None and Decimal(entry.charged):
             day = f"{utc(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
-            kept = Decimal(entry.charged) - Decimal(entry.refunded or 0)
-            totals.setdefault((day, entry.area), []).append(kept)
+            totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
     budget = None
     if policy.mode == "budget":
         left = max(Decimal(0), policy.daily_budget - await journal.reserved())
@@ -149,10 +148,10 @@ def _row(entry: Entry) -> EntryRow:
         action=quote.action,
         quoted=quote.price_words,
         charged=_money(entry.charged),
-        refunded=_money(entry.refunded),
+        refund_reported=_money(entry.refunded),
         quoted_at=utc(entry.quoted_at),
         settled_at=utc(entry.settled_at) if entry.settled_at is not None else None,
-        approved_by=entry.decided_by if entry.state not in ("quoted", "declined", "expired") else None,
+        approved_by=entry.decided_by if entry.state not in ("quoted", "declined", "expired", "price_changed") else None,
         problem=entry.problem,
         evidence=entry.evidence,
     )

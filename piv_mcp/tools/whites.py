@@ -18,7 +18,7 @@ from piv_mcp.api.whites import (
 from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.answers import Answer, Changed, Listing, paging
+from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import (
     CountryCode,
     DomainName,
@@ -87,10 +87,10 @@ async def configure_white(
     phone: Annotated[Line, limited(50)] | None = None,
     address: Annotated[Line, limited(300)] | None = None,
     legal: Annotated[Line, limited(200), Field(description="Legal name.")] | None = None,
-) -> Changed:
-    """Change a site's domain and contact details without generating it again. Pass all that the site is to show."""
-    config = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
-    return Changed(message=(await (await services(ctx)).client.whites.config(white_id, config)).message)
+) -> Receipt:
+    """Change a site's domain and contact details, after the person approves. Pass all that the site is to show."""
+    request = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
+    return await perform(ctx, actions.ConfigureWhiteAction(white_id=white_id, request=request))
 
 
 async def create_white(

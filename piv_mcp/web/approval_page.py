@@ -20,7 +20,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from piv_mcp.spending.approval.browser import token_of
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Journal
-from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.messages import dollars
+from piv_mcp.spending.quote import Quote
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -134,11 +135,12 @@ def _template_values(entry: Entry, late: str | None) -> dict[str, object]:
 def _certainty(quote: Quote) -> str:
     """Whether the price is exact, an estimate, a minimum or unknown, and why."""
     price = quote.price
+    reason = price.reason.text if price.reason else None
     if price.certainty == "exact":
-        return price.reason or "Exact price"
+        return reason or "Exact price"
     least = f"At least {dollars(price.floor)}" if price.amount is None and price.floor is not None else None
     certainty = least or ("Estimate" if price.amount is not None else None)
-    return ": ".join(filter(None, [certainty, price.reason])) or "No price is listed"
+    return ": ".join(filter(None, [certainty, reason])) or "No price is listed"
 
 
 def _late_click(entry: Entry, decision: str | None) -> str | None:
@@ -173,6 +175,8 @@ def _status(entry: Entry, quote: Quote) -> tuple[str, str, str]:
             return "off", "Declined", "Nothing was charged."
         case "expired":
             return "off", "Expired", "It expired before it was carried out. Nothing was charged."
+        case "price_changed":
+            return "off", "Approved, but not sent", f"Nothing was charged: {entry.problem or 'the price changed'}."
         case "refused":
             problem = visible(entry.problem or "no reason given", 500).rstrip(".")
             return "bad", "Approved, but refused by piv.day", f"Nothing was charged. The reason: {problem}."

@@ -2,15 +2,20 @@
 for on the account afterwards."""
 
 import hashlib
+import json
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from piv_mcp.spending.quote import Price
+from piv_mcp.api.models import Request
+from piv_mcp.api.readings import Span
+from piv_mcp.spending.messages import Message
+from piv_mcp.spending.quote import Argument, Price
 from piv_mcp.store import Store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -36,6 +41,20 @@ class Sources:
         """The account's balance, in US dollars. Raises `ApiError`."""
         return (await self.api.account.get()).balance
 
+    def recent(self, span: Span | None = None) -> "Sources":
+        """The same, where reads of the API may share the answers of the last seconds, but none from before a write of
+        this process. `span` then tells when they were read."""
+        return Sources(self.api.recent(span or Span()), self.store, self.clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An action as a person is asked for it. `now` is what it changes or deletes."""
+
+    headline: Message
+    price: Price
+    now: tuple[Argument, ...] = ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
@@ -53,14 +72,13 @@ class OtherActions:
     """Other actions of the journal that could explain what `look` finds."""
 
     made: frozenset[str] = frozenset()
-    """The ids of objects that entries are known to have created, and of events that settled or refunded entries."""
+    """The ids of objects that entries are known to have created."""
     done: "tuple[Action, ...]" = ()
     """Actions that happened since the request."""
     open: "tuple[Action, ...]" = ()
     """Actions that may have happened since the request: executing or unknown."""
-    unexplained: "tuple[Action, ...]" = ()
-    """Actions of the same kind, charged since an hour before the request, that no event has settled or refunded. A new
-    event may be about one of them."""
+    earlier: "tuple[Action, ...]" = ()
+    """Actions of the same kind that happened in the hour before the request, and whose effect may show only now."""
 
 
 class Ambiguous(Exception):
@@ -68,7 +86,7 @@ class Ambiguous(Exception):
 
 
 class Action(BaseModel, ABC):
-    """One action with its exact arguments."""
+    """One action with its exact arguments: the ids of its target, and the `request` that is sent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,11 +95,18 @@ class Action(BaseModel, ABC):
     area: ClassVar[str]
     spends: ClassVar[bool] = True
     """Whether the action costs money, now or later. If not, it is an irreversible change that costs nothing."""
-    visible: ClassVar[bool] = True
-    """Whether the API soon shows that the action happened. If not, only the balance or an event may show it."""
-
+    shows: ClassVar[Literal["soon", "late", "never"]] = "soon"
+    """When the API's lists and records show that the action happened."""
+    succeeds_with: ClassVar[str | None] = None
+    """The type of the event that reports that the action happened."""
     fails_with: ClassVar[str | None] = None
     """The type of the event that reports that the action failed after it was charged, and was refunded."""
+    defaults: ClassVar[Mapping[str, object]] = {}
+    """Values that mean the same as to leave the argument out."""
+    unordered: ClassVar[frozenset[str]] = frozenset()
+    """Lists whose order means nothing."""
+    caseless: ClassVar[frozenset[str]] = frozenset()
+    """Texts whose upper and lower case mean the same."""
 
     @property
     def has_recurring_charges(self) -> bool:
@@ -89,13 +114,51 @@ class Action(BaseModel, ABC):
         return False
 
     @property
+    def arguments(self) -> JsonObject:
+        """Every argument of the action, by name."""
+        fields: JsonObject = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            fields |= value.wire() if isinstance(value, Request) else {name: value}
+        return fields
+
+    @property
+    def normal_form(self) -> JsonObject:
+        """The arguments in one form for all that mean the same: no defaults, no empty values, no white space around
+        texts, and one order where order means nothing."""
+        normal = {name: self._normal(name, value) for name, value in self.arguments.items()}
+        return {
+            name: value
+            for name, value in normal.items()
+            if value not in (None, "", []) and value != self.defaults.get(name)
+        }
+
+    @property
     def fingerprint(self) -> str:
-        """Equal for the same action with the same arguments."""
-        return hashlib.sha256(f"{self.kind}\n{self.model_dump_json()}".encode()).hexdigest()
+        """Equal for the same action with arguments that mean the same."""
+        text = json.dumps(self.normal_form, ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(f"{self.kind}\n{text}".encode()).hexdigest()
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """What the action acts on: two actions of a kind with one target may be the same wish in other words."""
+
+    def _normal(self, name: str, value: object) -> object:
+        if isinstance(value, str):
+            text = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()
+            return text.casefold() if name in self.caseless else text
+        if isinstance(value, Mapping):
+            fields = cast("Mapping[str, object]", value)
+            return {key: self._normal(key, item) for key, item in fields.items() if item not in (None, "", [])}
+        if isinstance(value, list):
+            items = [self._normal(name, item) for item in cast("list[object]", value)]
+            return sorted(items, key=_order) if name in self.unordered else items
+        return value
 
     @abstractmethod
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
-        """A description of the action for the person, and its price.
+    async def quote(self, sources: Sources) -> Proposal:
+        """The action as a person is asked for it.
 
         Raises:
             ApiError: the action is not possible (not available, no such number), or the price cannot be read.
@@ -124,12 +187,19 @@ class Action(BaseModel, ABC):
             Ambiguous: a change was found that one of the `others`, or piv.day itself, could also explain.
         """
 
-    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
-        """How much of `charged` an event of the type `fails_with` refunds, in US dollars.
+    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
+        """Whether an event with this data, of the type `succeeds_with` or `fails_with`, can be about this action.
+        `made` is the id of the object that the action created."""
+        return False
 
-        Returns None if the event is not about this action. `made` is the id of the object that the action created.
-        """
-        return None
+    def refund(self, data: Mapping[str, Any], charged: Decimal) -> Decimal:
+        """How much of `charged` an event of the type `fails_with` about this action says was refunded, in US
+        dollars."""
+        return charged
+
+
+def _order(item: object) -> str:
+    return json.dumps(item, ensure_ascii=False, sort_keys=True)
 
 
 def to_json(model: BaseModel) -> JsonObject:

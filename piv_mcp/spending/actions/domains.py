@@ -2,56 +2,60 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import domains as api
-from piv_mcp.api.domains import Domain
+from piv_mcp.api.domains import DnsRecord, Domain
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources, to_json
-from piv_mcp.spending.actions.evidence import MAX_EVENTS, fits, lasts, outcome_of
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
+from piv_mcp.spending.actions.evidence import fits, lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
-from piv_mcp.spending.quote import FREE, Price, day, recurring, switch, years
-from piv_mcp.store import events
-
-NO_DOMAIN_PRICE = "no listed price"
-SEVERAL_YEARS = (
-    "the API does not list the price of several years: calculated as the first year plus renewals for the others"
-)
+from piv_mcp.spending.messages import day, message
+from piv_mcp.spending.quote import FREE, Argument, Price, listed, recurring
 
 
 class RegisterDomainAction(Action):
     kind: ClassVar[str] = "register_domain"
     area: ClassVar[str] = "domains"
+    succeeds_with: ClassVar[str | None] = "domain.registered"
     fails_with: ClassVar[str | None] = "domain.failed"
+    unordered: ClassVar[frozenset[str]] = frozenset({"nameservers", "dns_records"})
+    caseless: ClassVar[frozenset[str]] = frozenset({"domain", "nameservers", "type", "name"})
     request: api.RegisterDomain
 
     @property
     def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.request.domain.casefold()
+
+    async def quote(self, sources: Sources) -> Proposal:
         request = self.request
         offer = await sources.api.domains.search(request.domain)
         if offer.available is False:
             raise UnavailableError(f"{request.domain} is not available", code="DOMAIN_NOT_AVAILABLE")
-        words = (
-            f"Register {request.domain} for {years(request.period)}, Cloudflare {switch(request.cloudflare)}, "
-            f"auto-renewal {switch(request.auto_renew)}"
-        )
-        if request.nameservers:
-            words += f", nameservers {', '.join(request.nameservers)}"
-        if request.dns_records:
-            words += f", {len(request.dns_records)} DNS record{'s' if len(request.dns_records) > 1 else ''}"
-        first, further = offer.create_price, offer.renew_price
+        first, further = listed(offer.create_price), listed(offer.renew_price)
         renewals = recurring(further, "year") if request.auto_renew else None
         if first is None or (request.period > 1 and further is None):
-            return words, Price.unknown(NO_DOMAIN_PRICE, floor=first, recurring=renewals)
-        if request.period == 1:
-            return words, Price(amount=first, recurring=renewals)
-        amount = first + (further or Decimal(0)) * (request.period - 1)
-        return words, Price(amount=amount, certainty="estimate", floor=first, reason=SEVERAL_YEARS, recurring=renewals)
+            price = Price.unknown("domain_unlisted", floor=first, recurring=renewals)
+        elif request.period == 1:
+            price = Price(amount=first, recurring=renewals)
+        else:
+            price = Price(
+                amount=first + (further or Decimal(0)) * (request.period - 1),
+                certainty="estimate",
+                floor=first,
+                reason=message("first_year_and_renewals"),
+                recurring=renewals,
+            )
+        headline = message(
+            "register_domain", domain=request.domain, years=request.period, auto_renew=request.auto_renew
+        )
+        return Proposal(headline=headline, price=price)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.domains.register(self.request)
@@ -69,19 +73,11 @@ class RegisterDomainAction(Action):
                     object_id=domain.id,
                     evidence=f"the domain is on the account ({domain.status})",
                 )
-        found = await sources.store.read(
-            events.matching,
-            ("domain.registered", "domain.failed"),
-            {"domain_name": self.request.domain},
-            after=0,
-            since=since,
-            limit=MAX_EVENTS,
-        )
-        return outcome_of(found, others)
+        return None
 
-    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
         name = data.get("domain_name")
-        return charged if isinstance(name, str) and fits(name, self.request.domain) else None
+        return isinstance(name, str) and bool(name) and fits(name, self.request.domain)
 
     def _fits(self, domain: Domain) -> bool:
         """Whether this action can have registered the domain: Cloudflare, auto-renewal and period agree, if shown."""
@@ -100,7 +96,7 @@ class RegisterDomainAction(Action):
 class RenewDomainAction(RenewalAction):
     kind: ClassVar[str] = "renew_domain"
     area: ClassVar[str] = "domains"
-    visible: ClassVar[bool] = False  # the expiry changes only when piv.day's queue has processed the renewal
+    shows: ClassVar[Literal["soon", "late", "never"]] = "late"  # when piv.day's queue has processed the renewal
     auto_renewal_months: ClassVar[int | None] = 12
     fails_with: ClassVar[str | None] = "domain.failed"
     domain_id: str
@@ -117,22 +113,22 @@ class RenewDomainAction(RenewalAction):
     async def read_target(self, sources: Sources) -> JsonObject:
         return to_json(await sources.api.domains.get(self.domain_id))
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
-        words = f"Renew {_name(domain)} for {years(self.request.period)}"
-        price = await _renew_price(sources, domain)
+        headline = message("renew_domain", domain=_name(domain), years=self.request.period)
+        price = listed(await _renew_price(sources, domain))
         if price is None:
-            return words, Price.unknown(NO_DOMAIN_PRICE)
+            return Proposal(headline=headline, price=Price.unknown("domain_unlisted"))
         if self.request.period == 1:
-            return words, Price(amount=price)
-        reason = "the API does not list the price of several years"
-        return words, Price(amount=price * self.request.period, certainty="estimate", floor=price, reason=reason)
+            return Proposal(headline=headline, price=Price(amount=price))
+        amount, reason = price * self.request.period, message("several_years")
+        return Proposal(headline=headline, price=Price(amount=amount, certainty="estimate", floor=price, reason=reason))
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.domains.renew(self.domain_id, self.request)))
 
-    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
-        return charged if data.get("domain_id") == self.domain_id else None
+    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
+        return data.get("domain_id") == self.domain_id
 
 
 class SetDomainAutoRenewalAction(Action):
@@ -146,12 +142,20 @@ class SetDomainAutoRenewalAction(Action):
     def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.domain_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
         if not self.request.auto_renew:
-            return f"Turn auto-renewal off for {_name(domain)}; it then expires on {day(domain.expires_at)}", FREE
+            off = message("domain_auto_renewal_off", domain=_name(domain), expires=day(domain.expires_at))
+            return Proposal(headline=off, price=FREE)
         renewals = recurring(await _renew_price(sources, domain), "year")
-        return f"Turn auto-renewal on for {_name(domain)}", Price(amount=Decimal(0), recurring=renewals)
+        return Proposal(
+            headline=message("domain_auto_renewal_on", domain=_name(domain)),
+            price=Price(amount=Decimal(0), recurring=renewals),
+        )
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.domains.set_auto_renew(self.domain_id, self.request)))
@@ -163,29 +167,63 @@ class SetDomainAutoRenewalAction(Action):
         return None
 
 
-class DeleteDnsRecordAction(Action):
-    kind: ClassVar[str] = "delete_dns_record"
+class DnsRecordAction(Action):
+    """A change of the record `record_id`."""
+
     area: ClassVar[str] = "domains"
     spends: ClassVar[bool] = False
+    verb: ClassVar[Literal["update", "delete"]]
     domain_id: str
     record_id: str
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return f"{self.domain_id} {self.record_id}"
+
+    async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
-        for record in await sources.api.domains.dns(self.domain_id):
-            if record.id == self.record_id:
-                what = f"{record.type} {record.name} -> {record.content}"
-                return f"Delete the DNS record {what} of {_name(domain)}", FREE
-        unlisted = f"Delete the DNS record {self.record_id} of {_name(domain)}"
-        return f"{unlisted}, which is not in the domain's list of records", FREE
+        record = await self.record(sources)
+        if record is None:
+            return Proposal(headline=message(f"{self.verb}_unlisted_record", domain=_name(domain)), price=FREE)
+        shown = record.model_dump(exclude_none=True, exclude={"id"})
+        return Proposal(
+            headline=message(f"{self.verb}_dns_record", domain=_name(domain)),
+            price=FREE,
+            now=(Argument(name="record", value=shown),),
+        )
+
+    async def record(self, sources: Sources) -> DnsRecord | None:
+        """The record as the API lists it."""
+        records = await sources.api.domains.dns(self.domain_id)
+        return next((record for record in records if record.id == self.record_id), None)
+
+
+class UpdateDnsRecordAction(DnsRecordAction):
+    kind: ClassVar[str] = "update_dns_record"
+    verb: ClassVar[Literal["update", "delete"]] = "update"
+    caseless: ClassVar[frozenset[str]] = frozenset({"type", "name"})
+    request: api.UpdateDnsRecord
+
+    async def send(self, sources: Sources) -> Done:
+        updated = await sources.api.domains.update_dns(self.domain_id, self.record_id, self.request)
+        return Done(result=to_json(updated))
+
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        record = await self.record(sources)
+        if record is None or any(getattr(record, name) != value for name, value in self.request.wire().items()):
+            return None
+        return Done(result={"record": to_json(record)}, evidence="the record shows the new values")
+
+
+class DeleteDnsRecordAction(DnsRecordAction):
+    kind: ClassVar[str] = "delete_dns_record"
+    verb: ClassVar[Literal["update", "delete"]] = "delete"
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.domains.delete_dns(self.domain_id, self.record_id)))
 
     async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
-        if all(record.id != self.record_id for record in await sources.api.domains.dns(self.domain_id)):
-            return Done(evidence="the record is gone")
-        return None
+        return Done(evidence="the record is gone") if await self.record(sources) is None else None
 
 
 class EnableCloudflareAction(Action):
@@ -194,9 +232,13 @@ class EnableCloudflareAction(Action):
     spends: ClassVar[bool] = False
     domain_id: str
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.domain_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
-        return f"Put {_name(domain)} behind Cloudflare; the API cannot undo this", FREE
+        return Proposal(headline=message("enable_cloudflare", domain=_name(domain)), price=FREE)
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.domains.enable_cloudflare(self.domain_id)))
@@ -210,14 +252,20 @@ class SetNameserversAction(Action):
     kind: ClassVar[str] = "set_nameservers"
     area: ClassVar[str] = "domains"
     spends: ClassVar[bool] = False
+    unordered: ClassVar[frozenset[str]] = frozenset({"nameservers"})
+    caseless: ClassVar[frozenset[str]] = frozenset({"nameservers"})
     domain_id: str
     request: api.SetNameservers
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.domain_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
-        old = ", ".join(server.nameserver for server in domain.nameservers) or "unknown"
-        new = ", ".join(self.request.nameservers)
-        return f"Replace the nameservers of {_name(domain)}: {old} -> {new}", FREE
+        old = [server.nameserver for server in domain.nameservers]
+        now = (Argument(name="nameservers", value=old),) if old else ()
+        return Proposal(headline=message("set_nameservers", domain=_name(domain)), price=FREE, now=now)
 
     async def send(self, sources: Sources) -> Done:
         servers = await sources.api.domains.set_nameservers(self.domain_id, self.request)
@@ -225,7 +273,9 @@ class SetNameserversAction(Action):
 
     async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         domain = await sources.api.domains.get(self.domain_id)
-        if {server.nameserver.lower() for server in domain.nameservers} == set(self.request.nameservers):
+        if {server.nameserver.lower() for server in domain.nameservers} == {
+            name.lower() for name in self.request.nameservers
+        }:
             return Done(result=to_json(domain), evidence="the domain shows the new nameservers")
         return None
 
@@ -243,6 +293,7 @@ ACTIONS = (
     RegisterDomainAction,
     RenewDomainAction,
     SetDomainAutoRenewalAction,
+    UpdateDnsRecordAction,
     DeleteDnsRecordAction,
     EnableCloudflareAction,
     SetNameserversAction,

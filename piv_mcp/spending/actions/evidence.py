@@ -1,43 +1,13 @@
-"""Evidence that an action whose answer was lost has happened: a later expiry date, or an event."""
+"""Evidence that an action whose answer was lost has happened: periods, and a later expiry date."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from piv_mcp.spending.actions.base import Ambiguous, Done, OtherActions
-from piv_mcp.store.events import StoredEvent
-from piv_mcp.store.journal import EVENT_ID
-
-MAX_EVENTS = 20
-"""The largest number of events that are examined for one action."""
-
-EVENT_DELAY_SECONDS = 3600.0
-"""How long after an action its event may still arrive, in seconds."""
+from piv_mcp.spending.actions.base import Ambiguous
 
 AUTO_RENEWAL_LEAD = timedelta(days=2)
 """How long before the expiry auto-renewal may happen: 24 hours (reference), and 24 more for clocks and queues."""
-
-
-def outcome_of(events: Sequence[StoredEvent], others: OtherActions, *, waiting: int = 0) -> Done | None:
-    """The outcome by the first event that is not about another entry; None if there is none. A failure is refunded.
-
-    Raises:
-        Ambiguous: the event may also be about one of `waiting` other actions, whose own event has not arrived yet.
-    """
-    left = [event for event in events if f"{EVENT_ID}{event.seq}" not in others.made]
-    if not left:
-        return None
-    if len(left) <= waiting or (waiting and len({event.type for event in left}) > 1):
-        raise Ambiguous
-    event = left[0]
-    failed = event.type.endswith(".failed")
-    return Done(
-        result={"event_id": event.seq},
-        object_id=f"{EVENT_ID}{event.seq}",
-        cost=Decimal(0) if failed else None,
-        evidence=f"event {event.seq}: {event.type}" + (", which is refunded" if failed else ""),
-    )
 
 
 def fits(seen: str | None, wanted: str | None) -> bool:

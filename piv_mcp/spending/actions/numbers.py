@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import numbers as api
-from piv_mcp.api.events import NumberRestoreCompleted
+from piv_mcp.api.events import NumberRestoreCompleted, RestoredNumber
 from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
-from piv_mcp.spending.actions.base import Action, Ambiguous, Done, JsonObject, OtherActions, Sources, to_json
-from piv_mcp.spending.actions.evidence import EVENT_DELAY_SECONDS, MAX_EVENTS, lasts, outcome_of
+from piv_mcp.spending.actions.base import Action, Ambiguous, Done, JsonObject, OtherActions, Proposal, Sources, to_json
+from piv_mcp.spending.actions.evidence import lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.actions.sms_segments import sms_segments
-from piv_mcp.spending.quote import FREE, Price, day, dollars, months, recurring, switch
-from piv_mcp.store import events
-
-NO_COUNTRY_PRICE = "the country has no listed price"
+from piv_mcp.spending.messages import Message, day, message, named
+from piv_mcp.spending.quote import FREE, Price, listed, recurring
 
 
 class PurchaseNumberAction(Action):
@@ -29,19 +27,23 @@ class PurchaseNumberAction(Action):
     def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.request.country_code.casefold()
+
+    async def quote(self, sources: Sources) -> Proposal:
         request = self.request
-        country = await _for_sale(sources, request.country_code)
-        monthly = country.price_per_month
-        name = f", named {request.custom_name!r}" if request.custom_name else ""
-        words = (
-            f"Rent a number in {request.country_code} for {months(request.duration_months)}, "
-            f"auto-renewal {switch(request.auto_renew)}{name}"
+        monthly = listed((await _for_sale(sources, request.country_code)).price_per_month)
+        renewals = recurring(monthly, "month") if request.auto_renew else None
+        return Proposal(
+            headline=message(
+                "purchase_number",
+                country=request.country_code,
+                months=request.duration_months,
+                auto_renew=request.auto_renew,
+            ),
+            price=_rent(monthly, request.duration_months, renewals),
         )
-        renewals = _renewals(monthly) if request.auto_renew else None
-        if monthly is None:
-            return words, Price.unknown(NO_COUNTRY_PRICE, recurring=renewals)
-        return words, Price(amount=monthly * request.duration_months, recurring=renewals)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.purchase(self.request)
@@ -90,13 +92,13 @@ class RenewNumberAction(RenewalAction):
     async def read_target(self, sources: Sources) -> JsonObject:
         return to_json(await sources.api.numbers.get(self.piv_num_id))
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
-        words = f"Renew {_name(number)} for {months(self.request.duration_months)}"
         country = await _for_sale(sources, number.country_code or "")
-        if country.price_per_month is None:
-            return words, Price.unknown(NO_COUNTRY_PRICE)
-        return words, Price(amount=country.price_per_month * self.request.duration_months)
+        return Proposal(
+            headline=message("renew_number", number=_named(number), months=self.months),
+            price=_rent(listed(country.price_per_month), self.months),
+        )
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.renew(self.piv_num_id, self.request)
@@ -107,17 +109,27 @@ class RestoreNumbersAction(Action):
     kind: ClassVar[str] = "restore_numbers"
     area: ClassVar[str] = "numbers"
     fails_with: ClassVar[str | None] = "number.restore_completed"
+    unordered: ClassVar[frozenset[str]] = frozenset({"piv_num_ids"})
     request: api.RestoreNumbers
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return " ".join(sorted(self.request.piv_num_ids))
+
+    async def quote(self, sources: Sources) -> Proposal:
         numbers = await self._found(sources)
-        rents = {country.country_code: country.price_per_month for country in await sources.api.numbers.countries()}
+        rents = {
+            country.country_code: listed(country.price_per_month) for country in await sources.api.numbers.countries()
+        }
         floor = sum((rents.get(number.country_code or "") or Decimal(0) for number in numbers.values()), Decimal(0))
-        words = f"Restore {', '.join(_name(number) for number in numbers.values())}"
-        if missing := [id_ for id_ in self.request.piv_num_ids if id_ not in numbers]:
-            words += f"; not on the account, so piv.day will skip them: {', '.join(missing)}"
-        return words, Price.unknown(
-            "restoring costs more than a month's rent; how much more is not listed", floor=floor or None
+        missing = [id_ for id_ in self.request.piv_num_ids if id_ not in numbers]
+        return Proposal(
+            headline=message(
+                "restore_some_numbers" if missing else "restore_numbers",
+                numbers=[_named(number) for number in numbers.values()],
+                missing=missing,
+            ),
+            price=Price.unknown("restore_unlisted", floor=floor or None),
         )
 
     async def send(self, sources: Sources) -> Done:
@@ -147,10 +159,16 @@ class RestoreNumbersAction(Action):
                 return Done(result=number, evidence=f"the expiry of {id_} changed to {number['expires_at']}")
         return None
 
-    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
+    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
+        return bool(self._failed(data))
+
+    def refund(self, data: Mapping[str, Any], charged: Decimal) -> Decimal:
+        return sum((max(Decimal(0), row.refunded or Decimal(0)) for row in self._failed(data)), Decimal(0))
+
+    def _failed(self, data: Mapping[str, Any]) -> list[RestoredNumber]:
+        """Those of the numbers whose restore failed, as the event says."""
         failed = NumberRestoreCompleted.model_validate(data).failed
-        back = [row.refunded or Decimal(0) for row in failed if row.piv_num_id in self.request.piv_num_ids]
-        return sum(back, Decimal(0)) if back else None
+        return [row for row in failed if row.piv_num_id in self.request.piv_num_ids]
 
     async def _found(self, sources: Sources) -> dict[str, Number]:
         """The numbers by id. A restore skips unknown numbers, and fails if all are unknown; so does this.
@@ -176,24 +194,32 @@ class SendSmsAction(Action):
     piv_num_id: str
     request: api.SendSms
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return f"{self.piv_num_id} {self.request.to_number}"
+
+    async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
         country = await _country(sources, number.country_code)
         can_send = country and country.can_send_sms if number.can_send_sms is None else number.can_send_sms
         if can_send is False:
-            raise NumberStateError(f"{_name(number)} cannot send SMS", code="SMS_DISABLED")
+            raise NumberStateError(f"{number.phone_number or number.piv_num_id} cannot send SMS", code="SMS_DISABLED")
         segments, encoding = sms_segments(self.request.message_body)
-        words = (
-            f"Send {segments} SMS ({encoding}) from {_name(number)} to {self.request.to_number}: "
-            f"{self.request.message_body!r}"
+        headline = message(
+            "send_sms",
+            segments=segments,
+            encoding=encoding,
+            number=_named(number),
+            recipient=self.request.to_number,
         )
-        if country is None or country.sms_send_price is None:
-            return words, Price.unknown("the country has no listed SMS price")
+        one = listed(country.sms_send_price) if country is not None else None
+        if one is None:
+            return Proposal(headline=headline, price=Price.unknown("sms_unlisted"))
         if segments == 1:
-            return words, Price(amount=country.sms_send_price)
-        reason = f"{segments} segments of {dollars(country.sms_send_price)}; the price of long texts is not documented"
-        one = country.sms_send_price
-        return words, Price(amount=one * segments, certainty="estimate", floor=one, reason=reason)
+            return Proposal(headline=headline, price=Price(amount=one))
+        reason = message("sms_segments", segments=segments, price=one)
+        price = Price(amount=one * segments, certainty="estimate", floor=one, reason=reason)
+        return Proposal(headline=headline, price=price)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.send_sms(self.piv_num_id, self.request)
@@ -212,52 +238,56 @@ class SendSmsAction(Action):
         return None
 
     async def _outbound(self, sources: Sources) -> list[api.Sms]:
-        page = await sources.api.numbers.sms(self.piv_num_id, limit=SMALL_PAGE)
         wanted = self.request
         return [
             sms
-            for sms in page.items
-            if sms.direction == "outbound"
-            and sms.message_body == wanted.message_body
-            and sms.to_number in (None, wanted.to_number)
+            for sms in await _sent_from(sources, self.piv_num_id)
+            if sms.message_body == wanted.message_body and sms.to_number in (None, wanted.to_number)
         ]
 
 
 class StartVerificationAction(Action):
     kind: ClassVar[str] = "start_google_verification"
     area: ClassVar[str] = "numbers"
-    visible: ClassVar[bool] = False
+    shows: ClassVar[Literal["soon", "late", "never"]] = "late"  # once the number has sent its message to Google
+    succeeds_with: ClassVar[str | None] = "verify.completed"
     fails_with: ClassVar[str | None] = "verify.failed"
     piv_num_id: str
     request: api.StartVerification
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.piv_num_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
-        return (
-            f"Start a Google verification on {_name(number)} with {self.request.gv_url}",
-            Price.unknown("verifications have no listed price"),
+        return Proposal(
+            headline=message("start_google_verification", number=_named(number)),
+            price=Price.unknown("verification_unlisted"),
         )
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.numbers.verify(self.piv_num_id, self.request)))
 
-    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
-        # The API has no query for verifications: only a webhook shows the outcome, and it does not name the call.
-        found = await sources.store.read(
-            events.matching,
-            ("verify.completed", "verify.failed"),
-            {"piv_num_id": self.piv_num_id},
-            after=0,
-            since=since - EVENT_DELAY_SECONDS,
-            limit=MAX_EVENTS,
-        )
-        earlier = sum(event.arrived_at < since for event in found)
-        same_kind = [other for other in others.unexplained if isinstance(other, type(self))]
-        same_number = sum(other.piv_num_id == self.piv_num_id for other in same_kind)
-        return outcome_of(found[earlier:], others, waiting=max(0, same_number - earlier))
+    async def before(self, sources: Sources) -> JsonObject:
+        return {"ids": [sms.id for sms in await _sent_from(sources, self.piv_num_id)]}
 
-    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
-        return charged if data.get("piv_num_id") == self.piv_num_id else None
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        # The API has no query for verifications, but each one ends with a message that the number sends to Google.
+        known = others.made.union(before["ids"])
+        new = [sms for sms in await _sent_from(sources, self.piv_num_id) if sms.id not in known]
+        if not new:
+            return None
+        rivals = (*others.open, *others.done, *others.earlier)
+        if any(isinstance(rival, SendSmsAction) and rival.piv_num_id == self.piv_num_id for rival in others.open):
+            raise Ambiguous
+        if len(new) <= sum(isinstance(rival, type(self)) and rival.target == self.target for rival in rivals):
+            raise Ambiguous
+        sms = new[-1]
+        return Done(object_id=sms.id, evidence=f"the number has sent a message, {sms.id}, that no other action sent")
+
+    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
+        return data.get("piv_num_id") == self.piv_num_id
 
 
 class SetNumberAutoRenewalAction(Action):
@@ -271,13 +301,21 @@ class SetNumberAutoRenewalAction(Action):
     def has_recurring_charges(self) -> bool:
         return self.request.auto_renew
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.piv_num_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
         if not self.request.auto_renew:
-            return f"Turn auto-renewal off for {_name(number)}; it then expires on {day(number.expires_at)}", FREE
+            off = message("number_auto_renewal_off", number=_named(number), expires=day(number.expires_at))
+            return Proposal(headline=off, price=FREE)
         country = await _country(sources, number.country_code)
-        renewals = _renewals(country and country.price_per_month)
-        return f"Turn auto-renewal on for {_name(number)}", Price(amount=Decimal(0), recurring=renewals)
+        renewals = recurring(country and country.price_per_month, "month")
+        return Proposal(
+            headline=message("number_auto_renewal_on", number=_named(number)),
+            price=Price(amount=Decimal(0), recurring=renewals),
+        )
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.numbers.set_auto_renewal(self.piv_num_id, self.request)))
@@ -287,6 +325,12 @@ class SetNumberAutoRenewalAction(Action):
         if number.auto_renew is self.request.auto_renew:
             return Done(result=to_json(number), evidence="the number shows the new setting")
         return None
+
+
+async def _sent_from(sources: Sources, piv_num_id: str) -> list[api.Sms]:
+    """The newest messages that the number has sent, the newest first."""
+    page = await sources.api.numbers.sms(piv_num_id, limit=SMALL_PAGE)
+    return [sms for sms in page.items if sms.direction == "outbound"]
 
 
 async def _country(sources: Sources, code: str | None) -> Country | None:
@@ -308,13 +352,14 @@ async def _numbers_in(sources: Sources, country: str) -> list[Number]:
     return (await all_rows(sources.api.numbers.list, SMALL_PAGE, country=country))[0]
 
 
-def _name(number: Number) -> str:
-    name = f" ({number.custom_name})" if number.custom_name else ""
-    return f"{number.phone_number or number.piv_num_id}{name}"
+def _rent(monthly: Decimal | None, months: int, renewals: Message | None = None) -> Price:
+    if monthly is None:
+        return Price.unknown("country_unlisted", recurring=renewals)
+    return Price(amount=monthly * months, recurring=renewals)
 
 
-def _renewals(monthly: Decimal | None) -> str:
-    return recurring(monthly, "month, charged 24 hours before expiry")
+def _named(number: Number) -> dict[str, str]:
+    return named(number.phone_number or number.piv_num_id, number.custom_name)
 
 
 ACTIONS = (

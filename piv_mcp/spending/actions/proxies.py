@@ -8,12 +8,11 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
-from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources, to_json
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
 from piv_mcp.spending.actions.evidence import lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
-from piv_mcp.spending.quote import Price, months
-
-MONTHLY = "the API does not say for how long the listed price is; calculated as the price of a month"
+from piv_mcp.spending.messages import Message, message, named
+from piv_mcp.spending.quote import Price, listed
 
 
 class PurchaseProxiesAction(Action):
@@ -21,14 +20,24 @@ class PurchaseProxiesAction(Action):
     area: ClassVar[str] = "proxies"
     request: api.PurchaseProxies
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.request.server_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         request = self.request
         server = await self._server(sources)
-        where = f"{server.name or server.id} ({server.country})"
-        words = f"Buy {request.quantity} proxies on {where} for {months(request.months)}"
-        if server.price_per_proxy is None:
-            return words, Price.unknown("the server has no listed price")
-        return words, _price_of_months(server.price_per_proxy * request.quantity, request.months)
+        one = listed(server.price_per_proxy)
+        return Proposal(
+            headline=message(
+                "purchase_proxies",
+                quantity=request.quantity,
+                server=named(server.id, server.name),
+                country=server.country,
+                months=request.months,
+            ),
+            price=_price_of_months(one and one * request.quantity, request.months, "server_unlisted"),
+        )
 
     async def send(self, sources: Sources) -> Done:
         order = await sources.api.proxies.purchase(self.request)
@@ -79,13 +88,12 @@ class RenewProxyOrderAction(RenewalAction):
     async def read_target(self, sources: Sources) -> JsonObject:
         return _dates(await sources.api.proxies.order(self.order_id))
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    async def quote(self, sources: Sources) -> Proposal:
         order = await sources.api.proxies.order(self.order_id)
-        words = f"Renew proxy order {order.id} ({order.quantity} in {order.country}) for {months(self.request.months)}"
-        monthly = _month_price(order)
-        if monthly.amount is None:
-            return words, monthly
-        return words, _price_of_months(monthly.amount, self.request.months)
+        return Proposal(
+            headline=_headline("renew_proxy_order", order, months=self.months),
+            price=_price_of_months(_month_price(order), self.months, "order_unlisted"),
+        )
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.renew(self.order_id, self.request)
@@ -97,10 +105,16 @@ class RestoreProxyOrderAction(Action):
     area: ClassVar[str] = "proxies"
     order_id: str
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
+    @property
+    def target(self) -> str:
+        return self.order_id
+
+    async def quote(self, sources: Sources) -> Proposal:
         order = await sources.api.proxies.order(self.order_id)
-        words = f"Restore proxy order {order.id} ({order.quantity} in {order.country}) for 1 month"
-        return words, Price.unknown("restoring has no listed price", floor=_month_price(order).amount)
+        return Proposal(
+            headline=_headline("restore_proxy_order", order),
+            price=Price.unknown("proxy_restore_unlisted", floor=_month_price(order)),
+        )
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.proxies.restore(self.order_id)
@@ -120,16 +134,22 @@ def _dates(order: ProxyOrder) -> JsonObject:
     return order.model_dump(mode="json", exclude_none=True, exclude={"items"})
 
 
-def _month_price(order: ProxyOrder) -> Price:
-    if order.price_per_proxy is None or order.quantity is None:
-        return Price.unknown("the order shows no price")
-    return Price(amount=order.price_per_proxy * order.quantity)
+def _month_price(order: ProxyOrder) -> Decimal | None:
+    one = listed(order.price_per_proxy)
+    return None if one is None or order.quantity is None else listed(one * order.quantity)
 
 
-def _price_of_months(listed: Decimal, months: int) -> Price:
+def _price_of_months(monthly: Decimal | None, months: int, unlisted: str) -> Price:
+    if monthly is None:
+        return Price.unknown(unlisted)
     if months == 1:
-        return Price(amount=listed)
-    return Price(amount=listed * months, certainty="estimate", floor=listed, reason=MONTHLY)
+        return Price(amount=monthly)
+    reason = message("price_of_a_month")
+    return Price(amount=monthly * months, certainty="estimate", floor=monthly, reason=reason)
+
+
+def _headline(id: str, order: ProxyOrder, **values: int) -> Message:
+    return message(id, order=order.id, quantity=order.quantity, country=order.country, **values)
 
 
 async def _orders(sources: Sources) -> list[ProxyOrder]:

@@ -25,6 +25,10 @@ class RenewalAction(Action):
     def months(self) -> int:
         """How many months the renewal adds."""
 
+    @property
+    def target(self) -> str:
+        return self.target_id
+
     @abstractmethod
     async def read_target(self, sources: Sources) -> JsonObject:
         """The renewed object as the API shows it, with its `expires_at`."""

@@ -1,17 +1,17 @@
-"""The action that generates a site."""
+"""Actions on generated sites: create, configure."""
 
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import whites as api
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
-from piv_mcp.api.whites import White
+from piv_mcp.api.whites import Tier, White
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Sources, to_json
+from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
 from piv_mcp.spending.actions.evidence import fits
-from piv_mcp.spending.quote import Price
+from piv_mcp.spending.messages import message, named
+from piv_mcp.spending.quote import FREE, Argument, Price, listed
 
 FREE_ARTICLES = 3
 """Articles that the price of a tier with a blog includes (reference, "获取tier列表")."""
@@ -21,24 +21,37 @@ class CreateWhiteAction(Action):
     kind: ClassVar[str] = "create_white"
     area: ClassVar[str] = "whites"
     fails_with: ClassVar[str | None] = "white.failed"
+    defaults: ClassVar[Mapping[str, object]] = {"quality": "standard"}
+    unordered: ClassVar[frozenset[str]] = frozenset({"keywords", "banned_words"})
+    caseless: ClassVar[frozenset[str]] = frozenset({"country", "language", "languages", "domain", "email"})
     request: api.CreateWhite
 
-    async def quote(self, sources: Sources) -> tuple[str, Price]:
-        request = self.request
-        tier = next((tier for tier in await sources.api.whites.tiers() if tier.tier_key == request.tier_key), None)
+    @property
+    def target(self) -> str:
+        return " ".join(self.request.name.split()).casefold()
+
+    @property
+    def normal_form(self) -> JsonObject:
+        normal = super().normal_form
+        if normal.get("languages") == [normal["language"]]:
+            del normal["languages"]
+        return normal
+
+    async def quote(self, sources: Sources) -> Proposal:
+        tier = next((tier for tier in await sources.api.whites.tiers() if tier.tier_key == self.request.tier_key), None)
         if tier is None:
-            raise UnavailableError(f"there is no tier {request.tier_key}", code="INVALID_TIER")
-        languages: list[str] = list(dict.fromkeys([request.language, *(request.languages or ())]))
-        words = (
-            f"Generate the site {request.name!r}: {tier.name or tier.tier_key}, {request.quality or 'standard'}, "
-            f"niche {request.niche!r}, {request.country}, in {', '.join(languages)}"
-        )
+            raise UnavailableError(f"there is no tier {self.request.tier_key}", code="INVALID_TIER")
+        headline = message("create_white", name=self.request.name, tier=tier.name or tier.tier_key)
+        return Proposal(headline=headline, price=self._price(tier))
+
+    def _price(self, tier: Tier) -> Price:
+        request = self.request
+        first, article = listed(tier.price), listed(tier.extra_article_price)
         extra = max(0, (request.blog_count or 0) - FREE_ARTICLES)
-        if request.blog_count:
-            words += f", {request.blog_count} articles"
-        if tier.price is None or (extra and tier.extra_article_price is None):
-            return words, Price.unknown("no listed price", floor=tier.price)
-        listed = tier.price + extra * (tier.extra_article_price or 0)
+        if first is None or (extra and article is None):
+            return Price.unknown("site_unlisted", floor=first)
+        amount = first + extra * (article or 0)
+        languages = {request.language, *(request.languages or ())}
         unlisted = [
             what
             for what, wanted in (
@@ -48,9 +61,9 @@ class CreateWhiteAction(Action):
             if wanted
         ]
         if unlisted:
-            reason = f"{' and '.join(unlisted)} cost more; how much more is not listed"
-            return words, Price.unknown(reason, floor=listed)
-        return words, Price(amount=listed)
+            reason = message("extras_unlisted", what=" and ".join(unlisted))
+            return Price(amount=None, certainty="unknown", floor=amount, reason=reason)
+        return Price(amount=amount)
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.whites.create(self.request)
@@ -70,8 +83,8 @@ class CreateWhiteAction(Action):
                 )
         return None
 
-    def refund(self, data: Mapping[str, Any], made: str | None, charged: Decimal) -> Decimal | None:
-        return charged if made is not None and data.get("job_id") == made else None
+    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
+        return made is not None and data.get("job_id") == made
 
     async def _same(self, sources: Sources) -> list[White]:
         whites, _ = await all_rows(sources.api.whites.list, LARGE_PAGE, tier_key=self.request.tier_key)
@@ -90,4 +103,29 @@ class CreateWhiteAction(Action):
         )
 
 
-ACTIONS = (CreateWhiteAction,)
+class ConfigureWhiteAction(Action):
+    kind: ClassVar[str] = "configure_white"
+    area: ClassVar[str] = "whites"
+    spends: ClassVar[bool] = False
+    shows: ClassVar[Literal["soon", "late", "never"]] = "never"
+    caseless: ClassVar[frozenset[str]] = frozenset({"domain", "email"})
+    white_id: str
+    request: api.WhiteConfig
+
+    @property
+    def target(self) -> str:
+        return self.white_id
+
+    async def quote(self, sources: Sources) -> Proposal:
+        white = await sources.api.whites.get(self.white_id)
+        now = (Argument(name="domain", value=white.domain),) if white.domain else ()
+        return Proposal(headline=message("configure_white", site=named(white.id, white.name)), price=FREE, now=now)
+
+    async def send(self, sources: Sources) -> Done:
+        return Done(result=to_json(await sources.api.whites.config(self.white_id, self.request)))
+
+    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
+        return None  # the API does not show a site's contact details
+
+
+ACTIONS = (CreateWhiteAction, ConfigureWhiteAction)

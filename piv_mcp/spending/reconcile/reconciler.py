@@ -3,6 +3,9 @@
 Nothing is ever sent again. If the effect is visible, settle the entry as charged now. If not, settle it as not charged
 after a grace period, when the request can no longer be on its way, and only if the balance does not contradict: while a
 fall of the balance may be this action's charge, the entry stays unknown. Ambiguous cases stay unknown, too.
+
+The balance alone settles nothing: a charge and a credit at the same time leave it as it was. So an action that the
+account never shows stays unknown until an event reports it and the balance agrees, or a person decides.
 """
 
 import asyncio
@@ -16,9 +19,11 @@ from piv_mcp.errors import PivError
 from piv_mcp.spending import actions
 from piv_mcp.spending.actions.base import Action, Ambiguous, Done, OtherActions, Sources
 from piv_mcp.spending.journal import Ending, Journal
-from piv_mcp.spending.quote import Quote, dollars
+from piv_mcp.spending.messages import dollars
+from piv_mcp.spending.quote import Price, Quote
+from piv_mcp.spending.reconcile.hearsay import reported_success
 from piv_mcp.spending.reconcile.snapshot import Snapshot, balance_fall
-from piv_mcp.store.journal import Entry
+from piv_mcp.store.journal import EVENT_ID, Entry
 
 GRACE_SECONDS = 20.0
 """Seconds from the loss of the answer until an entry without a visible effect is settled as not charged. The account is
@@ -28,7 +33,8 @@ LONG_GRACE_SECONDS = 60.0
 """The grace period if the balance fell by less than the action costs, or if the fall is unknown."""
 
 ABSENT_SECONDS = 3600.0
-"""The grace period if the balance fell enough to pay for the action. Then the API must show no effect for this long."""
+"""The grace period if the balance fell enough to pay for the action, or if the account shows the action only late. Then
+the API must show no effect for this long."""
 
 AGAIN_SECONDS = 15.0
 """Seconds between two checks of entries that stay unknown. Doubled after each check, up to `MAX_AGAIN_SECONDS`."""
@@ -134,14 +140,16 @@ class Reconciler:
         None if unknown."""
         if not action.spends:
             return Decimal(0)
-        if done.cost is not None:
-            return done.cost
+        if (cost := _stated_cost(done)) is not None:
+            return cost
         try:
-            fall, _ = await balance_fall(entry, self._sources)
+            fall, _ = await balance_fall(entry, self._sources, may_share=True)
         except PivError:
             fall = None
-        # An unchanged balance does not mean that nothing was charged: piv.day may change it a moment later.
-        return fall if fall is not None and fall > 0 else _price(entry)
+        price = _price(entry)
+        # A fall that is too small does not mean a smaller charge: a credit may have come at the same time, or piv.day
+        # may change the balance a moment later.
+        return fall if fall is not None and fall > 0 and fall >= (price.least or 0) else price.amount
 
     async def _reconcile(self, entry: Entry, action: Action) -> Entry:
         is_unambiguous = True
@@ -152,6 +160,8 @@ class Reconciler:
         except Ambiguous:
             done, is_unambiguous = None, False
             fall, _ = await balance_fall(entry, self._sources)
+        if done is None and is_unambiguous:
+            done = await self._reported(entry, action, fall)
         if done is None:
             ending = self._ending_without_effect(entry, action, fall, is_unambiguous=is_unambiguous)
         else:
@@ -173,12 +183,25 @@ class Reconciler:
             made,
             done=_actions(others, "charged"),
             open=_actions(others, "executing", "unknown"),
-            unexplained=_actions(await self._journal.unexplained(entry), "charged"),
+            earlier=_actions(await self._journal.earlier(entry), "charged"),
         )
         done = await action.look(self._sources, Snapshot.of(entry).shown, entry.sent_at or 0.0, other_actions)
         if done is not None and done.object_id is not None and _is_contested(entry, others):
             raise _OwnerNotKnownYet
         return done, fall
+
+    async def _reported(self, entry: Entry, action: Action, fall: Decimal | None) -> Done | None:
+        """The effect of an action that an event reports, if the balance agrees."""
+        if fall is None or fall <= 0 or fall < (_price(entry).least or 0):
+            return None
+        event = await self._sources.store.read(reported_success, entry, action)
+        if event is None:
+            return None
+        return Done(
+            result={"event_id": event.seq},
+            object_id=f"{EVENT_ID}{event.seq}",
+            evidence=f"event {event.seq} reports {event.type}",
+        )
 
     def _charged_ending(self, entry: Entry, action: Action, done: Done, fall: Decimal | None) -> Ending:
         """The ending of an action whose effect the account shows."""
@@ -188,13 +211,14 @@ class Reconciler:
             evidence += f"; the balance fell by {dollars(fall)}"
         if not action.spends:
             charged = Decimal(0)
-        elif done.cost is not None:
-            charged = done.cost
-        elif fall is None or fall == price:
-            charged = price
+        elif (cost := _stated_cost(done)) is not None:
+            charged = cost
+        elif fall is None or fall == price.amount:
+            charged = price.amount
         else:
-            # A fall that differs from the price may include the charge of another client of the account.
-            charged = fall if price is None and fall > 0 else None
+            # A fall that differs from the price may include the charge of another client of the account, or a credit.
+            unpriced = price.amount is None and fall > 0 and fall >= (price.floor or 0)
+            charged = fall if unpriced else None
         return Ending("charged", done, charged, entry.problem, evidence)
 
     def _ending_without_effect(
@@ -204,24 +228,30 @@ class Reconciler:
 
         `is_unambiguous`: what the account shows is certainly not the effect of this action.
         """
-        price = _price(entry)
-        least = price if price is not None else _floor(entry)
-        may_have_paid = action.spends and fall is not None and fall > 0 and fall >= (least or 0)
-        if may_have_paid and is_unambiguous and not action.visible and price in (None, fall):
-            evidence = f"the balance fell by {dollars(fall)}, and no other action explains it"
-            return Ending("charged", None, fall, entry.problem, evidence)
-        if fall == 0 or not action.spends:
-            grace = GRACE_SECONDS
-        elif not action.visible or not is_unambiguous:
-            return None
-        else:
-            grace = ABSENT_SECONDS if may_have_paid else LONG_GRACE_SECONDS
+        grace = _grace(action, _price(entry), fall, is_unambiguous=is_unambiguous)
         age = self._clock.time() - (entry.settled_at or entry.sent_at or 0.0)
-        if age < grace:
+        if grace is None or age < grace:
             return None
-        unchanged = ", and the balance is unchanged" if fall == 0 else ""
-        evidence = f"{age:.0f} s after the answer was lost the account does not show the action{unchanged}"
+        if action.shows == "never":
+            evidence = "the API does not show whether it happened"
+        else:
+            unchanged = ", and the balance is unchanged" if fall == 0 else ""
+            evidence = f"{age:.0f} s after the answer was lost the account does not show the action{unchanged}"
         return Ending("not_charged", problem=entry.problem, evidence=evidence)
+
+
+def _grace(action: Action, price: Price, fall: Decimal | None, *, is_unambiguous: bool) -> float | None:
+    """Seconds after which an action without a visible effect is settled as not charged; None if never."""
+    if not action.spends:
+        return GRACE_SECONDS
+    if action.shows == "never":
+        return None
+    if fall == 0:
+        return GRACE_SECONDS if action.shows == "soon" else ABSENT_SECONDS
+    if action.shows == "late" or not is_unambiguous:
+        return None
+    may_have_paid = fall is not None and fall > 0 and fall >= (price.least or 0)
+    return ABSENT_SECONDS if may_have_paid else LONG_GRACE_SECONDS
 
 
 class _OwnerNotKnownYet(Exception):
@@ -232,12 +262,13 @@ def _is_contested(entry: Entry, others: list[Entry]) -> bool:
     return any(other.state == "executing" and other.kind == entry.kind for other in others)
 
 
-def _price(entry: Entry) -> Decimal | None:
-    return None if entry.price is None else Decimal(entry.price)
+def _price(entry: Entry) -> Price:
+    return Quote.model_validate_json(entry.quote).price
 
 
-def _floor(entry: Entry) -> Decimal | None:
-    return Quote.model_validate_json(entry.quote).price.floor
+def _stated_cost(done: Done) -> Decimal | None:
+    """The cost in the answer; a negative one says nothing."""
+    return done.cost if done.cost is not None and done.cost >= 0 else None
 
 
 def _actions(entries: list[Entry], *states: str) -> tuple[Action, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
+from piv_mcp.api.readings import Span
 from piv_mcp.spending.actions.base import Action, JsonObject, Sources
 from piv_mcp.store import journal
 from piv_mcp.store.journal import Entry
@@ -13,7 +14,7 @@ from piv_mcp.store.journal import Entry
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The state of the account just before a request: the balance in US dollars, and the action's object as `shown` by
-    the API. The balance was read between `began` and `ended` (seconds since the epoch)."""
+    the API. Both were read between `began` and `ended` (seconds since the epoch)."""
 
     balance: Decimal | None
     began: float
@@ -21,11 +22,16 @@ class Snapshot:
     shown: JsonObject
 
     @classmethod
-    async def take(cls, action: Action, sources: Sources) -> Self:
-        """Read the state of the account now. Raises `ApiError`."""
-        shown = await action.before(sources)
+    async def take(cls, action: Action, sources: Sources, *, may_share: bool) -> Self:
+        """Read the state of the account now. With `may_share`, what was read for any action in the last seconds, and
+        since the last write of this process, serves too. Raises `ApiError`."""
+        span = Span()
+        read = sources.recent(span) if may_share else sources
         began = sources.clock.time()
-        return cls(balance=await sources.balance(), began=began, ended=sources.clock.time(), shown=shown)
+        shown = await action.before(read)
+        balance = await read.balance()
+        began = began if span.began is None else span.began
+        return cls(balance=balance, began=began, ended=sources.clock.time(), shown=shown)
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -51,15 +57,20 @@ class Snapshot:
         return json.dumps(kept, ensure_ascii=False)
 
 
-async def balance_fall(entry: Entry, sources: Sources) -> tuple[Decimal | None, list[Entry]]:
+async def balance_fall(
+    entry: Entry, sources: Sources, *, may_share: bool = False
+) -> tuple[Decimal | None, list[Entry]]:
     """How far the balance fell since just before the request, without the charges of other entries; and those entries.
+    With `may_share`, the balance is one that was read for any action since the last write of this process.
 
     The fall, in US dollars, is None if it cannot be known: another entry may have changed the balance, by an unknown
     amount or at an unknown time.
     """
     before = Snapshot.of(entry)
+    span = Span()
     began = sources.clock.time()
-    balance = await sources.balance()
+    balance = await (sources.recent(span) if may_share else sources).balance()
+    began = began if span.began is None else min(began, span.began)
     others = await sources.store.read(journal.moved_balance_since, entry, before.began)
     if balance is None or before.balance is None:
         return None, others

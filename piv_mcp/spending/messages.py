@@ -1,0 +1,183 @@
+"""What a person reads, as messages: an id and values, and the English text of each id.
+
+The journal keeps ids and values, so that a question can be read in another language than it was put in.
+"""
+
+import json
+import re
+import string
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from piv_mcp.text.hosts import display
+
+ENGLISH: Mapping[str, str] = {
+    "text": "{text}",  # of a journal from before messages had ids
+    # --- actions
+    "purchase_number": "Rent a number in {country} for {months:months}, auto-renewal {auto_renew:switch}",
+    "renew_number": "Renew {number:named} for {months:months}",
+    "restore_numbers": "Restore {numbers:named}",
+    "restore_some_numbers": "Restore {numbers:named}; not on the account, so piv.day will skip them: {missing:listed}",
+    "send_sms": "Send {segments} SMS ({encoding}) from {number:named} to {recipient}",
+    "start_google_verification": "Start a Google verification on {number:named}",
+    "number_auto_renewal_on": "Turn auto-renewal on for {number:named}",
+    "number_auto_renewal_off": "Turn auto-renewal off for {number:named}; it then expires on {expires:day}",
+    "purchase_proxies": "Buy {quantity} proxies on {server:named} ({country}) for {months:months}",
+    "renew_proxy_order": "Renew proxy order {order} ({quantity} in {country}) for {months:months}",
+    "restore_proxy_order": "Restore proxy order {order} ({quantity} in {country}) for 1 month",
+    "register_domain": "Register {domain:host} for {years:years}, auto-renewal {auto_renew:switch}",
+    "renew_domain": "Renew {domain:host} for {years:years}",
+    "domain_auto_renewal_on": "Turn auto-renewal on for {domain:host}",
+    "domain_auto_renewal_off": "Turn auto-renewal off for {domain:host}; it then expires on {expires:day}",
+    "update_dns_record": "Overwrite a DNS record of {domain:host}",
+    "delete_dns_record": "Delete a DNS record of {domain:host}",
+    "delete_unlisted_record": "Delete a DNS record of {domain:host}, which is not in the domain's list of records",
+    "update_unlisted_record": "Overwrite a DNS record of {domain:host}, which is not in the domain's list of records",
+    "enable_cloudflare": "Put {domain:host} behind Cloudflare; the API cannot undo this",
+    "set_nameservers": "Replace the nameservers of {domain:host}",
+    "create_white": "Generate the site {name:quoted} ({tier})",
+    "configure_white": "Overwrite the contact details of the site {site:named}",
+    # --- reasons of a price
+    "country_unlisted": "the country has no listed price",
+    "restore_unlisted": "restoring costs more than a month's rent; how much more is not listed",
+    "sms_unlisted": "the country has no listed SMS price",
+    "sms_segments": "{segments} segments of {price:money}; the price of long texts is not documented",
+    "verification_unlisted": "verifications have no listed price",
+    "server_unlisted": "the server has no listed price",
+    "order_unlisted": "the order shows no price",
+    "proxy_restore_unlisted": "restoring has no listed price",
+    "price_of_a_month": "the API does not say for how long the listed price is; calculated as the price of a month",
+    "domain_unlisted": "no listed price",
+    "first_year_and_renewals": "the API does not list the price of several years: calculated as the first year plus "
+    "renewals for the others",
+    "several_years": "the API does not list the price of several years",
+    "site_unlisted": "no listed price",
+    "extras_unlisted": "{what} cost more; how much more is not listed",
+    # --- later charges
+    "every_month": "{amount:price} every month, charged 24 hours before expiry, until auto-renewal is turned off",
+    "every_year": "{amount:price} every year, until auto-renewal is turned off",
+    # --- notes
+    "not_charged_before": "The same action was sent before; the account did not show it up to {when} ({entry})",
+    "done_before": "The same action was carried out at {when} ({entry})",
+    "charged_before": "The same action was carried out at {when} for {amount:money} ({entry})",
+    "unknown_before": "An action of this kind on the same target was sent at {when} and its outcome is unknown "
+    "({entry}): {action}. Approve only if you want both",
+    "overcharged_before": "piv.day charged more than quoted for an action of this kind before ({entry})",
+}
+
+
+class Message(BaseModel):
+    """One message. `values` are JSON values; amounts are decimal text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    values: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return {"id": "text", "values": {"text": value}} if isinstance(value, str) else value
+
+    @property
+    def text(self) -> str:
+        """In English."""
+        return _FORMATTER.vformat(ENGLISH[self.id], (), self.values)
+
+
+def message(id: str, /, **values: Any) -> Message:
+    """The message `id`. Raises `KeyError` for an unknown id."""
+    ENGLISH[id]
+    return Message(id=id, values={name: _json(value) for name, value in values.items()})
+
+
+def named(id: str, name: str | None) -> dict[str, str]:
+    """A value of the form `named`: an object of the account and the name that somebody gave it."""
+    return {"id": id, "name": name} if name else {"id": id}
+
+
+def day(moment: datetime | None) -> str | None:
+    """A date as a value."""
+    return f"{moment:%Y-%m-%d}" if moment else None
+
+
+def dollars(amount: Decimal | str | None) -> str:
+    if amount is None:
+        return "unknown"
+    amount = Decimal(amount)
+    cents = amount.quantize(Decimal("0.01"))
+    return f"{cents if cents == amount else amount.normalize():f} USD"
+
+
+def literal(value: object) -> str:
+    """An argument in full. Texts are quoted, so that none of them can look like the question's own words; host names
+    that are not what they look like are shown in both forms."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return quoted(value) + "".join(f" [{host}]" for host in _disguised(value))
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, object]", value)
+        return ", ".join(f"{name}: {literal(item)}" for name, item in fields.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(literal(item) for item in cast("list[object]", value))
+    return str(value)
+
+
+_HOST = re.compile(r"[^\s/@:?#]+\.[^\s/@:?#]+")
+
+
+def _disguised(text: str) -> list[str]:
+    """The host names in a name, address or link that are not what they look like, in both forms."""
+    if any(char.isspace() for char in text):
+        return []
+    hosts = _HOST.findall(text)
+    return [display(host) for host in hosts if display(host) != host]
+
+
+def quoted(text: object) -> str:
+    return json.dumps(str(text), ensure_ascii=False)
+
+
+def _months(count: int) -> str:
+    return "1 month" if count == 1 else f"{count} months"
+
+
+def _years(count: int) -> str:
+    return "1 year" if count == 1 else f"{count} years"
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_named(item) for item in cast("list[Any]", value))
+    return f"{value['id']} ({quoted(value['name'])})" if "name" in value else str(value["id"])
+
+
+_FORMS: Mapping[str, Callable[[Any], str]] = {
+    "months": _months,
+    "years": _years,
+    "switch": lambda on: "on" if on else "off",
+    "day": lambda text: text or "its expiry date",
+    "money": dollars,
+    "price": lambda amount: "an unlisted price" if amount is None else dollars(amount),
+    "named": _named,
+    "quoted": quoted,
+    "host": lambda name: display(str(name)),
+    "listed": lambda items: ", ".join(map(str, items)),
+}
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return _FORMS[format_spec](value) if format_spec else str(value)
+
+
+_FORMATTER = _Formatter()
+
+
+def _json(value: object) -> object:
+    return str(value) if isinstance(value, Decimal) else value
