@@ -81,7 +81,7 @@ async def test_totals_are_by_area_and_by_the_day_in_utc_on_which_it_was_charged(
     assert told == sorted(told, reverse=True), "the newest first"
 
 
-async def test_what_was_refunded_is_taken_from_the_day_on_which_it_was_charged(shop: Connected) -> None:
+async def test_a_reported_refund_is_shown_and_lowers_no_total(shop: Connected) -> None:
     await shop.tell("verify.failed", piv_num_id=number(shop.sandbox), task_id=1)  # an earlier one
     verified = await bought(shop, VERIFY, MIDNIGHT)
     await bought(shop, SEND_SMS, MIDNIGHT)
@@ -90,9 +90,9 @@ async def test_what_was_refunded_is_taken_from_the_day_on_which_it_was_charged(s
     assert totals(await listed(shop)) == [(next_day, "numbers", "0.25", 1), (day, "numbers", "1.25", 2)]
     await shop.tell("verify.failed", piv_num_id=number(shop.sandbox), task_id=2)
     answer = await listed(shop)
-    assert totals(answer) == [(next_day, "numbers", "0.25", 1), (day, "numbers", "0.25", 2)]
-    assert answer["charged"] == "0.50"
-    assert [row["spending_id"] for row in answer["entries"] if "refunded" in row] == [verified]
+    assert totals(answer) == [(next_day, "numbers", "0.25", 1), (day, "numbers", "1.25", 2)]
+    assert answer["charged"] == "1.50"
+    assert [row["spending_id"] for row in answer["entries"] if "refund_reported" in row] == [verified]
 
 
 async def test_totals_hold_what_was_charged_and_nothing_else(shop: Connected) -> None:
@@ -159,6 +159,6 @@ async def test_the_resource_holds_what_the_tool_tells_of_thirty_days(shop: Conne
     assert isinstance(resource, TextResourceContents)
     held = json.loads(resource.text)
     assert len(held["entries"]) == 23
-    assert held["entries"][0]["refunded"] == "1.00"
-    assert held["charged"] == "3.00"
+    assert held["entries"][0]["refund_reported"] == "1.00"
+    assert held["charged"] == "4.00"
     assert held == await listed(shop, limit=100)

@@ -25,7 +25,7 @@ from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
 
-RECENT_SECONDS = 3600.0
+REPETITION_SECONDS = 3600.0
 """The question to a person mentions an equal action if it is younger than this, in seconds."""
 
 CLOSE_SECONDS = 0.5
@@ -106,7 +106,7 @@ class Gate:
 
     async def _repetition_notes(self, action: Action) -> list[Message]:
         """A note for the person if an equal action was carried out lately, or was sent and may still take effect."""
-        since = self._sources.clock.time() - RECENT_SECONDS
+        since = self._sources.clock.time() - REPETITION_SECONDS
         for entry in await self.journal.entries(limit=50, states=("charged", "not_charged"), since=since):
             if entry.fingerprint == action.fingerprint and action.spends:
                 when = _moment(entry.settled_at or entry.quoted_at)
