@@ -205,6 +205,23 @@ async def test_a_negative_renewal_price_lowers_no_price_of_several_years(sandbox
         assert person.asked[0].startswith("Price: unknown, at least 12.50 USD")
 
 
+@pytest.mark.parametrize(("currency", "certainty"), [("EUR", "unknown"), ("usd", "12.50 USD (exact)")])
+async def test_a_price_in_another_currency_is_unknown(
+    sandbox: Sandbox, data_dir: Path, currency: str, certainty: str
+) -> None:
+    body = (
+        '{"success": true, "data": {"domain": "free-name.com", "available": true, "create_price": 12.5,'
+        f' "renew_price": 12.5, "currency": "{currency}"}}}}'
+    )
+    sandbox.fail_next(
+        Failure(kind="status_after", method="GET", path="/domains/search", status=200, body=body, times=None)
+    )
+    person = decliner()
+    async with connected(sandbox, data_dir, person) as shop:
+        await shop.receipt(REGISTER)
+        assert person.asked[0].startswith(f"Price: {certainty}")
+
+
 @pytest.mark.parametrize("total", [-1000, -0.01])
 async def test_a_negative_charge_in_an_answer_raises_no_budget(sandbox: Sandbox, data_dir: Path, total: float) -> None:
     """The answer of a purchase says what it cost; one that says less than nothing is not believed."""

@@ -140,10 +140,10 @@ def each(kind: str) -> Callable[..., Action]:
     return actions.ACTIONS[kind].model_validate
 
 
-def test_every_action_names_its_target_and_its_arguments(sandbox: Sandbox) -> None:
+async def test_every_action_names_its_target_and_its_arguments(sandbox: Sandbox) -> None:
     assert set(ELSEWHERE) | {"restore_numbers", "restore_proxy_order"} == {purchase.tool for purchase in PURCHASES}
     action = each("renew_domain")({"domain_id": domain(sandbox), "request": {"period": 2}})
-    assert action.target == domain(sandbox)
+    assert action.targets == {domain(sandbox)}
     assert action.arguments == {"domain_id": domain(sandbox), "period": 2}
     assert after_a_journey(action) == action.fingerprint
 

@@ -122,7 +122,7 @@ class Gate:
         notes: list[Message] = []
         for entry in await self.journal.unsettled(action):
             other = actions.load(entry.kind, entry.arguments)
-            if entry.state == "unknown" and other.target == action.target:
+            if entry.state == "unknown" and other.targets & action.targets:
                 when = _moment(entry.sent_at or entry.quoted_at)
                 headline = Quote.model_validate_json(entry.quote).action
                 notes.append(message("unknown_before", when=when, entry=entry.id, action=headline))

@@ -141,8 +141,8 @@ class Action(BaseModel, ABC):
 
     @property
     @abstractmethod
-    def target(self) -> str:
-        """What the action acts on: two actions of a kind with one target may be the same wish in other words."""
+    def targets(self) -> frozenset[str]:
+        """What the action acts on: two actions of a kind that share a target may be one wish in other words."""
 
     def _normal(self, name: str, value: object) -> object:
         if isinstance(value, str):

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import domains as api
-from piv_mcp.api.domains import DnsRecord, Domain
+from piv_mcp.api.domains import DnsRecord, Domain, DomainOffer
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import all_rows
 from piv_mcp.errors import UnavailableError
@@ -30,15 +30,15 @@ class RegisterDomainAction(Action):
         return self.request.auto_renew
 
     @property
-    def target(self) -> str:
-        return self.request.domain.casefold()
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.request.domain.casefold()})
 
     async def quote(self, sources: Sources) -> Proposal:
         request = self.request
         offer = await sources.api.domains.search(request.domain)
         if offer.available is False:
             raise UnavailableError(f"{request.domain} is not available", code="DOMAIN_NOT_AVAILABLE")
-        first, further = listed(offer.create_price), listed(offer.renew_price)
+        first, further = (_in_dollars(offer, price) for price in (offer.create_price, offer.renew_price))
         renewals = recurring(further, "year") if request.auto_renew else None
         if first is None or (request.period > 1 and further is None):
             price = Price.unknown("domain_unlisted", floor=first, recurring=renewals)
@@ -116,7 +116,7 @@ class RenewDomainAction(RenewalAction):
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
         headline = message("renew_domain", domain=_name(domain), years=self.request.period)
-        price = listed(await _renew_price(sources, domain))
+        price = await _renew_price(sources, domain)
         if price is None:
             return Proposal(headline=headline, price=Price.unknown("domain_unlisted"))
         if self.request.period == 1:
@@ -143,8 +143,8 @@ class SetDomainAutoRenewalAction(Action):
         return self.request.auto_renew
 
     @property
-    def target(self) -> str:
-        return self.domain_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.domain_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
@@ -177,8 +177,8 @@ class DnsRecordAction(Action):
     record_id: str
 
     @property
-    def target(self) -> str:
-        return f"{self.domain_id} {self.record_id}"
+    def targets(self) -> frozenset[str]:
+        return frozenset({f"{self.domain_id} {self.record_id}"})
 
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
@@ -233,8 +233,8 @@ class EnableCloudflareAction(Action):
     domain_id: str
 
     @property
-    def target(self) -> str:
-        return self.domain_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.domain_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
@@ -258,8 +258,8 @@ class SetNameserversAction(Action):
     request: api.SetNameservers
 
     @property
-    def target(self) -> str:
-        return self.domain_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.domain_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
@@ -280,9 +280,17 @@ class SetNameserversAction(Action):
         return None
 
 
+def _in_dollars(offer: DomainOffer, price: Decimal | None) -> Decimal | None:
+    """A listed price; None, which is unknown, if it is not in the account's currency."""
+    return listed(price) if (offer.currency or "USD").upper() == "USD" else None
+
+
 async def _renew_price(sources: Sources, domain: Domain) -> Decimal | None:
     """The renewal price of a year. The search for a domain lists it, also for a domain that is taken."""
-    return (await sources.api.domains.search(domain.domain_name)).renew_price if domain.domain_name else None
+    if not domain.domain_name:
+        return None
+    offer = await sources.api.domains.search(domain.domain_name)
+    return _in_dollars(offer, offer.renew_price)
 
 
 def _name(domain: Domain) -> str:

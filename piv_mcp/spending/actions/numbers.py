@@ -28,8 +28,8 @@ class PurchaseNumberAction(Action):
         return self.request.auto_renew
 
     @property
-    def target(self) -> str:
-        return self.request.country_code.casefold()
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.request.country_code.casefold()})
 
     async def quote(self, sources: Sources) -> Proposal:
         request = self.request
@@ -113,8 +113,8 @@ class RestoreNumbersAction(Action):
     request: api.RestoreNumbers
 
     @property
-    def target(self) -> str:
-        return " ".join(sorted(self.request.piv_num_ids))
+    def targets(self) -> frozenset[str]:
+        return frozenset(self.request.piv_num_ids)
 
     async def quote(self, sources: Sources) -> Proposal:
         numbers = await self._found(sources)
@@ -195,8 +195,8 @@ class SendSmsAction(Action):
     request: api.SendSms
 
     @property
-    def target(self) -> str:
-        return f"{self.piv_num_id} {self.request.to_number}"
+    def targets(self) -> frozenset[str]:
+        return frozenset({f"{self.piv_num_id} {self.request.to_number}"})
 
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
@@ -256,8 +256,8 @@ class StartVerificationAction(Action):
     request: api.StartVerification
 
     @property
-    def target(self) -> str:
-        return self.piv_num_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.piv_num_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
@@ -281,7 +281,9 @@ class StartVerificationAction(Action):
         rivals = (*others.open, *others.done, *others.earlier)
         if any(isinstance(rival, SendSmsAction) and rival.piv_num_id == self.piv_num_id for rival in others.open):
             raise Ambiguous
-        if len(new) <= sum(isinstance(rival, type(self)) and rival.target == self.target for rival in rivals):
+        if len(new) <= sum(
+            isinstance(rival, StartVerificationAction) and rival.piv_num_id == self.piv_num_id for rival in rivals
+        ):
             raise Ambiguous
         sms = new[-1]
         return Done(object_id=sms.id, evidence=f"the number has sent a message, {sms.id}, that no other action sent")
@@ -302,8 +304,8 @@ class SetNumberAutoRenewalAction(Action):
         return self.request.auto_renew
 
     @property
-    def target(self) -> str:
-        return self.piv_num_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.piv_num_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)

@@ -21,8 +21,8 @@ class PurchaseProxiesAction(Action):
     request: api.PurchaseProxies
 
     @property
-    def target(self) -> str:
-        return self.request.server_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.request.server_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         request = self.request
@@ -106,8 +106,8 @@ class RestoreProxyOrderAction(Action):
     order_id: str
 
     @property
-    def target(self) -> str:
-        return self.order_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.order_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         order = await sources.api.proxies.order(self.order_id)

@@ -26,8 +26,8 @@ class RenewalAction(Action):
         """How many months the renewal adds."""
 
     @property
-    def target(self) -> str:
-        return self.target_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.target_id})
 
     @abstractmethod
     async def read_target(self, sources: Sources) -> JsonObject:

@@ -27,8 +27,9 @@ class CreateWhiteAction(Action):
     request: api.CreateWhite
 
     @property
-    def target(self) -> str:
-        return " ".join(self.request.name.split()).casefold()
+    def targets(self) -> frozenset[str]:
+        names = (" ".join(self.request.name.split()), self.request.domain)
+        return frozenset(name.casefold() for name in names if name)
 
     @property
     def normal_form(self) -> JsonObject:
@@ -113,8 +114,8 @@ class ConfigureWhiteAction(Action):
     request: api.WhiteConfig
 
     @property
-    def target(self) -> str:
-        return self.white_id
+    def targets(self) -> frozenset[str]:
+        return frozenset({self.white_id})
 
     async def quote(self, sources: Sources) -> Proposal:
         white = await sources.api.whites.get(self.white_id)
