@@ -1,5 +1,0 @@
-"""Host names."""
-
-
-def display(name: str) -> str:
-    return name
