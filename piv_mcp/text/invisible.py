@@ -28,7 +28,3 @@ _INVISIBLE = frozenset(chr(code) for first, last in _RANGES for code in range(fi
 def is_invisible(char: str) -> bool:
     """Whether a character shows nothing, or reorders others. Spaces are visible, a line break and a tab are not."""
     return char in _INVISIBLE or unicodedata.category(char) in _CATEGORIES
-
-
-def without_invisible(text: str) -> str:
-    return "".join(char for char in text if not is_invisible(char))
