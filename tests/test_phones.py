@@ -127,6 +127,12 @@ def test_a_number_is_read_as_one_of_the_account_s(typed: str, whose: str | None)
     assert [country for country, number in ACCOUNT.items() if number in forms] == ([whose] if whose else [])
 
 
+def test_a_trunk_zero_is_no_part_of_a_country_code() -> None:
+    """070 123 45 67 is Swedish or Polish, and never +7 012 345 67."""
+    assert phones.written("0701234567") == phones.written("(070) 1234567") == set()
+    assert phones.written("00701234567") == phones.written("+701234567")
+
+
 letters = st.sampled_from("+0123456789 ()-./x;ext=#,tel:ABC\u200e\u2011１²")
 texts = st.text(max_size=60) | st.text(letters, max_size=30) | st.text(letters, max_size=20).map("+{}".format)
 numbers = st.from_regex(r"\A(\+|00)[1-9][0-9 ()./-]{5,18}\Z")
