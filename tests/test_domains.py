@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from examples import domain, record
-from harness import Connect, Connected, Request
+from harness import Connect, Connected, Request, approver, connected
 
 from piv_mcp.api.domains import RegisterDomain
 from piv_mcp.sandbox import Sandbox, Timing
@@ -154,8 +155,8 @@ async def test_records_without_cloudflare_are_refused_in_the_server_s_words(mode
     assert "no money moved" in said
 
 
-@pytest.mark.parametrize("name", ["bücher.example", "xn--bcher-kva.example", "a.b.c.example"])
-async def test_names_of_every_script_can_be_asked_for(modern_app: Connected, name: str) -> None:
+@pytest.mark.parametrize("name", ["mysite.com", "xn--bcher-kva.example", "a.b.c.example"])
+async def test_a_name_in_its_ascii_form_is_asked_for_as_it_is(modern_app: Connected, name: str) -> None:
     await modern_app.call("search_domain", q=name)
     assert modern_app.sent == [("GET", "/domains/search", {"q": name}, None)]
 
@@ -171,3 +172,146 @@ async def test_what_is_no_domain_is_not_asked_for(modern_app: Connected, name: s
     said = await modern_app.error("search_domain", q=name)
     assert said.startswith("VALIDATION_ERROR: q: ")
     assert modern_app.sent == []
+
+
+# names and contents in one form
+
+
+async def test_a_name_beyond_ascii_leaves_as_punycode(modern_app: Connected) -> None:
+    for typed in ("Bücher.example", "bu\u0308cher.example.", " bücher。example"):
+        await modern_app.call("search_domain", q=typed)
+        assert modern_app.sent == [("GET", "/domains/search", {"q": "xn--bcher-kva.example"}, None)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("https://mysite.com/page", "q: is more than a name; give the name alone: mysite.com."),
+        ("my\u200bsite.com", "q: holds the invisible character U+200B; write the name without it."),
+        ("x" * 64 + ".com", "q: has a part of more than 63 characters"),
+    ],
+)
+async def test_a_wrong_name_is_refused_in_words(modern_app: Connected, typed: str, problem: str) -> None:
+    said = await modern_app.error("search_domain", q=typed)
+    assert said.startswith(f"VALIDATION_ERROR: {problem}")
+    assert said.endswith("Nothing was sent and no money moved.")
+    assert modern_app.sent == []
+
+
+async def test_a_registration_leaves_in_one_form(sandbox: Sandbox, data_dir: Path) -> None:
+    records = [
+        {"type": "a", "name": "Bücher.example", "content": " 1.2.3.4 "},
+        {"type": "CNAME", "name": "WWW.bücher.example.", "content": "BÜCHER.example."},
+        {"type": "TXT", "name": "*.shop", "content": "BÜCHER.example."},
+    ]
+    async with connected(sandbox, data_dir, approver()) as shop:
+        receipt = await shop.ok(
+            "register_domain",
+            domain="BÜCHER.example.",
+            period=1,
+            cloudflare=True,
+            auto_renew=False,
+            dns_records=records,
+        )
+        assert receipt["status"] == "charged"
+        assert [write.body for write in shop.writes] == [
+            {
+                "domain": "xn--bcher-kva.example",
+                "period": 1,
+                "cloudflare": True,
+                "auto_renew": False,
+                "dns_records": [
+                    {"type": "A", "name": "@", "content": "1.2.3.4"},
+                    {"type": "CNAME", "name": "www", "content": "xn--bcher-kva.example"},
+                    {"type": "TXT", "name": "*.shop", "content": "BÜCHER.example."},
+                ],
+            }
+        ]
+
+
+async def test_nameservers_leave_in_one_form_and_are_two(connect: Connect) -> None:
+    async with connect(confirm_destructive=False) as app:
+        id_ = domain(app.sandbox, cloudflare=False)
+        await app.ok("set_nameservers", domain_id=id_, nameservers=["NS1.bücher.example.", "ns2.Example.com"])
+        assert app.writes[-1].body == {"nameservers": ["ns1.xn--bcher-kva.example", "ns2.example.com"]}
+        said = await app.error("set_nameservers", domain_id=id_, nameservers=["ns1.example.com", "NS1.example.com."])
+        assert said.startswith("VALIDATION_ERROR: nameservers: names a server twice")
+        assert app.sent == []
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("www.{}", "www"), ("{}.", "@"), ("*.Shop.{}", "*.shop")])
+async def test_a_record_s_full_name_is_sent_relative_with_a_note(modern_app: Connected, typed: str, sent: str) -> None:
+    id_ = domain(modern_app.sandbox)
+    own = modern_app.sandbox.state.domains[id_].name
+    fields = {"type": "A", "name": typed.format(own), "content": "5.6.7.8"}
+    note = f"The name was sent as {sent}: record names are relative to {own}."
+    made = await modern_app.ok("create_dns_record", domain_id=id_, **fields)
+    assert (made["name"], made["note"]) == (sent, note)
+    assert [(method, path) for method, path, *_ in modern_app.sent] == [
+        ("GET", f"/domains/{id_}"),
+        ("POST", f"/domains/{id_}/dns"),
+    ]
+    changed = await modern_app.ok("update_dns_record", domain_id=id_, record_id=made["id"], name=fields["name"])
+    assert changed["note"] == note
+    assert modern_app.writes[-1].body == {"name": sent}
+
+
+@pytest.mark.parametrize("name", ["@", "WWW", "s1._domainkey", "a.b", "www.other.com", "_dmarc.büro"])
+async def test_a_relative_record_name_is_sent_without_a_note(modern_app: Connected, name: str) -> None:
+    made = await modern_app.ok(
+        "create_dns_record", domain_id=domain(modern_app.sandbox), type="TXT", name=name, content="x"
+    )
+    assert "note" not in made
+    assert made["name"] == {"WWW": "www", "_dmarc.büro": "_dmarc.xn--bro-hoa"}.get(name, name)
+
+
+async def test_a_content_that_does_not_fit_its_type_is_refused_in_words(modern_app: Connected) -> None:
+    made = {"domain_id": domain(modern_app.sandbox), "name": "www.mysite.com"}
+    for type_, content, problem in (
+        ("A", "2001:db8::1", "content: this is an IPv6 address, which belongs in an AAAA record"),
+        ("cname", "https://mysite.com/", "content: a CNAME record holds a host name, and this is more than a name"),
+        ("MX", "10 1.2.3.4", "content: an MX record holds a host name and no IP address"),
+    ):
+        said = await modern_app.error("create_dns_record", **made, type=type_, content=content)
+        assert said.startswith(f"VALIDATION_ERROR: {problem}")
+        assert "no money moved" in said
+        assert modern_app.sent == []
+
+
+async def test_new_content_is_read_as_the_record_s_own_type(modern_app: Connected) -> None:
+    id_ = domain(modern_app.sandbox)
+    ids = {row.type: row.id for row in modern_app.sandbox.state.domains[id_].records}
+    change = {"domain_id": id_, "record_id": ids["CNAME"]}
+    await modern_app.ok("update_dns_record", **change, content="BÜCHER.example")
+    assert modern_app.writes[-1].body == {"content": "xn--bcher-kva.example"}
+    said = await modern_app.error("update_dns_record", **change, content="https://mysite.com/")
+    assert said.startswith("VALIDATION_ERROR: content: a CNAME record holds a host name")
+    assert {method for method, *_ in modern_app.sent} == {"GET"}
+    text = {"domain_id": id_, "record_id": record(modern_app.sandbox)}
+    await modern_app.ok("update_dns_record", **text, type="TXT", content="https://bücher.example")
+    assert modern_app.writes[-1].body == {"type": "TXT", "content": "https://bücher.example"}
+
+
+async def test_a_priority_is_refused_with_what_to_do_instead(modern_app: Connected) -> None:
+    made = {"type": "MX", "name": "@", "content": "mail.example.com", "priority": 10}
+    ids = {"domain_id": domain(modern_app.sandbox)}
+    bought = {"domain": "free-name.com", "period": 1, "cloudflare": True, "auto_renew": False}
+    for tool, arguments in (
+        ("create_dns_record", {**ids, **made}),
+        ("update_dns_record", {**ids, "record_id": record(modern_app.sandbox), "priority": 10}),
+        ("register_domain", {**bought, "dns_records": [made]}),
+    ):
+        said = await modern_app.error(tool, **arguments)
+        assert "priority: the API documents no priority in its requests." in said
+        assert "'10 mail.example.com'" in said
+        assert "dashboard" in said
+        assert "no money moved" in said
+        assert modern_app.sent == []
+
+
+async def test_a_mail_record_is_made_with_a_note_about_its_priority(modern_app: Connected) -> None:
+    made = await modern_app.ok(
+        "create_dns_record", domain_id=domain(modern_app.sandbox), type="MX", name="@", content="10 Mail.Example.com."
+    )
+    assert made["content"] == "10 mail.example.com"
+    assert "documents no MX priority" in made["note"]

@@ -264,13 +264,110 @@ async def test_a_phone_number_of_nobody_is_not_found(modern_app: Connected) -> N
     assert {method for method, *_ in modern_app.sent} == {"GET"}
 
 
+def rented(sandbox: Sandbox, *phone_numbers: str) -> list[str]:
+    """The ids of new numbers with these phone numbers."""
+    ids = sandbox.add_numbers(len(phone_numbers))
+    for id_, phone_number in zip(ids, phone_numbers, strict=True):
+        sandbox.state.numbers[id_].phone_number = phone_number
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("typed", "own"),
+    [
+        ("8 (916) 123-45-67", "+79161234567"),
+        ("044 55 1234 5678", "+525512345678"),
+        ("+52 1 55 1234 5678", "+525512345678"),
+        ("55 1234 5678", "+5215512345678"),
+        ("011 15 2345-6789", "+5491123456789"),
+        ("011-44-20-7946-0958", "+442079460958"),
+        ("00442079460958", "+442079460958"),
+        ("tel:+44-20-7946-0958", "+442079460958"),
+        ("020 7946 0958 ext. 5", "+442079460958"),
+        ("02079460958x5", "+442079460958"),
+        ("０２０ ７９４６ ０９５８", "+442079460958"),
+        ("\u202a+44 20 7946 0958\u202c", "+442079460958"),
+        ("(11) 8765-4321", "+5511987654321"),
+        ("1-800-FLOWERS", "+18003569377"),
+    ],
+)
+async def test_a_number_is_found_as_people_dial_it(modern_app: Connected, typed: str, own: str) -> None:
+    (id_,) = rented(modern_app.sandbox, own)
+    assert (await modern_app.ok("get_number", piv_num_id=typed))["piv_num_id"] == id_
+    assert (await modern_app.ok("list_sms", piv_num_id=typed))["total"] == 0
+
+
+async def test_a_local_number_of_two_countries_is_refused_with_both_named(modern_app: Connected) -> None:
+    first, second = rented(modern_app.sandbox, "+46701234567", "+48701234567")
+    said = await modern_app.error("rename_number", piv_num_id="701234567", custom_name="x")
+    assert said.startswith("VALIDATION_ERROR: piv_num_id: 2 numbers fit: ")
+    assert f"+46701234567 ({first})" in said
+    assert f"+48701234567 ({second})" in said
+    assert "country code" in said
+    assert {method for method, *_ in modern_app.sent} == {"GET"}
+    assert (await modern_app.ok("get_number", piv_num_id="0701234567"))["piv_num_id"] == first
+    assert (await modern_app.ok("get_number", piv_num_id="+48 701 234 567"))["piv_num_id"] == second
+
+
+async def test_the_number_as_written_wins_over_one_in_an_older_form(modern_app: Connected) -> None:
+    new, old = rented(modern_app.sandbox, "+525512345678", "+5215512345678")
+    assert (await modern_app.ok("get_number", piv_num_id="+52 55 1234 5678"))["piv_num_id"] == new
+    assert (await modern_app.ok("get_number", piv_num_id="+52 1 55 1234 5678"))["piv_num_id"] == old
+    said = await modern_app.error("get_number", piv_num_id="044 55 1234 5678")
+    assert said.startswith("VALIDATION_ERROR: piv_num_id: 2 numbers fit: ")
+
+
+async def test_the_whole_number_wins_over_one_that_ends_in_it(modern_app: Connected) -> None:
+    short, long = rented(modern_app.sandbox, "+46701234567", "+4946701234567")
+    assert (await modern_app.ok("get_number", piv_num_id="46701234567"))["piv_num_id"] == short
+    assert (await modern_app.ok("get_number", piv_num_id="+49 46701234567"))["piv_num_id"] == long
+
+
+async def test_an_id_wins_over_a_phone_number(modern_app: Connected) -> None:
+    by_id, by_phone = modern_app.sandbox.add_numbers(2)
+    numbers = modern_app.sandbox.state.numbers
+    numbers[by_phone].phone_number = "+18003569377"
+    named = numbers.pop(by_id)
+    named.piv_num_id = "1-800-FLOWERS"
+    numbers["1-800-FLOWERS"] = named
+    assert (await modern_app.ok("get_number", piv_num_id="1-800-FLOWERS"))["phone_number"] == named.phone_number
+    assert (await modern_app.ok("get_number", piv_num_id="1 800 FLOWERS"))["piv_num_id"] == by_phone
+
+
+async def test_what_may_be_an_id_is_looked_for_as_an_id_first(modern_app: Connected) -> None:
+    said = await modern_app.error("get_number", piv_num_id="1-800-FLOWERS")
+    assert said.startswith("NUMBER_NOT_FOUND: ")
+    assert modern_app.sent[0][:2] == ("GET", "/numbers/1-800-FLOWERS")
+
+
+async def test_a_number_on_any_page_is_found_without_the_server_s_search(
+    modern_app: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox's search does not know the number in the form that is wanted."""
+    modern_app.sandbox.add_numbers(400)
+    (id_,) = rented(modern_app.sandbox, "+5215512345678")
+    listed = (await modern_app.ok("list_numbers", limit=200))["numbers"]
+    modern_app.services.phonebook.__init__(modern_app.services.client)
+    assert listed[0]["piv_num_id"] == id_, "the newest is on the first page"
+    assert (await modern_app.ok("get_number", piv_num_id="+52 55 1234 5678"))["piv_num_id"] == id_
+    pages = [query for _, path, query, _ in modern_app.sent if path == "/numbers"]
+    assert [page.get("offset") for page in pages] == [None, "0"]
+
+
+async def test_ending_digits_of_one_number_are_refused_with_the_number_named(modern_app: Connected) -> None:
+    (id_,) = rented(modern_app.sandbox, "+442079460958")
+    said = await modern_app.error("rename_number", piv_num_id="7946 0958", custom_name="x")
+    assert said.startswith(f"VALIDATION_ERROR: piv_num_id: a number ends in these digits: +442079460958 ({id_}).")
+    assert {method for method, *_ in modern_app.sent} == {"GET"}
+
+
 async def test_ending_digits_of_several_numbers_are_refused(modern_app: Connected) -> None:
-    first, second = modern_app.sandbox.add_numbers(2)
-    modern_app.sandbox.state.numbers[first].phone_number = "+46700000001234567"
-    modern_app.sandbox.state.numbers[second].phone_number = "+44800000001234567"
+    rented(modern_app.sandbox, "+46700000001234567", "+44800000001234567")
     said = await modern_app.error("rename_number", piv_num_id="01234567", custom_name="x")
     assert said.startswith("VALIDATION_ERROR: ")
     assert "2 numbers end in these digits" in said
+    assert "+46700000001234567" in said
+    assert "+44800000001234567" in said
     assert "country code" in said
     assert {method for method, *_ in modern_app.sent} <= {"GET"}
 
@@ -293,3 +390,49 @@ async def test_a_number_that_expires_meanwhile_is_answered_as_expired(modern_app
     id_ = number(modern_app.sandbox)
     modern_app.sandbox.advance(timedelta(days=19))
     assert (await modern_app.ok("get_number", piv_num_id=id_))["status"] == "expired"
+
+
+# recipients
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "+1 (415) 555-0123",
+        "001 415 555 0123",
+        "tel:+1-415-555-0123",
+        "＋１４１５５５５０１２３",
+        "\u202a+1.415.555.0123\u202c",
+    ],
+)
+async def test_a_recipient_is_asked_about_and_sent_in_one_form(sandbox: Sandbox, data_dir: Path, typed: str) -> None:
+    person = approver()
+    async with connected(sandbox, data_dir, person) as shop:
+        await shop.receipt(SEND_SMS, to_number=typed)
+        assert ["'to_number': '+14155550123'" in str(write.body) for write in shop.writes] == [True]
+        assert "+14155550123" in person.asked[0]
+        assert typed not in person.asked[0]
+
+
+async def test_the_same_recipient_in_two_forms_is_one_purchase(sandbox: Sandbox, data_dir: Path) -> None:
+    async with connected(sandbox, data_dir, Person(DECLINE)) as shop:
+        await shop.receipt(SEND_SMS, to_number="+14155550123")
+        await shop.receipt(SEND_SMS, to_number="00 1 (415) 555-0123")
+        first, second = await shop.entries()
+        assert first.arguments == second.arguments
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("(415) 555-0123", "to_number: lacks its country code, and no country is assumed"),
+        ("+1 415 555 0123 ext. 5", "to_number: has an extension, which an SMS cannot go to"),
+        ("+1-800-FLOWERS", "to_number: holds letters"),
+    ],
+)
+async def test_what_is_no_recipient_asks_nobody(sandbox: Sandbox, data_dir: Path, typed: str, problem: str) -> None:
+    person = approver()
+    async with connected(sandbox, data_dir, person) as shop:
+        said = text_of(await shop.buy(SEND_SMS, to_number=typed))
+        assert said.startswith(f"VALIDATION_ERROR: {problem}; give the number as +14155551234.")
+        assert (person.asked, await shop.entries(), shop.writes) == ([], [], [])

@@ -87,3 +87,14 @@ async def test_what_is_no_address_is_not_sent(modern_app: Connected, email: str)
     said = await modern_app.error("configure_white", white_id=white(modern_app.sandbox), email=email)
     assert said.startswith("VALIDATION_ERROR: email: ")
     assert modern_app.sent == []
+
+
+async def test_hosts_leave_in_one_form(modern_app: Connected) -> None:
+    id_ = white(modern_app.sandbox)
+    await modern_app.ok("configure_white", white_id=id_, domain="BÜCHER.example.", email="Info@BÜCHER.example")
+    hosts = {"domain": "xn--bcher-kva.example", "email": "Info@xn--bcher-kva.example"}
+    assert modern_app.sent == [("POST", f"/whites/{id_}/config", {}, hosts)]
+    for name, typed in (("domain", "https://mysite.com"), ("email", "info@my\u200bsite.com"), ("email", "info@a..b")):
+        said = await modern_app.error("configure_white", white_id=id_, **{name: typed})
+        assert said.startswith(f"VALIDATION_ERROR: {name}: ")
+        assert modern_app.sent == []

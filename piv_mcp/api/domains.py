@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.group import EndpointGroup
@@ -19,12 +19,20 @@ from piv_mcp.api.models import (
     UtcDatetime,
 )
 from piv_mcp.api.text import as_object
+from piv_mcp.text.dns import record_content, relative_name
 
 DomainStatus = Literal["active", "pending", "expired"]
 """The statuses that `list` can filter by; answers may hold others, such as `purchasing`."""
 SslMode = Literal["flexible", "full", "strict"]
 
-NameserverList = Annotated[list[NonEmpty], Field(min_length=2)]
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("names a server twice; at least 2 different ones are needed")
+    return names
+
+
+NameserverList = Annotated[list[NonEmpty], Field(min_length=2), AfterValidator(_distinct)]
 
 
 class DomainOffer(Model):
@@ -97,15 +105,26 @@ class CreateDnsRecord(Request):
     ttl: Annotated[int, Field(ge=1)] | None = None
     proxied: bool | None = None
 
+    @field_validator("content")
+    @classmethod
+    def _of_its_type(cls, value: str, info: ValidationInfo) -> str:
+        return record_content(info.data.get("type", ""), value)
+
 
 class UpdateDnsRecord(Request):
-    """The fields to overwrite, at least one. The reference shows only `content`, and documents no `priority`."""
+    """The fields to overwrite, at least one. The reference shows only `content`, and documents no `priority`. The
+    content is checked only if the type is given."""
 
     type: NonEmpty | None = None
     name: NonEmpty | None = None
     content: NonEmpty | None = None
     ttl: Annotated[int, Field(ge=1)] | None = None
     proxied: bool | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _of_its_type(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return value and record_content(info.data.get("type") or "", value)
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -124,6 +143,16 @@ class RegisterDomain(Request):
     ssl_mode: SslMode | None = None
     nameservers: NameserverList | None = None
     dns_records: list[CreateDnsRecord] | None = None
+
+    @field_validator("dns_records")
+    @classmethod
+    def _below_the_domain(
+        cls, records: list[CreateDnsRecord] | None, info: ValidationInfo
+    ) -> list[CreateDnsRecord] | None:
+        domain = str(info.data.get("domain", ""))
+        return records and [
+            record.model_copy(update={"name": relative_name(record.name, domain)}) for record in records
+        ]
 
     @model_validator(mode="after")
     def _one_way_of_dns(self) -> Self:

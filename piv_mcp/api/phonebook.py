@@ -1,9 +1,15 @@
-"""Find a number's id by its phone number, in any usual formatting."""
+"""Find a number's id by its phone number, as people write it.
+
+Only whole numbers are matched, never their last digits. What a text leaves out (the country, the prefix for calls
+abroad, a mobile prefix that was given up) is supplied by the account's own numbers: the text must mean one of them.
+"""
 
 import re
 from typing import TYPE_CHECKING
 
 from piv_mcp.errors import InvalidRequestError, NotFoundError
+from piv_mcp.text import phones
+from piv_mcp.text.untrusted import one_line
 
 # Types only: importing the client costs start-up time.
 if TYPE_CHECKING:
@@ -11,13 +17,16 @@ if TYPE_CHECKING:
     from piv_mcp.api.numbers import Number
 
 _ID = re.compile(r"(?=.*[A-Za-z_])[A-Za-z0-9][A-Za-z0-9._-]*")
-"""An id. The ids in the reference contain letters, and phone numbers do not."""
+"""An id. The ids in the reference contain letters, and phone numbers hardly do."""
 
-DIALLABLE = r"[+(]{0,2}[0-9][0-9+()./ \u00a0\u2009\u2010-\u2013\u202f-]*"
-"""Pattern of a phone number, with the spaces and dashes that web pages and word processors insert."""
+_ID_OR_PHONE = re.compile(r"(?i)[0-9][0-9.-]{2,}(?:ext\.?|x)[0-9]{1,7}|(?=.{7,20}$)[0-9][0-9.-]{2,}[A-Z]{3,}[0-9.-]*")
+"""What has the form of an id and is more likely a phone number: with an extension, or ending in a word."""
 
 MIN_DIGITS = 6
 """Fewer digits do not identify a phone number."""
+
+SEARCH_DIGITS = 7
+"""The last digits, which a number has in any formatting: what the server searches for."""
 
 SEARCH_PAGES = 5
 """Pages of 200 numbers that are read when the server's own search finds nothing."""
@@ -30,12 +39,18 @@ class Phonebook:
         self._client = client
         self._ids: dict[str, str] = {}
         self._phones: dict[str, str] = {}
+        self._country_codes: set[str] = set()
+        """The beginnings of the account's numbers in E.164, with the country code in them."""
+        self._searched: set[str] = set()
+        """The phone numbers, as they were typed, for which the API was searched with success."""
 
     def remember(self, numbers: "list[Number]") -> None:
         for number in numbers:
             if number.phone_number:
-                self._ids[_digits(number.phone_number)] = number.piv_num_id
+                digits = _digits(number.phone_number)
+                self._ids[f"+{digits}"] = number.piv_num_id
                 self._phones[number.piv_num_id] = number.phone_number
+                self._country_codes.add(f"+{digits[:3]}")
 
     def phone_of(self, piv_num_id: str) -> str | None:
         """The phone number of an id, or `None` if the id was not seen before."""
@@ -49,63 +64,87 @@ class Phonebook:
             InvalidRequestError: several numbers match, or `value` is neither an id nor a phone number.
         """
         value = value.strip()
-        if _ID.fullmatch(value):
+        if value in self._phones or (_ID.fullmatch(value) and not await self._is_phone(value)):
             return value
-        if not re.fullmatch(DIALLABLE, value):
-            raise InvalidRequestError("piv_num_id: neither a number id nor a phone number", code="VALIDATION_ERROR")
-        wanted = significant_digits(value)
-        if len(wanted) < MIN_DIGITS:
-            raise InvalidRequestError("piv_num_id: too short for a phone number", code="VALIDATION_ERROR")
-        found = self._matches(wanted)
-        if not found:
-            await self._search(wanted)
-            found = self._matches(wanted)
+        text = phones.plain(value)
+        if not phones.is_dialled(text):
+            raise _invalid("neither a number id nor a phone number")
+        if len(phones.significant_digits(text)) < MIN_DIGITS:
+            raise _invalid("too short for a phone number")
+        if text not in self._searched and not self._exact(text):
+            await self._search(text)
+        found = self._matches(text)
         if len(found) > 1:
-            raise InvalidRequestError(
-                f"piv_num_id: {len(found)} numbers end in these digits",
-                code="VALIDATION_ERROR",
-                hint="Give the number with its country code, or its id from list_numbers",
-            )
+            raise _invalid(f"{len(found)} numbers fit: {self._names(found)}", hint=_WHOLE)
         if not found:
-            raise NotFoundError(
-                "no number of this account has this phone number",
-                code="NUMBER_NOT_FOUND",
-                hint="list_numbers shows the account's numbers",
-            )
+            raise self._unknown(text)
         return self._ids[found[0]]
 
-    def _matches(self, wanted: str) -> list[str]:
-        if wanted in self._ids:
-            return [wanted]
-        return [digits for digits in self._ids if digits.endswith(wanted)]
+    async def _is_phone(self, value: str) -> bool:
+        """Whether a text in the form of an id is a phone number: it looks like one, and no number has it as its id."""
+        if self._client is None or not _ID_OR_PHONE.fullmatch(value):
+            return False
+        try:
+            self.remember([await self._client.numbers.get(value)])
+        except NotFoundError:
+            return True
+        return False
 
-    async def _search(self, wanted: str) -> None:
+    def _exact(self, text: str) -> list[str]:
+        """The account's numbers whose digits the text holds."""
+        return sorted(phones.written(text) & self._ids.keys())
+
+    def _matches(self, text: str) -> list[str]:
+        """The account's numbers that the text means: as it is written, else as it is dialled, else in another form."""
+        if exact := self._exact(text):
+            return exact
+        meant = phones.local(text, self._country_codes)
+        if dialled := sorted(meant & self._ids.keys()):
+            return dialled
+        others = {form for number in meant | phones.written(text) for form in phones.other_forms(number)}
+        return sorted(others & self._ids.keys())
+
+    async def _search(self, text: str) -> None:
+        """Remember the numbers that the text can mean. What is not exact is not decided by what was seen before."""
         if self._client is None:
             return
-        page = await self._client.numbers.list(search=wanted, limit=200)
+        digits = phones.significant_digits(text)
+        part = digits if phones.is_international(text) else digits[-SEARCH_DIGITS:]
+        page = await self._client.numbers.list(search=part, limit=200)
         self.remember(page.items)
         for index in range(SEARCH_PAGES):  # the reference does not say how the search treats formatting
-            if self._matches(wanted):
-                return
+            if self._matches(text):
+                break
             page = await self._client.numbers.list(limit=200, offset=200 * index)
             self.remember(page.items)
             if len(page.items) < 200:
-                return
+                break
+        if self._matches(text):
+            self._searched.add(text)
+
+    def _unknown(self, text: str) -> InvalidRequestError | NotFoundError:
+        """The error for a phone number that the account does not have. Its last digits are not enough."""
+        digits = phones.significant_digits(text)
+        ending = sorted(number for number in self._ids if number.endswith(digits))
+        if ending:
+            count = f"{len(ending)} numbers end" if len(ending) > 1 else "a number ends"
+            return _invalid(f"{count} in these digits: {self._names(ending)}", hint=_WHOLE)
+        return NotFoundError(
+            "no number of this account has this phone number",
+            code="NUMBER_NOT_FOUND",
+            hint="list_numbers shows the account's numbers",
+        )
+
+    def _names(self, numbers: list[str]) -> str:
+        shown = [f"{number} ({one_line(self._ids[number])})" for number in numbers[:5]]
+        return ", ".join(shown) + (", ..." if len(numbers) > 5 else "")
 
 
-def significant_digits(phone: str) -> str:
-    """The digits to compare: those of the international form if there is one, else those after the trunk prefix."""
-    text = re.sub(r"^\(?(?:00|\+)", "+", phone.strip())
-    if text.startswith("+"):
-        import phonenumbers  # late: it costs start-up time, and only some phone numbers need it
+_WHOLE = "Give the number with its country code, or its id from list_numbers"
 
-        try:
-            return phonenumbers.format_number(
-                phonenumbers.parse(text), phonenumbers.PhoneNumberFormat.E164
-            ).removeprefix("+")
-        except phonenumbers.NumberParseException:
-            return _digits(text)
-    return _digits(text).lstrip("0")
+
+def _invalid(problem: str, *, hint: str | None = None) -> InvalidRequestError:
+    return InvalidRequestError(f"piv_num_id: {problem}", code="VALIDATION_ERROR", hint=hint)
 
 
 def _digits(text: str) -> str:

@@ -2,10 +2,10 @@
 
 import json
 import re
-import unicodedata
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
+from piv_mcp.text.invisible import is_invisible
 from piv_mcp.text.surrogates import replace_surrogates_in
 
 SNIPPET = 200
@@ -62,7 +62,7 @@ def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:
     At most `limit` characters long.
     """
     head = text[: limit * 5]
-    line = " ".join("".join(char for char in head if char.isspace() or _is_visible(char)).split())
+    line = " ".join("".join(char for char in head if char.isspace() or not is_invisible(char)).split())
     # Removing characters may have joined the parts of a secret, and cutting may leave a part of it.
     line = line.replace(secret, "[key]")
     if len(head) < len(text):
@@ -70,7 +70,3 @@ def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:
     for pattern in _CREDENTIALS:
         line = pattern.sub(r"\1[hidden]", line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _is_visible(char: str) -> bool:
-    return unicodedata.category(char)[0] != "C"

@@ -81,7 +81,7 @@ def generate() -> Iterator[tuple[str, str]]:
 def register(server: PivServer, settings: Settings, lifespan: Lifespan) -> None:
     """Register all tools that these settings offer, and all resources."""
     for spec in catalog.select(settings):
-        server.register(sdk_tool(spec), spends=spec.effect == "spend")
+        server.register(sdk_tool(spec), spends=spec.effect == "spend", lacks=spec.lacks)
     for spec in RESOURCES.values():
         if spec.parameter is None:
             server.add_resource(sdk_resource(spec, lifespan))

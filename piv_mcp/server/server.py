@@ -7,7 +7,7 @@ classes.
 import asyncio
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -57,6 +57,8 @@ class PivServer(MCPServer[Lifespan]):
         """Set when a client has requested the list of tools."""
         self._spending: set[str] = set()
         """Names of the tools that can cost money."""
+        self._lacking: dict[str, Mapping[str, str]] = {}
+        """By tool: what to say about parameters that the API does not have."""
 
     def load(self) -> None:
         """Load tools and resources, once. Safe to call from several threads."""
@@ -106,7 +108,13 @@ class PivServer(MCPServer[Lifespan]):
         unknown = sorted(set(arguments) - set(tool.parameters["properties"]))
         if unknown:
             known = list(tool.parameters["properties"])
-            problems = [f"{quoted(key)} is not a parameter{did_you_mean(key, known)}" for key in unknown]
+            lacking = self._lacking[name]
+            problems = [
+                f"{key}: {lacking[key]}"
+                if key in lacking
+                else f"{quoted(key)} is not a parameter{did_you_mean(key, known)}"
+                for key in unknown
+            ]
             return failure(refusal_text(problems, f"Parameters: {', '.join(known) or 'none'}."))
         try:
             return await super().call_tool(name, arguments, context)
@@ -143,10 +151,11 @@ class PivServer(MCPServer[Lifespan]):
             raise MCPError(INVALID_PARAMS, f"The prompt {name} needs: {', '.join(missing)}")
         return await super().get_prompt(name, arguments, context)
 
-    def register(self, tool: RegisteredTool, *, spends: bool) -> None:
-        """Add a tool of the SDK. `spends`: the tool can cost money."""
+    def register(self, tool: RegisteredTool, *, spends: bool, lacks: Mapping[str, str]) -> None:
+        """Add a tool of the SDK. `spends`: the tool can cost money. `lacks`: see `ToolSpec`."""
         if spends:
             self._spending.add(tool.name)
+        self._lacking[tool.name] = lacks
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, subscriptions: Subscriptions) -> None:

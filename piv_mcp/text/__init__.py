@@ -1,1 +1,1 @@
-"""Helpers for untrusted text, lone surrogates and time. They import nothing else of the package."""
+"""Helpers for text and time: untrusted text, host names, phone numbers. They import nothing else of the package."""

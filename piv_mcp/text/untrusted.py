@@ -6,7 +6,8 @@ put between two marks that are random for each answer, so that a text cannot con
 """
 
 import secrets
-import unicodedata
+
+from piv_mcp.text.invisible import is_invisible
 
 MAX_TEXT = 2000
 """Characters. Longer texts are cut; an SMS of ten segments has 1,530 characters."""
@@ -46,16 +47,6 @@ class Fence:
 def _shown(char: str) -> str:
     if char in "\n\t ":
         return char
-    category = unicodedata.category(char)
-    if category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or char in _LOOKS_EMPTY:
+    if is_invisible(char):
         return f"⟨U+{ord(char):04X}⟩"
-    if char in "⟦⟧⟨⟩":
-        return {"⟦": "[", "⟧": "]", "⟨": "<", "⟩": ">"}[char]
-    return char
-
-
-_LOOKS_EMPTY = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u2800\u3164\uffa0"
-    + "".join(chr(code) for code in range(0xFE00, 0xFE10))
-)
-"""Invisible characters that are not in the Unicode categories above."""
+    return {"⟦": "[", "⟧": "]", "⟨": "<", "⟩": ">"}.get(char, char)

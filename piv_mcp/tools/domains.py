@@ -1,8 +1,8 @@
 """Tools of domains and their DNS."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from piv_mcp.api.domains import (
     CreateDnsRecord,
@@ -19,9 +19,10 @@ from piv_mcp.api.domains import (
     UpdateDnsRecord,
 )
 from piv_mcp.api.models import UtcDatetime
-from piv_mcp.services import services
+from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import domains as actions
 from piv_mcp.spending.receipt import Receipt
+from piv_mcp.text import dns
 from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import (
     DomainId,
@@ -38,8 +39,27 @@ from piv_mcp.tools.parameters import (
 )
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
-RecordType = Annotated[str, limited(10, form="[A-Z]+"), Field(description="A, AAAA, CNAME, MX, TXT, ...")]
-RecordName = Annotated[Line, limited(253), Field(description="@ for the domain itself, or a subdomain.")]
+NO_PRIORITY = (
+    "the API documents no priority in its requests. Make the record without it and look at the answer's priority. "
+    "Content such as '10 mail.example.com' may set it, which is undocumented; so may the piv.day dashboard"
+)
+PRIORITY_UNKNOWN = (
+    "The API documents no MX priority in requests. If the priority shown here is not right, the content "
+    "'10 mail.example.com' may set it (undocumented), or the piv.day dashboard."
+)
+
+
+def _record_type(value: str) -> str:
+    word = value.strip().upper()
+    if not (word.isascii() and word.isalnum() and word[0].isalpha() and len(word) <= 10):
+        raise ValueError("must be a record type, such as A, CNAME or TXT")
+    return word
+
+
+RecordType = Annotated[str, AfterValidator(_record_type), Field(description="A, AAAA, CNAME, MX, TXT, ...")]
+RecordName = Annotated[
+    str, AfterValidator(dns.record_name), Field(description="@ for the domain itself, or a subdomain.")
+]
 RecordContent = Annotated[Line, limited(4096)]
 Ttl = Annotated[int, Field(ge=1, strict=True, description="Seconds; 1 = automatic."), at_most(2_147_483_647)]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
@@ -57,6 +77,13 @@ class FirstRecord(BaseModel):
     ttl: Ttl | None = None
     proxied: Proxied | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_priority(cls, value: object) -> object:
+        if isinstance(value, dict) and "priority" in value:
+            raise ValueError(f"priority: {NO_PRIORITY}")
+        return value  # pyright: ignore[reportUnknownVariableType]
+
 
 class DomainRow(Answer):
     """A domain in a list; get_domain shows its records and certificate."""
@@ -71,6 +98,10 @@ class DomainRow(Answer):
 
 class Domains(Listing):
     domains: list[DomainRow]
+
+
+class CreatedRecord(DnsRecord):
+    note: str | None = None
 
 
 class DnsRecords(Answer):
@@ -131,10 +162,13 @@ async def create_dns_record(
     content: RecordContent,
     ttl: Ttl | None = None,
     proxied: Proxied | None = None,
-) -> DnsRecord:
+) -> CreatedRecord:
     """Add a DNS record. To change one that exists use update_dns_record."""
+    app = await services(ctx)
     record = CreateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
-    return await (await services(ctx)).client.domains.create_dns(domain_id, record)
+    record, notes = await below_its_domain(app, domain_id, record)
+    made = await app.client.domains.create_dns(domain_id, record)
+    return CreatedRecord(**made.model_dump(exclude_unset=True), note=_note(record, notes))
 
 
 async def update_dns_record(
@@ -148,8 +182,48 @@ async def update_dns_record(
     proxied: Proxied | None = None,
 ) -> Receipt:
     """Change fields of a DNS record, after the person approves. Fields left out stay as they are."""
+    app = await services(ctx)
     request = UpdateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
+    request = await with_fitting_content(app, domain_id, record_id, request)
+    request, _ = await below_its_domain(app, domain_id, request)  # the question shows the name as it is sent
     return await perform(ctx, actions.UpdateDnsRecordAction(domain_id=domain_id, record_id=record_id, request=request))
+
+
+RecordT = TypeVar("RecordT", CreateDnsRecord, UpdateDnsRecord)
+
+
+async def below_its_domain(app: Services, domain_id: str, record: RecordT) -> tuple[RecordT, list[str]]:
+    """The record with its name relative to the domain, as in the reference, and what to say about it.
+
+    A full name asks the API for the domain's own name.
+    """
+    if record.name is None or not dns.may_be_whole(record.name):
+        return record, []
+    domain = (await app.client.domains.get(domain_id)).domain_name
+    relative = dns.relative_name(record.name, domain or "")
+    if relative == record.name:
+        return record, []
+    note = f"The name was sent as {relative}: record names are relative to {domain}."
+    return record.model_copy(update={"name": relative}), [note]
+
+
+async def with_fitting_content(
+    app: Services, domain_id: str, record_id: str, record: UpdateDnsRecord
+) -> UpdateDnsRecord:
+    """The change with its content in the form of the record's own type, if the type is not given and could matter.
+
+    Raises:
+        InvalidRequestError: the content does not fit the type.
+    """
+    if record.content is None or record.type is not None or not dns.depends_on_its_type(record.content):
+        return record
+    listed = await app.client.domains.dns(domain_id)
+    type_ = next((known.type for known in listed if known.id == record_id), None)
+    return UpdateDnsRecord.of(**record.wire(), type=type_).model_copy(update={"type": None})
+
+
+def _note(record: CreateDnsRecord, notes: list[str]) -> str | None:
+    return " ".join([*notes, *[PRIORITY_UNKNOWN] * (record.type == "MX")]) or None
 
 
 async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Receipt:
@@ -214,13 +288,21 @@ TOOLS = (
         idempotent=True,
     ),
     read(list_dns_records, "DNS records", "GET /domains/{id}/dns"),
-    write(create_dns_record, "Add DNS record", "POST /domains/{id}/dns", destructive=False, idempotent=False),
+    write(
+        create_dns_record,
+        "Add DNS record",
+        "POST /domains/{id}/dns",
+        destructive=False,
+        idempotent=False,
+        lacks={"priority": NO_PRIORITY},
+    ),
     write(
         update_dns_record,
         "Change DNS record",
         "PUT /domains/{id}/dns/{recordId}",
         destructive=True,
         idempotent=True,
+        lacks={"priority": NO_PRIORITY},
     ),
     write(
         delete_dns_record,

@@ -22,7 +22,18 @@ from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.untrusted import Fence, one_line
 from piv_mcp.tools.answers import Answer, Listing, paging
-from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch, Text, limited
+from piv_mcp.tools.parameters import (
+    CountryCode,
+    Limit200,
+    Line,
+    Offset,
+    PivNumId,
+    Recipient,
+    Search,
+    Switch,
+    Text,
+    limited,
+)
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True)]
@@ -177,9 +188,7 @@ async def restore_numbers(
 async def send_sms(
     ctx: Ctx,
     piv_num_id: PivNumId,
-    to_number: Annotated[
-        str, limited(16, form=r"\+[1-9][0-9]{1,14}"), Field(description="Recipient, as +14155551234.")
-    ],
+    to_number: Recipient,
     message_body: Annotated[Text, limited(1600)],
 ) -> Receipt:
     """Send an SMS from a number, after the person approves. Long texts cost several messages."""

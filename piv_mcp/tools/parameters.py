@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from piv_mcp.api.phonebook import DIALLABLE
+from piv_mcp.text import phones
+from piv_mcp.text.hosts import host_name
 
 
 def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:
@@ -49,9 +50,14 @@ def _one_line(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
-    """One form for each host name: case and a final dot make no difference."""
-    return value.lower().removesuffix(".")
+def _number(value: str) -> str:
+    """An id as it is, and a phone number in plain characters: which number it means is looked up later."""
+    if re.fullmatch(_ID, value):
+        return value
+    text = phones.plain(value)
+    if not phones.is_dialled(text):
+        raise ValueError("is neither a number id nor a phone number; list_numbers shows both")
+    return text
 
 
 def _word(value: object) -> object:
@@ -64,14 +70,13 @@ Text = Annotated[str, AfterValidator(_printable)]
 
 # Ids come from a model and go into URL paths: no character in them may end the path segment.
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
-_LABEL = rf"{_LETTER}([A-Za-z0-9\u0080-\U0010ffff-]{{0,61}}{_LETTER})?"
 
 Id = Annotated[str, limited(128, form=_ID)]
 
 PivNumId = Annotated[
     str,
-    limited(64, least=3, form=f"{_ID}|{DIALLABLE}"),
+    limited(64, least=3),
+    AfterValidator(_number),
     Field(description="Number id (list_numbers) or phone number."),
 ]
 OrderId = Annotated[Id, Field(description="From list_proxy_orders.")]
@@ -87,6 +92,5 @@ Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
 Switch = Annotated[bool, BeforeValidator(_word), Field(strict=True)]
-DomainName = Annotated[
-    str, limited(253, form=rf"({_LABEL}\.)+[A-Za-z0-9\u0080-\U0010ffff-]{{2,63}}\.?"), AfterValidator(_host)
-]
+DomainName = Annotated[str, AfterValidator(host_name)]
+Recipient = Annotated[str, AfterValidator(phones.recipient), Field(description=f"Recipient, as {phones.EXAMPLE}.")]

@@ -4,8 +4,9 @@ A handler is an `async` function `(ctx, parameters...) -> Model`. Its name is th
 description, its parameters the input schema and its return type the output schema.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -32,6 +33,8 @@ class ToolSpec:
     idempotent: bool = False
     local: bool = False
     """Answers from the local store, without a request to piv.day."""
+    lacks: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """Parameters that one may expect and the API does not have, each with what to do instead."""
 
     @property
     def name(self) -> str:
@@ -61,6 +64,7 @@ def write(
     destructive: bool,
     idempotent: bool,
     local: bool = False,
+    lacks: Mapping[str, str] = MappingProxyType({}),
 ) -> ToolSpec:
     """A tool that changes something and costs nothing."""
     return ToolSpec(
@@ -71,6 +75,7 @@ def write(
         destructive=destructive,
         idempotent=idempotent,
         local=local,
+        lacks=lacks,
     )
 
 

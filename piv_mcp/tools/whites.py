@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from piv_mcp.api.whites import (
     ContactsMode,
@@ -18,6 +18,7 @@ from piv_mcp.api.whites import (
 from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
 from piv_mcp.spending.receipt import Receipt
+from piv_mcp.text.hosts import host_name
 from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import (
     CountryCode,
@@ -33,7 +34,14 @@ from piv_mcp.tools.parameters import (
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Language = Annotated[str, Field(pattern="^[A-Za-z]{2}$", description="Two-letter ISO 639-1 code.")]
-Email = Annotated[Line, limited(254, form=r"[^@\s]+@[^@\s]+")]
+
+
+def _normal_host(email: str) -> str:
+    local, _, host = email.rpartition("@")
+    return f"{local}@{host_name(host)}"
+
+
+Email = Annotated[Line, limited(254, form=r"[^@\s]+@[^@\s]+"), AfterValidator(_normal_host)]
 Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*")]
 Words = Annotated[list[Annotated[Line, limited(100)]], at_most(100)]
 
