@@ -254,6 +254,25 @@ def leaves(value: Any) -> list[Any]:
     return [value]
 
 
+LOOKALIKES: list[Any] = [
+    pytest.param("register_domain", {**REGISTER.arguments(Sandbox()), "domain": "p\u0430ypal.com"}, id="domain"),
+    pytest.param(
+        "create_white", {**CREATE_WHITE.arguments(Sandbox()), "facebook": "https://p\u0430ypal.com/a"}, id="link"
+    ),
+    pytest.param("create_white", {**CREATE_WHITE.arguments(Sandbox()), "email": "me@p\u0430ypal.com"}, id="address"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), LOOKALIKES)
+async def test_a_look_alike_is_never_shown_alone(
+    sandbox: Sandbox, data_dir: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    person = decliner()
+    async with connected(sandbox, data_dir, person) as shop:
+        await shop.ok(tool, **arguments)
+    assert "p\u0430ypal.com (xn--pypal-4ve.com)" in person.asked[0]
+
+
 OVERWRITES: list[Any] = [
     pytest.param(
         "update_dns_record",
