@@ -82,7 +82,8 @@ def is_this_machine(host: str) -> bool:
     name = host.lower().strip("[]").rstrip(".")
     address = _address(name)
     if address is not None:
-        return address.is_loopback or bool(getattr(address, "ipv4_mapped", None) and address.ipv4_mapped.is_loopback)  # pyright: ignore
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback
     return name == "localhost" or name.endswith(".localhost")
 
 
@@ -152,7 +153,8 @@ def _exceptions(variable: tuple[str, str] | None) -> tuple[tuple[ProxyException,
             unread.append(str(number))
     if not unread:
         return tuple(read), []
-    return tuple(read), [f"{variable[0]}: entry {', '.join(unread)} is left out: it is no host name, address or network"]
+    which = f"{variable[0]}: entry {', '.join(unread)}"
+    return tuple(read), [f"{which} is left out: it is no host name, address or network"]
 
 
 def _exception(entry: str) -> ProxyException:
@@ -196,13 +198,18 @@ def transport_to(base_url: str, choice: ProxyChoice | None) -> httpx.AsyncHTTPTr
     """
     if base_url.startswith("http://"):
         # Only to this machine: no certificate is needed, and no variable about them can be in the way.
-        return httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
+        return httpx.AsyncHTTPTransport(verify=without_certificates(), trust_env=False)
     context = trusted()
     proxy = None
     if choice is not None:
         address = choice.address.get_secret_value()
         proxy = httpx.Proxy(address, ssl_context=context if address.startswith("https://") else None)
     return httpx.AsyncHTTPTransport(verify=context, trust_env=False, proxy=proxy)
+
+
+def without_certificates() -> ssl.SSLContext:
+    """For plain HTTP to this machine: reads no variable and no file, and believes no certificate."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
@@ -218,9 +225,9 @@ def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
         _check_certificates(Path(file))
     elif folder:
         _check_folder(folder.split(os.pathsep))
-    where = {"cafile": file} if file else {"capath": folder} if folder else {"cafile": certifi.where()}
+    believed = file or (None if folder else certifi.where())
     try:
-        return ssl.create_default_context(**where)
+        return ssl.create_default_context(cafile=believed, capath=None if believed else folder)
     except ssl.SSLError:
         raise ConfigError("SSL_CERT_FILE names a file without certificates in PEM form", hint=MEND) from None
     except OSError as error:
@@ -249,13 +256,3 @@ def _check_folder(parts: Iterable[str]) -> None:
     if not any(_HASHED.fullmatch(name) for name in names):
         problem = "SSL_CERT_DIR names no folder with certificates that were prepared by `openssl rehash`"
         raise ConfigError(problem, hint=MEND)
-
-
-def environment_problems() -> list[str]:
-    """What is wrong with the variables about proxies and certificates, in words that repeat no value."""
-    problems = list(proxy_rules().problems)
-    try:
-        trusted()
-    except ConfigError as error:
-        problems.append(error.message)
-    return problems

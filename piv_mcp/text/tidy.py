@@ -1,4 +1,4 @@
-"""What shells, editors and clients leave around a value: white space, quotes, and placeholders that nobody filled in."""
+"""What shells, editors and clients leave around a value: white space, quotes, placeholders that nobody filled in."""
 
 import re
 from collections.abc import Mapping
@@ -45,10 +45,11 @@ def with_variables(text: str, environment: Mapping[str, str]) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        name = match[1] or match[2] or match[3]
-        found = environment.get(name) or environment.get(name.upper())
+        found = environment.get(match[1] or match[2] or match[3])
         if not found:
             raise ValueError("names a variable of the environment that is not set")
+        if _VARIABLE.search(found):  # PIV_DATA_DIR=${PIV_DATA_DIR}: a client that replaces nothing
+            raise ValueError("holds a placeholder that the client did not fill in")
         return found
 
     if is_placeholder(_VARIABLE.sub("", text)):
