@@ -4,9 +4,11 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from piv_mcp.api.route import ProxyChoice, is_this_machine
@@ -28,15 +30,24 @@ class Progress:
         """A connection is being made for the request, of which nothing has been sent."""
         self.tunnelled = False
         """A proxy has made the connection to the API."""
+        self._stream: httpcore.AsyncNetworkStream | None = None
 
     async def __call__(self, step: str, info: dict[str, Any]) -> None:
         if step.endswith("connect_tcp.started"):
             self.connecting = True
+        elif step.endswith("connect_tcp.complete"):
+            self._stream = info.get("return_value")
         elif step in ("proxy.start_tls.started", "socks.start_tls.started"):
             self.connecting = self.tunnelled = True
         elif step.endswith("send_request_headers.started"):
             # A proxy is asked for a tunnel by a request of its own.
             self.connecting = getattr(info.get("request"), "method", b"") == b"CONNECT"
+
+    async def abandon(self) -> None:
+        """Close a connection that did not come about: httpcore leaves some of them open."""
+        if self.connecting and self._stream is not None:
+            with suppress(Exception):
+                await self._stream.aclose()
 
 
 class Hop:

@@ -163,8 +163,8 @@ class Http:
                     )
                 finally:
                     await response.aclose()
-        except TimeoutError as error:
-            problem, hint = explain(error, self._hop, progress)
+        except TimeoutError:
+            problem, hint = explain(TimeoutError(), self._hop, progress)  # without what the cancellation broke
             problem, sent = f"no answer within the deadline: {problem}", not progress.connecting
         except NOT_SENT as error:
             problem, hint = explain(error, self._hop, progress)
@@ -177,6 +177,8 @@ class Http:
                 raise
             problem, hint = explain(error, self._hop, progress)
             problem, sent = f"could not connect: {problem}", False
+        finally:
+            await progress.abandon()
         # Outside the handlers: an httpx error holds the request with its headers, so it must not become the cause.
         return call.fail(NoAnswerError(problem, sent=sent, hint=hint), certain=not sent)
 

@@ -131,7 +131,7 @@ def _proxy_address(value: str) -> str:
     address = f"{_SCHEMES[scheme]}://{rest}"
     try:
         url = httpx.Proxy(address).url
-        is_usable = _HOST.fullmatch(url.host) is not None and url.port != 0
+        is_usable = _HOST.fullmatch(url.host) is not None and (url.port is None or 0 < url.port < 65536)
     except (ValueError, TypeError, httpx.InvalidURL):
         is_usable = False
     if not is_usable:
@@ -176,7 +176,8 @@ def _exception(entry: str) -> ProxyException:
 
 def _network(text: str) -> Network | None:
     """An address or a network, with or without brackets and zone."""
-    bare = re.sub(r"%[^\]/]*", "", text.replace("[", "", 1).replace("]", "", 1) if text.startswith("[") else text)
+    bare = re.sub(r"^\[([^\]]*)\](/\d+)?$", lambda match: match[1] + (match[2] or ""), text)
+    bare = re.sub(r"%[^/]*", "", bare)
     try:
         return ipaddress.ip_network(bare, strict=False)
     except ValueError:
