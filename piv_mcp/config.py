@@ -244,7 +244,7 @@ def load(**flags: object) -> Settings:
         ConfigError: a value is missing or invalid; the message names its variable.
     """
     try:
-        given = {name: value for name, value in flags.items() if value is not None and str(value).strip()}
+        given = {name: value for name, value in flags.items() if value is not None and tidied(str(value))}
         return Settings(**given)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise ConfigError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None
