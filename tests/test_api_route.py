@@ -36,7 +36,7 @@ PROXY = "http://proxy.example:3128"
 
 
 @pytest.fixture
-def trusting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def trusting(bare_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(trust(tmp_path)))
 
 

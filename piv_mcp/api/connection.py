@@ -5,10 +5,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 
 from piv_mcp.api.route import ProxyChoice, is_this_machine
@@ -22,6 +21,10 @@ _CLOCK = frozenset({9, 10})
 CHECK_CONNECTION = "Check the connection, then try again"
 
 
+class _Stream(Protocol):
+    async def aclose(self) -> None: ...
+
+
 class Progress:
     """Follows one request: httpcore calls this object at each step (its extension `trace`)."""
 
@@ -30,7 +33,7 @@ class Progress:
         """A connection is being made for the request, of which nothing has been sent."""
         self.tunnelled = False
         """A proxy has made the connection to the API."""
-        self._stream: httpcore.AsyncNetworkStream | None = None
+        self._stream: _Stream | None = None
 
     async def __call__(self, step: str, info: dict[str, Any]) -> None:
         if step.endswith("connect_tcp.started"):

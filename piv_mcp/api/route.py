@@ -219,16 +219,15 @@ def trusted(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     Raises:
         ConfigError: one of these, or SSLKEYLOGFILE, cannot be used. The message names the variable.
     """
-    import certifi  # late: it costs start-up time, and only a connection needs it
-
     file, folder = environment.get("SSL_CERT_FILE"), environment.get("SSL_CERT_DIR")
     if file:
         _check_certificates(Path(file))
     elif folder:
         _check_folder(folder.split(os.pathsep))
-    believed = file or (None if folder else certifi.where())
     try:
-        return ssl.create_default_context(cafile=believed, capath=None if believed else folder)
+        if not file and not folder:
+            return httpx.create_ssl_context(trust_env=False)
+        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
     except ssl.SSLError:
         raise ConfigError("SSL_CERT_FILE names a file without certificates in PEM form", hint=MEND) from None
     except OSError as error:
