@@ -4,7 +4,9 @@ An invalid value stops the start with a `ConfigError`. The message names the var
 since that may be a secret that was put in the wrong variable.
 """
 
+import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping
 from decimal import Decimal
@@ -195,6 +197,15 @@ def _path(text: str) -> Path:
         # A client starts the server in any folder, so that a relative path would mean another file for each.
         raise ValueError("must be an absolute path (~ and $HOME are understood)")
     return path
+
+
+def is_plain_host(host: str) -> bool:
+    """Whether a host is certainly no secret in the wrong variable, so that a message may show it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or re.fullmatch(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+", host) is not None
+    return True
 
 
 def default_directory(platform: str = sys.platform) -> Path:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pydantic import SecretStr
 
-from piv_mcp.config import Settings
+from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import ConfigError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
@@ -139,6 +139,8 @@ class Runtime:
 
         settings = self.settings
         directory = self._directory()
+        if not is_plain_host(settings.webhook_host):
+            self._redactor.add(settings.webhook_host)
         store = Store(settings.store_path(directory))
         self._stack.push_async_callback(store.close)
         changes = Changes(store, self.clock)

@@ -132,5 +132,6 @@ async def proxied(kind: str = "http", login: tuple[str, str] | None = None) -> A
     """A proxy of this kind in front of a piv.day, and its port."""
     async with listening(answer_account, server_tls()) as piv:
         proxy = ProxyServer(piv, login)
-        async with listening(proxy.http if kind == "http" else proxy.socks) as port:
+        handler, tls = proxy.socks if kind == "socks" else proxy.http, server_tls() if kind == "https" else None
+        async with listening(handler, tls) as port:
             yield proxy, port

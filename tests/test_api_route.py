@@ -223,12 +223,13 @@ async def balance(base_url: str = API) -> str:
 
 
 @pytest.mark.parametrize("login", [None, ("me", "p@ss:word")])
-@pytest.mark.parametrize("address", ["http://{}", "socks5://{}", "socks5h://{}", "socks://{}", "{}"])
+@pytest.mark.parametrize("address", ["http://{}", "https://{}", "socks5://{}", "socks5h://{}", "socks://{}", "{}"])
 @pytest.mark.usefixtures("trusting")
 async def test_a_request_goes_through_the_proxy(
     monkeypatch: pytest.MonkeyPatch, address: str, login: tuple[str, str] | None
 ) -> None:
-    async with proxied("socks" if "socks" in address else "http", login) as (proxy, port):
+    kind = "socks" if "socks" in address else "https" if "https" in address else "http"
+    async with proxied(kind, login) as (proxy, port):
         user = "me:p%40ss%3Aword@" if login else ""
         monkeypatch.setenv("ALL_PROXY", address.format(f"{user}127.0.0.1:{port}"))
         assert await balance() == "150.50"

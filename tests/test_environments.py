@@ -149,6 +149,15 @@ async def test_doctor_repeats_no_host_that_could_be_a_secret(data_dir: Path, hos
     assert "hunter2" not in repr(finding)
 
 
+async def test_the_log_repeats_no_host_that_could_be_a_secret(data_dir: Path) -> None:
+    machine = Machine(data_dir, f"https://{HOST}/api/v1")
+    async with machine.server("server", webhook_host="sk-hunter2-0123456789") as server:
+        assert (await server.call("list_spending"))["entries"] == []
+        said = server.log.read_text()
+    assert "cannot be served" in said
+    assert "hunter2" not in said
+
+
 # output
 
 

@@ -78,9 +78,9 @@ class Http:
 
     async def send(self, call: Call[T], priority: Priority) -> T:
         """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline."""
+        client = await self._connected(call)
         if self._closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
-        client = await self._connected(call)
         deadline = Deadline(self._deadline, self._clock)
         writes = call.endpoint.writes
         # A write that the deadline cuts off has an unknown outcome: do not start one with too little time left.

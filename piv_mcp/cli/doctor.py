@@ -1,7 +1,5 @@
 """`piv-mcp doctor`: checks an installation, and says how to mend each fault."""
 
-import ipaddress
-import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +9,7 @@ import httpx
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.route import without_certificates
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
-from piv_mcp.config import Settings
+from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events, facts
@@ -145,12 +143,7 @@ async def _web(settings: Settings) -> Finding:
 
 
 def _shown(host: str) -> str:
-    """A host that is certainly no secret in the wrong variable, or the variable's name."""
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        is_name = host == "localhost" or re.fullmatch(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+", host)
-        return host if is_name else "the host in PIV_WEBHOOK_HOST"
+    return host if is_plain_host(host) else "the host in PIV_WEBHOOK_HOST"
 
 
 async def _server_on_port(host: str, port: int) -> str:
