@@ -161,7 +161,7 @@ async def test_the_log_repeats_no_host_that_could_be_a_secret(data_dir: Path) ->
 # output
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "gbk", "ascii", "cp437", "koi8-r", "utf-8", "utf-16"])
+@pytest.mark.parametrize("encoding", ["cp1252", "gbk", "ascii", "cp437", "koi8-r", "utf-8", "utf-16-le"])
 @pytest.mark.parametrize("command", ["doctor", "config cursor", "approvals", "--help"])
 def test_a_command_writes_to_any_encoding(
     monkeypatch: pytest.MonkeyPatch, data_dir: Path, encoding: str, command: str
