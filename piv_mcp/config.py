@@ -4,21 +4,36 @@ An invalid value stops the start with a `ConfigError`. The message names the var
 since that may be a secret that was put in the wrong variable.
 """
 
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from piv_mcp.api.credentials import checked_base_url, checked_key
+from piv_mcp.api.credentials import checked_base_url, parse_key, read_key_file
 from piv_mcp.errors import ConfigError
+from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
 TOOLSETS: tuple[Area, ...] = get_args(Area)
 
 Effect = Literal["read", "write", "spend"]
 """What a tool does: `write` changes something and costs nothing, `spend` costs money."""
+
+PATHS = frozenset({"api_key_file", "data_dir"})
+"""Settings that are paths. `store_url` holds one, too."""
+
+SQLITE = "sqlite:///"
+STORE_FILE = "store.sqlite3"
+
+MIN_KEY = 12
+"""Characters. A shorter key is part of ordinary text, so that it is not looked for in other settings."""
 
 
 class Settings(BaseSettings):
@@ -62,6 +77,32 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="minimum level to log")
     log_format: Literal["json", "text"] = Field("json", description="log format (on stderr)")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Without what shells and clients leave around a value. A value that is empty then counts as not set."""
+        # The key has a parser of its own, since its file can hold several lines.
+        tidy = {
+            name: tidied(value) if isinstance(value, str) and name != "api_key" else value
+            for name, value in values.items()
+        }
+        return {name: value for name, value in tidy.items() if not (isinstance(value, str) and not tidied(value))}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_text(cls, value: object, info: ValidationInfo) -> object:
+        name = info.field_name or ""
+        if not isinstance(value, str) or name in ("api_key", "store_url"):
+            return value
+        if name in PATHS:
+            return _path(value)
+        if is_placeholder(value):
+            raise ValueError("holds a placeholder that the client did not fill in")
+        field = cls.model_fields[name]
+        if get_origin(field.annotation) is Literal:
+            return next((known for known in get_args(field.annotation) if known.lower() == value.lower()), value)
+        return value
+
     @field_validator("toolsets", mode="before")
     @classmethod
     def _split_toolsets(cls, value: object) -> object:
@@ -75,22 +116,15 @@ class Settings(BaseSettings):
             + tuple(word for word in words if word not in TOOLSETS)
         )
 
-    @field_validator("log_level", "spend_mode", "confirm_channel", "log_format", mode="before")
-    @classmethod
-    def _fold_case(cls, value: object, info: Any) -> object:
-        if not isinstance(value, str):
-            return value
-        return value.strip().upper() if info.field_name == "log_level" else value.strip().lower()
-
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        return checked_base_url(value.strip())
+        return checked_base_url(value)
 
     @field_validator("api_key")
     @classmethod
     def _check_api_key(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else SecretStr(checked_key(value.get_secret_value().strip()))
+        return None if value is None else SecretStr(parse_key(value.get_secret_value()))
 
     @field_validator("webhook_secret")
     @classmethod
@@ -104,31 +138,41 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("sqlite:///"):
-            raise ValueError("must be sqlite:///path/to/file")
-        return value
+        if value is None:
+            return None
+        scheme, path = value[: len(SQLITE)], value[len(SQLITE) :]
+        if scheme.lower() != SQLITE or not path:
+            raise ValueError("must be sqlite:////path/to/file")
+        return f"{SQLITE}{_path(path)}"
 
     @model_validator(mode="after")
     def _read_key_file(self) -> "Settings":
         if self.api_key_file is not None and self.api_key is None:
             try:
-                key = self.api_key_file.expanduser().read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"PIV_API_KEY_FILE cannot be read ({type(error).__name__})") from None
-            try:
-                object.__setattr__(self, "api_key", SecretStr(checked_key(key)))
+                object.__setattr__(self, "api_key", SecretStr(read_key_file(self.api_key_file)))
             except ValueError as error:
-                raise ValueError(f"PIV_API_KEY_FILE: the key in it {error}") from None
+                raise ValueError(f"PIV_API_KEY_FILE {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_key_elsewhere(self) -> "Settings":
+        """Other settings are shown in messages, and the webhook secret is in the address that piv.day calls."""
+        key = self.api_key.get_secret_value() if self.api_key is not None else ""
+        for name in type(self).model_fields:
+            value: object = getattr(self, name)
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            if name != "api_key" and len(key) >= MIN_KEY and key in text:
+                raise ValueError(f"PIV_{name.upper()} holds the API key, which belongs into PIV_API_KEY alone")
         return self
 
     @property
     def directory(self) -> Path:
-        """The data directory."""
-        if self.data_dir is not None:
-            return self.data_dir.expanduser()
-        from platformdirs import user_data_path  # late: it costs start-up time, and is not needed with PIV_DATA_DIR
+        """The data directory.
 
-        return user_data_path("piv-mcp", appauthor=False)
+        Raises:
+            ConfigError: none is set, and the home directory is not known.
+        """
+        return self.data_dir or default_directory()
 
     def offers(self, area: Area | None, effect: Effect) -> bool:
         """Whether a tool of this area and effect is offered. Tools without an area belong to the sandbox."""
@@ -140,11 +184,64 @@ class Settings(BaseSettings):
 
     def store_path(self, directory: Path) -> Path:
         """The store's file: the one of `store_url`, else one in `directory`."""
-        return (
-            Path(self.store_url.removeprefix("sqlite:///")).expanduser()
-            if self.store_url
-            else directory / "store.sqlite3"
-        )
+        return Path(self.store_url.removeprefix(SQLITE)) if self.store_url else directory / STORE_FILE
+
+
+def _path(text: str) -> Path:
+    """The absolute path that a setting means. Raises `ValueError`, which does not repeat it."""
+    try:
+        path = Path(with_variables(text, os.environ)).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~, and the home directory is not known") from None
+    if not path.is_absolute():
+        # A client starts the server in any folder, so that a relative path would mean another file for each.
+        raise ValueError("must be an absolute path (~ and $HOME are understood)")
+    return path
+
+
+def is_plain_host(host: str) -> bool:
+    """Whether a host is certainly no secret in the wrong variable, so that a message may show it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or re.fullmatch(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+", host) is not None
+    return True
+
+
+def default_directory(platform: str = sys.platform) -> Path:
+    """The data directory of this user: one for all clients of the machine.
+
+    Raises:
+        ConfigError: the home directory is not known.
+    """
+    try:
+        directory = _home() / ".piv-mcp" if platform == "win32" else _user_data()
+    except RuntimeError:
+        directory = Path()
+    if not directory.is_absolute():
+        raise ConfigError("the home directory is not known", hint="Set PIV_DATA_DIR to an absolute path, or HOME")
+    return directory
+
+
+def _home() -> Path:
+    # Not below AppData: what a packaged program (Claude Desktop) and its children write there is redirected to a folder
+    # of that program, so that its store would not be the one of the other clients.
+    return Path.home()
+
+
+def _user_data() -> Path:
+    from platformdirs import user_data_path  # late: it costs start-up time, and is not needed with PIV_DATA_DIR
+
+    return user_data_path("piv-mcp", appauthor=False)
+
+
+def former_directories(platform: str = sys.platform, environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """Where earlier versions kept the data on Windows: for programs of the desktop, and for each packaged one."""
+    local = environment.get("LOCALAPPDATA")
+    if platform != "win32" or not local:
+        return []
+    packages = sorted(Path(local, "Packages").glob("*/LocalCache/Local/piv-mcp"))
+    return [Path(local, "piv-mcp"), *packages]
 
 
 # These are secrets, so they have no flags: every process of the machine can read a command line.
@@ -158,9 +255,23 @@ def load(**flags: object) -> Settings:
         ConfigError: a value is missing or invalid; the message names its variable.
     """
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})  # pyright: ignore[reportArgumentType]
+        given = {name: value for name, value in flags.items() if value is not None and tidied(str(value))}
+        return Settings(**given)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise ConfigError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None
+
+
+def absolute_paths(flags: Mapping[str, object], folder: Path) -> dict[str, object]:
+    """The flags, with relative paths taken from `folder`: what a person types means the folder that they are in."""
+
+    def absolute(name: str, value: object) -> object:
+        before = SQLITE if name == "store_url" else ""
+        if not isinstance(value, str) or not value.startswith(before) or not (name in PATHS or before):
+            return value
+        path = tidied(value.removeprefix(before))
+        return value if path[:1] in ("", "~", "$", "%") else f"{before}{folder / path}"
+
+    return {name: absolute(name, value) for name, value in flags.items()}
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

@@ -168,8 +168,17 @@ class NoAnswerError(ApiError):
 
     hint = "Check the connection, then try again"
 
-    def __init__(self, message: str, *, sent: bool, code: str = "NO_ANSWER", method: str = "", path: str = "") -> None:
-        super().__init__(message, code=code, method=method, path=path)
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool,
+        code: str = "NO_ANSWER",
+        method: str = "",
+        path: str = "",
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, method=method, path=path, hint=hint)
         self.sent = sent
 
 

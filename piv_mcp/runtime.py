@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import os
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pydantic import SecretStr
 
-from piv_mcp.config import Settings
+from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import ConfigError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
@@ -138,6 +139,8 @@ class Runtime:
 
         settings = self.settings
         directory = self._directory()
+        if not is_plain_host(settings.webhook_host):
+            self._redactor.add(settings.webhook_host)
         store = Store(settings.store_path(directory))
         self._stack.push_async_callback(store.close)
         changes = Changes(store, self.clock)
@@ -251,9 +254,9 @@ class Runtime:
         """Where files are kept. A sandbox forgets with its process, and never mixes with what is real."""
         if self.settings.sandbox and self.settings.data_dir is None:
             return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="piv-mcp-sandbox-")))
-        directory = self.settings.directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory
+        from piv_mcp.store.directory import open_directory  # late: see _start
+
+        return open_directory(self.settings)
 
     def _web_port(self) -> int | None:
         """None: off. A sandbox of our own takes any free port (0), so that it never answers for the real one."""
@@ -293,11 +296,19 @@ def kept_secret(path: Path) -> str:
     except FileExistsError:
         pass
     for _ in range(100):  # another process may be between making the file and writing it
-        secret = path.read_text(encoding="ascii").strip()
+        secret = path.read_text(encoding="ascii", errors="replace").strip()
         if secret:
+            _close(path)
             return secret
         time.sleep(0.01)
     raise ConfigError(f"{path} is empty", hint="Delete it: a new secret is made at the next start")
+
+
+def _close(path: Path) -> None:
+    """Make a secret private again, for example after a copy that gave it the usual mode."""
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o600)
+        _log.warning("a secret could be read by others: it is private now", file=str(path))
 
 
 def _policy(settings: Settings) -> "Policy":
@@ -312,6 +323,8 @@ def _policy(settings: Settings) -> "Policy":
 
 
 def _no_directory(error: OSError) -> ConfigError:
+    if error.filename is None:
+        return ConfigError(f"the services cannot start ({error.strerror or type(error).__name__})")
     return ConfigError(
         f"the data directory cannot be used ({error.strerror}: {error.filename})",
         hint="Set PIV_DATA_DIR to a directory that this program may write to",

@@ -40,6 +40,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no certificates of this machine: for tests of the variables about them."""
+    for name in list(os.environ):
+        if name.upper().endswith("_PROXY") or name.startswith(("SSL_CERT_", "SSLKEYLOG")):
+            monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def schemas_checked_once() -> Iterator[None]:
     """A client checks the output schema of each tool that it calls; new clients with equal schemas check no more."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,18 +107,20 @@ class Machine:
         client: Callable[[Transport], Client] = Client,
         speed: float = 1.0,
         whole: bool = False,
+        around: Mapping[str, str] | None = None,
         **settings: object,
     ) -> AsyncGenerator["ServerProcess"]:
         """A server over stdio, forked from the template process, and a client of it.
 
         The server's clock runs `speed` times as fast. `whole` starts `python -m piv_mcp` instead, with all its imports.
+        `around` are variables of the environment that are no settings.
         """
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
         pid, log = self.data_dir.with_name(f"{name}.pid"), self.data_dir.with_name(f"{name}.log")
         command = fast_server.command(pid, speed=speed)
         if whole:
             command = ["/bin/sh", "-c", f"echo $$ > '{pid}'; exec '{sys.executable}' -m piv_mcp"]
-        environment = {"BROWSER": "true", **self.environment(**settings)}
+        environment = {"BROWSER": "true", **self.environment(**settings), **(around or {})}
         parameters = StdioServerParameters(command=command[0], args=command[1:], env=environment)
         with log.open("a") as stderr:
             async with client(stdio_client(parameters, errlog=stderr)) as connected:

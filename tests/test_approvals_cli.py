@@ -68,8 +68,9 @@ class Books:
         assert found is not None
         return found
 
-    def command(self) -> dict[str, Any]:
-        return {"cwd": self.folder.parent, "env": {**os.environ, "PIV_DATA_DIR": str(self.folder)}}
+    def command(self, encoding: str = "utf-8") -> dict[str, Any]:
+        settings = {"PIV_DATA_DIR": str(self.folder), "PYTHONIOENCODING": encoding}
+        return {"cwd": self.folder.parent, "env": {**os.environ, **settings}}
 
 
 @pytest.fixture
@@ -86,14 +87,14 @@ class Output:
     err: str
 
 
-async def piped(books: Books, typed: str = "") -> Output:
+async def piped(books: Books, typed: str = "", encoding: str = "utf-8") -> Output:
     """The command with its input and output in pipes, as a program runs it."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, **books.command()
+        sys.executable, *COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, **books.command(encoding)
     )
     out, err = await asyncio.wait_for(process.communicate(typed.encode()), 20)
-    return Output(process.returncode, out.decode(), err.decode())
+    return Output(process.returncode, out.decode(encoding), err.decode(encoding))
 
 
 class Terminal:
@@ -142,6 +143,17 @@ async def at_a_terminal(books: Books, *, stdout: int | None = None) -> AsyncGene
             process.kill()
             await process.wait()
         os.close(master)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("cp1252", "\\\\u5bb6 ñ \\\\U0001f642"), ("gbk", "家 \\\\xf1 \\\\U0001f642")]
+)
+async def test_what_waits_is_listed_in_any_encoding_without_a_loss(books: Books, encoding: str, shown: str) -> None:
+    await books.quoted(name="家 ñ 🙂")
+    listed = await piped(books, encoding=encoding)
+    assert listed.code == 1, "deciding needs a terminal"
+    assert f"named {shown}".replace("\\\\", "\\") in listed.out
+    assert "Traceback" not in listed.err
 
 
 ASKS = rf"Type ({WORD}) to approve, no to decline, Enter to leave it: "

@@ -45,13 +45,15 @@ INITIALIZE = {
 
 
 @asynccontextmanager
-async def program(*arguments: str, env: dict[str, str] | None = None) -> AsyncGenerator[Process]:
+async def program(
+    *arguments: str, env: dict[str, str] | None = None, shell: str | None = None
+) -> AsyncGenerator[Process]:
     """`piv-mcp ARGUMENTS` with pipes to all its ends; it never outlives the block."""
+    command = [sys.executable, "-m", "piv_mcp", *arguments]
+    if shell is not None:
+        command = ["/bin/sh", "-c", f"exec '{sys.executable}' -m piv_mcp {' '.join(arguments)} {shell}"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "piv_mcp",
-        *arguments,
+        *command,
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
@@ -65,9 +67,9 @@ async def program(*arguments: str, env: dict[str, str] | None = None) -> AsyncGe
         await process.communicate()
 
 
-async def run(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Status, stdout and stderr of a command that ends by itself."""
-    async with program(*arguments, env=env) as process:
+async def run(*arguments: str, env: dict[str, str] | None = None, shell: str | None = None) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a command that ends by itself. `shell` are redirections by the shell."""
+    async with program(*arguments, env=env, shell=shell) as process:
         out, err = await asyncio.wait_for(process.communicate(), 40)
         return process.returncode or 0, out.decode(), err.decode()
 
@@ -234,6 +236,38 @@ async def test_the_key_is_in_no_argument_log_error_or_answer(data_dir: Path) -> 
 def command_line(pid: int) -> str:
     path = Path(f"/proc/{pid}/cmdline")
     return path.read_text() if path.exists() else ""
+
+
+WITHOUT_SIGNALS = """
+import asyncio
+def refuse(*_): raise NotImplementedError
+asyncio.SelectorEventLoop.add_signal_handler = asyncio.unix_events._UnixSelectorEventLoop.add_signal_handler = refuse
+from piv_mcp.cli.main import main
+main()
+"""
+"""As on Windows, whose event loop has no signal handlers."""
+
+
+@posix_only
+async def test_ctrl_c_ends_a_server_at_once_where_the_event_loop_has_no_signals() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WITHOUT_SIGNALS),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, "PIV_SANDBOX": "1"},
+    )
+    try:
+        await say(process, INITIALIZE)
+        assert (await hear(process))["id"] == 1
+        async with within(1):
+            process.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(process.wait(), 5) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        _, err = await process.communicate()
+    assert b"Traceback" not in err
 
 
 # demo, doctor, config, sandbox, receive

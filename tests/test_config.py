@@ -1,13 +1,23 @@
 """Settings: what may be set, what is refused by name, and that no value is ever repeated."""
 
+import os
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from piv_mcp.api.credentials import read_key_file
 from piv_mcp.config import ENVIRONMENT_ONLY, TOOLSETS, Settings, load
 from piv_mcp.errors import ConfigError
+from piv_mcp.text.tidy import tidied
+
+T = TypeVar("T")
 
 KEY = "sk-0123456789-abcdef"
 
@@ -77,6 +87,32 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_LOG_LEVEL", "hunter2"),
         ("PIV_LOG_FORMAT", "hunter2"),
         ("PIV_STORE_URL", "postgres://hunter2@somewhere/x"),
+        ("PIV_STORE_URL", "sqlite:///hunter2.db"),
+        ("PIV_STORE_URL", "sqlite:///:memory:"),
+        ("PIV_DATA_DIR", "hunter2/data"),
+        ("PIV_DATA_DIR", "./hunter2"),
+        ("PIV_DATA_DIR", "hunter2"),
+        ("PIV_DATA_DIR", "${hunter2}/piv"),
+        ("PIV_DATA_DIR", "$hunter2/piv"),
+        ("PIV_DATA_DIR", "%hunter2%/piv"),
+        ("PIV_DATA_DIR", "${PIV_DATA_DIR}"),
+        ("PIV_DATA_DIR", "${user_config.hunter2}"),
+        ("PIV_DATA_DIR", "${input:hunter2}/x"),
+        ("PIV_DATA_DIR", "/data/{{hunter2}}"),
+        ("PIV_DATA_DIR", "~nobody-of-this-name/hunter2"),
+        ("PIV_API_KEY_FILE", "sk-hunter2"),
+        ("PIV_API_KEY", "${PIV_API_KEY}"),
+        ("PIV_API_KEY", "$PIV_API_KEY"),
+        ("PIV_API_KEY", "%PIV_API_KEY%"),
+        ("PIV_API_KEY", "${env:PIV_API_KEY}"),
+        ("PIV_API_KEY", "{{ hunter2 }}"),
+        ("PIV_API_KEY", "<your key, hunter2>"),
+        ("PIV_API_KEY", "YOUR_API_KEY_HERE"),
+        ("PIV_API_KEY", "sk-...hunter2"),
+        ("PIV_API_KEY", "PIV_API_KEY="),
+        ("PIV_WEBHOOK_SECRET", "${user_config.hunter2}"),
+        ("PIV_WEBHOOK_HOST", "${hunter2}"),
+        ("PIV_SANDBOX", "${user_config.hunter2}"),
         ("PIV_API_KEY_FILE", "/hunter2/does/not/exist"),
     ],
 )
@@ -110,6 +146,166 @@ def test_the_key_comes_from_its_file_unless_it_is_set(monkeypatch: pytest.Monkey
     key = load().api_key
     assert key is not None
     assert key.get_secret_value() == "another-key"
+
+
+FORMS = [
+    *["{}", "  {}\r\n", '"{}"', " '{}' ", "“{}”", "`{}`", "PIV_API_KEY={}", 'export PIV_API_KEY="{}"'],
+    *["set PIV_API_KEY={}", '$env:PIV_API_KEY = "{}"', "Bearer {}", "PIV_API_KEY: {}", "\u200b{}\ufeff", "{}\xa0"],
+    *["# my key\n\n{}\n", "OTHER=1\nPIV_API_KEY='{}'  # mine\nMORE=2\n"],
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_is_understood_in_each_form_in_which_people_keep_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
+) -> None:
+    text = form.format(KEY)
+    monkeypatch.setenv("PIV_API_KEY", text)
+    assert key_of(load()) == KEY
+    monkeypatch.delenv("PIV_API_KEY")
+    file = tmp_path / "key"
+    monkeypatch.setenv("PIV_API_KEY_FILE", f'"{file}"')
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        file.write_bytes(text.encode(encoding))
+        if encoding.startswith("utf-16-") and not text.isascii():
+            continue  # without a byte order mark only ASCII is told from UTF-8
+        assert key_of(load()) == KEY, encoding
+
+
+def key_of(settings: Settings) -> str | None:
+    return settings.api_key.get_secret_value() if settings.api_key is not None else None
+
+
+def outcome(read: Callable[[], T]) -> T | str:
+    """What was read, or the words of the refusal."""
+    try:
+        return read()
+    except (ConfigError, ValueError) as error:
+        return f"refused: {error}"
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=60))
+def test_any_key_file_holds_a_key_or_is_refused_without_being_shown(content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "key")
+        file.write_bytes(content)
+        found = outcome(lambda: read_key_file(file))
+    assert found.isascii()
+    assert found.isprintable()
+    assert found.startswith("refused: ") or found.encode() in content.replace(b"\0", b"")
+
+
+@pytest.mark.parametrize("what", ["a folder", "a device", "a large file", "two keys", "a missing file"])
+def test_a_key_file_that_is_none_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    file = tmp_path / "hunter2"
+    if what == "a folder":
+        file.mkdir()
+    elif what == "a large file":
+        file.write_bytes(b"k" * 100_000)
+    elif what == "two keys":
+        file.write_text("hunter2-one\nhunter2-two")
+    reasons = {"a device": "device", "a large file": "too large", "two keys": "several lines"}
+    monkeypatch.setenv("PIV_API_KEY_FILE", os.devnull if what == "a device" else str(file))
+    with pytest.raises(ConfigError, match=reasons.get(what, "cannot be read")) as caught:
+        load()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PIV_WEBHOOK_SECRET", KEY),
+        ("PIV_WEBHOOK_HOST", KEY),
+        ("PIV_BASE_URL", f"https://app.piv.day/{KEY}"),
+        ("PIV_DATA_DIR", f"/home/{KEY}"),
+        ("PIV_STORE_URL", f"sqlite:////{KEY}"),
+    ],
+)
+def test_the_key_in_another_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("PIV_API_KEY", KEY)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{name} holds the API key") as caught:
+        load()
+    assert KEY not in str(caught.value)
+
+
+TIDY_SETTINGS = [
+    ("PIV_SANDBOX", "true", True),
+    ("PIV_READ_ONLY", "On", True),
+    ("PIV_CONFIRM_DESTRUCTIVE", "FALSE", False),
+    ("PIV_WEBHOOK_PORT", "5", 5),
+    ("PIV_WEBHOOK_PORT", "5.0", 5),
+    ("PIV_INBOX_DAYS", "7", 7),
+    ("PIV_CONFIRM_WAIT", "1.5", 1.5),
+    ("PIV_DAILY_BUDGET", "12.50", Decimal("12.50")),
+    ("PIV_AUTO_APPROVE_MAX", "2", Decimal(2)),
+    ("PIV_SPEND_MODE", "DENY", "deny"),
+    ("PIV_CONFIRM_CHANNEL", "Page", "page"),
+    ("PIV_LOG_LEVEL", "warning", "WARNING"),
+    ("PIV_LOG_FORMAT", "TEXT", "text"),
+    ("PIV_TOOLSETS", "Inbox", ("inbox",)),
+    ("PIV_WEBHOOK_HOST", "localhost", "localhost"),
+    ("PIV_BASE_URL", "https://piv.example/api", "https://piv.example/api"),
+    ("PIV_DATA_DIR", "/data", Path("/data")),
+    ("PIV_STORE_URL", "sqlite:////data/x", "sqlite:////data/x"),
+]
+
+
+@pytest.mark.parametrize("around", ["{} ", "\t{}\r\n", '"{}"', "' {} '", "\ufeff{}"])
+@pytest.mark.parametrize(("name", "value", "expected"), TIDY_SETTINGS)
+def test_white_space_case_and_quotes_around_any_setting_mean_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: object, around: str
+) -> None:
+    monkeypatch.setenv(name, around.format(value))
+    assert getattr(load(), name.removeprefix("PIV_").lower()) == expected
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\n", '""', "' '"])
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str, empty: str) -> None:
+    monkeypatch.setenv(f"PIV_{name.upper()}", empty)
+    assert load() == load(**{name: empty})
+    assert load().model_fields_set == set()
+    if name == "spend_mode":
+        monkeypatch.setenv("PIV_SPEND_MODE", "deny")
+        assert load(spend_mode=empty).spend_mode == "deny", "an empty flag leaves the variable"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("~", ""),
+        ("~/piv", "piv"),
+        ("$HOME/piv", "piv"),
+        ("${HOME}/piv", "piv"),
+        ("${env:HOME}/piv", "piv"),
+        ("%HOME%/piv", "piv"),
+        (' "$HOME/a b" ', "a b"),
+        ("$HOME/../someone/piv/", "../someone/piv"),
+    ],
+)
+def test_a_path_means_the_same_wherever_the_client_starts_us(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str, meant: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("PIV_DATA_DIR", written)
+    found: set[Path] = set()
+    for folder in (tmp_path, Path("/")):
+        monkeypatch.chdir(folder)
+        found.add(load().directory)
+    assert found == {Path("/home/someone", meant)}
+
+
+@settings(max_examples=50)
+@given(st.text(min_size=1, max_size=30).filter(tidied))
+def test_any_text_is_a_path_that_is_absolute_or_refused_without_being_shown(text: str) -> None:
+    found = outcome(lambda: load(data_dir=text).directory)
+    assert isinstance(found, str) or found.is_absolute()
+    assert not isinstance(found, str) or found.startswith("refused: PIV_DATA_DIR: ")
+    assert not isinstance(found, str) or len(text) < 8 or text not in found
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"two words"])
@@ -148,7 +344,14 @@ def test_secrets_are_no_flags() -> None:
 
 @pytest.mark.parametrize(
     ("store_url", "expected"),
-    [(None, "/data/store.sqlite3"), ("sqlite:////elsewhere/x.db", "/elsewhere/x.db"), ("sqlite:///x.db", "x.db")],
+    [
+        (None, "/data/store.sqlite3"),
+        ("sqlite:////elsewhere/x.db", "/elsewhere/x.db"),
+        ("sqlite:///$HOME/x.db", "/home/someone/x.db"),
+    ],
 )
-def test_the_store_is_in_the_data_directory_unless_told_otherwise(store_url: str | None, expected: str) -> None:
+def test_the_store_is_in_the_data_directory_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, store_url: str | None, expected: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
     assert load(store_url=store_url).store_path(Path("/data")) == Path(expected)

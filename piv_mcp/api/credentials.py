@@ -1,6 +1,11 @@
-"""Checks of the base URL and the API key."""
+"""Checks of the base URL and the API key, and the forms in which people keep a key."""
 
+import codecs
+import re
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from piv_mcp.text.tidy import is_placeholder, tidied
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 """Host names of this machine."""
@@ -29,3 +34,69 @@ def checked_key(key: str) -> str:
     if not key or not all("!" <= char <= "~" for char in key):
         raise ValueError("is empty or holds spaces, control characters or non-ASCII characters")
     return key
+
+
+MAX_KEY_FILE_BYTES = 65_536
+
+_ASSIGNED = re.compile(r"(?:export\s+|set\s+|\$env:)?PIV_API_KEY\s*[=:]\s*(.*)", re.IGNORECASE | re.DOTALL)
+_BEARER = re.compile(r"(?:Authorization:\s*)?Bearer\s+(\S+)", re.IGNORECASE)
+_STAND_IN = re.compile(
+    r"(your|insert|paste|put|enter)[-_ ].*key.*|changeme|x{3,}|.*(\.{3}|…|\*{3}).*", re.IGNORECASE | re.DOTALL
+)
+"""What documentation and dashboards show in place of a key."""
+
+
+def parse_key(text: str) -> str:
+    """The key in this text: bare, in quotes, after `PIV_API_KEY=` or `Bearer`, among comments and blank lines.
+
+    Raises:
+        ValueError: there is no key, or more than one. The message never repeats the text.
+    """
+    lines = [line for line in map(tidied, text.splitlines()) if line and not line.startswith("#")]
+    assigned = [match for match in map(_ASSIGNED.fullmatch, lines) if match]
+    if assigned:
+        lines = [tidied(re.sub(r"\s+#.*", "", assigned[-1][1]))]
+    if len(lines) > 1:
+        raise ValueError("holds several lines; it must hold the key alone, or a line PIV_API_KEY=...")
+    key = lines[0] if lines else ""
+    if match := _BEARER.fullmatch(key):
+        key = match[1]
+    if is_placeholder(key) or _STAND_IN.fullmatch(key):
+        raise ValueError("holds a placeholder in place of the key: the client did not fill it in")
+    return checked_key(key)
+
+
+def read_key_file(path: Path) -> str:
+    """The key in a file, in any encoding that Windows and its editors write.
+
+    Raises:
+        ValueError: the file cannot be read or holds no key. The message repeats neither its path nor what is in it.
+    """
+    try:
+        if path.is_char_device():
+            raise ValueError("is a device and not a file")
+        with path.open("rb") as file:
+            data = file.read(MAX_KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror or type(error).__name__})") from None
+    if len(data) > MAX_KEY_FILE_BYTES:
+        raise ValueError("is too large to be a file with a key")
+    try:
+        text = data.decode(_encoding(data))
+    except UnicodeDecodeError:
+        raise ValueError("is not a text file") from None
+    try:
+        return parse_key(text)
+    except ValueError as error:
+        raise ValueError(f"the key in it {error}") from None
+
+
+def _encoding(data: bytes) -> str:
+    """By the byte order mark, or by the zero bytes that UTF-16 has in every ASCII character."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in data:
+        return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    return "utf-8-sig"

@@ -1,5 +1,6 @@
 """The HTTP connection to the API: the only module that knows the base URL, the headers and the key."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -9,11 +10,13 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
+from piv_mcp.api.connection import Hop, Progress, explain
 from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.rate_limit import Priority, RateLimiter
 from piv_mcp.api.readings import Readings, Span
 from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
+from piv_mcp.api.route import ProxyChoice, proxy_rules, transport_to
 from piv_mcp.api.text import clean
 from piv_mcp.errors import ApiError, ConfigError, NoAnswerError, RateLimitedError
 from piv_mcp.text.times import Clock
@@ -60,19 +63,20 @@ class Http:
         self._deadline = deadline
         self._timeout = timeout
         self._readings = Readings(clock)
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
-            follow_redirects=False,
-            # Cookies that the server sets are not sent back.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        self._user_agent = user_agent
+        self._transport = transport
+        self._proxy = None if transport is not None else _proxy_to(self._base)
+        self._hop = Hop(self._base, self._proxy)
+        self._client: httpx.AsyncClient | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Http({self._base!r})"
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        self._closed = True
+        if self._client is not None:
+            await self._client.aclose()
 
     async def send(self, call: Call[T], priority: Priority, span: Span | None = None) -> T:
         """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline.
@@ -91,7 +95,8 @@ class Http:
         return await self._readings.get(key, lambda: self._send(call, priority), span)
 
     async def _send(self, call: Call[T], priority: Priority) -> T:
-        if self._client.is_closed:
+        client = await self._connected(call)
+        if self._closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
         deadline = Deadline(self._deadline, self._clock)
         writes = call.endpoint.writes
@@ -100,9 +105,26 @@ class Http:
 
         async def attempt(number: int) -> T:
             await self._slot(call, priority, deadline.remaining() - room)
-            return await self._attempt(call, number, deadline)
+            return await self._attempt(client, call, number, deadline)
 
         return await with_retries(attempt, writes=writes, deadline=deadline, room=room)
+
+    async def _connected(self, call: Call[Any]) -> httpx.AsyncClient:
+        """The HTTP client, made at the first call. Where the environment stands in the way, a later call tries anew."""
+        if self._client is None:
+            try:
+                transport = self._transport or await asyncio.to_thread(transport_to, self._base, self._proxy)
+            except ConfigError as error:
+                call.fail(NoAnswerError(error.message, sent=False, hint=error.hint), certain=True)
+            self._client = self._client or httpx.AsyncClient(
+                transport=transport,
+                headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+                follow_redirects=False,
+                trust_env=False,
+                # Cookies that the server sets are not sent back.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            )
+        return self._client
 
     async def _slot(self, call: Call[Any], priority: Priority, patience: float) -> None:
         try:
@@ -110,11 +132,11 @@ class Http:
         except RateLimitedError as error:
             call.fail(error, certain=True)
 
-    async def _attempt(self, call: Call[T], number: int, deadline: Deadline) -> T:
+    async def _attempt(self, client: httpx.AsyncClient, call: Call[T], number: int, deadline: Deadline) -> T:
         started = self._clock.monotonic()
         outcome: object = "cancelled"
         try:
-            answer = await self._exchange(call, deadline)
+            answer = await self._exchange(client, call, deadline)
             outcome = answer.status
             if answer.status == 429 and answer.retry_after:
                 await self._limiter.pause(answer.retry_after)
@@ -133,10 +155,11 @@ class Http:
                 attempt=number,
             )
 
-    async def _exchange(self, call: Call[Any], deadline: Deadline) -> ApiResponse:
+    async def _exchange(self, client: httpx.AsyncClient, call: Call[Any], deadline: Deadline) -> ApiResponse:
         # A read that hangs ends early enough for another try; a write may use all the time that the call has left.
         read = deadline.remaining() if call.endpoint.writes else self._timeout
-        request = self._client.build_request(
+        progress = Progress()
+        request = client.build_request(
             call.endpoint.method,
             self._base + call.path,
             params=call.query or None,
@@ -144,10 +167,11 @@ class Http:
             headers={"Authorization": f"Bearer {self._key.get_secret_value()}"}
             | ({} if call.body is None else {"Content-Type": "application/json"}),
             timeout=httpx.Timeout(read, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT, pool=CONNECT_TIMEOUT),
+            extensions={"trace": progress},
         )
         try:
             async with self._clock.timeout(deadline.remaining()):
-                response = await self._client.send(request, stream=True)
+                response = await client.send(request, stream=True)
                 try:
                     return ApiResponse(
                         response.status_code,
@@ -157,13 +181,23 @@ class Http:
                 finally:
                     await response.aclose()
         except TimeoutError:
-            problem, sent = "no answer within the deadline", True
+            problem, hint = explain(TimeoutError(), self._hop, progress)  # without what the cancellation broke
+            problem, sent = f"no answer within the deadline: {problem}", not progress.connecting
         except NOT_SENT as error:
-            problem, sent = f"could not connect ({type(error).__name__})", False
+            problem, hint = explain(error, self._hop, progress)
+            problem, sent = f"could not connect: {problem}", False
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            problem, sent = f"no complete answer ({type(error).__name__})", True
+            problem, hint = explain(error, self._hop, progress)
+            problem, sent = f"no complete answer: {problem}", not progress.connecting
+        except Exception as error:
+            if not progress.connecting:
+                raise
+            problem, hint = explain(error, self._hop, progress)
+            problem, sent = f"could not connect: {problem}", False
+        finally:
+            await progress.abandon()
         # Outside the handlers: an httpx error holds the request with its headers, so it must not become the cause.
-        return call.fail(NoAnswerError(problem, sent=sent), certain=not sent)
+        return call.fail(NoAnswerError(problem, sent=sent, hint=hint), certain=not sent)
 
     def _clean(self, text: str, limit: int) -> str:
         return clean(text, secret=self._key.get_secret_value(), limit=limit)
@@ -179,6 +213,13 @@ async def _body(response: httpx.Response) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _proxy_to(base_url: str) -> ProxyChoice | None:
+    rules = proxy_rules()
+    for problem in rules.problems:
+        _log.warning("a proxy variable cannot be used", problem=problem)
+    return rules.choose(base_url)
 
 
 def _checked(what: str, check: Callable[[str], str], value: str) -> str:

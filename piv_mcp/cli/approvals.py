@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -27,7 +28,7 @@ def run(store_path: Path) -> None:
         PivError: the store cannot be read or written.
         click.ClickException: something waits, and this is not a terminal.
     """
-    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    is_terminal = all(_is_terminal(stream) for stream in (sys.stdin, sys.stdout))
     waiting = asyncio.run(_waiting(store_path))
     if not waiting:
         click.echo("Nothing waits for approval.")
@@ -37,6 +38,11 @@ def run(store_path: Path) -> None:
             click.echo(_decide(store_path, entry) if entry.state == "quoted" else _settle(store_path, entry))
     if waiting and not is_terminal:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Python has None for a stream that is closed at the start."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 @asynccontextmanager

@@ -1,16 +1,19 @@
 """`piv-mcp doctor`: checks an installation, and says how to mend each fault."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 
 from piv_mcp.api.client import PivClient
-from piv_mcp.config import Settings
+from piv_mcp.api.route import without_certificates
+from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
+from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events, facts
+from piv_mcp.store.directory import open_directory
 from piv_mcp.text.times import span
 from piv_mcp.web.listener import listen
 
@@ -18,19 +21,28 @@ MIN_SECRET = 16
 """Characters. piv.day does not sign webhooks, so that only the secret in the address protects the endpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. `do` is the advice to the person."""
-
-    what: str
-    ok: bool
-    state: str
-    do: str | None = None
+Check = Callable[[Settings], Awaitable[Finding | None]]
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """Run all checks. A fault can be the cause of faults after it."""
-    return [await _api(settings), await _store(settings), _secret(settings), await _web(settings)]
+    around = [check(settings) for check in (unknown_settings, proxy, certificates, key_file)]
+    checks: tuple[Check, ...] = (_api, _directory, _store, _secret, _web)
+    found = [*around, *[await _run(check, settings) for check in checks]]
+    return [finding for finding in found if finding is not None]
+
+
+async def _run(check: Check, settings: Settings) -> Finding | None:
+    """A check that fails in a way that nobody thought of is a finding, too. Its text could hold a secret."""
+    try:
+        return await check(settings)
+    except Exception as error:
+        what = check.__name__.strip("_").replace("_", " ")
+        return Finding(what, False, f"the check itself failed ({type(error).__name__})", "report this")
+
+
+async def _directory(settings: Settings) -> Finding | None:
+    return data_directory(settings) or second_store(settings)
 
 
 async def _api(settings: Settings) -> Finding:
@@ -48,11 +60,17 @@ async def _api(settings: Settings) -> Finding:
             account = await client.account.get()
     except PivError as error:
         return Finding("API", False, error.message, error.hint)
-    return Finding("API", True, f"{settings.base_url} accepts the key; balance {account.balance} dollars")
+    where = settings.base_url if "base_url" not in settings.model_fields_set else "the address in PIV_BASE_URL"
+    return Finding("API", True, f"{where} accepts the key; balance {account.balance} dollars")
 
 
 async def _store(settings: Settings) -> Finding:
-    path = settings.store_path(settings.directory)
+    try:
+        path = settings.store_path(_data_directory(settings))
+    except PivError as error:
+        return Finding("store", False, error.message, error.hint)
+    except OSError as error:
+        return Finding("store", False, f"{error.filename}: {error.strerror}", "set PIV_DATA_DIR to another directory")
     store = Store(path)
     try:
         count, heard = await store.write(events.summary)
@@ -69,7 +87,7 @@ async def _store(settings: Settings) -> Finding:
     return Finding("store", True, f"{path}: {count} events, {last}")
 
 
-def _secret(settings: Settings) -> Finding:
+async def _secret(settings: Settings) -> Finding:
     secret = settings.webhook_secret
     if secret is None:
         return Finding("webhook secret", True, "generated, 32 characters")
@@ -87,7 +105,7 @@ def _secret(settings: Settings) -> Finding:
 async def _web(settings: Settings) -> Finding:
     if settings.webhook_port == 0:
         return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes are read from the SMS history only")
-    address = f"{settings.webhook_host}:{settings.webhook_port}"
+    address = f"{_shown(settings.webhook_host)}:{settings.webhook_port}"
     server = await _server_on_port(settings.webhook_host, settings.webhook_port)
     if server == "other":
         return Finding(
@@ -124,11 +142,15 @@ async def _web(settings: Settings) -> Finding:
     )
 
 
+def _shown(host: str) -> str:
+    return host if is_plain_host(host) else "the host in PIV_WEBHOOK_HOST"
+
+
 async def _server_on_port(host: str, port: int) -> str:
     """`piv-mcp`, `other` (another program) or `none`."""
     address = f"[{host}]" if ":" in host else host
     try:
-        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=3, trust_env=False, verify=without_certificates()) as http:
             answer = await http.get(f"http://{address}:{port}/health")
             return "piv-mcp" if answer.json().get("name") == "piv-mcp" else "other"
     except httpx.ConnectError:
@@ -138,7 +160,7 @@ async def _server_on_port(host: str, port: int) -> str:
 
 
 async def _wrong_secrets(settings: Settings) -> str:
-    store = Store(settings.store_path(settings.directory))
+    store = Store(settings.store_path(_data_directory(settings)))
     try:
         count, last = await store.read(facts.counted, facts.WRONG_SECRET)
     except PivError:
@@ -157,5 +179,4 @@ def _cannot_listen(host: str, port: int) -> str | None:
 
 
 def _data_directory(settings: Settings) -> Path:
-    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return settings.directory
+    return open_directory(settings)

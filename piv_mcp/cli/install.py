@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from piv_mcp.config import Settings
+from piv_mcp.config import Settings, former_directories
 
 FILES = {
     "claude-desktop": "claude_desktop_config.json (Settings > Developer > Edit Config)",
@@ -25,15 +25,13 @@ def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str,
     The API key is not part of the configuration: the client asks for the key, or the server reads it from a file.
     """
     env = {f"PIV_{name.upper()}": _text(getattr(settings, name)) for name in given}
-    if settings.store_url is not None and "PIV_STORE_URL" in env:
-        env["PIV_STORE_URL"] = f"sqlite:///{_absolute(settings.store_path(settings.directory))}"
     note = f"Put this into {FILES[client]}, then restart the client."
     config: dict[str, object] = {}
     if not settings.sandbox and settings.api_key_file is None and client == "vscode":
         env = {"PIV_API_KEY": f"${{input:{_KEY_PROMPT['id']}}}", **env}
         config["inputs"] = [_KEY_PROMPT]
     elif not settings.sandbox:
-        key_file = _absolute(settings.api_key_file or settings.directory / "api-key")
+        key_file = settings.api_key_file or _usual_key_file(settings)
         env = {**env, "PIV_API_KEY_FILE": str(key_file)}
         if not key_file.exists():
             note += f"\nPut the API key into {key_file} (create it readable for you alone: chmod 600)."
@@ -44,17 +42,19 @@ def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str,
 
 
 def _text(value: object) -> str:
-    """A setting as the value of an environment variable. Paths are absolute, since a client may start the server in any
-    directory."""
+    """A setting as the value of an environment variable."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
-    return str(_absolute(value) if isinstance(value, Path) else value)
+    return str(value)
 
 
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+def _usual_key_file(settings: Settings) -> Path:
+    """In the data directory, unless an earlier version has one elsewhere."""
+    usual = settings.directory / "api-key"
+    former = [place / "api-key" for place in former_directories()]
+    return next((path for path in (usual, *former) if path.exists()), usual)
 
 
 def _command() -> dict[str, object]:

@@ -1,18 +1,21 @@
 """The command line. Only `cli/` prints: when a server runs, stdout belongs to the protocol."""
 
 import asyncio
+import errno
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from piv_mcp import __version__, log
 from piv_mcp.cli import install
-from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
+from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 0.8
 """How long stopping may take. What is not done by then is taken up at the next start."""
+
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+"""SIGBREAK exists on Windows alone."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,7 +56,30 @@ def _words(error: PivError) -> str:
     return " ".join(part for part in (error.message, error.hint) if part)
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Program(click.Group):
+    """The commands, on whatever terminal or file their output goes to."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A person who decides sees the characters that the encoding lacks as escapes, and never as "?".
+                stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends the program
+            _drop_output()
+            raise click.ClickException(f"this cannot be done: {error.strerror or type(error).__name__}") from None
+
+
+def _drop_output() -> None:
+    """Let the interpreter not try again, at its end, to write what could not be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="piv-mcp")
 @_settings_options
 @click.pass_context
@@ -74,6 +103,8 @@ def serve(flags: dict[str, Any]) -> None:
 
 def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
     """Serve MCP over standard input and output until the input closes or a signal stops the process."""
+    if sys.stdin is None or sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a closed one is None
+        raise click.ClickException("standard input and output are closed; an MCP client talks to the server over both")
     redactor = log.configure(settings.log_level, settings.log_format)
     from piv_mcp.runtime import Runtime  # late: the other commands start without it
     from piv_mcp.server.build import build_server  # late: the other commands start without it
@@ -98,7 +129,7 @@ def _leave() -> None:
 
 
 def _on_stop_signal(runtime: "Runtime") -> None:
-    """End cleanly on SIGTERM and SIGINT, although a thread is blocked reading stdin and cannot be woken."""
+    """End cleanly on a signal, although a thread is blocked reading stdin and cannot be woken."""
 
     async def stop() -> None:
         try:
@@ -108,11 +139,18 @@ def _on_stop_signal(runtime: "Runtime") -> None:
 
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+
+    def begin() -> None:
+        tasks.add(loop.create_task(stop()))
+
+    def begin_from_handler(_number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(begin)
+
+    for number in STOP_SIGNALS:
         try:
-            loop.add_signal_handler(number, lambda: tasks.add(loop.create_task(stop())))
-        except NotImplementedError:  # Windows: the default handlers end the process
-            return
+            loop.add_signal_handler(number, begin)
+        except NotImplementedError:  # Windows, where Ctrl+C would wait for the thread that reads stdin
+            signal.signal(number, begin_from_handler)
 
 
 @main.command()
@@ -123,7 +161,10 @@ def demo(seconds: float) -> None:
     """Show the main job on the sandbox: wait for a code, and get it. Needs no key."""
     from piv_mcp.cli.demo import run_demo  # late: the other commands start without it
 
-    code = asyncio.run(run_demo(click.echo, seconds))
+    try:
+        code = asyncio.run(run_demo(click.echo, seconds))
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
     if code is None:
         raise click.ClickException("no code arrived; run again with PIV_LOG_LEVEL=DEBUG to see why")
     click.echo(f"\nThe code is {click.style(code, bold=True)}")
@@ -152,7 +193,11 @@ def doctor(flags: dict[str, Any]) -> None:
 @click.pass_obj
 def config(flags: dict[str, Any], client: str) -> None:
     """Print the configuration snippet for CLIENT."""
-    text, note = install.snippet(client, _load(flags), [name for name, value in flags.items() if value is not None])
+    settings = _load(absolute_paths(flags, Path.cwd()))
+    try:
+        text, note = install.snippet(client, settings, [name for name, value in flags.items() if value is not None])
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
     click.echo(note, err=True)
     click.echo(text)
 
@@ -185,10 +230,11 @@ def approvals(flags: dict[str, Any]) -> None:
     """List what waits for your approval, and decide it. Decides only at a terminal, with a word typed there."""
     settings = _load(flags)
     from piv_mcp.cli.approvals import run  # late: the other commands start without it
+    from piv_mcp.store.directory import open_directory  # late: the other commands start without it
 
     log.configure("ERROR", "text")
     try:
-        run(settings.store_path(settings.directory))
+        run(settings.store_path(open_directory(settings)))
     except PivError as error:
         raise click.ClickException(_words(error)) from None
 

@@ -169,6 +169,10 @@ class Store:
             self._reading.close()
             self._reading = None
 
+    def _set_aside(self, inode: int, error: sqlite3.Error) -> None:
+        self._stop_reading()
+        set_aside(self.path, inode, error)
+
     def _damage_report(self, error: sqlite3.Error) -> Job[None]:
         """A job that tells the writing thread that the reader's file is damaged. It does nothing if the file was
         replaced meanwhile."""
@@ -211,7 +215,8 @@ class Store:
                     raise
                 inode = self._writing.inode if self._writing is not None else inode_of(self.path)
                 self._stop_writing()
-                set_aside(self.path, inode, error)
+                # On the reading thread, which closes its own connection first: Windows cannot rename an open file.
+                self._reader.submit(self._set_aside, inode, error).result()
                 continue
             if inode == inode_of(self.path):
                 return results

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from piv_mcp.errors import StoreError
 from piv_mcp.store import events
 from piv_mcp.store.connection import Connection
 
@@ -31,15 +32,33 @@ def set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
         aside = path.with_name(f"{path.name}.corrupt-{now}")
         while aside.exists():
             aside = aside.with_name(f"{aside.name}x")
-        for side in ("-wal", "-shm", ""):  # the database last: a new one must never be opened with the old log
-            with suppress(FileNotFoundError):
-                path.with_name(path.name + side).rename(aside.with_name(aside.name + side))
+        _rename_all(path, aside)
     _log.error(
         "the store was damaged: the file was renamed and a new one created",
         problem=str(error),
         kept=str(aside),
         do="nothing: SMS are fetched again from the history, and the readable journal entries are copied",
     )
+
+
+def _rename_all(path: Path, aside: Path) -> None:
+    """All of the files or none.
+
+    Raises:
+        StoreError: another program has one of them open, which keeps it from being renamed on Windows.
+    """
+    renamed: list[tuple[Path, Path]] = []
+    for side in ("-wal", "-shm", ""):  # the database last: a new one must never be opened with the old log
+        source, target = path.with_name(path.name + side), aside.with_name(aside.name + side)
+        try:
+            source.rename(target)
+        except FileNotFoundError:
+            continue
+        except PermissionError:
+            for before, after in reversed(renamed):
+                after.rename(before)
+            raise StoreError("the store is damaged, and another program has it open: end the other clients") from None
+        renamed.append((source, target))
 
 
 def take_over(connection: Connection, path: Path) -> None:

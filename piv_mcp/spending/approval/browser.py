@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import subprocess as subprocess_flags
 import sys
 from asyncio import subprocess
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,9 @@ from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 BROWSER_SECONDS = 3.0
 """Seconds to wait for the command that opens the browser. Some browsers end it only when their window is closed."""
+
+_NO_WINDOW = subprocess_flags.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+"""Without it Windows shows a console for a moment, as often as a page is opened."""
 
 _log = structlog.get_logger(__name__)
 
@@ -150,6 +154,7 @@ async def _open_browser(address: str, clock: Clock) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            creationflags=_NO_WINDOW,
             env={name: value for name, value in os.environ.items() if not name.upper().startswith("PIV_")},
         )
     except OSError:
