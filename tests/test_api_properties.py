@@ -12,8 +12,9 @@ from piv_mcp import errors
 from piv_mcp.api import account, numbers, whites
 from piv_mcp.api.endpoint import Endpoint
 from piv_mcp.api.events import parse_event, piv_num_ids
+from piv_mcp.api.quoting import clean
 from piv_mcp.api.response import ApiResponse, Call, understand
-from piv_mcp.api.text import clean, parse_json
+from piv_mcp.api.text import parse_json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(KEY),
