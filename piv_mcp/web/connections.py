@@ -6,6 +6,7 @@ the store.
 """
 
 import asyncio
+import logging
 import socket
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ WAIT_SECONDS = 10
 """How long a client may let us wait: for a head, for a body, for reading an answer, for the next request. piv.day
 itself gives up after 5 s."""
 
-ROOM_SECONDS = 0.1
+ROOM_SECONDS = 0.03
 """When all places are taken, a connection that has let us wait so long gives its place to a new one."""
 
 PAUSE_SECONDS = 0.1
@@ -34,6 +35,8 @@ MAX_CONNECTIONS = 128
 DESCRIPTORS_EACH = 8
 """A listener has at most `MAX_CONNECTIONS`, and one for so many descriptors of the process: the API's connections (up
 to 100), the store and a second listener need the others."""
+
+LOGGER = "uvicorn.error.connection"
 
 MAX_UNREAD = 1024 * 1024
 """Bytes. A request that was answered early may send so much more before its connection is closed."""
@@ -54,9 +57,7 @@ class HttpConnection(H11Protocol):
         clock: Clock,
     ) -> None:
         super().__init__(config, state, app_state)
-        # Its warnings are about requests that are not HTTP, a line each. Its errors are about our app.
-        self.logger = self.logger.getChild("connection")
-        self.logger.setLevel("ERROR")
+        self.logger = logging.getLogger(LOGGER)
         self._clock = clock
         self._answered = True
         self._receiving = False
@@ -132,6 +133,8 @@ class Connections:
         self._app_state = app_state
         self._limit = limit
         self._clock = clock
+        # uvicorn's warnings are about requests that are not HTTP, a line each. Its errors are about our app.
+        logging.getLogger(LOGGER).setLevel(logging.ERROR)
         self._warned: dict[str, float] = {}
 
     async def accept(self, listening: socket.socket) -> None:
@@ -170,9 +173,11 @@ class Connections:
             await self._clock.sleep(0 if self._give_up_longest() else PAUSE_SECONDS / 10)
 
     def _give_up_longest(self) -> bool:
+        """Close those that have waited longest, a few at a time: to look for them costs more than to close them."""
         waiting = [connection for connection in self._now_open() if connection.waited() >= ROOM_SECONDS]
-        if waiting:
-            min(waiting, key=lambda connection: connection.waiting_since).give_up()
+        waiting.sort(key=lambda connection: connection.waiting_since)
+        for connection in waiting[: max(1, self._limit // 16)]:
+            connection.give_up()
         return bool(waiting)
 
     def _now_open(self) -> set[HttpConnection]:
