@@ -15,7 +15,7 @@ import pytest
 import structlog
 from api_client import BASE, KEY, PURCHASE, PURCHASED, Server, error, failure_of_read, failure_of_write
 from harness import Connected, text_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from purchases import BUY_PROXIES
 from pydantic import BaseModel, SecretStr
@@ -292,6 +292,7 @@ async def test_a_key_that_the_server_repeats_is_hidden_in_any_spelling(spelling:
         assert not any(part in shown for part in (SPELLED[spelling][3:21], SPELLED[spelling][-18:]))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(0, 300), st.sampled_from(sorted(SPELLED)))
 def test_no_text_around_it_lets_the_key_through(text: str, at: int, spelling: str) -> None:
     shown = clean(f"{text[:at]} {SPELLED[spelling]} {text[at:]}", secret=KEY)
