@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from piv_mcp.api.credentials import checked_base_url, parse_key, read_key_file
 from piv_mcp.errors import ConfigError
+from piv_mcp.text.guessable import checked_secret
 from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
@@ -130,9 +131,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            secret = value.get_secret_value()
-            if not secret or not all(c.isascii() and (c.isalnum() or c in "-_") for c in secret):
-                raise ValueError("must be letters, digits, - or _ (a short one is accepted; doctor warns of it)")
+            checked_secret(value.get_secret_value())
         return value
 
     @field_validator("store_url")

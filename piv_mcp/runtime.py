@@ -22,6 +22,7 @@ from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import ConfigError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
+from piv_mcp.text.guessable import checked_secret
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -285,7 +286,11 @@ def webhook_secret(settings: Settings, directory: Path) -> str:
     """The secret path segment: as set, or made once for this data directory."""
     if settings.webhook_secret is not None:
         return settings.webhook_secret.get_secret_value()
-    return kept_secret(directory / "webhook-secret")
+    path = directory / "webhook-secret"
+    try:
+        return checked_secret(kept_secret(path))
+    except ValueError as error:  # somebody wrote one of their own into the file
+        raise ConfigError(f"{path}: the secret in it {error}", hint="Delete it: a new one is made") from None
 
 
 def kept_secret(path: Path) -> str:

@@ -108,18 +108,19 @@ class Machine:
         speed: float = 1.0,
         whole: bool = False,
         around: Mapping[str, str] | None = None,
+        descriptors: int | None = None,
         **settings: object,
     ) -> AsyncGenerator["ServerProcess"]:
         """A server over stdio, forked from the template process, and a client of it.
 
-        The server's clock runs `speed` times as fast. `whole` starts `python -m piv_mcp` instead, with all its imports.
-        `around` are variables of the environment that are no settings.
+        The server's clock runs `speed` times as fast. `whole` starts `python -m piv_mcp` instead, with all its imports,
+        and maybe with so few `descriptors`. `around` are variables of the environment that are no settings.
         """
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
         pid, log = self.data_dir.with_name(f"{name}.pid"), self.data_dir.with_name(f"{name}.log")
         command = fast_server.command(pid, speed=speed)
         if whole:
-            command = ["/bin/sh", "-c", f"echo $$ > '{pid}'; exec '{sys.executable}' -m piv_mcp"]
+            command = ["/bin/sh", "-c", f"echo $$ > '{pid}'; {_limited(descriptors)}exec '{sys.executable}' -m piv_mcp"]
         environment = {"BROWSER": "true", **self.environment(**settings), **(around or {})}
         parameters = StdioServerParameters(command=command[0], args=command[1:], env=environment)
         with log.open("a") as stderr:
@@ -127,14 +128,16 @@ class Machine:
                 yield ServerProcess(connected, int(pid.read_text()), log)
 
     @asynccontextmanager
-    async def receiver(self, **settings: object) -> AsyncGenerator[asyncio.subprocess.Process]:
-        """`piv-mcp receive`, serving."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "piv_mcp", "receive"),
-            env={**os.environ, **self.environment(**settings)},
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+    async def receiver(
+        self, *, descriptors: int | None = None, **settings: object
+    ) -> AsyncGenerator[asyncio.subprocess.Process]:
+        """`piv-mcp receive`, serving. It logs to `receiver_log`."""
+        with self.receiver_log.open("a") as log:
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", f"{_limited(descriptors)}exec '{sys.executable}' -m piv_mcp receive"),
+                env={**os.environ, **self.environment(**settings)},
+                stderr=log,
+            )
         try:
             await self.served()
             yield process
@@ -142,6 +145,10 @@ class Machine:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+    @property
+    def receiver_log(self) -> Path:
+        return self.data_dir.with_name("receiver.log")
 
     async def served(self) -> None:
         """Until somebody serves the local web app."""
@@ -160,6 +167,11 @@ class Machine:
             async with httpx.AsyncClient(verify=NO_TLS, trust_env=False, timeout=5) as http:
                 return await http.post(self.url, content=body, headers={"Content-Type": "application/json"})
         return None
+
+
+def _limited(descriptors: int | None) -> str:
+    """What a shell does first to give a process so few descriptors."""
+    return f"ulimit -n {descriptors}; " if descriptors is not None else ""
 
 
 @dataclass(frozen=True)

@@ -358,14 +358,23 @@ async def test_doctor_says_that_the_kept_secret_is_empty(tmp_path: Path) -> None
     assert "Delete it" in (finding.do or "")
 
 
-async def test_doctor_warns_of_a_webhook_secret_that_can_be_guessed(
-    monkeypatch: pytest.MonkeyPatch, data_dir: Path
-) -> None:
-    monkeypatch.setenv("PIV_WEBHOOK_SECRET", "hunter2")
-    finding = (await findings(data_dir=data_dir, webhook_port=free_port()))["webhook secret"]
+async def test_doctor_finds_a_kept_secret_that_somebody_shortened(tmp_path: Path) -> None:
+    (tmp_path / "webhook-secret").write_text("hunter2")
+    finding = (await findings(data_dir=tmp_path, webhook_port=free_port()))["webhook endpoint"]
     assert not finding.ok
-    assert "PIV_WEBHOOK_SECRET" in (finding.do or "")
+    assert "at least 16 characters" in finding.state
+    assert "Delete it" in (finding.do or "")
     assert "hunter2" not in repr(finding)
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "a" * 40])
+async def test_a_secret_that_can_be_guessed_stops_the_start_and_says_how_to_make_one(secret: str) -> None:
+    status, out, err = await run(env={"PIV_WEBHOOK_SECRET": secret})
+    assert status != 0
+    assert out == ""
+    assert "PIV_WEBHOOK_SECRET" in err
+    assert "secrets.token_urlsafe(24)" in err
+    assert secret not in err
 
 
 async def test_doctor_tells_a_stranger_on_the_port_from_ourselves(data_dir: Path) -> None:

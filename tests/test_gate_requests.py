@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Connected, approver, charges, connected
@@ -61,7 +62,7 @@ async def test_what_was_read_for_the_question_is_read_again_when_it_is_old(sandb
 
 
 async def test_purchases_that_run_together_share_what_they_read(sandbox: Sandbox, data_dir: Path) -> None:
-    settings = {"spend_mode": "budget", "auto_approve_max": 10, "daily_budget": 100}
+    settings: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": 10, "daily_budget": 100}
     async with connected(sandbox, data_dir, None, **settings) as shop:
         names = [f"Line {index}" for index in range(8)]
         shop.forget_requests()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piv_mcp.api.text import clean
+from piv_mcp.api.quoting import clean
 from piv_mcp.text.invisible import is_invisible
 from piv_mcp.text.untrusted import Fence, one_line, visible
 

@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import sqlite3
 import time
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 import structlog.testing
 from harness import until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from moving_clock import MovingClock
 from plain_http import http_client
 from processes import SECRET, free_port, sms_webhook
@@ -24,11 +29,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from piv_mcp.inbox.inbox import Inbox
+from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import Store, events, facts
 from piv_mcp.store.changes import Changes
+from piv_mcp.web.bodies import UnreadableBodyError, object_in
 from piv_mcp.web.listener import TAKE_OVER_SECONDS, Listener, listen
 from piv_mcp.web.webhook_endpoint import GUESSES_A_MINUTE, MAX_BODY, WebhookEndpoint
 
+FORM = "application/x-www-form-urlencoded"
 JSON = {"Content-Type": "application/json", "User-Agent": "piv.day-webhook/1.0"}
 GOOD = sms_webhook("num-a", "Your code is 482913", "482913")
 
@@ -101,12 +109,54 @@ async def test_other_paths_are_not_found(endpoint: Endpoint, path: str) -> None:
     assert answer.status_code == 404
 
 
-async def test_guessing_is_slowed_down_and_the_right_secret_still_works(endpoint: Endpoint) -> None:
-    statuses = [(await endpoint.post(GOOD, f"guess-{n}")).status_code for n in range(GUESSES_A_MINUTE + 5)]
+async def test_many_guesses_get_a_bare_429_and_the_right_secret_passes_at_once(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def guess(n: int, **headers: str) -> int:
+        return (await endpoint.post(GOOD, f"guess-{n}", **headers)).status_code
+
+    statuses = [await guess(n) for n in range(GUESSES_A_MINUTE + 5)]
     assert statuses == [404] * GUESSES_A_MINUTE + [429] * 5
     refused = await endpoint.post(GOOD, "guess")
     assert refused.headers["Retry-After"] == "60"
+
+    async def fails(*_: object) -> None:
+        pytest.fail("the store was written to")
+
+    with structlog.testing.capture_logs() as logs, monkeypatch.context() as patched:
+        patched.setattr(endpoint.inbox.store, "write", fails)
+        assert set(await asyncio.gather(*(guess(n) for n in range(50)))) == {429}
+    assert logs == []
+    guessing = asyncio.gather(*(guess(n) for n in range(100)))
     assert (await endpoint.post(GOOD)).status_code == 200
+    assert not guessing.done()
+    assert set(await guessing) == {429}
+
+
+async def test_a_refused_guess_is_answered_before_its_body_comes(endpoint: Endpoint) -> None:
+    for n in range(GUESSES_A_MINUTE):
+        await endpoint.post(GOOD, f"guess-{n}")
+    reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+    writer.write(b"POST /webhooks/guess HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+    assert b" 429 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_the_next_minute_tells_how_often_guesses_were_refused(data_dir: Path) -> None:
+    clock, store = MovingClock(), Store(data_dir / "store.sqlite3")
+    inbox = Inbox(store, Changes(store), clock=clock)
+    async with hosting(webhook_app(inbox)) as host, http_client() as http:
+        await asyncio.wait_for(host.serving.wait(), 5)
+        guess = f"http://127.0.0.1:{host.port}/webhooks/guess"
+        for _ in range(GUESSES_A_MINUTE + 30):
+            await http.post(guess)
+        clock.advance(61)
+        with structlog.testing.capture_logs() as logs:
+            assert (await http.post(guess)).status_code == 404
+    assert [(log["in_this_minute"], log["since_the_last_line"]) for log in logs] == [(1, 31)]
+    assert (await store.read(facts.counted, facts.WRONG_SECRET))[0] == GUESSES_A_MINUTE + 31
+    await inbox.changes.close()
+    await store.close()
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
@@ -153,14 +203,184 @@ async def test_a_body_that_breaks_off_harms_nobody(endpoint: Endpoint, caplog: p
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-async def test_only_json_is_taken(endpoint: Endpoint, kind: str) -> None:
-    assert (await endpoint.post(GOOD, **{"Content-Type": kind})).status_code == 415
+# However it is packed: what is JSON by its content is taken
+
+TEXT = GOOD.decode()
+SWEDISH = TEXT.replace("Your code", "Din kod är")
+BOUNDARY = "----x"
+PARTS = (
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="id"\r\n\r\n7\r\n'
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="payload"\r\n\r\n{TEXT}\r\n--{BOUNDARY}--\r\n'
+).encode()
+FLAT = urlencode(
+    {name: value if isinstance(value, str) else json.dumps(value) for name, value in json.loads(GOOD).items()}
+)
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/problem+json", "APPLICATION/JSON"])
-async def test_json_by_another_name_is_taken(endpoint: Endpoint, kind: str) -> None:
-    assert (await endpoint.post(GOOD, **{"Content-Type": kind})).status_code == 200
+def raw_deflated(body: bytes) -> bytes:
+    return zlib.compress(body, wbits=-zlib.MAX_WBITS)
+
+
+PACKED: dict[str, tuple[bytes, dict[str, str]]] = {
+    "text": (GOOD, {"Content-Type": "text/plain"}),
+    "text with a character set": (GOOD, {"Content-Type": "text/plain; charset=utf-8"}),
+    "an octet stream": (GOOD, {"Content-Type": "application/octet-stream"}),
+    "HTML": (GOOD, {"Content-Type": "text/html"}),
+    "an empty type": (GOOD, {"Content-Type": ""}),
+    "a type that is none": (GOOD, {"Content-Type": ";;;="}),
+    "JSON by another name": (GOOD, {"Content-Type": "application/problem+json"}),
+    "JSON in capitals": (GOOD, {"Content-Type": "APPLICATION/JSON; CHARSET=UTF8"}),
+    "JSON as a form": (GOOD, {"Content-Type": "application/x-www-form-urlencoded"}),
+    "JSON as parts without any": (GOOD, {"Content-Type": "multipart/form-data"}),
+    "a field of a form": (urlencode({"id": 7, "payload": TEXT}).encode(), {"Content-Type": FORM}),
+    "a field of a form, called text": (urlencode({"payload": TEXT}).encode(), {"Content-Type": "text/plain"}),
+    "the name of a field": (urlencode({TEXT: ""}).encode(), {"Content-Type": FORM}),
+    "a form in percent code alone": (quote(TEXT).encode(), {"Content-Type": FORM}),
+    "an event as a form": (FLAT.encode(), {"Content-Type": FORM}),
+    "a part of a form": (PARTS, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}),
+    "gzip": (gzip.compress(GOOD), {"Content-Encoding": "gzip"}),
+    "gzip in capitals": (gzip.compress(GOOD), {"Content-Encoding": "GZIP"}),
+    "gzip by its old name": (gzip.compress(GOOD), {"Content-Encoding": "x-gzip"}),
+    "gzip without a label": (gzip.compress(GOOD), {}),
+    "gzip called deflate": (gzip.compress(GOOD), {"Content-Encoding": "deflate"}),
+    "gzip in two members": (gzip.compress(GOOD[:40]) + gzip.compress(GOOD[40:]), {"Content-Encoding": "gzip"}),
+    "gzip with a tail of zeros": (gzip.compress(GOOD) + b"\0" * 8, {"Content-Encoding": "gzip"}),
+    "gzip twice": (gzip.compress(gzip.compress(GOOD)), {"Content-Encoding": "gzip, gzip"}),
+    "gzip of a form": (
+        gzip.compress(urlencode({"payload": TEXT}).encode()),
+        {"Content-Encoding": "gzip", "Content-Type": FORM},
+    ),
+    "deflate": (zlib.compress(GOOD), {"Content-Encoding": "deflate"}),
+    "deflate without a label": (zlib.compress(GOOD), {}),
+    "deflate without its head": (raw_deflated(GOOD), {"Content-Encoding": "deflate"}),
+    "deflate without its head and from a blank": (raw_deflated(b"\n " + GOOD), {"Content-Encoding": "deflate"}),
+    "plain, called gzip": (GOOD, {"Content-Encoding": "gzip"}),
+    "plain, called deflate": (b"\r\n" + GOOD, {"Content-Encoding": "deflate"}),
+    "a form, called deflate": (FLAT.encode(), {"Content-Encoding": "deflate", "Content-Type": FORM}),
+    "plain, called br": (GOOD, {"Content-Encoding": "br"}),
+    "plain, called UTF-8": (GOOD, {"Content-Encoding": "UTF-8"}),
+    "identity": (GOOD, {"Content-Encoding": "identity"}),
+    "a byte order mark": (b"\xef\xbb\xbf" + GOOD, {}),
+    "a tail of zeros": (GOOD + b"\0", {}),
+    "UTF-16": (TEXT.encode("utf-16"), {"Content-Type": "application/json; charset=utf-16"}),
+    "UTF-16 without a mark or label": (TEXT.encode("utf-16-le"), {}),
+    "UTF-32": (TEXT.encode("utf-32"), {}),
+    "encoded twice": (json.dumps(TEXT).encode(), {}),
+}
+
+
+@pytest.mark.parametrize("way", PACKED)
+async def test_json_is_taken_however_it_is_packed(endpoint: Endpoint, way: str) -> None:
+    body, labels = PACKED[way]
+    answer = await endpoint.post(body, **labels)
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "id": 1, "new": True})
+    await endpoint.post(GOOD)
+    (event,) = (await endpoint.inbox.store.read(events.after, 0))[0]
+    assert (event.type, event.subject, event.code) == ("sms.received", "num-a", "482913")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "windows-1252", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("named", ["as it is", "iso-8859-1"])
+async def test_letters_survive_their_character_set(endpoint: Endpoint, charset: str, named: str) -> None:
+    label = charset if named == "as it is" else named
+    labels = {"Content-Type": f"application/json; charset={label}"}
+    assert (await endpoint.post(SWEDISH.encode(charset), **labels)).status_code == 200
+    (event,) = (await endpoint.inbox.store.read(events.after, 0))[0]
+    assert event.text == "Din kod är is 482913"
+
+
+async def test_json_without_a_type_and_with_an_expectation_is_taken(endpoint: Endpoint) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+    head = f"POST /webhooks/{SECRET} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(GOOD)}\r\n\r\n"
+    writer.write(head.encode())
+    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.write(GOOD)
+    assert b" 200 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_json_in_chunks_is_taken(endpoint: Endpoint) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for byte in gzip.compress(GOOD):
+            yield bytes([byte])
+
+    answer = await endpoint.http.post(f"/webhooks/{SECRET}", content=chunks(), headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 200
+
+
+BOMB = gzip.compress(b" " * 50_000_000 + GOOD)
+REFUSED: dict[str, tuple[bytes, dict[str, str], int, str]] = {
+    "a bomb": (BOMB, {}, 413, "when decompressed"),
+    "a bomb in a bomb": (gzip.compress(BOMB), {}, 413, "when decompressed"),
+    "a bomb in many members": (gzip.compress(b" " * 200_000) * 100, {}, 413, "when decompressed"),
+    "a bomb of the other kind": (zlib.compress(b" " * 50_000_000), {}, 413, "when decompressed"),
+    "gzip that breaks off": (gzip.compress(GOOD)[:-9], {}, 400, "damaged or incomplete"),
+    "gzip that breaks off at once": (gzip.compress(GOOD)[:4], {}, 400, "damaged or incomplete"),
+    "damaged gzip": (gzip.compress(GOOD)[:20] + b"?" * 50, {}, 400, "damaged or incomplete"),
+    "gzip with a wrong sum": (gzip.compress(GOOD)[:-8] + b"\1" * 8, {}, 400, "damaged or incomplete"),
+    "deflate that breaks off": (zlib.compress(GOOD)[:-9], {"Content-Encoding": "deflate"}, 400, "incomplete"),
+    "headless deflate that breaks off": (raw_deflated(GOOD)[:-9], {"Content-Encoding": "deflate"}, 400, "incomplete"),
+    "four layers": (gzip.compress(gzip.compress(gzip.compress(gzip.compress(GOOD)))), {}, 400, "more than 3 times"),
+    "brotli": (b"\x8b\x02\x80{}\x03", {"Content-Encoding": "br"}, 415, "gzip or deflate"),
+    "a form without JSON": (b"a=1&b=2", {"Content-Type": "application/x-www-form-urlencoded"}, 400, "broken JSON"),
+    "many fields": (b"a=1&" * 20_000, {"Content-Type": "application/x-www-form-urlencoded"}, 400, "broken JSON"),
+    "parts without JSON": (
+        PARTS.replace(b"{", b"("),
+        {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
+        400,
+        "",
+    ),
+    "text": (b"Your code is 482913", {"Content-Type": "text/plain"}, 400, "broken JSON"),
+    "nothing": (b"", {}, 400, "an empty body"),
+    "nothing, called gzip": (b"", {"Content-Encoding": "gzip"}, 400, "an empty body"),
+    "nothing, called deflate": (b"", {"Content-Encoding": "deflate"}, 400, ""),
+    "a list": (b"[" + GOOD + b"]", {}, 400, "not an object"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_what_cannot_be_understood_is_refused_clearly_and_logged(endpoint: Endpoint, what: str) -> None:
+    body, labels, status, words = REFUSED[what]
+    with structlog.testing.capture_logs() as logs:
+        answer = await endpoint.post(body, **labels)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+    assert [(log["event"], log["problem"]) for log in logs] == [("a webhook was refused", answer.json()["error"])]
+    for secret in (SECRET, "482913"):
+        assert secret not in repr(logs) + answer.text
+    assert (await endpoint.post(GOOD)).json() == {"ok": True, "id": 1, "new": True}
+
+
+HEADERS = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=80) | st.sampled_from([body for body, _ in PACKED.values()]),
+    HEADERS
+    | st.sampled_from([f"multipart/form-data; boundary={BOUNDARY}", "x; charset=idna", "x; charset*=utf-8''%ff"]),
+    HEADERS | st.sampled_from(["gzip", "deflate", "br"]),
+    st.integers(0, 60),
+    st.binary(max_size=3),
+)
+def test_any_body_with_any_labels_is_an_object_or_unreadable_and_nothing_else(
+    body: bytes, kind: str, coding: str, at: int, change: bytes
+) -> None:
+    with contextlib.suppress(UnreadableBodyError):
+        found = object_in(body[:at] + change + body[at:], MAX_BODY, content_type=kind, content_encoding=coding)
+        assert isinstance(event_of(found, 0).type, str)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.integers(), max_size=5))
+def test_any_object_is_found_in_any_packing(fields: dict[str, object]) -> None:
+    text = json.dumps(fields)
+    body = text.encode()
+    for packed in (body, gzip.compress(body), zlib.compress(body), text.encode("utf-16"), text.encode("utf-32-be")):
+        assert object_in(packed, MAX_BODY) == fields
+    for packed in (urlencode({"payload": text}), urlencode({"a": "1", "payload": text}), urlencode({text: ""})):
+        assert object_in(packed.encode(), MAX_BODY, content_type=FORM) == fields
+    assert object_in(raw_deflated(body), MAX_BODY, content_encoding="deflate") == fields
 
 
 async def test_a_thousand_malformed_bodies_leave_the_receiver_working(endpoint: Endpoint) -> None:

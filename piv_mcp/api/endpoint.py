@@ -72,6 +72,8 @@ class Endpoint(Generic[T]):
     shape: Shape = in_data
     refunds: frozenset[str] = frozenset()
     """Error codes that, even with a 5xx status, mean by the reference that the charge was refunded."""
+    confidential: bool = False
+    """The answer may hold passwords, signed links or messages: no error quotes it."""
     undocumented: bool = False
     """The reference shows no answer, so 204 without a body is also a success."""
 

@@ -12,12 +12,12 @@ from pydantic import SecretStr
 
 from piv_mcp.api.connection import Hop, Progress, explain
 from piv_mcp.api.credentials import checked_base_url, checked_key
+from piv_mcp.api.quoting import clean
 from piv_mcp.api.rate_limit import Priority, RateLimiter
 from piv_mcp.api.readings import Readings, Span
 from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
 from piv_mcp.api.route import ProxyChoice, proxy_rules, transport_to
-from piv_mcp.api.text import clean
 from piv_mcp.errors import ApiError, ConfigError, NoAnswerError, RateLimitedError
 from piv_mcp.text.times import Clock
 

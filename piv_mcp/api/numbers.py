@@ -169,14 +169,15 @@ RENEW = Endpoint("POST", "/numbers/{piv_num_id}/renew", RenewedNumber)
 UPDATE = Endpoint("PATCH", "/numbers/{piv_num_id}", Number, under("number"))
 SET_AUTO_RENEWAL = Endpoint("PATCH", "/numbers/{piv_num_id}/auto-renewal", NumberAutoRenewal)
 RESTORE = Endpoint("POST", "/numbers/restore", RestoredNumbers, beside)
-SMS = Endpoint("GET", "/numbers/{piv_num_id}/sms", Page[Sms], page_of("messages"))
-SEND_SMS = Endpoint("POST", "/numbers/{piv_num_id}/sms/send", SentSms)
+SMS = Endpoint("GET", "/numbers/{piv_num_id}/sms", Page[Sms], page_of("messages"), confidential=True)
+SEND_SMS = Endpoint("POST", "/numbers/{piv_num_id}/sms/send", SentSms, confidential=True)
 VERIFY = Endpoint(
     "POST",
     "/numbers/{piv_num_id}/verify",
     Acknowledged,
     beside,
     refunds=REFUNDED,
+    confidential=True,
 )
 
 

@@ -91,12 +91,12 @@ class ProxyExportQuery(Request):
 
 
 SERVERS = Endpoint("GET", "/proxy/servers", list[ProxyServer], under("servers"))
-ORDERS = Endpoint("GET", "/proxy/orders", Page[ProxyOrder], page_of("orders"))
-ORDER = Endpoint("GET", "/proxy/orders/{id}", ProxyOrder, under("order"))
-PURCHASE = Endpoint("POST", "/proxy/purchase", ProxyOrder, under("order"))
-RENEW = Endpoint("POST", "/proxy/orders/{id}/renew", RenewedProxies)
-RESTORE = Endpoint("POST", "/proxy/orders/{id}/restore", RestoredProxies)
-EXPORT = Endpoint("GET", "/proxy/orders/{id}/export", ProxyExport)
+ORDERS = Endpoint("GET", "/proxy/orders", Page[ProxyOrder], page_of("orders"), confidential=True)
+ORDER = Endpoint("GET", "/proxy/orders/{id}", ProxyOrder, under("order"), confidential=True)
+PURCHASE = Endpoint("POST", "/proxy/purchase", ProxyOrder, under("order"), confidential=True)
+RENEW = Endpoint("POST", "/proxy/orders/{id}/renew", RenewedProxies, confidential=True)
+RESTORE = Endpoint("POST", "/proxy/orders/{id}/restore", RestoredProxies, confidential=True)
+EXPORT = Endpoint("GET", "/proxy/orders/{id}/export", ProxyExport, confidential=True)
 
 
 class ProxiesApi(EndpointGroup):

@@ -1,5 +1,6 @@
 """Turn an HTTP response into the documented value, or an error that says whether the call may have had an effect."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
@@ -7,7 +8,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from piv_mcp.api.endpoint import Endpoint, NoData
-from piv_mcp.api.text import SNIPPET, as_object, parse_json
+from piv_mcp.api.quoting import SNIPPET, plain_words
+from piv_mcp.api.text import as_object, parse_json
 from piv_mcp.errors import ApiError, MalformedAnswerError, OutcomeUnknownError, error_class
 
 T = TypeVar("T")
@@ -18,6 +20,9 @@ REFUSED_BARE = frozenset({401, 403, 404, 405, 407, 413, 415, 429})
 """Statuses that mean that the API did nothing, even without the documented error body: a proxy or firewall in
 front of the API, or its router, sends them before the request is handled. Any other status without that body
 (400, 402, 408, 409, 422, ...) may come from code that had already begun, so the outcome of a write is unknown."""
+
+CODE = re.compile(r"[A-Z][A-Z0-9_]*|[a-z]+(?:_[a-z]+)*")
+"""What an error code looks like. Any other word in its place is not shown."""
 
 MESSAGE = 500
 """Characters of the server's own message that an error keeps."""
@@ -58,7 +63,7 @@ def understand(call: Call[T], response: ApiResponse, clean: Clean) -> T:
         body = _object(response)
     except ValueError as problem:
         _refuse_bare(call, response, str(problem), clean)
-    if body.get("success") is False and (error := _documented_error(body, response, clean)) is not None:
+    if body.get("success") is False and (error := _documented_error(call, body, response, clean)) is not None:
         refused = 400 <= status < 500 and status != 408
         call.fail(error, certain=refused or error.code in endpoint.refunds)
     if body.get("success") is not True or not 200 <= status < 300:
@@ -68,9 +73,10 @@ def understand(call: Call[T], response: ApiResponse, clean: Clean) -> T:
     except NoData as problem:
         _refuse_bare(call, response, str(problem), clean)
     except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
+        first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "the answer"
-        _refuse_bare(call, response, f"{where}: {first['msg']}", clean)
+        # The kind of the problem, and not its message: some messages repeat what was found.
+        _refuse_bare(call, response, f"{where}: {first['type'].replace('_', ' ')}", clean)
 
 
 def _object(response: ApiResponse) -> dict[str, Any]:
@@ -82,19 +88,30 @@ def _object(response: ApiResponse) -> dict[str, Any]:
     return body
 
 
-def _documented_error(body: dict[str, Any], response: ApiResponse, clean: Clean) -> ApiError | None:
+def _documented_error(call: Call[Any], body: dict[str, Any], response: ApiResponse, clean: Clean) -> ApiError | None:
     fields = as_object(body.get("error")) or {}
     code, message = fields.get("code"), fields.get("message")
     if not isinstance(code, str) or not code.strip():
         return None
     kind = error_class(code, response.status)
     text = clean(message, MESSAGE) if isinstance(message, str) else ""
+    if call.endpoint.confidential:
+        text = plain_words(text, known=f"{call.path} {call.query} {call.body}")
+    shown = clean(code, 64)
     return kind(
         text or "the server gave no message",
-        code=clean(code, 64),
+        code=shown if CODE.fullmatch(shown) else f"HTTP_{response.status}",
         status=response.status,
         retry_after=response.retry_after,
     )
+
+
+def _quoted(endpoint: Endpoint[Any], body: bytes, clean: Clean) -> str:
+    """The beginning of an unexpected body, where it can be shown."""
+    if endpoint.confidential:
+        return f" ({len(body)} bytes, not shown: they may hold credentials)" if body else ""
+    snippet = clean(body[: SNIPPET * 100].decode("utf-8", errors="replace"), SNIPPET)
+    return f": {snippet}" if snippet else ""
 
 
 def _refuse_bare(call: Call[Any], response: ApiResponse, problem: str, clean: Clean) -> NoReturn:
@@ -102,8 +119,7 @@ def _refuse_bare(call: Call[Any], response: ApiResponse, problem: str, clean: Cl
     status = response.status
     if 300 <= status < 400:
         problem = "a redirect, which is not followed"
-    snippet = clean((response.body or b"")[: SNIPPET * 100].decode("utf-8", errors="replace"), SNIPPET)
-    message = f"HTTP {status} with {problem}" + (f": {snippet}" if snippet else "")
+    message = f"HTTP {status} with {problem}" + _quoted(call.endpoint, response.body or b"", clean)
     by_status = status in (401, 403, 429) or status >= 500
     kind = error_class("", status) if by_status else MalformedAnswerError
     error = kind(message, code=f"HTTP_{status}", status=status, retry_after=response.retry_after)

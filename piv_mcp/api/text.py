@@ -1,24 +1,13 @@
-"""Turn bytes from the server into JSON that is safe to handle, or into a snippet that is safe to show."""
+"""Turn bytes from the server into JSON that is safe to handle."""
 
 import json
 import re
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
-from piv_mcp.text.invisible import is_invisible
 from piv_mcp.text.surrogates import replace_surrogates_in
 
-SNIPPET = 200
-"""Characters of an unexpected response that an error shows."""
-
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-_CREDENTIALS = (
-    re.compile(r'(?i)("(?:password|content|token|url)"\s*:\s*")(?:[^"\\]|\\.)*'),
-    re.compile(r"(?i)([?&]token=)[^&\s\"']+"),
-    re.compile(r"()[^\s\"':/@]+:[^\s\"'@/]+(?=@)"),
-)
-"""What responses hold and an error must not show: proxy passwords, signed links."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -54,19 +43,3 @@ def _fraction(text: str) -> Decimal:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
-
-
-def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:
-    """One line of text without control or invisible characters, the secret, or credentials.
-
-    At most `limit` characters long.
-    """
-    head = text[: limit * 5]
-    line = " ".join("".join(char for char in head if char.isspace() or not is_invisible(char)).split())
-    # Removing characters may have joined the parts of a secret, and cutting may leave a part of it.
-    line = line.replace(secret, "[key]")
-    if len(head) < len(text):
-        line = line[: -len(secret)]
-    for pattern in _CREDENTIALS:
-        line = pattern.sub(r"\1[hidden]", line)
-    return line if len(line) <= limit else line[: limit - 1] + "…"

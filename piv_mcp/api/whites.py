@@ -141,10 +141,10 @@ class WhiteDownloadQuery(Request):
 
 
 TIERS = Endpoint("GET", "/whites/tiers", list[Tier], under("tiers"))
-LIST = Endpoint("GET", "/whites", Page[White], page_of("whites"))
-CREATE = Endpoint("POST", "/whites", WhiteCreation)
-GET = Endpoint("GET", "/whites/{id}", White, under("white"))
-DOWNLOAD = Endpoint("GET", "/whites/{id}/download", WhiteDownload)
+LIST = Endpoint("GET", "/whites", Page[White], page_of("whites"), confidential=True)
+CREATE = Endpoint("POST", "/whites", WhiteCreation, confidential=True)
+GET = Endpoint("GET", "/whites/{id}", White, under("white"), confidential=True)
+DOWNLOAD = Endpoint("GET", "/whites/{id}/download", WhiteDownload, confidential=True)
 CONFIG = Endpoint("POST", "/whites/{id}/config", Acknowledged, beside, undocumented=True)
 
 

@@ -1,7 +1,7 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from piv_mcp.api.events import SmsReceived, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
@@ -17,8 +17,8 @@ _SUBJECTS = ("piv_num_id", "order_id", "domain_id", "job_id")
 """Fields that name what an event is about, in order of preference."""
 
 
-def event_of(body: bytes, now: float) -> StoredEvent:
-    """The event in the body of a webhook that arrived at `now` (seconds since the epoch).
+def event_of(body: bytes | dict[str, Any], now: float) -> StoredEvent:
+    """The event in the body of a webhook, or in its JSON object, that arrived at `now` (seconds since the epoch).
 
     An event of an unknown type or shape is kept, with its `problem`. Text and code are read whatever the type is, so
     that a code is found even if piv.day renames the event (reference: Webhooks).

@@ -26,9 +26,9 @@ def number(connection: Connection, name: str) -> float:
     return float(get(connection, name) or 0)
 
 
-def count_up(connection: Connection, name: str, now: float) -> None:
-    """Add 1 to the counter `name` and record the time `now` (seconds since the epoch)."""
-    put(connection, f"{name}:count", str(int(number(connection, f"{name}:count")) + 1))
+def count_up(connection: Connection, name: str, now: float, by: int = 1) -> None:
+    """Add `by` to the counter `name` and record the time `now` (seconds since the epoch)."""
+    put(connection, f"{name}:count", str(int(number(connection, f"{name}:count")) + by))
     put(connection, f"{name}:at", str(now))
 
 

@@ -93,9 +93,9 @@ class ApprovalPage:
         if hmac.compare_digest(expected.encode(), token.encode("utf-8", "surrogateescape")):
             return None
         guesses = self._guesses.add()
-        _log.warning("a request to the approval page with a wrong token", in_the_last_minute=guesses)
         if guesses > GUESSES_A_MINUTE:
             return plain_text(429, "Too many requests with a wrong address.")
+        _log.warning("a request to the approval page with a wrong token", in_this_minute=guesses)
         return plain_text(404, "There is no such approval.")
 
 

@@ -1,5 +1,7 @@
 """Checks of incoming requests: where they come from, their size, and how many wrong secrets were tried."""
 
+import math
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -27,17 +29,20 @@ PAGE_HEADERS = {
 
 
 class Guesses:
-    """Counts the wrong secrets or tokens of the last minute."""
+    """Counts the wrong secrets or tokens of each minute. A minute begins with the first of them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._times: list[float] = []
+        self._minute = -math.inf
+        self._count = 0
 
     def add(self) -> int:
-        """Count one more; returns how many there were in the last minute, at most one more than the limit."""
+        """Count one more; returns how many there were in this minute."""
         now = self._clock.monotonic()
-        self._times = [*(at for at in self._times[-GUESSES_A_MINUTE:] if now - at < 60), now]
-        return len(self._times)
+        if now - self._minute >= 60:
+            self._minute, self._count = now, 0
+        self._count += 1
+        return self._count
 
 
 def refused_unless_local(request: Request) -> Response | None:

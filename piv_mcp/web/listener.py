@@ -10,15 +10,17 @@ from contextlib import contextmanager, suppress
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.web.connections import WAIT_SECONDS, Connections, connection_limit
 
 TAKE_OVER_SECONDS = 0.5
 """Interval at which a process without the port tries to open it: a take-over is done within 2 s."""
 
 TICK_SECONDS = 1.0
-"""How often uvicorn renews the `Date` of its answers."""
+"""How often the `Date` of the answers is renewed, and connections that wait too long are looked for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,9 +35,12 @@ class Listener:
         port: int,
         *,
         on_serving: Callable[[], None] | None = None,
+        limit: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        """`limit`: the most connections at a time; by default what the process's descriptors allow."""
         self._app = app
+        self._limit = limit
         self._clock = clock
         self.host = host
         self.port = port
@@ -75,14 +80,17 @@ class Listener:
     async def _serve(self, sock: socket.socket) -> None:
         # No access log: it would contain the webhook secret, which is a part of the path.
         config = uvicorn.Config(
-            self._app,
+            _without_disconnects(self._app),
             log_config=None,
             access_log=False,
             lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            timeout_keep_alive=WAIT_SECONDS,
             timeout_graceful_shutdown=1,
             server_header=False,
         )
-        server = _ListenerServer(config, self._started)
+        server = _ListenerServer(config, self._started, limit=self._limit, clock=self._clock)
         task = asyncio.create_task(server.serve([sock]))
         try:
             await asyncio.shield(task)
@@ -102,9 +110,13 @@ class Listener:
 
 
 class _ListenerServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_started: Callable[[], None], *, limit: int | None, clock: Clock
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._limit = limit or connection_limit()
+        self._clock = clock
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -112,20 +124,44 @@ class _ListenerServer(uvicorn.Server):
         self._stopping.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Accept connections by `Connections`. uvicorn would leave that to asyncio, which has no bound."""
+        self.servers = []
+        self._connections = Connections(
+            self.config, self.server_state, self.lifespan.state, limit=self._limit, clock=self._clock
+        )
+        self._accepting = [asyncio.create_task(self._connections.accept(sock)) for sock in sockets or []]
+        self.started = True
         self._on_started()
 
     async def main_loop(self) -> None:
         """End as soon as `stop` is called. uvicorn's own loop looks ten times a second whether it is to end."""
         while not await self.on_tick(0):
+            self._connections.close_overdue()
             with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS):
+                async with self._clock.timeout(TICK_SECONDS):
                     await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        self._connections.close_waiting()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave the signals to the program, which stops this server with the other services."""
         yield
+
+
+def _without_disconnects(app: ASGIApp) -> ASGIApp:
+    """`app`, for which it is no error that a client goes away before its request is complete."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return quiet
 
 
 def is_taken(error: OSError) -> bool:

@@ -5,19 +5,26 @@ for a 2xx response and tries three more times: an event that could not be stored
 """
 
 import hmac
+from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from piv_mcp.errors import MalformedEventError, StoreError
+from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import facts
+from piv_mcp.web.bodies import UnreadableBodyError, object_in
 from piv_mcp.web.guards import GUESSES_A_MINUTE, Guesses, read_body
 
 MAX_BODY = 256 * 1024
 """Bytes. The events in the reference have less than 1 KiB."""
+
+BODY_HEADERS = ("content-type", "content-encoding", "content-length")
+"""The headers that a log line about an unreadable body shows."""
+
+ACCEPTED = {"Accept-Encoding": "gzip, deflate"}
 
 _log = structlog.get_logger(__name__)
 
@@ -30,24 +37,23 @@ class WebhookEndpoint:
         self._secret = secret
         self._clock = inbox.clock
         self._guesses = Guesses(inbox.clock)
+        self._uncounted = 0
+        """Requests with a wrong secret that are not counted in the store yet."""
+        # Made once: whoever guesses costs no more than it takes to read the head of the request.
+        self._too_many = _response(429, "too many requests with a wrong address", {"Retry-After": "60"})
 
     async def receive(self, request: Request) -> Response:
         given = request.path_params["secret"]
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._secret.encode()):
             return await self._wrong_secret()
-        kind = request.headers.get("content-type", "application/json").lower()
-        if "json" not in kind:
-            return _response(415, "JSON only")
         try:
-            body = await read_body(request, MAX_BODY)
+            event = event_of(await self._object(request), self._clock.time())
+        except UnreadableBodyError as error:
+            return self._not_understood(request, error.status, error.message)
         except ClientDisconnect:
-            return _response(400, "incomplete request body")  # the client is gone, but a handler must return a response
-        if body is None:
-            return _response(413, f"more than {MAX_BODY} bytes")
-        try:
-            event = event_of(body, self._clock.time())
-        except MalformedEventError as error:
-            return _response(400, error.message)
+            return self._not_understood(
+                request, 400, "The webhook broke off before its end"
+            )  # a handler must return one
         try:
             stored, new = await self._inbox.record(event)
         except StoreError as error:
@@ -56,19 +62,36 @@ class WebhookEndpoint:
         _log.info("event received", type=stored.type, id=stored.seq, new=new)
         return JSONResponse({"ok": True, "id": stored.seq, "new": new})
 
+    async def _object(self, request: Request) -> dict[str, Any]:
+        body = await read_body(request, MAX_BODY)
+        if body is None:
+            raise UnreadableBodyError(413, f"The webhook's body has more than {MAX_BODY} bytes")
+        return object_in(
+            body,
+            MAX_BODY,
+            content_type=request.headers.get("content-type", ""),
+            content_encoding=",".join(request.headers.getlist("content-encoding")),
+        )
+
+    def _not_understood(self, request: Request, status: int, problem: str) -> Response:
+        labels = {name.replace("-", "_"): request.headers.get(name, "")[:100] for name in BODY_HEADERS}
+        _log.warning("a webhook was refused", status=status, problem=problem, **labels)
+        return _response(status, problem, ACCEPTED if status == 415 else None)
+
     async def _wrong_secret(self) -> Response:
         guesses = self._guesses.add()
+        self._uncounted += 1
         if guesses > GUESSES_A_MINUTE:
-            return JSONResponse(
-                {"ok": False, "error": "too many requests with a wrong address"}, 429, {"Retry-After": "60"}
-            )
-        _log.warning("webhook with a wrong secret", in_the_last_minute=guesses)
+            return self._too_many
+        uncounted, self._uncounted = self._uncounted, 0
+        _log.warning("webhook with a wrong secret", in_this_minute=guesses, since_the_last_line=uncounted)
         try:
-            await self._inbox.store.write(facts.count_up, facts.WRONG_SECRET, self._clock.time())
+            await self._inbox.store.write(facts.count_up, facts.WRONG_SECRET, self._clock.time(), uncounted)
         except StoreError:
+            self._uncounted += uncounted
             _log.warning("wrong secret not counted")
         return _response(404, "no such address")
 
 
-def _response(status: int, error: str) -> Response:
-    return JSONResponse({"ok": False, "error": error}, status)
+def _response(status: int, error: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"ok": False, "error": error}, status, headers)
