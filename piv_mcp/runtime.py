@@ -232,11 +232,13 @@ class Runtime:
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.elicitation import ElicitationChannel
         from piv_mcp.spending.approval.flow import ApprovalFlow
+        from piv_mcp.spending.approval.questions import Questions
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.reconcile.reconciler import Reconciler
 
         wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
-        in_client = ElicitationChannel(patience=patience, only=wanted == "elicit", clock=self.clock)
+        questions = Questions(journal.store, self.clock)
+        in_client = ElicitationChannel(questions, patience=patience, only=wanted == "elicit", clock=self.clock)
         channels = [channel for channel in (in_client, page) if wanted in ("auto", channel.name)]
         approval = ApprovalFlow(journal, changes, channels, patience, self.clock)
         # What is looked for by itself leaves room for what people call.

@@ -19,7 +19,7 @@ from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.store import Store
-from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.text.times import Clock
 
 if TYPE_CHECKING:
     from approvals import BrowserPerson, Pending
@@ -88,7 +88,7 @@ def connect(sandbox: Sandbox, data_dir: Path) -> Connect:
         person: Person | None = None,
         era: Era = "auto",
         sandbox: Sandbox | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         webhooks: bool = False,
         **settings: Any,
     ) -> AbstractAsyncContextManager[Connected]:

@@ -77,6 +77,11 @@ def difference(entry: Entry) -> str | None:
 
 
 def _note(entry: Entry, *, free: bool) -> str | None:
+    if entry.state == "declined" and entry.problem == "cancel":
+        return (
+            "The person closed the question without an answer. Nothing was sent and nothing charged. Ask them whether"
+            " they still want it; a new call puts the question again"
+        )
     return {
         "declined": "The person declined. Nothing was sent and nothing charged. Do not ask again unless they want it",
         "expired": "The approval expired. Nothing was sent and nothing charged. A new call asks the person again",

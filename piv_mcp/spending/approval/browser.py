@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 import structlog
 
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import Person
+from piv_mcp.spending.approval.channels import DecisionReply, Person
 from piv_mcp.spending.quote import FREEZE_SECONDS
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -69,8 +69,14 @@ class BrowserChannel:
         await self._open(entry)
         return None  # the page writes the answer to the journal
 
-    def no_answer(self) -> None:
+    async def decision(self, reply: DecisionReply) -> Decision | None:
+        return None  # the page writes the answer to the journal
+
+    def no_answer(self, entry: Entry, problem: str | None = None) -> None:
         """Nothing to do: the page stays open until the quote expires."""
+
+    def problem(self, entry: Entry) -> str | None:
+        return None
 
     def where(self, entry: Entry) -> str | None:
         return "on the page that was opened in their browser" if self._opened.get(entry.id) else None
