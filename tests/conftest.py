@@ -209,9 +209,9 @@ async def person(
 
 
 @pytest.fixture
-async def pending(connect: Connect) -> AsyncIterator["Pending"]:
-    """A purchase that waits for approval on the page."""
-    from approvals import pending_in
+async def pending(connect: Connect, silent_browser: Path) -> AsyncIterator["Pending"]:
+    """A purchase that waits for approval on the page, and that the person has read."""
+    from approvals import first_pending
 
     async with connect(confirm_wait=0) as app:
-        yield await pending_in(app)
+        yield await first_pending(app, silent_browser)
