@@ -1,8 +1,10 @@
 """Opening the approval page in a browser: its address, and the private files that lead there on other systems."""
 
 import asyncio
+import errno
 import os
 import re
+import socket
 import stat
 import sys
 import time
@@ -32,7 +34,7 @@ from processes import KEY, Machine, sandbox_on_a_port
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending.quote import FREEZE_SECONDS
-from piv_mcp.web import peers
+from piv_mcp.web import listener, peers
 
 pytestmark = [
     pytest.mark.browser,
@@ -72,6 +74,25 @@ async def test_a_machine_without_a_browser_is_sent_to_the_terminal(
         note = (await app.ok("purchase_number", **BUY))["note"]
     assert "browser" not in note
     assert "piv-mcp approvals" in note
+
+
+async def test_where_no_port_can_be_opened_the_terminal_remains(
+    connect: Connect, silent_browser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MovingClock()
+    async with connect(confirm_wait=0, clock=clock) as app:
+        with monkeypatch.context() as full:
+
+            def listen(host: str, port: int) -> socket.socket:
+                raise OSError(errno.EMFILE, "too many open files")
+
+            full.setattr(listener, "listen", listen)
+            call = asyncio.create_task(app.ok("purchase_number", **BUY))
+            await until(lambda: call.done() or clock.advance(0.5), seconds=20, what="the answer")
+            note = (await call)["note"]
+        assert "page" not in note
+        assert "piv-mcp approvals" in note
+        assert "page that was opened" in (await app.ok("purchase_number", **BUY))["note"], "the next call tries again"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the users")

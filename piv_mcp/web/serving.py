@@ -13,7 +13,7 @@ from piv_mcp.web.listener import Listener
 from piv_mcp.web.visitors import Invitation, Visitors
 
 START_SECONDS = 2.0
-"""Maximum time that `start` waits for the first attempt to open the port."""
+"""Maximum time to wait until a port is open."""
 
 LINGER_SECONDS = 30.0
 """How long the approval page is served after the last need for it, so that the person can see the outcome."""
@@ -94,6 +94,9 @@ class PageDoor:
         """The address at which the person can decide approvals; opens the door if necessary.
 
         `until`: how long the address is needed, in seconds since the epoch.
+
+        Raises:
+            OSError: no port can be opened now.
         """
         async with self._opening:
             listener, visitors = self._open or await self._start()
@@ -110,7 +113,8 @@ class PageDoor:
         listener = Listener(self._app(visitors), "127.0.0.1", 0, clock=self._clock)
         serving = asyncio.create_task(listener.run())
         try:
-            await listener.serving.wait()
+            async with self._clock.timeout(START_SECONDS):
+                await listener.serving.wait()
             visitors.can_tell_users = await peers.can_tell(listener.port)
         except BaseException:
             await _end(serving)

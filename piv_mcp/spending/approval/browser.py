@@ -93,8 +93,11 @@ class BrowserChannel:
             self._places[entry.id] = None
             try:
                 await self._show(entry)
-            except BaseException:
+            except OSError as error:  # the terminal remains
+                _log.warning("the approval page cannot be served", entry_id=entry.id, problem=str(error))
                 self.forget(entry.id)  # the next call tries again
+            except BaseException:
+                self.forget(entry.id)
                 raise
         return None  # the page writes the answer to the journal
 
@@ -146,9 +149,9 @@ class BrowserChannel:
         put_at = self._clock.time()
         for pause in FOLLOW_SECONDS:
             await self._clock.sleep(pause)
-            if self._clock.time() >= entry.expires_at:
-                return
             with suppress(PivError):
+                if self._clock.time() >= entry.expires_at or not await self._views.waits(entry.id):
+                    return
                 if await self._views.claim(seen_since=put_at):
                     await self._open(entry, address)
                     return

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store, facts
+from piv_mcp.store import Store, facts, journal
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 LONG_POLL_SECONDS = 10.0
@@ -40,6 +40,11 @@ class PageViews:
             seen_since=now - WATCHED_SECONDS if seen_since is None else seen_since,
             opened_since=now - OPENING_SECONDS,
         )
+
+    async def waits(self, entry_id: str) -> bool:
+        """Whether the entry still waits for a decision."""
+        entry = await self._store.read(journal.get, entry_id)
+        return entry is not None and entry.state == "quoted"
 
     async def not_opened(self) -> None:
         """Note that no browser could be opened."""
