@@ -250,9 +250,8 @@ async def test_a_connection_whose_user_cannot_be_told_is_refused_where_they_can(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the users")
 async def test_the_system_tells_the_user_of_a_connection() -> None:
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         assert await peers.can_tell(port)
         with socket.create_connection(("127.0.0.1", port)) as client:
             assert peers.uid_of_client(client.getsockname(), ("127.0.0.1", port)) == os.geteuid()
@@ -261,8 +260,6 @@ async def test_the_system_tells_the_user_of_a_connection() -> None:
             client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             client.connect(("::ffff:127.0.0.1", port))
             assert peers.uid_of_client(("127.0.0.1", client.getsockname()[1]), ("127.0.0.1", port)) == os.geteuid()
-    finally:
-        server.close()
 
 
 ROW = "   0: {client} {server} {state} 00000000:00000000 00:00000000 00000000  {uid}        0 {inode} 1 0 20 4 30 10 -1"
