@@ -132,11 +132,12 @@ class Runtime:
         from piv_mcp.inbox.inbox import Inbox
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.browser import BrowserChannel
+        from piv_mcp.spending.approval.page_views import PageViews
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.store import Store, facts
+        from piv_mcp.store import Store
         from piv_mcp.store.changes import Changes
-        from piv_mcp.web.app import page_app, web_app
-        from piv_mcp.web.serving import Serving
+        from piv_mcp.web.app import page_app, webhook_app
+        from piv_mcp.web.serving import PageDoor, WebhookPort
 
         settings = self.settings
         directory = self._directory()
@@ -158,21 +159,12 @@ class Runtime:
         self._stack.push_async_callback(backfill.release)
 
         journal = Journal(store, self.clock)
-        page_key = kept_secret(directory / "page-key")
         secret = webhook_secret(settings, directory)
-        for hidden in (page_key, secret):
-            self._redactor.add(hidden)
-
-        async def store_id() -> str:
-            return await store.read(facts.get, facts.STORE_ID) or ""
-
-        web = Serving(
-            web_app(inbox, journal, webhook_secret=secret, page_key=page_key),
-            page_app(inbox, journal, page_key=page_key),
+        self._redactor.add(secret)
+        web = WebhookPort(
+            webhook_app(inbox, secret=secret),
             settings.webhook_host,
             self._web_port(),
-            key=page_key,
-            store_id=store_id,
             on_serving=backfill.hurry,
             clock=self.clock,
         )
@@ -183,7 +175,10 @@ class Runtime:
 
         gate = None
         if client is not None:
-            page = BrowserChannel(page_key, directory / "approvals", web.address, self.clock)
+            views = PageViews(store, self.clock)
+            door = PageDoor(lambda visitors: page_app(inbox, journal, views, visitors), changes.notify, self.clock)
+            self._stack.push_async_callback(door.close)
+            page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
         self._background(backfill.run())
         self._background(self._prune(inbox))
@@ -236,11 +231,13 @@ class Runtime:
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.elicitation import ElicitationChannel
         from piv_mcp.spending.approval.flow import ApprovalFlow
+        from piv_mcp.spending.approval.questions import Questions
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.reconcile.reconciler import Reconciler
 
         wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
-        in_client = ElicitationChannel(patience=patience, only=wanted == "elicit", clock=self.clock)
+        questions = Questions(journal.store, self.clock)
+        in_client = ElicitationChannel(questions, patience=patience, only=wanted == "elicit", clock=self.clock)
         channels = [channel for channel in (in_client, page) if wanted in ("auto", channel.name)]
         approval = ApprovalFlow(journal, changes, channels, patience, self.clock)
         # What is looked for by itself leaves room for what people call.

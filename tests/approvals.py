@@ -1,7 +1,6 @@
 """What the tests of the approval page share: a person with a browser, and a purchase that waits for their approval."""
 
 import asyncio
-import html
 import re
 import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -13,18 +12,16 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 import httpx
-from harness import Connected, content_of, text_of, until
+from harness import Connected, content_of, pages, text_of, until
 from mcp.types import CallToolResult
 from plain_http import http_client
 from playwright.async_api import Browser, BrowserContext, FloatRect, Locator, Page, async_playwright, expect
 from run import BROWSERS
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.web.listener import Listener
+from piv_mcp.spending.approval.channels import READ_SECONDS
 
 SWITCHES = (
     "--no-sandbox",
@@ -37,7 +34,6 @@ SWITCHES = (
 )
 BUY: dict[str, Any] = {"country_code": "SE", "duration_months": 1, "auto_renew": False}
 PRICE = "4.00 USD"
-TOKEN = "[0-9a-f]{64}"
 
 
 # The person and their browser
@@ -102,7 +98,7 @@ class BrowserPerson:
         context = await self.browser.new_context(**how)
         self.contexts.append(context)
         page = await context.new_page()
-        page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: self.note(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("dialog", lambda dialog: self.problems.append(dialog.message))
         if own_clock:
@@ -110,15 +106,31 @@ class BrowserPerson:
         await page.goto(address)
         return page
 
+    def note(self, problem: str) -> None:
+        """Note an error of a page; that the server has ended is none."""
+        if "ERR_CONNECTION" not in problem:
+            self.problems.append(problem)
+
     async def approval(self, times: int = 1, *, own_clock: bool = False, **how: Any) -> Page:
-        """The approval page, reached as the browser reaches it: through the file that the server opens."""
+        """The approval page, reached as the browser reaches it: through the address that the server opens."""
         page = await self.page(await self.invited(times), own_clock=own_clock, **how)
         await page.wait_for_url("http://127.0.0.1:*/approvals/*")
         return page
 
+    async def beside(self, page: Page) -> Page:
+        """The same address in a second tab of the same browser."""
+        second = await page.context.new_page()
+        await second.goto(page.url)
+        return second
 
-def button(page: Page, name: Literal["Approve", "Decline"]) -> Locator:
+
+def button(page: Page | Locator, name: Literal["Approve", "Decline"]) -> Locator:
     return page.get_by_role("button", name=name)
+
+
+def card(page: Page, number: int) -> Locator:
+    """The nth action on the page, from 1."""
+    return page.locator("article").nth(number - 1)
 
 
 async def place_of(found: Locator) -> FloatRect:
@@ -127,7 +139,7 @@ async def place_of(found: Locator) -> FloatRect:
     return box
 
 
-async def says(page: Page, text: str) -> None:
+async def says(page: Page | Locator, text: str) -> None:
     """Wait until the page says so, without a reload by the test."""
     await expect(page.get_by_role("status")).to_contain_text(text, timeout=20_000)
 
@@ -162,65 +174,92 @@ def rented(sandbox: Sandbox) -> list[Decimal]:
 
 
 def redirects(app: Connected) -> list[Path]:
-    """The private files that lead the browser to an approval page."""
+    """The private files that lead the browser to the approval page, where users cannot be told apart."""
     return sorted((app.services.exports.parent / "approvals").glob("*.html"))
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A purchase that waits for approval, and what only the person's browser knows of it."""
+class Visitor:
+    """What only the person's browser knows of the approval page: the address of their visit, and its cookie."""
 
-    app: Connected
     origin: str
-    id: str
-    token: str
-
-    @property
-    def path(self) -> str:
-        return f"/approvals/{self.id}"
+    path: str
+    cookie: str
+    """As the header has it."""
 
     @property
     def host(self) -> str:
         return self.origin.removeprefix("http://")
 
+    async def request(
+        self,
+        method: str,
+        path: str = "",
+        headers: Mapping[str, str | None] | None = None,
+        **content: Any,
+    ) -> httpx.Response:
+        """As the browser sends it; but for `headers` (None: left out) and the `path`, if it is another."""
+        given = {"Cookie": self.cookie, **(headers or {})}
+        async with http_client(self.origin) as http:
+            kept = {name: value for name, value in given.items() if value is not None}
+            return await http.request(method, path or self.path, headers=kept, **content)
+
+
+async def visitor(invitation: str) -> Visitor:
+    """The browser that opens this address."""
+    async with http_client() as http:
+        answer = await http.get(invitation)
+    assert answer.status_code == 200, answer.text
+    (path,) = re.findall(r'content="0;url=(/approvals/[0-9a-f]+)"', answer.text)
+    return Visitor(origin_of(invitation), path, answer.headers["set-cookie"].partition(";")[0])
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A purchase that waits for approval, and the browser that shows it."""
+
+    app: Connected
+    visitor: Visitor
+    id: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.visitor.path}/{self.id}"
+
     async def post(
         self, headers: Mapping[str, str | None] | None = None, content: str | bytes | None = None, **fields: str
     ) -> httpx.Response:
         """As the page's form does; but for `fields`, and `headers` (None: left out)."""
-        given = {"Origin": self.origin, "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-        form = {"token": self.token, "decision": "approve", **fields}
-        async with http_client(self.origin) as http:
-            return await http.post(
-                self.path,
-                content=urlencode(form) if content is None else content,
-                headers={name: value for name, value in given.items() if value is not None},
-            )
-
-    async def request(
-        self, method: str, headers: Mapping[str, str] | None = None, *, path: str = "", query: Mapping[str, str] = {}
-    ) -> httpx.Response:
-        async with http_client(self.origin) as http:
-            params = {"token": self.token, **query}
-            return await http.request(method, path or self.path, params=params, headers=headers)
+        given = {"Origin": self.visitor.origin, "Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        form = urlencode({"decision": "approve", **fields}) if content is None else content
+        return await self.visitor.request("POST", self.path, given, content=form)
 
     async def is_untouched(self) -> bool:
         entry = await self.app.gate.journal.get(self.id)
         return entry is not None and entry.state == "quoted" and rented(self.app.sandbox) == []
 
 
-async def pending_in(app: Connected, **arguments: Any) -> Pending:
-    """A purchase that was asked for and waits; `confirm_wait` must be 0."""
-    known = set(redirects(app))
-    await app.ok("purchase_number", **{**BUY, **arguments})
-    (file,) = set(redirects(app)) - known
-    return pending_of(app, file)
+async def read_by(app: Connected, visitor: Visitor, entry_id: str) -> Pending:
+    """What waits, once the person has read it."""
+    assert entry_id in (await visitor.request("GET")).text
+    app.advance(READ_SECONDS)
+    return Pending(app, visitor, entry_id)
 
 
-def pending_of(app: Connected, file: Path) -> Pending:
-    """The purchase that this private file leads to."""
-    found = re.search(rf'url=(http://[^/]+)/approvals/(sp_\w+)\?token=({TOKEN})"', html.unescape(file.read_text()))
-    assert found is not None
-    return Pending(app, *found.groups())
+async def first_pending(app: Connected, opened: Path, *, count: int = 1) -> Pending:
+    """A purchase that waits, and that the person has read in a new browser; `confirm_wait` must be 0.
+
+    `opened` is `silent_browser`, which is opened the nth time.
+    """
+    answer = await app.ok("purchase_number", **BUY)
+    return await read_by(app, await visitor(await invited(opened, count)), answer["spending_id"])
+
+
+async def invited(opened: Path, count: int = 1) -> str:
+    """The address that the browser was opened with the nth time; `opened` is `silent_browser`."""
+    found = await until(lambda: pages(opened)[count - 1 :], seconds=20, what="the page")
+    assert len(pages(opened)) == count
+    return found[0]
 
 
 # Web servers
@@ -247,16 +286,3 @@ def serving(content: object) -> Callable[[Request], Response]:
     """An endpoint: of HTML if it is text, else of JSON."""
     response = HTMLResponse(content) if isinstance(content, str) else JSONResponse(content)
     return lambda request: response
-
-
-@asynccontextmanager
-async def stranger(*routes: Route) -> AsyncGenerator[str]:
-    """Some other web server on this machine."""
-    host = Listener(Starlette(routes=routes), "127.0.0.1", 0)
-    running = asyncio.create_task(host.run())
-    await asyncio.wait_for(host.serving.wait(), 5)
-    try:
-        yield f"http://127.0.0.1:{host.port}"
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)

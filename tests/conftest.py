@@ -19,7 +19,7 @@ from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.store import Store
-from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.text.times import Clock
 
 if TYPE_CHECKING:
     from approvals import BrowserPerson, Pending
@@ -96,7 +96,7 @@ def connect(sandbox: Sandbox, data_dir: Path) -> Connect:
         person: Person | None = None,
         era: Era = "auto",
         sandbox: Sandbox | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         webhooks: bool = False,
         **settings: Any,
     ) -> AbstractAsyncContextManager[Connected]:
@@ -217,9 +217,9 @@ async def person(
 
 
 @pytest.fixture
-async def pending(connect: Connect) -> AsyncIterator["Pending"]:
-    """A purchase that waits for approval on the page."""
-    from approvals import pending_in
+async def pending(connect: Connect, silent_browser: Path) -> AsyncIterator["Pending"]:
+    """A purchase that waits for approval on the page, and that the person has read."""
+    from approvals import first_pending
 
     async with connect(confirm_wait=0) as app:
-        yield await pending_in(app)
+        yield await first_pending(app, silent_browser)

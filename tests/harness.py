@@ -25,10 +25,11 @@ from piv_mcp.sandbox.ledger import Charge
 from piv_mcp.sandbox.service import Recorded
 from piv_mcp.server import build_server
 from piv_mcp.services import Services
+from piv_mcp.spending.approval.channels import READ_SECONDS
 from piv_mcp.spending.gate import Gate
 from piv_mcp.spending.reconcile.reconciler import ABSENT_SECONDS, GRACE_SECONDS
 from piv_mcp.store.journal import Entry
-from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.text.times import Clock
 
 T = TypeVar("T")
 
@@ -80,9 +81,13 @@ class Person:
     answers: list[ElicitResult] = field(default_factory=list[ElicitResult])
     asked: list[str] = field(default_factory=list[str])
     before_answering: Callable[[], object] | None = None
+    read: Callable[[], Awaitable[object]] | None = None
+    """Takes the time that a person needs for a question. None: no time, as a program that answers by itself."""
 
     async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         self.asked.append(params.message)
+        if self.read is not None:
+            await self.read()
         if self.before_answering is not None:
             self.before_answering()
         return self.answers.pop(0) if self.answers else self.default
@@ -207,7 +212,7 @@ class Connect(Protocol):
         person: Person | None = None,
         era: Era = "auto",
         sandbox: Sandbox | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         webhooks: bool = False,
         **settings: Any,
     ) -> AbstractAsyncContextManager[Connected]: ...
@@ -219,23 +224,39 @@ async def connected(
     data_dir: Path,
     person: Person | None = None,
     era: Era = "auto",
-    clock: Clock = SYSTEM_CLOCK,
+    clock: Clock | None = None,
     *,
     webhooks: bool = False,
+    instant: bool = False,
     **settings: Any,
 ) -> AsyncGenerator[Connected]:
     """A server with these settings, and a client that asks `person`, or that cannot ask anybody.
+
+    The person reads each question before they answer, unless they are `instant`.
 
     With `webhooks` the web side runs, at any free port, and the account's webhooks arrive there.
     """
     web_side = {} if webhooks else {"webhook_port": 0}
     chosen = load(**{"sandbox": True, "data_dir": data_dir, **web_side, **settings})
+    clock = clock or MovingClock()
+    if person is not None and not instant:
+        person.read = reading(clock)
     runtime = Runtime(chosen, sandbox=sandbox, clock=clock)
     async with Client(build_server(chosen, runtime), mode=era, elicitation_callback=person) as client:
         services = await runtime.services()
         await services.backfill.settled()  # its requests are not the test's
         sandbox.requests.clear()
         yield Connected(client, services, sandbox, person or decliner())
+
+
+def reading(clock: Clock) -> Callable[[], Awaitable[object]]:
+    """Takes the time that a person needs for a question, on the server's clock."""
+
+    async def read() -> None:
+        assert isinstance(clock, MovingClock)
+        clock.advance(READ_SECONDS)
+
+    return read
 
 
 def charges(sandbox: Sandbox, purchase: Purchase) -> list[Charge]:
@@ -253,8 +274,12 @@ def pages(opened: Path) -> list[str]:
 YES = {"approval": APPROVE}
 
 
-async def ask(shop: Connected, purchase: Purchase, **wire: Any) -> CallToolResult | InputRequiredResult:
-    """What the server answers to the call: a result, or a question."""
+async def ask(
+    shop: Connected, purchase: Purchase, *, instant: bool = False, **wire: Any
+) -> CallToolResult | InputRequiredResult:
+    """What the server answers to the call: a result, or a question. Who answers one has read it, unless `instant`."""
+    if wire.get("input_responses") and not instant:
+        shop.advance(READ_SECONDS)
     result = await shop.client.session.call_tool(
         purchase.tool, purchase.arguments(shop.sandbox), allow_input_required=True, **wire
     )

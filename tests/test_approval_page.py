@@ -5,12 +5,13 @@ import sys
 from decimal import Decimal
 
 import pytest
-from approvals import BUY, PRICE, BrowserPerson, answer_of, asking, button, place_of, rented, result_of, says
+from approvals import BUY, PRICE, BrowserPerson, answer_of, asking, button, card, place_of, rented, result_of, says
 from harness import Connect
 from moving_clock import MovingClock
 from playwright.async_api import expect
 
 from piv_mcp.sandbox import Failure
+from piv_mcp.spending.approval.channels import READ_SECONDS
 from piv_mcp.spending.journal import Ending
 from piv_mcp.spending.quote import FREEZE_SECONDS
 from piv_mcp.store import journal as rows
@@ -54,6 +55,7 @@ async def test_a_click_on_decline_charges_nothing_and_is_an_ordinary_answer(
 async def test_a_double_click_on_approve_is_one_charge(connect: Connect, person: BrowserPerson) -> None:
     async with connect() as app, asking(app) as call:
         page = await person.approval()
+        await expect(button(page, "Approve")).to_be_enabled()
         box = await place_of(button(page, "Approve"))
         await page.mouse.dblclick(box["x"] + 9, box["y"] + 9)
         assert (await answer_of(call))["status"] == "charged"
@@ -61,19 +63,116 @@ async def test_a_double_click_on_approve_is_one_charge(connect: Connect, person:
         assert rented(app.sandbox) == [Decimal("4.00")]
 
 
-async def test_of_two_tabs_the_first_wins_and_the_second_tells_what_happened(
+async def test_of_two_tabs_the_first_wins_and_the_second_follows_it(connect: Connect, person: BrowserPerson) -> None:
+    async with connect() as app, asking(app) as call:
+        first = await person.approval()
+        second = await person.beside(first)
+        await expect(button(second, "Decline")).to_be_visible()
+        await button(first, "Approve").click()
+        await answer_of(call)
+        for page in (first, second):
+            await says(page, "Approved and done")
+            await expect(page.get_by_role("button")).to_have_count(0)
+        await expect(first.get_by_text("your click changed nothing")).to_have_count(0)
+        assert rented(app.sandbox) == [Decimal("4.00")]
+
+
+async def test_without_scripts_the_forms_decide_and_a_stale_tab_is_told_what_happened(
     connect: Connect, person: BrowserPerson
 ) -> None:
     async with connect() as app, asking(app) as call:
-        first = await person.approval()
-        second = await person.page(first.url)
+        first = await person.approval(java_script_enabled=False)
+        second = await person.beside(first)
+        app.advance(READ_SECONDS)
         await button(first, "Approve").click()
         await answer_of(call)
         await button(second, "Decline").click()
-        await says(second, "Approved and done")
+        for page in (second, first):  # the page reloads by itself
+            await says(page, "Approved and done")
         await says(second, "It was already decided: your click changed nothing.")
-        await expect(first.get_by_text("your click changed nothing")).to_have_count(0)
         assert rented(app.sandbox) == [Decimal("4.00")]
+
+
+async def test_a_click_just_after_the_page_has_changed_decides_nothing(connect: Connect, person: BrowserPerson) -> None:
+    """The second click of a double click, which lands on the next action's button."""
+    clock = MovingClock(speed=0)
+    async with connect(confirm_wait=0, clock=clock) as app:
+        await app.ok("purchase_number", **BUY)
+        await app.ok("purchase_number", **{**BUY, "duration_months": 2})
+        page = await person.approval(java_script_enabled=False)
+        clock.advance(READ_SECONDS)
+        await button(card(page, 1), "Decline").click()
+        await says(card(page, 1), "Declined")
+        await button(card(page, 2), "Approve").click()
+        await says(card(page, 2), "The page had just changed when you clicked, so nothing was decided.")
+        assert await app.states() == ["declined", "quoted"]
+        clock.advance(READ_SECONDS)
+        await button(card(page, 2), "Approve").click()
+        await says(card(page, 2), "Approved")
+        assert await app.states() == ["declined", "approved"]
+
+
+async def test_the_buttons_rest_for_a_second_after_each_change(connect: Connect, person: BrowserPerson) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval(own_clock=True)
+        await expect(button(page, "Approve")).to_be_visible()
+        await expect(button(page, "Approve")).to_be_enabled()
+        await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 5"))
+        await app.ok("purchase_number", **{**BUY, "duration_months": 2})
+        await expect(button(card(page, 2), "Approve")).to_be_visible()
+        for number in (1, 2):
+            await expect(button(card(page, number), "Approve")).to_be_disabled()
+        await page.clock.run_for(int(READ_SECONDS * 1000) + 250)
+        for number in (1, 2):
+            await expect(button(card(page, number), "Approve")).to_be_enabled()
+
+
+MANY = 25
+
+
+async def test_many_that_wait_open_one_tab_that_lists_them_and_each_is_decided_there(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect(confirm_wait=0) as app:
+        for n in range(MANY):
+            await app.ok("purchase_number", **BUY, custom_name=f"number {n}")
+        page = await person.approval()
+        await expect(page.locator("article")).to_have_count(MANY)
+        await expect(page.locator("h1")).to_contain_text(f"approval of {MANY} actions, each on its own")
+        await expect(page).to_have_title(f"({MANY}) Approve? · piv-mcp")
+        await expect(card(page, 3)).to_contain_text("number 2'")
+        await button(card(page, 3), "Approve").click()
+        await says(card(page, 3), "Approved")
+        await expect(card(page, 7)).to_contain_text("number 6'")
+        await button(card(page, 7), "Decline").click()
+        await says(card(page, 7), "Declined")
+        await expect(page.locator("h1")).to_contain_text(f"approval of {MANY - 2} actions")
+        states = await app.states()
+        assert (states[2], states[6]) == ("approved", "declined")
+        assert states.count("quoted") == MANY - 2
+        await app.ok("purchase_number", **BUY, custom_name="one more")
+        await expect(page.locator("article")).to_have_count(MANY + 1)  # the page stays current
+        await expect(card(page, MANY + 1)).to_contain_text("one more")
+        assert len(person.opened()) == 1
+
+
+async def test_the_page_shows_what_was_decided_elsewhere(connect: Connect, person: BrowserPerson) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval()
+        assert await app.gate.journal.decide((await app.only_entry()).id, "cancel", by="elicitation")
+        await says(page, "Closed without an answer")
+        await expect(page.locator("h1")).to_have_text("Nothing waits for your approval")
+
+
+async def test_a_page_whose_server_ends_says_so(connect: Connect, person: BrowserPerson) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval()
+        await expect(button(page, "Approve")).to_be_enabled()
+    await expect(page.locator("footer")).to_contain_text("piv-mcp serves this page no more")
+    await expect(button(page, "Approve")).to_be_disabled()
 
 
 async def test_reloading_or_going_back_decides_nothing_more(connect: Connect, person: BrowserPerson) -> None:
@@ -90,9 +189,7 @@ async def test_reloading_or_going_back_decides_nothing_more(connect: Connect, pe
         assert rented(app.sandbox) == [Decimal("4.00")]
 
 
-async def test_a_page_whose_time_is_over_cannot_be_clicked_and_a_late_click_changes_nothing(
-    connect: Connect, person: BrowserPerson
-) -> None:
+async def test_a_page_whose_time_is_over_says_so_and_cannot_be_clicked(connect: Connect, person: BrowserPerson) -> None:
     clock = MovingClock()
 
     async def pass_time(seconds: float) -> None:
@@ -110,11 +207,17 @@ async def test_a_page_whose_time_is_over_cannot_be_clicked_and_a_late_click_chan
         await expect(page.get_by_role("timer")).to_contain_text("Expires in 0:")
         await expect(button(page, "Approve")).to_be_enabled()
         await pass_time(60)
-        await expect(page.get_by_role("timer")).to_have_text("This approval has expired. Nothing was charged.")
-        await expect(button(page, "Approve")).to_be_disabled()
-        await expect(button(page, "Decline")).to_be_disabled()
+        await says(page, "Expired")
+        await expect(page.get_by_role("button")).to_have_count(0)
         assert (await answer_of(call))["status"] == "expired"
-        await page.evaluate("document.querySelectorAll('button').forEach((button) => { button.disabled = false })")
+
+
+async def test_a_late_click_changes_nothing(connect: Connect, person: BrowserPerson) -> None:
+    clock = MovingClock()
+    async with connect(clock=clock, confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval(java_script_enabled=False)
+        clock.advance(FREEZE_SECONDS)
         await button(page, "Approve").click()
         await says(page, "Expired")
         await says(page, "Your click came too late and changed nothing.")
@@ -136,7 +239,8 @@ async def test_an_approval_after_the_call_has_answered_is_good_for_one_repetitio
         assert (await app.ok("purchase_number", **BUY))["status"] == "charged"
         await says(page, "Approved and done")
         assert (await app.ok("purchase_number", **BUY))["status"] == "approval_required"
-        await person.invited(times=2)
+        await expect(button(card(page, 2), "Approve")).to_be_enabled()
+        await person.invited(times=1)  # the page that is open shows it
         assert rented(app.sandbox) == [Decimal("4.00")]
 
 
@@ -175,10 +279,13 @@ async def test_an_unknown_price_and_what_recurs_stand_out(connect: Connect, pers
         await expect(page.locator(".certainty")).to_contain_text("At least 4.00 USD: restoring costs more")
         await expect(button(page, "Approve")).to_have_text("Approve at an unknown price")
         await app.ok("purchase_number", **{**BUY, "duration_months": 3, "auto_renew": True})
-        page = await person.approval(times=2)
-        await expect(page.locator(".price")).to_have_text("12.00 USD")
-        await expect(page.locator(".recurring")).to_contain_text("Then 4.00 USD every month")
-        await expect(button(page, "Approve")).to_have_text("Approve 12.00 USD and the recurring charge")
+        second = card(page, 2)
+        await expect(second.locator(".price")).to_have_text("12.00 USD")
+        await expect(second.locator(".recurring")).to_contain_text("Then 4.00 USD every month")
+        await expect(button(second, "Approve")).to_have_text("Approve 12.00 USD and the recurring charge")
+        await expect(page).to_have_title("(2) Approve? · piv-mcp")
+        await button(card(page, 1), "Decline").click()
+        await says(card(page, 1), "Declined")
         assert await page.title() == "Approve 12.00 USD and the recurring charge? · piv-mcp"
 
 
@@ -221,7 +328,7 @@ async def test_the_page_loads_nothing_and_allows_nothing_but_itself(connect: Con
         page = await person.page("about:blank")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        async with page.expect_response("http://**/approvals/*") as waiting:
+        async with page.expect_response("http://127.0.0.1:*/approvals/*") as waiting:
             await page.goto(await person.invited())
         answer = await waiting.value
         policy = answer.headers["content-security-policy"]
@@ -232,7 +339,8 @@ async def test_the_page_loads_nothing_and_allows_nothing_but_itself(connect: Con
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store"
         await expect(page.get_by_role("timer")).to_contain_text("Expires in")
-        assert asked == [await person.invited(), page.url]
+        assert asked[:2] == [await person.invited(), page.url]
+        assert {address.partition("?")[0] for address in asked[2:]} <= {f"{page.url}/changes"}
         before = policy
         reloaded = await page.reload()
         assert reloaded is not None
@@ -245,6 +353,7 @@ async def test_a_stray_enter_approves_nothing_and_the_keyboard_reaches_both_butt
     async with connect(confirm_wait=0) as app:
         await app.ok("purchase_number", **BUY)
         page = await person.approval()
+        await expect(button(page, "Approve")).to_be_enabled()
         for key in ("Enter", "Space", "Escape", "y"):
             await page.keyboard.press(key)
         assert (await app.only_entry()).state == "quoted"
@@ -256,10 +365,12 @@ async def test_a_stray_enter_approves_nothing_and_the_keyboard_reaches_both_butt
         await says(page, "Declined")
         assert (await app.only_entry()).state == "declined"
         await app.ok("purchase_number", **BUY)
-        page = await person.approval(times=2)
+        await expect(button(card(page, 2), "Approve")).to_be_enabled()
+        await page.reload()
+        await expect(button(card(page, 2), "Approve")).to_be_enabled()
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
-        await says(page, "Approved")
+        await says(card(page, 2), "Approved")
 
 
 async def test_on_a_phone_nothing_scrolls_sideways_and_the_buttons_are_large(
@@ -299,8 +410,10 @@ async def test_everything_is_readable_in_light_and_in_dark(connect: Connect, per
     grounds: set[str] = set()
     async with connect(confirm_wait=0) as app:
         await app.ok("purchase_number", **{**BUY, "auto_renew": True})
+        page = await person.approval()
+        await expect(button(page, "Approve")).to_be_enabled()
         for scheme in ("light", "dark"):
-            page = await person.approval(color_scheme=scheme)
+            await page.emulate_media(color_scheme=scheme)
             grounds.add(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
             for element in await page.locator("h1, p, dt, dd, button, footer").all():
                 contrast = await element.evaluate(CONTRAST)

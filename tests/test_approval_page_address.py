@@ -1,8 +1,8 @@
-"""Where the approval page is served: on the machine's port, or on a port of its own."""
+"""Where the approval page is served: on a port of its own, open while it is needed, and never on the webhook port."""
 
 import asyncio
-import socket
 import sys
+from collections.abc import Awaitable
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,27 +11,26 @@ from approvals import (
     BUY,
     BrowserPerson,
     answer_of,
-    answers,
     asking,
     button,
+    card,
+    first_pending,
     gone,
-    origin_of,
-    pending_in,
-    redirects,
     rented,
     says,
-    stranger,
+    visitor,
 )
-from harness import Connect, until
+from harness import Connect, pages, until
 from moving_clock import MovingClock
+from plain_http import http_client, stranger
+from playwright.async_api import expect
 from processes import free_port
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from piv_mcp.spending.quote import FREEZE_SECONDS
-from piv_mcp.store import facts
-from piv_mcp.web.serving import LINGER_SECONDS, NEED_SECONDS, proof_of
+from piv_mcp.web.serving import LINGER_SECONDS, NEED_SECONDS
 
 pytestmark = [
     pytest.mark.browser,
@@ -39,89 +38,135 @@ pytestmark = [
 ]
 
 
-async def test_with_the_web_app_off_a_port_of_its_own_is_open_for_as_long_as_anything_waits(
+async def test_the_page_has_a_port_of_its_own_for_as_long_as_anything_waits(
     connect: Connect, person: BrowserPerson
 ) -> None:
     clock = MovingClock()
-    async with connect(webhook_port=0, clock=clock, confirm_wait=FREEZE_SECONDS) as app:
-        async with asking(app) as call, asking(app, duration_months=2) as other:
-            await until(lambda: len(person.opened()) == 2, seconds=20, what="both pages")
-            first, second = [await person.page(address) for address in person.opened()]
-            for page in (first, second):
-                await page.wait_for_url("http://127.0.0.1:*/approvals/*")
-            assert origin_of(first.url) == origin_of(second.url)
-            await button(first, "Approve").click()
-            await asyncio.wait((call, other), timeout=20, return_when=asyncio.FIRST_COMPLETED)
-            await says(first, "Approved and done")
-            clock.advance(LINGER_SECONDS + NEED_SECONDS)
-            await asyncio.sleep(0.3)  # a listener that stops is gone by then
-            assert await answers(second.url), "one is left that waits"
-            await button(second, "Approve").click()
-            await says(second, "Approved and done")
-            await asyncio.gather(answer_of(call), answer_of(other))
-        address = second.url
-        clock.advance(LINGER_SECONDS + NEED_SECONDS)
-        await until(lambda: gone(address), seconds=20, what="the end of the port")
+    async with connect(webhook_port=free_port(), clock=clock, confirm_wait=FREEZE_SECONDS) as app:
+        async with asking(app) as call:
+            page = await person.approval()
+            address = page.url
+            async with asking(app, duration_months=2) as other:
+                await button(card(page, 1), "Approve").click()
+                await asyncio.wait((call, other), timeout=20, return_when=asyncio.FIRST_COMPLETED)
+                await says(card(page, 1), "Approved and done")
+                clock.advance(LINGER_SECONDS + NEED_SECONDS)
+                assert not await gone_soon(clock, address), "one is left that waits"
+                await button(card(page, 2), "Approve").click()
+                await says(card(page, 2), "Approved and done")
+                await asyncio.gather(answer_of(call), answer_of(other))
+        await until(lambda: passing(clock, gone(address)), seconds=20, what="the end of the port")
+        await expect(page.locator("footer")).to_contain_text("piv-mcp serves this page no more")
         assert sorted(rented(app.sandbox)) == [Decimal("4.00"), Decimal("8.00")]
         async with asking(app, country_code="GB") as call:  # and it opens again
-            page = await person.approval(times=3)
+            page = await person.approval(times=2)
             await button(page, "Decline").click()
             assert (await answer_of(call))["status"] == "declined"
 
 
-async def test_a_port_of_its_own_closes_when_what_waits_has_expired(connect: Connect, person: BrowserPerson) -> None:
+async def passing(clock: MovingClock, found: Awaitable[bool]) -> bool:
+    """Let time pass until it is found."""
+    if await found:
+        return True
+    clock.advance(NEED_SECONDS * 4)
+    return False
+
+
+async def gone_soon(clock: MovingClock, address: str) -> bool:
+    """Whether the port closes within a few looks whether it is needed."""
+    for _ in range(5):
+        clock.advance(NEED_SECONDS)
+        if await gone(address):
+            return True
+    return False
+
+
+async def test_the_port_closes_when_what_waits_has_expired(connect: Connect, silent_browser: Path) -> None:
     clock = MovingClock()
-    async with connect(webhook_port=0, confirm_wait=0, clock=clock) as app:
-        await app.ok("purchase_number", **BUY)
-        page = await person.page("about:blank")
-        await page.goto(await person.invited())
-        await page.wait_for_url("http://127.0.0.1:*/approvals/*")
-        address = page.url
-        assert await answers(address)
+    async with connect(confirm_wait=0, clock=clock) as app:
+        pending = await first_pending(app, silent_browser)
+        address = f"{pending.visitor.origin}{pending.visitor.path}"
         clock.advance(FREEZE_SECONDS)
-        await until(lambda: not redirects(app), seconds=20, what="the end of its time")
-        assert await answers(address), "a person may still look at it"
-        clock.advance(LINGER_SECONDS + NEED_SECONDS)
-        await until(lambda: gone(address), seconds=20, what="the end of the port")
+        assert "Expired" in (await pending.visitor.request("GET")).text, "a person may still look at it"
+        await until(lambda: passing(clock, gone(address)), seconds=20, what="the end of the port")
+        second = await first_pending(app, silent_browser, count=2)
+        assert second.visitor.origin != pending.visitor.origin
+        again = await second.visitor.request("GET", pending.visitor.path, {"Cookie": pending.visitor.cookie})
+        assert again.status_code == 404, "visits end with their port"
 
 
-async def test_a_port_that_another_program_or_store_has_is_not_used(
-    connect: Connect, person: BrowserPerson, data_dir: Path
+async def test_the_webhook_port_serves_no_page_and_the_page_s_port_no_webhooks(
+    connect: Connect, silent_browser: Path, data_dir: Path
 ) -> None:
-    ours = {"name": "piv-mcp", "version": "0.1.0"}
-    others: list[object] = ["hello", {"name": "other", "version": "1", "proof": ""}, ours, {**ours, "proof": ""}]
-    health: object = others[0]
-    key = store = ""
+    port = free_port()
+    async with connect(confirm_wait=0, webhook_port=port) as app:
+        pending = await first_pending(app, silent_browser)
+        secret = (data_dir / "webhook-secret").read_text()
+        assert pending.visitor.origin != f"http://127.0.0.1:{port}"
+        async with http_client(f"http://127.0.0.1:{port}") as http:
+            for path in (pending.path, pending.visitor.path, f"/approvals/{pending.id}"):
+                for method in ("GET", "POST"):
+                    answer = await http.request(method, path, headers={"Cookie": pending.visitor.cookie})
+                    assert answer.status_code == 404, path
+        for path in (f"/webhooks/{secret}", "/health"):
+            assert (await pending.visitor.request("POST", path, json={})).status_code == 404
+        assert await pending.is_untouched()
 
-    def answer(request: Request) -> Response:
-        if health is not None:
-            return JSONResponse(health)
-        return JSONResponse({**ours, "proof": proof_of(key, store, request.query_params["nonce"])})
+
+async def test_a_stranger_on_the_webhook_port_learns_nothing_and_the_page_works(
+    connect: Connect, silent_browser: Path
+) -> None:
+    """It may relay whatever it is asked to the real one."""
+    asked: list[str] = []
+
+    def look(request: Request) -> Response:
+        asked.append(str(request.url))
+        return JSONResponse({"name": "piv-mcp", "version": "0.1.0", "proof": "0" * 64})
 
     async with (
-        stranger(Route("/health", answer)) as taken,
+        stranger(Route("/{path:path}", look)) as taken,
         connect(webhook_port=int(taken.rpartition(":")[2]), confirm_wait=0) as app,
     ):
-        key, store = (data_dir / "page-key").read_text(), await app.services.store.read(facts.get, facts.STORE_ID) or ""
-        others += [{**ours, "proof": proof_of(key, store, "")}]
-        for months, health in enumerate(others, start=1):
-            assert (await pending_in(app, duration_months=months)).origin != taken, health
-        page = await person.approval(times=len(others))
-        await button(page, "Approve").click()
-        await says(page, "Approved")
-        health = None
-        right, key = key, f"{key}x"
-        assert (await pending_in(app, duration_months=10)).origin != taken, "it knows our store, and not our key"
-        key = right
-        assert (await pending_in(app, duration_months=11)).origin == taken
+        pending = await first_pending(app, silent_browser)
+        assert pending.visitor.origin != taken
+        assert (await pending.post()).status_code == 303
+        assert (await app.ok("purchase_number", **BUY))["status"] == "charged"
+    assert asked == []
 
 
-async def test_a_port_whose_holder_never_answers_is_not_used(connect: Connect, person: BrowserPerson) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        async with connect(webhook_port=silent.getsockname()[1]) as app, asking(app) as call:
-            page = await person.approval()
-            await button(page, "Decline").click()
-            assert (await answer_of(call))["status"] == "declined"
+async def test_the_page_of_one_process_shows_what_waits_in_another_which_opens_no_tab(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    clock = MovingClock()
+    async with (
+        connect(confirm_wait=0, clock=clock) as one,
+        connect(confirm_wait=FREEZE_SECONDS, clock=clock) as two,
+    ):
+        await one.ok("purchase_number", **BUY)
+        page = await person.approval()
+        async with asking(two, duration_months=2) as call:
+            await button(card(page, 2), "Approve").click()
+            assert (await answer_of(call))["status"] == "charged"
+        await says(card(page, 2), "Approved and done")
+        assert len(person.opened()) == 1
+
+
+async def test_when_the_page_that_was_open_has_been_closed_another_process_opens_its_own(
+    connect: Connect, silent_browser: Path
+) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(confirm_wait=0, clock=clock) as one, connect(confirm_wait=0, clock=clock) as two:
+        pending = await first_pending(one, silent_browser)
+        clock.advance(1)
+        answer = await two.ok("purchase_number", **{**BUY, "duration_months": 2})
+        assert "on the page that is open in their browser" in answer["note"]
+        assert len(pages(silent_browser)) == 1
+        # Nobody looks at the page that was open.
+        await until(lambda: clock.advance(1) or len(pages(silent_browser)) > 1, seconds=20, what="a page of its own")
+        second = await visitor(pages(silent_browser)[1])
+        assert second.origin != pending.visitor.origin
+        shown = (await second.request("GET")).text
+        assert shown.count("<article") == 2
 
 
 async def test_a_web_app_that_listens_to_another_address_only_leaves_the_page_to_loopback(

@@ -1,8 +1,10 @@
-"""Opening the approval page in a browser, and the private files that lead there."""
+"""Opening the approval page in a browser: its address, and the private files that lead there on other systems."""
 
 import asyncio
+import errno
 import os
 import re
+import socket
 import stat
 import sys
 import time
@@ -13,7 +15,6 @@ from pathlib import Path
 import pytest
 from approvals import (
     BUY,
-    TOKEN,
     BrowserPerson,
     answer_of,
     asking,
@@ -28,10 +29,12 @@ from harness import Connect, content_of, until
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from moving_clock import MovingClock
+from playwright.async_api import expect
 from processes import KEY, Machine, sandbox_on_a_port
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending.quote import FREEZE_SECONDS
+from piv_mcp.web import listener, peers
 
 pytestmark = [
     pytest.mark.browser,
@@ -73,56 +76,121 @@ async def test_a_machine_without_a_browser_is_sent_to_the_terminal(
     assert "piv-mcp approvals" in note
 
 
-async def test_over_stdio_another_process_serves_the_page_and_no_token_shows_anywhere(
+async def test_where_no_port_can_be_opened_the_terminal_remains(
+    connect: Connect, silent_browser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MovingClock()
+    async with connect(confirm_wait=0, clock=clock) as app:
+        with monkeypatch.context() as full:
+
+            def listen(host: str, port: int) -> socket.socket:
+                raise OSError(errno.EMFILE, "too many open files")
+
+            full.setattr(listener, "listen", listen)
+            call = asyncio.create_task(app.ok("purchase_number", **BUY))
+            await until(lambda: call.done() or clock.advance(0.5), seconds=20, what="the answer")
+            note = (await call)["note"]
+        assert "page" not in note
+        assert "piv-mcp approvals" in note
+        assert "page that was opened" in (await app.ok("purchase_number", **BUY))["note"], "the next call tries again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the users")
+async def test_over_stdio_the_address_shows_in_the_process_list_and_no_secret_of_the_page_anywhere(
     data_dir: Path, person: BrowserPerson
 ) -> None:
     account = Sandbox(KEY)
-    logs = [data_dir.with_name(f"{name}.log") for name in ("first", "second")]
+    log = data_dir.with_name("server.log")
     async with sandbox_on_a_port(account) as base_url, AsyncExitStack() as stack:
         machine = Machine(data_dir, base_url)
         environment = machine.environment(log_level="DEBUG") | {"BROWSER": person.command}
         parameters = StdioServerParameters(command=sys.executable, args=["-m", "piv_mcp"], env=environment)
-        first, second = [
-            await stack.enter_async_context(Client(stdio_client(parameters, errlog=stack.enter_context(log.open("w")))))
-            for log in logs
-        ]
-        await first.call_tool("list_events", {})  # its services run: it has the port
-        await machine.served()
-        call = asyncio.create_task(second.call_tool("purchase_number", BUY))
+        transport = stdio_client(parameters, errlog=stack.enter_context(log.open("w")))
+        client = await stack.enter_async_context(Client(transport))
+        call = asyncio.create_task(client.call_tool("purchase_number", BUY))
         page = await person.approval()
-        (token,) = re.findall(TOKEN, page.url)
-        assert origin_of(page.url) == f"http://127.0.0.1:{machine.port}"
-        (redirect,) = (data_dir / "approvals").iterdir()
-        assert stat.S_IMODE(redirect.stat().st_mode) == 0o600
-        assert stat.S_IMODE(redirect.parent.stat().st_mode) == 0o700
-        assert token in redirect.read_text()
-        assert redirect.as_uri() in person.processes, "the browser is looked at"
-        assert token not in person.processes
+        invitation = await person.invited()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/approvals/[0-9a-f]{16}/open/[\w-]{43}", invitation)
+        assert origin_of(page.url) == origin_of(invitation) != f"http://127.0.0.1:{machine.port}"
+        assert invitation in person.processes, "the browser is looked at"
+        (cookie,) = await page.context.cookies(page.url)
+        assert cookie.get("httpOnly")
+        secret = str(cookie.get("value"))
+        assert secret not in person.processes
+        assert secret not in page.url
+        assert secret not in await page.content()
+        assert not (data_dir / "approvals").exists()
         await button(page, "Approve").click()
         result = await result_of(call)
         assert content_of(result)["status"] == "charged"
         await says(page, "Approved and done")
-        assert not redirect.exists()
         for tool in ("list_spending", "list_events", "reconcile_spending"):
-            result.content.extend((await second.call_tool(tool, {})).content)
-        assert token not in result.model_dump_json()
+            result.content.extend((await client.call_tool(tool, {})).content)
+        for kept in (secret, invitation.rpartition("/")[2]):
+            assert kept not in result.model_dump_json()
+            assert kept not in (data_dir / "store.sqlite3").read_bytes().decode("latin-1")
     assert rented(account) == [Decimal("4.00")]
-    written = [log.read_text() for log in logs]
-    assert "decided on the page" in written[0]
-    assert "approval page" in written[1]
-    key = (data_dir / "page-key").read_text()
-    for secret in (token, key):
-        assert not any(secret in log for log in written)
+    written = log.read_text()
+    assert "decided on the page" in written
+    for kept in (secret, invitation.rpartition("/")[2]):
+        assert kept not in written
 
 
-async def test_a_server_that_ends_leaves_no_token_behind(connect: Connect) -> None:
+@pytest.fixture
+def nobody_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that does not tell whose a connection is."""
+
+    def uid_of_client(client: peers.Endpoint, server: peers.Endpoint) -> None:
+        return None
+
+    monkeypatch.setattr(peers, "uid_of_client", uid_of_client)
+
+
+@pytest.mark.usefixtures("nobody_told")
+async def test_where_users_cannot_be_told_a_private_file_leads_to_the_page(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval()
+        (redirect,) = redirects(app)
+        assert await person.invited() == redirect.as_uri()
+        assert stat.S_IMODE(redirect.stat().st_mode) == 0o600
+        assert stat.S_IMODE(redirect.parent.stat().st_mode) == 0o700
+        (address,) = re.findall(r'url=(http://[^"]+)"', redirect.read_text())
+        assert address not in person.processes
+        await button(page, "Approve").click()
+        await says(page, "Approved")
+        assert (await app.ok("purchase_number", **BUY))["status"] == "charged"
+        assert not redirect.exists()
+        await says(page, "Approved and done")
+
+
+@pytest.mark.usefixtures("nobody_told")
+async def test_a_second_use_of_a_private_file_s_address_ends_the_visit_too(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval()
+        await expect(button(page, "Approve")).to_be_enabled()
+        other = await person.page(await person.invited())
+        await expect(other.get_by_text("opened twice")).to_be_visible()
+        await expect(page.get_by_text("opened twice")).to_be_visible()  # the page that was open says so by itself
+        assert (await app.only_entry()).state == "quoted"
+        person.problems.clear()  # the browser reports the refusals
+
+
+@pytest.mark.usefixtures("nobody_told")
+async def test_a_server_that_ends_leaves_no_address_behind(connect: Connect) -> None:
     async with connect(confirm_wait=0) as app:
         await app.ok("purchase_number", **BUY)
         (file,) = redirects(app)
-        assert "token=" in file.read_text()
+        assert "/open/" in file.read_text()
     assert redirects(app) == []
 
 
+@pytest.mark.usefixtures("nobody_told")
 async def test_what_a_killed_process_left_behind_is_removed(connect: Connect, data_dir: Path) -> None:
     folder = data_dir / "approvals"
     folder.mkdir(parents=True)

@@ -31,7 +31,7 @@ from moving_clock import MovingClock
 from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
 
 from piv_mcp.sandbox import Failure, Sandbox, sms
-from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
+from piv_mcp.text.times import DAY_SECONDS, Clock
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -47,7 +47,7 @@ async def budget_shop(
     data_dir: Path,
     person: Person | None,
     era: Era = "auto",
-    clock: Clock = SYSTEM_CLOCK,
+    clock: Clock | None = None,
     **changed: Any,
 ) -> AsyncGenerator[Connected]:
     """Whoever cannot be asked in the client is sent to the terminal, so that no page opens."""

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,11 @@ from click.testing import CliRunner
 from harness import ERAS, Era
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from plain_http import http_client, stranger
 from processes import KEY, SECRET, Machine, free_port, sandbox_on_a_port, sms_webhook, within
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from piv_mcp import __version__
 from piv_mcp.cli import doctor
@@ -394,13 +398,50 @@ async def test_doctor_tells_a_stranger_on_the_port_from_ourselves(data_dir: Path
     assert "PIV_WEBHOOK_PORT" in (finding.do or "")
 
 
+async def test_doctor_believes_no_holder_of_the_port_that_cannot_prove_itself(data_dir: Path) -> None:
+    """Not even one that relays the question to the real piv-mcp, which serves another port."""
+    real = Machine(data_dir, f"http://127.0.0.1:{free_port()}/api/v1")
+    asked: list[str] = []
+    answers: list[Callable[[httpx.Response], object]] = [
+        lambda told: {"name": "piv-mcp"},
+        lambda told: {"name": "piv-mcp", "version": "0.1.0", "proof": ""},
+        lambda told: {"name": "piv-mcp", "version": "0.1.0", "proof": "0" * 64},
+        lambda told: {"name": "piv-mcp", "version": "0.1.0", "proof": "\u00fc" * 64},
+        lambda told: told.json(),
+    ]
+
+    async def relay(request: Request) -> JSONResponse:
+        asked.append(str(request.url))
+        async with http_client(f"http://127.0.0.1:{real.port}") as http:
+            told = await http.get("/health", params=request.query_params)
+        return JSONResponse(answers[0](told))
+
+    async with real.receiver(), stranger(Route("/health", relay)) as taken:
+        settings = {"data_dir": data_dir, "webhook_secret": SECRET}
+        while answers:
+            found = await findings(webhook_port=int(taken.rpartition(":")[2]), **settings)
+            finding = found["webhook endpoint"]
+            assert not finding.ok, len(answers)
+            assert "another program" in finding.state
+            answers.pop(0)
+        believed = (await findings(webhook_port=real.port, **settings))["webhook endpoint"]
+        other_secret = {**settings, "webhook_secret": f"{SECRET}x"}
+        another = (await findings(webhook_port=real.port, **other_secret))["webhook endpoint"]
+    assert believed.ok
+    assert "served by a running piv-mcp" in believed.state
+    assert not another.ok
+    assert "another data directory or secret" in another.state
+    assert not any(SECRET in address for address in asked)
+
+
 async def test_doctor_shows_who_serves_and_how_often_a_wrong_secret_came(data_dir: Path) -> None:
     machine = Machine(data_dir, f"http://127.0.0.1:{free_port()}/api/v1")
     async with machine.receiver():
         async with httpx.AsyncClient(trust_env=False) as http:
             for _ in range(3):
                 await http.post(f"http://127.0.0.1:{machine.port}/webhooks/wrong", content=b"{}")
-        finding = (await findings(data_dir=data_dir, webhook_port=machine.port))["webhook endpoint"]
+        found = await findings(data_dir=data_dir, webhook_port=machine.port, webhook_secret=SECRET)
+        finding = found["webhook endpoint"]
     assert finding.ok
     assert "served by a running piv-mcp" in finding.state
     assert "3 requests with a wrong secret" in finding.state

@@ -18,6 +18,7 @@ from harness import (
     until,
 )
 from moving_clock import MovingClock
+from plain_http import http_client
 from purchases import (
     BUY_NUMBER,
     BUY_PROXIES,
@@ -114,32 +115,20 @@ async def test_a_store_that_fails_after_the_charge_lets_nothing_be_sent_again(
         assert len(person.asked) == 1
 
 
-def page_file(opened: Path) -> Path:
-    """The private file that leads on to the page that was opened."""
-    return Path(pages(opened)[0].removeprefix("file://"))
-
-
-def is_there(file: Path) -> bool:
-    return file.exists()
-
-
-def token_in(file: Path) -> str:
-    return file.read_text().partition("token=")[2].partition('"')[0]
-
-
 @eras
 async def test_no_secret_reaches_journal_receipts_or_log(
     sandbox: Sandbox, data_dir: Path, era: Era, capfd: pytest.CaptureFixture[str], silent_browser: Path
 ) -> None:
     async with connected(sandbox, data_dir, None, era, confirm_wait=0) as shop:
         results = [await shop.buy(BUY_PROXIES)]
-        page = page_file(silent_browser)
-        token = token_in(page)
+        invitation = pages(silent_browser)[0].rpartition("/")[2]
+        async with http_client() as http:
+            cookie = (await http.get(pages(silent_browser)[0])).cookies.jar
+        (secret,) = (str(each.value) for each in cookie)
         await shop.gate.journal.decide((await shop.only_entry()).id, "approve", by="page")
         results += [await shop.buy(BUY_PROXIES), await shop.call("list_spending")]
         rows = "\n".join(map(str, await shop.entries()))
     passwords = [proxy.password for order in sandbox.state.orders.values() for proxy in order.proxies]
-    page_key = (data_dir / "page-key").read_text()
     seen = {
         "journal": rows,
         "receipts": "\n".join(map(str, results)),
@@ -147,8 +136,7 @@ async def test_no_secret_reaches_journal_receipts_or_log(
         "store": (data_dir / "store.sqlite3").read_bytes().decode("latin-1"),
     }
     assert content_of(results[1])["status"] == "charged"
-    assert len(token) == 64
-    assert not is_there(page)
+    assert len(invitation) == len(secret) == 43
     for where, text in seen.items():
-        for secret in (sandbox.api_key, token, page_key, *passwords):
-            assert secret not in text, where
+        for hidden in (sandbox.api_key, invitation, secret, *passwords):
+            assert hidden not in text, where

@@ -1,10 +1,14 @@
 """`piv-mcp doctor`: checks an installation, and says how to mend each fault."""
 
+import hmac
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 import httpx
+from pydantic import ValidationError
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.route import without_certificates
@@ -15,6 +19,7 @@ from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events, facts
 from piv_mcp.store.directory import open_directory
 from piv_mcp.text.times import span
+from piv_mcp.web.health import Health, proof_of
 from piv_mcp.web.listener import listen
 
 Check = Callable[[Settings], Awaitable[Finding | None]]
@@ -94,23 +99,8 @@ async def _web(settings: Settings) -> Finding:
     if settings.webhook_port == 0:
         return Finding("webhook endpoint", True, "off (PIV_WEBHOOK_PORT=0): codes are read from the SMS history only")
     address = f"{_shown(settings.webhook_host)}:{settings.webhook_port}"
-    server = await _server_on_port(settings.webhook_host, settings.webhook_port)
-    if server == "other":
-        return Finding(
-            "webhook endpoint",
-            False,
-            f"another program is using {address}",
-            "stop that program, or set PIV_WEBHOOK_PORT to a free port",
-        )
-    if server == "none" and (problem := _cannot_listen(settings.webhook_host, settings.webhook_port)):
-        return Finding(
-            "webhook endpoint",
-            False,
-            f"cannot listen on {address}: {problem}",
-            "set PIV_WEBHOOK_HOST to an address of this machine (127.0.0.1), and PIV_WEBHOOK_PORT to a free port",
-        )
     try:
-        path = f"/webhooks/{webhook_secret(settings, _data_directory(settings))}"
+        secret = webhook_secret(settings, _data_directory(settings))
     except OSError as error:
         return Finding(
             "webhook endpoint",
@@ -120,8 +110,24 @@ async def _web(settings: Settings) -> Finding:
         )
     except PivError as error:
         return Finding("webhook endpoint", False, error.message, error.hint)
-    served = "served by a running piv-mcp" if server == "piv-mcp" else "free: the next server that starts will serve it"
+    holder = await _holder_of_port(settings, secret)
+    if holder == "other":
+        return Finding(
+            "webhook endpoint",
+            False,
+            f"another program is using {address}, or a piv-mcp with another data directory or secret",
+            "stop that program, or set PIV_WEBHOOK_PORT to a free port",
+        )
+    if holder == "none" and (problem := _cannot_listen(settings.webhook_host, settings.webhook_port)):
+        return Finding(
+            "webhook endpoint",
+            False,
+            f"cannot listen on {address}: {problem}",
+            "set PIV_WEBHOOK_HOST to an address of this machine (127.0.0.1), and PIV_WEBHOOK_PORT to a free port",
+        )
+    served = "served by a running piv-mcp" if holder == "ours" else "free: the next server that starts will serve it"
     guesses = await _wrong_secrets(settings)
+    path = f"/webhooks/{secret}"
     return Finding(
         "webhook endpoint",
         True,
@@ -134,17 +140,34 @@ def _shown(host: str) -> str:
     return host if is_plain_host(host) else "the host in PIV_WEBHOOK_HOST"
 
 
-async def _server_on_port(host: str, port: int) -> str:
-    """`piv-mcp`, `other` (another program) or `none`."""
+async def _holder_of_port(settings: Settings, secret: str) -> Literal["ours", "other", "none"]:
+    """Who serves the port: a piv-mcp with this store and secret, which proves it; somebody else; nobody.
+
+    Only a random number is sent to the holder, and only a hash comes back.
+    """
+    host, port, nonce = settings.webhook_host, settings.webhook_port, secrets.token_hex(16)
     address = f"[{host}]" if ":" in host else host
     try:
         async with httpx.AsyncClient(timeout=3, trust_env=False, verify=without_certificates()) as http:
-            answer = await http.get(f"http://{address}:{port}/health")
-            return "piv-mcp" if answer.json().get("name") == "piv-mcp" else "other"
+            answer = await http.get(f"http://{address}:{port}/health", params={"nonce": nonce})
+        proof = Health.model_validate_json(answer.content).proof
     except httpx.ConnectError:
         return "none"
-    except (httpx.HTTPError, ValueError, AttributeError):
+    except (httpx.HTTPError, ValidationError):
         return "other"
+    store_id = await _store_id(settings)
+    expected = proof_of(secret, store_id, port, nonce) if store_id else ""
+    return "ours" if expected and hmac.compare_digest(expected.encode(), proof.encode()) else "other"
+
+
+async def _store_id(settings: Settings) -> str | None:
+    store = Store(settings.store_path(settings.directory))
+    try:
+        return await store.read(facts.get, facts.STORE_ID)
+    except PivError:
+        return None
+    finally:
+        await store.close()
 
 
 async def _wrong_secrets(settings: Settings) -> str:

@@ -75,10 +75,13 @@ class Gate:
             return Receipt(status="done", result=(await action.send(self._sources)).result or None)
         reply = person.reply
         if reply is not None:
-            entry = await self.journal.get(reply.entry_id)
+            entry = await self.journal.get(reply.question.entry_id)
             if entry is not None and entry.fingerprint == action.fingerprint:
-                first = await self.journal.decide(entry.id, reply.decision, by="elicitation")
-                return await self._finish(await self.journal.reload(entry), action, repeated=not first)
+                first = await self._approval.take(entry, reply)
+                entry = await self.journal.reload(entry)
+                if first is None:
+                    return await self._continue(entry, action, person)
+                return await self._finish(entry, action, repeated=not first)
             # The reply belongs to another action: ignore it.
         entry = await self.journal.find_open(action)
         if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
@@ -164,14 +167,16 @@ class Gate:
 
     def _approval_required(self, entry: Entry) -> Receipt:
         quote = Quote.model_validate_json(entry.quote)
-        place = self._approval.where(entry)
+        place, problem = self._approval.where(entry), self._approval.problem(entry)
         return Receipt(
             status="approval_required",
             spending_id=entry.id,
             action=quote.action,
             price=quote.price_words,
             balance=quote.balance,
-            note="Nothing was sent and nothing charged. Only the person can approve: "
+            note="Nothing was sent and nothing charged. "
+            + (f"{problem}. " if problem else "")
+            + "Only the person can approve: "
             + (f"{place}, or " if place else "")
             + "with the command `piv-mcp approvals` in a terminal of their own. Tell them. After they have decided, "
             "call this tool again with the same arguments. The quote is valid for ten minutes.",

@@ -88,6 +88,11 @@ def difference(entry: Entry) -> str | None:
 
 def _note(entry: Entry, quote: Quote, *, free: bool) -> str | None:
     match entry.state:
+        case "declined" if entry.problem == "cancel":
+            return (
+                "The person closed the question without an answer. Nothing was sent and nothing charged. Ask them"
+                " whether they still want it; a new call puts the question again"
+            )
         case "declined":
             return "The person declined. Nothing was sent and nothing charged. Do not ask again unless they want it"
         case "expired":

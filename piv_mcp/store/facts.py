@@ -8,6 +8,13 @@ STORE_ID = "store:id"
 WRONG_SECRET = "wrong_secret"  # noqa: S105 - the name of a counter
 """Counts webhook requests whose address has a wrong secret."""
 
+PAGE_OPENED = "page:opened"
+PAGE_SEEN = "page:seen"
+"""When a process last opened the approval page in a browser, and when a browser last asked for what it shows."""
+
+SAME_MOMENT_SECONDS = 5.0
+"""Times further ahead than this come from a clock that was set back since."""
+
 
 def get(connection: Connection, name: str) -> str | None:
     row = next(connection.rows("SELECT value FROM facts WHERE name = ?", (name,)), None)
@@ -35,3 +42,13 @@ def count_up(connection: Connection, name: str, now: float, by: int = 1) -> None
 def counted(connection: Connection, name: str) -> tuple[int, float]:
     """(the counter `name`, when it was last increased)."""
     return int(number(connection, f"{name}:count")), number(connection, f"{name}:at")
+
+
+def claim_page(connection: Connection, now: float, *, seen_since: float, opened_since: float) -> bool:
+    """Note that the caller opens the approval page now. Returns false if somebody has looked at one since `seen_since`,
+    or one was opened since `opened_since`."""
+    for name, since in ((PAGE_SEEN, seen_since), (PAGE_OPENED, opened_since)):
+        if since <= number(connection, name) <= now + SAME_MOMENT_SECONDS:
+            return False
+    put(connection, PAGE_OPENED, str(now))
+    return True

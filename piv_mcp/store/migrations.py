@@ -81,6 +81,14 @@ STEPS = (
     ALTER TABLE spending ADD COLUMN refunded TEXT;
     ALTER TABLE spending ADD COLUMN refunded_by INTEGER;
     """,
+    """
+    CREATE TABLE questions (
+        id          TEXT PRIMARY KEY,   -- one question that was put in a client's dialogue
+        entry_id    TEXT NOT NULL,
+        put_at      REAL NOT NULL,
+        answered_at REAL                -- when its first answer came
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, Field, StrictBool, TypeAdapter, ValidationError
 
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import AskFirst, DecisionReply, ElicitationError
+from piv_mcp.spending.approval.channels import AskFirst, DecisionReply, ElicitationError, Question
+from piv_mcp.text.untrusted import one_line
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -19,6 +20,10 @@ STATELESS = "2026-07-28"
 
 QUESTION = "approval"
 """The key of the question among a request's input requests and responses."""
+
+
+_STATE = TypeAdapter(Question)
+"""What the state of a question holds, which the client sends back with the answer."""
 
 
 class Approval(BaseModel):
@@ -47,18 +52,23 @@ class ClientPerson:
         answer = (self._ctx.input_responses or {}).get(QUESTION)
         if state is None or not isinstance(answer, ElicitResult):
             return None
-        return DecisionReply(state, _decision(answer.action, (answer.content or {}).get("approve")))
-
-    async def ask(self, entry_id: str, message: str) -> Decision:
-        if (self._ctx.protocol_version or "") >= STATELESS:
-            raise AskFirst(entry_id, message)
+        question = _unsealed(state)
+        if question is None:
+            return None
         try:
-            answer = await self._ctx.elicit(message, Approval)
+            return DecisionReply(question, _decision(answer))
+        except ElicitationError as error:
+            return DecisionReply(question, error)
+
+    async def ask(self, question: Question, message: str) -> Decision:
+        if (self._ctx.protocol_version or "") >= STATELESS:
+            raise AskFirst(question, message)
+        session, request_id = self._ctx.session, self._ctx.request_id
+        try:
+            answer = await session.elicit_form(message, Approval.model_json_schema(), request_id)
         except MCPError as error:  # the client declared the capability, but refused the request
-            raise ElicitationError(str(error)) from error
-        except ValueError:  # accepted without a valid tick
-            return "decline"
-        return _decision(answer.action, answer.data.approve if answer.action == "accept" else None)
+            raise ElicitationError(f"The client could not show the question ({one_line(str(error), 200)})") from error
+        return _decision(answer)
 
     async def progress(self, seconds: float, total: float, message: str) -> None:
         await self._ctx.report_progress(seconds, total, f"{message} ({seconds:.0f} of {total:.0f} s)")
@@ -67,10 +77,34 @@ class ClientPerson:
 def question(ask: AskFirst) -> InputRequiredResult:
     """The answer to a request that needs the person's decision first (protocol 2026-07-28)."""
     params = ElicitRequestFormParams(message=ask.message, requested_schema=Approval.model_json_schema())
-    return InputRequiredResult(input_requests={QUESTION: ElicitRequest(params=params)}, request_state=ask.entry_id)
+    return InputRequiredResult(
+        input_requests={QUESTION: ElicitRequest(params=params)},
+        request_state=_STATE.dump_json(ask.question).decode(),  # the SDK seals it against forgery
+    )
 
 
-def _decision(action: str, approve: object) -> Decision:
-    if action == "accept":
-        return "approve" if approve is True else "decline"
-    return "cancel" if action == "cancel" else "decline"
+def _unsealed(state: str) -> Question | None:
+    """The question whose state came with a repeated request; None if the state is of another kind."""
+    try:
+        return _STATE.validate_json(state)
+    except ValidationError:
+        return None
+
+
+def _decision(answer: ElicitResult) -> Decision:
+    """What the person decided.
+
+    Raises:
+        ElicitationError: the form does not have the type that its schema names, so that nobody knows what they meant.
+    """
+    if answer.action != "accept":
+        return answer.action
+    try:
+        return "approve" if Approval.model_validate(answer.content or {}).approve else "decline"
+    except ValidationError as error:
+        given = (answer.content or {}).get("approve")
+        what = "nothing" if given is None else f"{type(given).__name__} {one_line(repr(given))}"
+        raise ElicitationError(
+            f"The client sent its form back with `approve` as {what}, which must be the boolean true or false: its "
+            "answer counts for nothing"
+        ) from error

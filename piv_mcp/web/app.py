@@ -1,4 +1,4 @@
-"""The two local web apps: webhooks and the approval page for the configured port; the page alone for a second port."""
+"""The two local web apps: webhooks for the port that a tunnel may reach, and the approval page for the person alone."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -8,24 +8,31 @@ from starlette.routing import Route
 from piv_mcp import __version__
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
+from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
 from piv_mcp.store import facts
 from piv_mcp.web.approval_page import ApprovalPage
-from piv_mcp.web.serving import Health, proof_of
+from piv_mcp.web.health import Health, proof_of
+from piv_mcp.web.visitors import Visitors
 from piv_mcp.web.webhook_endpoint import WebhookEndpoint
 
+MAX_NONCE = 100
+"""Characters of the nonce that a health check sends. The rest is cut off."""
 
-def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: str) -> Starlette:
-    """The app for the configured port: webhooks, the approval page and a health check."""
-    webhooks = WebhookEndpoint(inbox, webhook_secret)
+
+def webhook_app(inbox: Inbox, *, secret: str) -> Starlette:
+    """The app for the configured port: webhooks and a health check."""
+    webhooks = WebhookEndpoint(inbox, secret)
 
     async def health(request: Request) -> Response:
-        """Show that piv-mcp serves the port, and prove to another piv-mcp that both use the same key and store."""
+        """Show that piv-mcp serves the port, and prove to `piv-mcp doctor` that it uses the same secret and store."""
+        proof, server = "", request.scope.get("server")
         try:
-            store = await inbox.store.read(facts.get, facts.STORE_ID) or ""
+            store_id = await inbox.store.read(facts.get, facts.STORE_ID)
         except StoreError:
-            store = ""
-        proof = proof_of(page_key, store, request.query_params.get("nonce", "")[:100])
+            store_id = None
+        if store_id and server is not None:
+            proof = proof_of(secret, store_id, server[1], request.query_params.get("nonce", "")[:MAX_NONCE])
         return JSONResponse(Health(version=__version__, proof=proof).model_dump())
 
     return Starlette(
@@ -33,19 +40,18 @@ def web_app(inbox: Inbox, journal: Journal, *, webhook_secret: str, page_key: st
             Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
             Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # piv.day might not follow a redirect
             Route("/health", health, methods=["GET"]),
-            *_pages(inbox, journal, page_key),
         ]
     )
 
 
-def page_app(inbox: Inbox, journal: Journal, *, page_key: str) -> Starlette:
-    """The app for a second port: the approval page alone."""
-    return Starlette(routes=_pages(inbox, journal, page_key))
-
-
-def _pages(inbox: Inbox, journal: Journal, page_key: str) -> list[Route]:
-    approvals = ApprovalPage(journal, inbox.changes, page_key, inbox.clock)
-    return [
-        Route("/approvals/{entry_id}", approvals.show, methods=["GET"]),
-        Route("/approvals/{entry_id}", approvals.decide, methods=["POST"]),
-    ]
+def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitors) -> Starlette:
+    """The app for the person's own port: the approval page."""
+    page = ApprovalPage(journal, inbox.changes, views, visitors, inbox.clock)
+    return Starlette(
+        routes=[
+            Route("/approvals/{visit}/open/{secret}", page.enter, methods=["GET"]),
+            Route("/approvals/{visit}", page.show, methods=["GET"]),
+            Route("/approvals/{visit}/changes", page.changed, methods=["GET"]),
+            Route("/approvals/{visit}/{entry_id}", page.decide, methods=["POST"]),
+        ]
+    )

@@ -1,8 +1,6 @@
 """The channel that opens the approval page in the person's browser."""
 
 import asyncio
-import hashlib
-import hmac
 import os
 import subprocess as subprocess_flags
 import sys
@@ -14,8 +12,10 @@ from typing import ClassVar, Protocol
 
 import structlog
 
+from piv_mcp.errors import PivError
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import Person
+from piv_mcp.spending.approval.channels import DecisionReply, Person
+from piv_mcp.spending.approval.page_views import OPENING_SECONDS, PageViews
 from piv_mcp.spending.quote import FREEZE_SECONDS
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -26,15 +26,36 @@ BROWSER_SECONDS = 3.0
 _NO_WINDOW = subprocess_flags.CREATE_NO_WINDOW if sys.platform == "win32" else 0
 """Without it Windows shows a console for a moment, as often as a page is opened."""
 
+FOLLOW_SECONDS = (4.0, OPENING_SECONDS - 3.0)
+"""Waits before the two looks whether the page that is open, or just being opened, shows an entry."""
+
 _log = structlog.get_logger(__name__)
+
+
+class PageLink(Protocol):
+    """An address that leads one browser to the approval page."""
+
+    @property
+    def url(self) -> str:
+        """For example http://127.0.0.1:49152/approvals/..."""
+        ...
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other users may see the address: it is refused to their programs."""
+        ...
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the address was used a second time, so that it leads nowhere any more."""
+        ...
 
 
 class ServedAddress(Protocol):
     """The address at which the approval page is served until `release` is called."""
 
-    @property
-    def url(self) -> str:
-        """For example http://127.0.0.1:8787."""
+    def invite(self) -> PageLink:
+        """An address for one browser."""
         ...
 
     def release(self) -> None:
@@ -43,75 +64,121 @@ class ServedAddress(Protocol):
 
 
 class BrowserChannel:
-    """Opens the approval page in the person's browser.
+    """Opens the approval page in the person's browser. One page lists all that waits, so that one tab is enough.
 
-    `address` makes a server serve the page until a time (seconds since the epoch). `key` is the secret of this machine,
-    from which each of its processes derives the same token for an entry. `folder` holds the private files that redirect
-    the browser to the page.
+    `address` makes a server serve the page until a time (seconds since the epoch). `folder` holds the private files
+    that lead the browser to the page where other users could not be told from ours.
     """
 
     name: ClassVar[str] = "page"
 
     def __init__(
         self,
-        key: str,
-        folder: Path,
         address: Callable[[float], Awaitable[ServedAddress]],
+        views: PageViews,
+        folder: Path,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._key = key
-        self._folder = folder
         self._address = address
+        self._views = views
+        self._folder = folder
         self._clock = clock
-        self._opened: dict[str, bool] = {}
+        self._places: dict[str, str | None] = {}
         self._served: dict[str, ServedAddress] = {}
+        self._invitation: PageLink | None = None
+        self._invitations: dict[str, PageLink | None] = {}
+        self._followers: dict[str, asyncio.Task[None]] = {}
 
     def can_ask(self, entry: Entry, person: Person) -> bool:
         return True
 
     async def put(self, entry: Entry, person: Person) -> asyncio.Future[Decision] | None:
-        await self._open(entry)
+        if entry.id not in self._places:
+            self._places[entry.id] = None
+            try:
+                await self._show(entry)
+            except OSError as error:  # the terminal remains
+                _log.warning("the approval page cannot be served", entry_id=entry.id, problem=str(error))
+                self.forget(entry.id)  # the next call tries again
+            except BaseException:
+                self.forget(entry.id)
+                raise
         return None  # the page writes the answer to the journal
 
-    def no_answer(self) -> None:
+    async def decision(self, reply: DecisionReply) -> Decision | None:
+        return None  # the page writes the answer to the journal
+
+    def no_answer(self, entry: Entry, problem: str | None = None) -> None:
         """Nothing to do: the page stays open until the quote expires."""
 
+    def problem(self, entry: Entry) -> str | None:
+        if not self._is_void(entry):
+            return None
+        return "The address of the approval page was opened twice, perhaps by another program, so the page was closed"
+
     def where(self, entry: Entry) -> str | None:
-        return "on the page that was opened in their browser" if self._opened.get(entry.id) else None
+        return None if self._is_void(entry) else self._places.get(entry.id)
 
     def forget(self, entry_id: str) -> None:
-        self._opened.pop(entry_id, None)
+        self._places.pop(entry_id, None)
+        self._invitations.pop(entry_id, None)
+        if (follower := self._followers.pop(entry_id, None)) is not None:
+            follower.cancel()
         with suppress(OSError):
             self._file(entry_id).unlink()
         if (address := self._served.pop(entry_id, None)) is not None:
             address.release()
 
     def close(self) -> None:
-        for entry_id in list(self._opened):
+        for entry_id in list(self._places):
             self.forget(entry_id)
 
-    async def _open(self, entry: Entry) -> None:
-        """Open the page, once for each entry and process.
+    def _is_void(self, entry: Entry) -> bool:
+        invitation = self._invitations.get(entry.id)
+        return invitation is not None and invitation.is_void
 
-        Other users can see the browser's arguments in the process list. So the browser opens a private file, and only
-        that file has the token.
-        """
-        if entry.id in self._opened:
-            return
-        self._opened[entry.id] = False
-        try:
-            address = self._served[entry.id] = await self._address(entry.expires_at)
-        except BaseException:
-            self.forget(entry.id)  # the next call tries again
-            raise
+    async def _show(self, entry: Entry) -> None:
+        """Show the entry on the page that is open, or open the page."""
+        address = self._served[entry.id] = await self._address(entry.expires_at)
         self._clock.call_later(max(0.0, entry.expires_at - self._clock.time()), lambda: self.forget(entry.id))
+        if await self._views.claim():
+            await self._open(entry, address)
+            return
+        self._places[entry.id] = "on the page that is open in their browser"
+        self._invitations[entry.id] = self._invitation
+        self._followers[entry.id] = asyncio.create_task(self._follow(entry, address))
+
+    async def _follow(self, entry: Entry, address: ServedAddress) -> None:
+        """Open the page after all if the one that seemed to be open does not show the entry: it was closed just now."""
+        put_at = self._clock.time()
+        for pause in FOLLOW_SECONDS:
+            await self._clock.sleep(pause)
+            with suppress(PivError):
+                if self._clock.time() >= entry.expires_at or not await self._views.waits(entry.id):
+                    return
+                if await self._views.claim(seen_since=put_at):
+                    await self._open(entry, address)
+                    return
+
+    async def _open(self, entry: Entry, address: ServedAddress) -> None:
+        """Open the page in a new tab.
+
+        Other users can see the browser's arguments in the process list. Where they cannot be told from our own user,
+        the browser opens a private file, and only that file has the address of the page.
+        """
+        invitation = self._invitation = self._invitations[entry.id] = address.invite()
+        target, opened = invitation.url, False
         try:
-            file = self._write(entry.id, f"{address.url}/approvals/{entry.id}?token={token_of(self._key, entry.id)}")
+            if not invitation.is_public:
+                target = self._write(entry.id, target).as_uri()
+            opened = await _open_browser(target, self._clock)
         except OSError as error:
             _log.warning("the approval page cannot be opened", entry_id=entry.id, problem=str(error))
-            return
-        self._opened[entry.id] = await _open_browser(file.as_uri(), self._clock)
-        _log.info("approval page", entry_id=entry.id, opened=self._opened[entry.id])
+        if not opened:
+            await self._views.not_opened()
+        if entry.id in self._places:  # still asked
+            self._places[entry.id] = "on the page that was opened in their browser" if opened else None
+        _log.info("approval page", entry_id=entry.id, opened=opened)
 
     def _file(self, entry_id: str) -> Path:
         return self._folder / f"{entry_id}.html"
@@ -130,11 +197,6 @@ class BrowserChannel:
                 f'<a href="{address}">Go to the approval page</a>\n'
             )
         return file
-
-
-def token_of(key: str, entry_id: str) -> str:
-    """The token that gives access to the approval page of an entry. Only the person's browser gets it."""
-    return hmac.new(key.encode(), entry_id.encode(), hashlib.sha256).hexdigest()
 
 
 async def _open_browser(address: str, clock: Clock) -> bool:

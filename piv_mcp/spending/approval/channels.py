@@ -14,28 +14,40 @@ from piv_mcp.spending.quote import Quote
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.untrusted import one_line
 
+READ_SECONDS = 1.0
+"""No person reads a question and answers it in less than this many seconds."""
+
+
+class ElicitationError(PivError):
+    """The client declared elicitation, but no person answered through it. The message says why."""
+
+    code = "ELICITATION_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question on an entry that is put in a client's dialogue at the time `asked_at` (seconds since the epoch)."""
+
+    entry_id: str
+    id: str
+    asked_at: float
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionReply:
-    """A person's answer, which the client sent with a repeated request (protocol 2026-07-28)."""
+    """The answer to a question, which came with a repeated request (protocol 2026-07-28)."""
 
-    entry_id: str
-    decision: Decision
+    question: Question
+    answer: Decision | ElicitationError
 
 
 class AskFirst(Exception):
     """The client must ask the person and repeat the request with the answer (protocol 2026-07-28)."""
 
-    def __init__(self, entry_id: str, message: str) -> None:
-        super().__init__(entry_id)
-        self.entry_id = entry_id
+    def __init__(self, question: Question, message: str) -> None:
+        super().__init__(question.entry_id)
+        self.question = question
         self.message = message
-
-
-class ElicitationError(PivError):
-    """The client declared elicitation but did not ask the person."""
-
-    code = "ELICITATION_FAILED"
 
 
 class Person(Protocol):
@@ -51,12 +63,12 @@ class Person(Protocol):
         """The answer that came with this request; None if there is none."""
         ...
 
-    async def ask(self, entry_id: str, message: str) -> Decision:
+    async def ask(self, question: Question, message: str) -> Decision:
         """Show the question and wait for the answer.
 
         Raises:
             AskFirst: the client must ask, and sends the answer with the next request.
-            ElicitationError: the client did not ask.
+            ElicitationError: the client did not ask, or its answer is malformed.
         """
         ...
 
@@ -79,8 +91,20 @@ class Channel(Protocol):
         """Ask the question. Returns a future of the answer, or None if the channel writes the answer to the journal."""
         ...
 
-    def no_answer(self) -> None:
-        """Note that the future of `put` had no answer in time."""
+    async def decision(self, reply: DecisionReply) -> Decision | None:
+        """The answer that came with a repeated request; None if this channel does not expect one.
+
+        Raises:
+            ElicitationError: no person gave this answer.
+        """
+        ...
+
+    def no_answer(self, entry: Entry, problem: str | None = None) -> None:
+        """Note that no person answered here in time. `problem`: the client did not ask them, in words for a model."""
+        ...
+
+    def problem(self, entry: Entry) -> str | None:
+        """Why no person was asked through this channel, in words for a model; None if they may have been."""
         ...
 
     def where(self, entry: Entry) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import Channel, ElicitationError, Person
+from piv_mcp.spending.approval.channels import Channel, DecisionReply, ElicitationError, Person
 from piv_mcp.spending.journal import Journal
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
@@ -48,40 +48,65 @@ class ApprovalFlow:
         for channel in self._channels:
             channel.close()
 
+    def problem(self, entry: Entry) -> str | None:
+        """Why no person was asked where they should have been, in words for a model; None if they may have been."""
+        return next((text for channel in self._channels if (text := channel.problem(entry)) is not None), None)
+
+    async def take(self, entry: Entry, reply: DecisionReply) -> bool | None:
+        """Record the answer that came with a repeated request. Returns whether it decided the entry; None if it is
+        nobody's answer, so that the person is still to be asked."""
+        for channel in self._channels:
+            try:
+                decision = await channel.decision(reply)
+            except ElicitationError as error:
+                self._log_void(channel, entry, error)
+                return None
+            if decision is not None:
+                return await self._journal.decide(entry.id, decision, by="elicitation")
+        return None
+
     async def ask(self, entry: Entry, person: Person) -> Entry:
-        """Ask through the first channel that can. Returns the entry once it is decided, after `confirm_wait` at most.
+        """Ask through the channels that can, one after the other, for as long as no person has decided.
 
-        If there is no answer by then, the other channels ask too, and the person can still answer there.
+        The next one asks when the one before had no answer, or none of a person. Returns the entry once it is decided,
+        after `confirm_wait` at most; the person can still answer then.
         """
-        able = [channel for channel in self._channels if channel.can_ask(entry, person)]
-        first = able[0] if able else None
-        answer = None if first is None else await first.put(entry, person)
-        try:
-            entry = await self._wait_for_decision(entry, person, answer)
-        finally:
-            if answer is not None:
-                answer.cancel()
-                await asyncio.gather(answer, return_exceptions=True)
-        if entry.state == "quoted":
-            if first is not None and answer is not None:
-                first.no_answer()
-            for channel in able[1:]:
-                await channel.put(entry, person)
-        return entry
-
-    async def _wait_for_decision(self, entry: Entry, person: Person, answer: asyncio.Future[Decision] | None) -> Entry:
-        """Wait until the entry is decided through any channel, has expired, or `confirm_wait` is over."""
         started = self._clock.monotonic()
-        reported_at = 0.0
+        for channel in [channel for channel in self._channels if channel.can_ask(entry, person)]:
+            answer = await channel.put(entry, person)
+            try:
+                entry = await self._wait_for_decision(entry, person, channel, answer, started)
+            finally:
+                if answer is not None:
+                    answer.cancel()
+                    await asyncio.gather(answer, return_exceptions=True)
+            if entry.state != "quoted":
+                return entry
+        return await self._wait_for_decision(entry, person, None, None, started)
+
+    async def _wait_for_decision(
+        self,
+        entry: Entry,
+        person: Person,
+        channel: Channel | None,
+        answer: asyncio.Future[Decision] | None,
+        started: float,
+    ) -> Entry:
+        """Wait until the entry is decided through any channel, the answer is none, or `confirm_wait` is over."""
+        reported_at = self._clock.monotonic() - started
         if answer is not None:
             await asyncio.wait({answer}, timeout=0)
-            if answer.done():
-                return await self._record_answer(entry, answer)
         while True:
+            if channel is not None and answer is not None and answer.done():
+                return await self._record_answer(entry, channel, answer)
             version = self._changes.version
             entry = await self._journal.reload(entry)
             waited = self._clock.monotonic() - started
-            if entry.state != "quoted" or waited >= self._confirm_wait:
+            if entry.state != "quoted":
+                return entry
+            if waited >= self._confirm_wait:
+                if channel is not None and answer is not None:
+                    channel.no_answer(entry)
                 return entry
             left = entry.expires_at - self._clock.time()
             if left <= 0:
@@ -97,12 +122,14 @@ class ApprovalFlow:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
-            if answer is not None and answer.done():
-                return await self._record_answer(entry, answer)
 
-    async def _record_answer(self, entry: Entry, answer: asyncio.Future[Decision]) -> Entry:
+    async def _record_answer(self, entry: Entry, channel: Channel, answer: asyncio.Future[Decision]) -> Entry:
         try:
             await self._journal.decide(entry.id, answer.result(), by="elicitation")
         except ElicitationError as error:
-            _log.warning("the client did not ask the person", entry_id=entry.id, problem=error.message)
+            self._log_void(channel, entry, error)
         return await self._journal.reload(entry)
+
+    def _log_void(self, channel: Channel, entry: Entry, error: ElicitationError) -> None:
+        channel.no_answer(entry, error.message)
+        _log.warning("the client did not ask the person", entry_id=entry.id, problem=error.message)
