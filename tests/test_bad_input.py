@@ -28,12 +28,12 @@ FREE = "No money moved"
 Schema = dict[str, Any]
 
 WRONG_TYPES: dict[str, list[object]] = {
-    "string": [5, True, ["x"], {"x": "y"}],
-    "integer": ["soon", 1.5, [1], {"x": 1}],
-    "number": ["soon", [1], {"x": 1}],
-    "boolean": ["maybe", 7, [True], {"x": True}],
-    "array": ["x", 5, {"x": "y"}],
-    "object": ["x", 5, ["x"]],
+    "string": [1.5, True, ["x"], {"x": "y"}, 10**30],
+    "integer": ["soon", 1.5, "1,000", "five", "5e0", True, [1], {"x": 1}],
+    "number": ["soon", "1,000", True, [1], {"x": 1}],
+    "boolean": ["maybe", "yes", 7, [True], {"x": True}],
+    "array": [True, 1.5, {"x": "y"}, "['x']", "[", "{"],
+    "object": ["x", 5, ["x"], "[]", "{"],
 }
 """What no reading turns into the type."""
 
@@ -52,15 +52,17 @@ TRICKS = [
         "\u2024\u2024",
         "\uff0e\uff0e/",
     ),
-    *("id\n", " id", "http://example.com/", "@example.com", "{piv_num_id}", "*"),
+    *("i\nd", "http://example.com/", "@example.com", "{piv_num_id}", "*"),
 ]
 """Where a path is meant to lead elsewhere."""
 
 HUGE = "9" * 10_000
 
 
-def bad_values(name: str, schema: Schema) -> Iterator[object]:
+def bad_values(name: str, schema: Schema, *, required: bool) -> Iterator[object]:
     """Values that the parameter's own schema, or common sense, rules out."""
+    if required:
+        yield from (None, "", "   ")
     kind = cast("str", schema.get("type", "string"))
     yield from WRONG_TYPES[kind]
     if "minimum" in schema:
@@ -71,16 +73,13 @@ def bad_values(name: str, schema: Schema) -> Iterator[object]:
     if kind == "string":
         yield HUGE
         yield "letters " * 1_250
-        yield ""
         if "enum" in schema:
             yield "unheard-of"
-        if "pattern" in schema or name.endswith("_id"):
-            yield "   "
         yield from CONTROL
         if name.endswith("_id"):
             yield from TRICKS
     if kind == "array":
-        yield from ([5], [None], [["x"]], ["x" * 10_000])
+        yield from ([True], [None], [""], [["x"]], ["x" * 10_000])
         if "maxItems" in schema:
             yield ["ns.example.com"] * (schema["maxItems"] + 1)
         if "minItems" in schema:
@@ -106,7 +105,8 @@ async def test_bad_values_are_refused_by_name_before_anything_is_sent(spec: Tool
         (tool,) = [tool for tool in await offered(app) if tool.name == spec.name]
         good = example(tool, app.sandbox)
         for name, schema in tool.input_schema["properties"].items():
-            for value in bad_values(name, schema):
+            required = name in tool.input_schema.get("required", [])
+            for value in bad_values(name, schema, required=required):
                 case = f"{name}={str(value)[:60]!r}"
                 said = await app.error(tool.name, **{**good, name: value})
                 assert app.sent == [], case

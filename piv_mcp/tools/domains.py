@@ -1,8 +1,8 @@
 """Tools of domains and their DNS."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from piv_mcp.api.domains import (
     CreateDnsRecord,
@@ -35,10 +35,16 @@ from piv_mcp.tools.parameters import (
     Switch,
     at_most,
     limited,
+    upper,
 )
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
-RecordType = Annotated[str, limited(10, form="[A-Z]+"), Field(description="A, AAAA, CNAME, MX, TXT, ...")]
+RecordType = Annotated[
+    str,
+    AfterValidator(upper),
+    limited(10, form="[A-Z]+", words="a type of record, such as TXT"),
+    Field(description="A, AAAA, CNAME, MX, TXT, ..."),
+]
 RecordName = Annotated[Line, limited(253), Field(description="@ for the domain itself, or a subdomain.")]
 RecordContent = Annotated[Line, limited(4096)]
 Ttl = Annotated[int, Field(ge=1, strict=True, description="Seconds; 1 = automatic."), at_most(2_147_483_647)]
@@ -162,9 +168,8 @@ async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) 
     return await perform(ctx, actions.DeleteDnsRecordAction(domain_id=domain_id, record_id=record_id))
 
 
-async def enable_cloudflare(ctx: Ctx, domain_id: DomainId, enabled: Literal[True] = True) -> Receipt:
+async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> Receipt:
     """Put a domain behind Cloudflare, after the person approves. The API cannot undo this."""
-    del enabled  # the endpoint's only field has one value
     return await perform(ctx, actions.EnableCloudflareAction(domain_id=domain_id))
 
 
@@ -240,6 +245,7 @@ TOOLS = (
         "POST /domains/{id}/cloudflare",
         destructive=True,
         idempotent=True,
+        implied={"enabled": True},
     ),
     write(set_nameservers, "Set nameservers", "POST /domains/{id}/ns-servers", destructive=True, idempotent=True),
     spend(register_domain, "Register a domain", "POST /domains"),

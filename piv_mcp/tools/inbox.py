@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
@@ -28,7 +28,17 @@ Timeout = Annotated[
 ]
 Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
 """The schema says string, since many clients cannot handle a choice of types; the other types are accepted."""
-EventType = Annotated[Line, limited(100), Field(description=f"One of {', '.join(EVENTS)}.")]
+
+
+def _event_type(value: str) -> str:
+    """The type as the reference writes it. Types that are not in it keep their case."""
+    value = value.strip()
+    return next((name for name in EVENTS if name == value.casefold()), value)
+
+
+EventType = Annotated[
+    Line, AfterValidator(_event_type), limited(100), Field(description=f"One of {', '.join(EVENTS)}.")
+]
 
 
 class LatestCode(Answer):

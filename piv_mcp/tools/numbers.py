@@ -178,7 +178,9 @@ async def send_sms(
     ctx: Ctx,
     piv_num_id: PivNumId,
     to_number: Annotated[
-        str, limited(16, form=r"\+[1-9][0-9]{1,14}"), Field(description="Recipient, as +14155551234.")
+        str,
+        limited(16, form=r"\+[1-9][0-9]{1,14}", words="an international number, such as +14155551234"),
+        Field(description="Recipient, as +14155551234."),
     ],
     message_body: Annotated[Text, limited(1600)],
 ) -> Receipt:
@@ -191,7 +193,11 @@ async def send_sms(
 async def start_google_verification(
     ctx: Ctx,
     piv_num_id: PivNumId,
-    gv_url: Annotated[Line, limited(2000, form=r"https?://[^\s/]\S*"), Field(description="From Google's page.")],
+    gv_url: Annotated[
+        Line,
+        limited(2000, form=r"https?://[^\s/]\S*", words="a link, such as https://example.com/verify"),
+        Field(description="From Google's page."),
+    ],
 ) -> Receipt:
     """Start a Google QR verification, after the person approves. The result is an event: verify.completed or failed."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)

@@ -4,8 +4,8 @@ A handler is an `async` function `(ctx, parameters...) -> Model`. Its name is th
 description, its parameters the input schema and its return type the output schema.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -32,6 +32,8 @@ class ToolSpec:
     idempotent: bool = False
     local: bool = False
     """Answers from the local store, without a request to piv.day."""
+    implied: Mapping[str, bool] = field(default_factory=dict[str, bool], hash=False)
+    """Switches of the endpoint that have one value. They are no parameters, but a call may name them."""
 
     @property
     def name(self) -> str:
@@ -61,6 +63,7 @@ def write(
     destructive: bool,
     idempotent: bool,
     local: bool = False,
+    implied: Mapping[str, bool] | None = None,
 ) -> ToolSpec:
     """A tool that changes something and costs nothing."""
     return ToolSpec(
@@ -71,6 +74,7 @@ def write(
         destructive=destructive,
         idempotent=idempotent,
         local=local,
+        implied=implied or {},
     )
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
@@ -15,6 +15,7 @@ from piv_mcp.spending.reconcile.refunds import note_refunds
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.times import DAY_SECONDS, utc
 from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.parameters import limited, lower
 from piv_mcp.tools.spec import Ctx, read, write
 
 MAX_TOTALLED = 5000
@@ -85,7 +86,10 @@ async def list_spending(
 async def reconcile_spending(
     ctx: Ctx,
     spending_id: Annotated[
-        str, Field(pattern="^sp_[0-9a-f]{10}$", description="From list_spending. Default: all unknown ones.")
+        str,
+        AfterValidator(lower),
+        limited(13, form="sp_[0-9a-f]{10}", words="an id of the journal, such as sp_0123456789"),
+        Field(description="From list_spending. Default: all unknown ones."),
     ]
     | None = None,
 ) -> Reconciled:
