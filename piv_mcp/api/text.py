@@ -6,6 +6,7 @@ import unicodedata
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
+from piv_mcp.text.nesting import shallow
 from piv_mcp.text.surrogates import replace_surrogates_in
 
 SNIPPET = 200
@@ -21,8 +22,8 @@ _CREDENTIALS = (
 """What responses hold and an error must not show: proxy passwords, signed links."""
 
 
-def parse_json(body: bytes) -> Any:
-    """The JSON value in a body, its fractions as exact `Decimal`.
+def parse_json(body: bytes, *, cut_deep: bool = False) -> Any:
+    """The JSON value in a body, its fractions as exact `Decimal`. `cut_deep`: with `shallow` nesting.
 
     Raises `ValueError`, with a short reason, for everything else: no body, HTML, broken or truncated JSON, NaN,
     numbers out of range, nesting that is too deep. Bytes that are not UTF-8 and lone surrogates become U+FFFD, so
@@ -34,7 +35,7 @@ def parse_json(body: bytes) -> Any:
         raise ValueError("a page of HTML or XML, not JSON")
     try:
         text = body.decode("utf-8-sig", errors="replace")
-        value = json.loads(text, parse_float=_fraction, parse_constant=_no_number)
+        value = json.loads(shallow(text) if cut_deep else text, parse_float=_fraction, parse_constant=_no_number)
         return replace_surrogates_in(value) if _SURROGATE_ESCAPE.search(body) else value
     except (ValueError, ArithmeticError, RecursionError):
         raise ValueError("broken JSON") from None
