@@ -271,17 +271,21 @@ def after(
     connection: Connection,
     cursor: int,
     *,
+    before: int | None = None,
     types: Sequence[str] = (),
     subject: str | None = None,
     limit: int = 50,
     newest: bool = False,
 ) -> tuple[list[StoredEvent], int]:
-    """Events after `cursor` and how many there are, up to `COUNTED`.
+    """Events after `cursor` (and before `before`) and how many there are, up to `COUNTED`.
 
     The first `limit` events, oldest first; with `newest` the last ones, newest first.
     """
     where = ["seq > ?"]
     values: list[Value] = [cursor]
+    if before is not None:
+        where.append("seq < ?")
+        values.append(before)
     if types:
         where.append(f"type IN ({', '.join('?' * len(types))})")
         values.extend(types)

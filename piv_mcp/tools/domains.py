@@ -22,7 +22,7 @@ from piv_mcp.api.models import UtcDatetime
 from piv_mcp.services import services
 from piv_mcp.spending.actions import domains as actions
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.answers import Answer, Changed, Listing, paging
+from piv_mcp.tools.answers import Answer, Changed, Listing, paging, whole
 from piv_mcp.tools.parameters import (
     DomainId,
     DomainName,
@@ -76,6 +76,8 @@ class DomainRow(Answer):
 
 
 class Domains(Listing):
+    ROWS = "domains"
+
     domains: list[DomainRow]
 
 
@@ -83,7 +85,9 @@ class UpdatedRecord(Changed):
     record: DnsRecord | None = None
 
 
-class DnsRecords(Answer):
+class DnsRecords(Listing):
+    ROWS = "records"
+
     records: list[DnsRecord]
 
 
@@ -128,9 +132,10 @@ async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: Swi
     return await perform(ctx, actions.SetDomainAutoRenewalAction(domain_id=domain_id, request=request))
 
 
-async def list_dns_records(ctx: Ctx, domain_id: DomainId) -> DnsRecords:
+async def list_dns_records(ctx: Ctx, domain_id: DomainId, offset: Offset | None = None) -> DnsRecords:
     """List a domain's DNS records with their ids."""
-    return DnsRecords(records=await (await services(ctx)).client.domains.dns(domain_id))
+    rows, position = whole(await (await services(ctx)).client.domains.dns(domain_id), offset)
+    return DnsRecords(records=rows, **position)
 
 
 async def create_dns_record(

@@ -21,7 +21,7 @@ from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.untrusted import Fence, one_line
-from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import CountryCode, Limit200, Line, Offset, PivNumId, Search, Switch, Text, limited
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
@@ -29,7 +29,9 @@ Months = Annotated[int, Field(ge=1, le=120, strict=True)]
 CustomName = Annotated[Line, limited(100)]
 
 
-class Countries(Answer):
+class Countries(Listing):
+    ROWS = "countries"
+
     countries: list[Country]
 
 
@@ -48,6 +50,8 @@ class NumberRow(Answer):
 
 
 class Numbers(Listing):
+    ROWS = "numbers"
+
     numbers: list[NumberRow]
 
 
@@ -64,13 +68,16 @@ class SmsRow(Answer):
 
 
 class Messages(Listing):
+    ROWS = "messages"
+
     untrusted: str | None = None
     messages: list[SmsRow]
 
 
-async def list_countries(ctx: Ctx) -> Countries:
+async def list_countries(ctx: Ctx, offset: Offset | None = None) -> Countries:
     """List countries where numbers can be rented, with monthly price and SMS price in US dollars."""
-    return Countries(countries=await (await services(ctx)).client.numbers.countries())
+    rows, position = whole(await (await services(ctx)).client.numbers.countries(), offset)
+    return Countries(countries=rows, **position)
 
 
 async def list_numbers(

@@ -48,6 +48,8 @@ class Tiers(Answer):
 
 
 class Whites(Listing):
+    ROWS = "whites"
+
     whites: list[White]
 
 
