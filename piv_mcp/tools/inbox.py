@@ -13,7 +13,7 @@ from piv_mcp.text.times import span
 from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.event_rows import MAX_OTHERS, Code, EventRow, code_rows, event_row
-from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
+from piv_mcp.tools.parameters import PivNumId, Switch, limited
 from piv_mcp.tools.spec import Ctx, read
 
 LATE_SECONDS = 300
@@ -37,7 +37,10 @@ def _event_type(value: str) -> str:
 
 
 EventType = Annotated[
-    Line, AfterValidator(_event_type), limited(100), Field(description=f"One of {', '.join(EVENTS)}.")
+    str,
+    AfterValidator(_event_type),
+    limited(100, form=r"[^\s\x00-\x1f\x7f-\x9f]+", words="the type of an event, such as sms.received"),
+    Field(description=f"One of {', '.join(EVENTS)}."),
 ]
 
 
