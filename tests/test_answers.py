@@ -134,7 +134,11 @@ async def test_the_inbox_resource_says_where_its_rest_is(modern_app: Connected) 
 async def test_one_huge_event_is_cut_visibly_and_keeps_its_marks(modern_app: Connected) -> None:
     strings = {f"field {index}": "words " * 200 for index in range(40)}
     await modern_app.services.inbox.record(event_of(event(1, 10, deep=[strings] * 4), time.time()))
-    for tool, arguments in (("list_events", {"limit": 1}), ("wait_for_event", {"types": [], "after": 0})):
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("list_events", {"limit": 1}),
+        ("wait_for_event", {"types": [], "after": 0}),
+    ]
+    for tool, arguments in calls:
         shown = await modern_app.ok(tool, **arguments)
         assert length(shown) <= MAX_CHARS
     shown = await modern_app.ok("list_events", limit=1)
