@@ -17,6 +17,7 @@ from piv_mcp.config import load
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.server.build import build_server
 from piv_mcp.server.resources import INBOX_ROWS, MAX_DOMAIN_PRICES, MAX_ROWS, RESOURCES
+from piv_mcp.server.results import MAX_CHARS
 from piv_mcp.tools.proxies import MASK
 
 FIXED = [
@@ -110,28 +111,29 @@ async def test_the_lists_need_no_key() -> None:
 # whole lists
 
 
-async def test_a_list_is_read_over_all_its_pages(modern_app: Connected) -> None:
-    modern_app.sandbox.add_numbers(444)  # 450, with the seeded six
+async def test_a_list_is_whole_where_it_fits_into_one_answer(modern_app: Connected) -> None:
+    modern_app.sandbox.add_numbers(44)  # 50, with the seeded six
     content = await read(modern_app, "piv://numbers")
-    assert content["total"] == 450
-    assert "left_out" not in content
+    assert content["total"] == 50
+    assert not {"left_out", "cut"} & set(content)
     assert {row["piv_num_id"] for row in content["rows"]} == set(modern_app.sandbox.state.numbers)
-    assert [sent[2].get("offset") for sent in modern_app.sent] == [None, "200", "400"]
+    assert [sent[2].get("offset") for sent in modern_app.sent] == [None]
 
 
-async def test_a_list_of_exactly_full_pages_is_whole(modern_app: Connected) -> None:
-    modern_app.sandbox.add_numbers(394)
+async def test_what_a_long_list_leaves_out_is_said_and_its_tool_goes_on(modern_app: Connected) -> None:
+    modern_app.sandbox.add_numbers(444)
     content = await read(modern_app, "piv://numbers")
-    assert (content["total"], len(content["rows"])) == (400, 400)
-
-
-async def test_what_a_long_list_leaves_out_is_said(modern_app: Connected) -> None:
-    modern_app.sandbox.add_numbers(MAX_ROWS + 50 - 6)
-    content = await read(modern_app, "piv://numbers")
-    assert len(content["rows"]) == MAX_ROWS
-    assert content["total"] == MAX_ROWS + 50
-    assert content["left_out"] == 50
-    assert len(modern_app.sent) == MAX_ROWS / 200
+    shown = [row["piv_num_id"] for row in content["rows"]]
+    assert content["total"] == 450
+    assert content["left_out"] == 450 - len(shown)
+    assert f"list_numbers(offset={len(shown)}) goes on" in content["cut"]
+    assert len(json.dumps(content, ensure_ascii=False, separators=(",", ":"))) <= MAX_CHARS
+    assert len(modern_app.sent) == 1
+    while len(shown) < 450:
+        page = await modern_app.ok("list_numbers", offset=len(shown), limit=200)
+        shown += [row["piv_num_id"] for row in page["numbers"]]
+    assert shown == list(dict.fromkeys(shown))
+    assert set(shown) == set(modern_app.sandbox.state.numbers)
 
 
 async def test_an_empty_account_has_empty_lists(connect: Connect) -> None:

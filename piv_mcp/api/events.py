@@ -165,7 +165,7 @@ def piv_num_ids(data: Mapping[str, Any]) -> tuple[str, ...]:
 def parse_event(body: bytes | dict[str, Any]) -> WebhookEvent:
     """The event in a webhook's body. Raises `MalformedEventError` only if the body is not a JSON object."""
     try:
-        fields = as_object(parse_json(body) if isinstance(body, bytes) else body)
+        fields = as_object(parse_json(body, cut_deep=True) if isinstance(body, bytes) else body)
     except ValueError as error:
         raise MalformedEventError(f"The webhook's body is {error}") from None
     if fields is None:

@@ -5,13 +5,14 @@ import re
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
+from piv_mcp.text.nesting import shallow
 from piv_mcp.text.surrogates import replace_surrogates_in
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_json(body: bytes) -> Any:
-    """The JSON value in a body, its fractions as exact `Decimal`.
+def parse_json(body: bytes, *, cut_deep: bool = False) -> Any:
+    """The JSON value in a body, its fractions as exact `Decimal`. `cut_deep`: with `shallow` nesting.
 
     Raises `ValueError`, with a short reason, for everything else: no body, HTML, broken or truncated JSON, NaN,
     numbers out of range, nesting that is too deep. Bytes that are not UTF-8 and lone surrogates become U+FFFD, so
@@ -23,7 +24,7 @@ def parse_json(body: bytes) -> Any:
         raise ValueError("a page of HTML or XML, not JSON")
     try:
         text = body.decode("utf-8-sig", errors="replace")
-        value = json.loads(text, parse_float=_fraction, parse_constant=_no_number)
+        value = json.loads(shallow(text) if cut_deep else text, parse_float=_fraction, parse_constant=_no_number)
         return replace_surrogates_in(value) if _SURROGATE_ESCAPE.search(body) else value
     except (ValueError, ArithmeticError, RecursionError):
         raise ValueError("broken JSON") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcp.server.mcpserver.resources import FunctionResource, Resource
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from mcp.types import Tool as Definition
 from pydantic import BaseModel
@@ -30,6 +31,13 @@ JSON = "application/json"
 ENDPOINT_META = "piv.day/endpoint"
 
 
+class _AsGiven(FuncMetadata):
+    """Validates the arguments as `server.arguments` read them. The SDK would decode texts that are JSON."""
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        return data
+
+
 @cache
 def sdk_tool(spec: ToolSpec) -> Tool:
     """The tool as an object of the SDK. It has no state, so that all servers of a process share it."""
@@ -48,6 +56,7 @@ def sdk_tool(spec: ToolSpec) -> Tool:
         structured_output=False,
     )
     tool.parameters = input_schema(tool.parameters)
+    tool.fn_metadata = _AsGiven(arg_model=tool.fn_metadata.arg_model)
     # The answer always fits this schema, being a dump of the model. If the SDK derived the schema, it would also build
     # a validator for each tool at start.
     tool.fn_metadata.output_schema = output_schema(_return_type(spec))
@@ -81,7 +90,7 @@ def generate() -> Iterator[tuple[str, str]]:
 def register(server: PivServer, settings: Settings, lifespan: Lifespan) -> None:
     """Register all tools that these settings offer, and all resources."""
     for spec in catalog.select(settings):
-        server.register(sdk_tool(spec), spends=spec.effect == "spend", lacks=spec.lacks)
+        server.register(sdk_tool(spec), spends=spec.effect == "spend", extra=spec.extra)
     for spec in RESOURCES.values():
         if spec.parameter is None:
             server.add_resource(sdk_resource(spec, lifespan))

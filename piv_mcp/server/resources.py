@@ -1,12 +1,13 @@
 """The resources, `piv://...`: whole lists and single objects as JSON, which clients can add to a model's context."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.api.domains import Domain
 from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE, Money, UtcDatetime
@@ -22,10 +23,12 @@ from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools import numbers as number_tools
 from piv_mcp.tools import proxies as proxy_tools
 from piv_mcp.tools import spending as spending_tools
+from piv_mcp.tools.answers import Bounded
 from piv_mcp.tools.event_rows import EventRow, event_row
 
 MAX_ROWS = 1000
-"""Maximum length of a list; `left_out` counts the other rows."""
+"""Rows that are read to find what ends soon, or the ids that complete a URI. A list itself is one page: more would not
+fit into one answer."""
 
 INBOX_ROWS = 50
 """Maximum number of events in `piv://inbox`."""
@@ -55,12 +58,22 @@ class ResourceSpec:
         return tail.partition("}")[0] if brace else None
 
 
-class Rows(BaseModel):
-    """A whole list without its last `left_out` rows, which are more than `MAX_ROWS`."""
+class Rows(Bounded):
+    """The beginning of a list. `left_out` counts the other rows, and `cut` says which tool has them."""
+
+    ROWS = "rows"
 
     rows: list[dict[str, Any]]
     total: int
     left_out: int | None = None
+    tool: SkipJsonSchema[str] = Field(exclude=True)
+    """The beginning of the call that lists the same rows in the same order."""
+
+    def continuation(self, count: int) -> str:
+        return f"{self.tool}offset={count}) goes on."
+
+    def continued(self, count: int) -> dict[str, Any]:
+        return {"left_out": self.total - count}
 
 
 class Commitment(BaseModel):
@@ -73,9 +86,11 @@ class Commitment(BaseModel):
     renewal_period: str
 
 
-class Commitments(BaseModel):
+class Commitments(Bounded):
     """What ends or renews soon. `automatic_cost` is the sum of the known costs of automatic renewals; `left_out` counts
     the numbers, orders and domains that were not examined, being more than `MAX_ROWS`."""
+
+    ROWS = "commitments"
 
     days: int
     commitments: list[Commitment]
@@ -84,13 +99,25 @@ class Commitments(BaseModel):
     balance: Money | None = None
     left_out: int | None = None
 
+    def continuation(self, count: int) -> str:
+        last = self.commitments[count - 1].ends_at
+        return f"They end from {last:%Y-%m-%d} on: list_numbers, list_proxy_orders and list_domains have them."
 
-class InboxRows(BaseModel):
+
+class InboxRows(Bounded):
     """The newest events. `left_out` counts the older ones, up to a limit; list_events returns them."""
+
+    ROWS = "events"
 
     untrusted: str | None = None
     events: list[EventRow]
     left_out: int | None = None
+
+    def continuation(self, count: int) -> str:
+        return f"list_events(before={self.events[count - 1].event_id}) goes on."
+
+    def continued(self, count: int) -> dict[str, Any]:
+        return {"left_out": (self.left_out or 0) + len(self.events) - count}
 
 
 async def account(app: Services) -> BaseModel:
@@ -98,7 +125,7 @@ async def account(app: Services) -> BaseModel:
 
 
 async def numbers(app: Services) -> Rows:
-    return _rows(*await _numbers(app))
+    return _rows(*await _numbers(app, most=SMALL_PAGE), "list_numbers(")
 
 
 async def number(app: Services, piv_num_id: str) -> BaseModel:
@@ -110,7 +137,7 @@ async def number_sms(app: Services, piv_num_id: str) -> BaseModel:
 
 
 async def proxies(app: Services) -> Rows:
-    return _rows(*await _orders(app))
+    return _rows(*await _orders(app, most=LARGE_PAGE), "list_proxy_orders(")
 
 
 async def proxy_order(app: Services, order_id: str) -> BaseModel:
@@ -118,7 +145,7 @@ async def proxy_order(app: Services, order_id: str) -> BaseModel:
 
 
 async def domains(app: Services) -> Rows:
-    return _rows(*await _domains(app))
+    return _rows(*await _domains(app, most=LARGE_PAGE), "list_domains(")
 
 
 async def domain(app: Services, domain_id: str) -> BaseModel:
@@ -127,11 +154,11 @@ async def domain(app: Services, domain_id: str) -> BaseModel:
 
 async def domain_dns(app: Services, domain_id: str) -> Rows:
     records = await app.client.domains.dns(domain_id)
-    return _rows(records, len(records))
+    return _rows(records, len(records), f"list_dns_records(domain_id={domain_id}, ")
 
 
 async def whites(app: Services) -> Rows:
-    return _rows(*await _whites(app))
+    return _rows(*await _whites(app, most=LARGE_PAGE), "list_whites(")
 
 
 async def white(app: Services, white_id: str) -> BaseModel:
@@ -236,9 +263,9 @@ async def _domain_commitments(app: Services, latest: datetime) -> tuple[list[Com
     return result, total - len(found)
 
 
-def _rows(found: "list[Any]", total: int) -> Rows:
+def _rows(found: Sequence[BaseModel], total: int, tool: str) -> Rows:
     rows = [item.model_dump(mode="json", exclude_none=True) for item in found]
-    return Rows(rows=rows, total=total, left_out=total - len(rows) or None)
+    return Rows(rows=rows, total=total, left_out=total - len(rows) or None, tool=tool)
 
 
 async def _number_ids(app: Services) -> list[str]:
@@ -257,22 +284,22 @@ async def _white_ids(app: Services) -> list[str]:
     return [item.id for item in (await _whites(app))[0]]
 
 
-async def _numbers(app: Services, **filters: object) -> tuple[list[Number], int]:
-    found, total = await all_rows(app.client.numbers.list, SMALL_PAGE, most=MAX_ROWS, **filters)
+async def _numbers(app: Services, *, most: int = MAX_ROWS, **filters: object) -> tuple[list[Number], int]:
+    found, total = await all_rows(app.client.numbers.list, SMALL_PAGE, most=most, **filters)
     app.phonebook.remember(found)
     return found, total
 
 
-async def _orders(app: Services, **filters: object) -> tuple[list[ProxyOrder], int]:
-    return await all_rows(app.client.proxies.orders, LARGE_PAGE, most=MAX_ROWS, **filters)
+async def _orders(app: Services, *, most: int = MAX_ROWS, **filters: object) -> tuple[list[ProxyOrder], int]:
+    return await all_rows(app.client.proxies.orders, LARGE_PAGE, most=most, **filters)
 
 
-async def _domains(app: Services, **filters: object) -> tuple[list[Domain], int]:
-    return await all_rows(app.client.domains.list, LARGE_PAGE, most=MAX_ROWS, **filters)
+async def _domains(app: Services, *, most: int = MAX_ROWS, **filters: object) -> tuple[list[Domain], int]:
+    return await all_rows(app.client.domains.list, LARGE_PAGE, most=most, **filters)
 
 
-async def _whites(app: Services) -> tuple[list[White], int]:
-    return await all_rows(app.client.whites.list, LARGE_PAGE, most=MAX_ROWS)
+async def _whites(app: Services, *, most: int = MAX_ROWS) -> tuple[list[White], int]:
+    return await all_rows(app.client.whites.list, LARGE_PAGE, most=most)
 
 
 def _spec(

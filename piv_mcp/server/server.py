@@ -32,6 +32,7 @@ from mcp.types import (
 from pydantic import AnyUrl, ValidationError
 
 from piv_mcp.errors import PivError
+from piv_mcp.server.arguments import read_arguments
 from piv_mcp.server.results import failure
 from piv_mcp.server.stdio import RepairedStream
 from piv_mcp.server.subscriptions import Subscriptions
@@ -57,8 +58,7 @@ class PivServer(MCPServer[Lifespan]):
         """Set when a client has requested the list of tools."""
         self._spending: set[str] = set()
         """Names of the tools that can cost money."""
-        self._lacking: dict[str, Mapping[str, str]] = {}
-        """By tool: what to say about parameters that the API does not have."""
+        self._extra: dict[str, Mapping[str, bool | str]] = {}
 
     def load(self) -> None:
         """Load tools and resources, once. Safe to call from several threads."""
@@ -105,19 +105,12 @@ class PivServer(MCPServer[Lifespan]):
             return failure(
                 f"UNKNOWN_TOOL: there is no tool {quoted(name)}{did_you_mean(name, known)}. Nothing was done."
             )
-        unknown = sorted(set(arguments) - set(tool.parameters["properties"]))
-        if unknown:
-            known = list(tool.parameters["properties"])
-            lacking = self._lacking[name]
-            problems = [
-                f"{key}: {lacking[key]}"
-                if key in lacking
-                else f"{quoted(key)} is not a parameter{did_you_mean(key, known)}"
-                for key in unknown
-            ]
-            return failure(refusal_text(problems, f"Parameters: {', '.join(known) or 'none'}."))
+        read = read_arguments(arguments, tool.parameters, self._extra[name])
+        if read.problems:
+            known = [f"Parameters: {', '.join(tool.parameters['properties']) or 'none'}."] if read.unknown else []
+            return failure(refusal_text(read.named_problems(), *known))
         try:
-            return await super().call_tool(name, arguments, context)
+            return await super().call_tool(name, read.values, context)
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, PivError):
@@ -151,11 +144,11 @@ class PivServer(MCPServer[Lifespan]):
             raise MCPError(INVALID_PARAMS, f"The prompt {name} needs: {', '.join(missing)}")
         return await super().get_prompt(name, arguments, context)
 
-    def register(self, tool: RegisteredTool, *, spends: bool, lacks: Mapping[str, str]) -> None:
-        """Add a tool of the SDK. `spends`: the tool can cost money. `lacks`: see `ToolSpec`."""
+    def register(self, tool: RegisteredTool, *, spends: bool, extra: Mapping[str, bool | str]) -> None:
+        """Add a tool of the SDK. `spends`: the tool can cost money. `extra`: see `ToolSpec`."""
+        self._extra[tool.name] = extra
         if spends:
             self._spending.add(tool.name)
-        self._lacking[tool.name] = lacks
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, subscriptions: Subscriptions) -> None:

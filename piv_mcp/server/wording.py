@@ -16,17 +16,17 @@ def error_text(error: PivError, *, spends: bool = True) -> str:
 
 
 def validation_problems(error: ValidationError) -> list[str]:
-    """`parameter: reason` for each invalid argument, without the rejected value and pydantic's link."""
-    problems: list[str] = []
-    for item in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in item["loc"]) or "arguments"
-        reason = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "string_pattern_mismatch":
-            reason = f"must match {item['ctx']['pattern']}" if "ctx" in item else "is not of the expected form"
-        elif item["type"] == "missing":
-            reason = "is required"
-        problems.append(f"{place}: {reason}")
-    return problems
+    """`parameter: reason` for each invalid argument, without the rejected value. Reasons are our validators' own words:
+    what pydantic itself could find wrong, `server.arguments` found before."""
+    return [
+        f"{'.'.join(map(str, item['loc'])) or 'arguments'}: "
+        + (
+            item["msg"].removeprefix("Value error, ")
+            if item["type"] == "value_error"
+            else "is not of the expected kind"
+        )
+        for item in error.errors(include_url=False, include_input=False)
+    ]
 
 
 def refusal_text(problems: list[str], *more: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from piv_mcp.api.events import piv_num_ids
 from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection, Row, Value
+from piv_mcp.text.nesting import shallow
 
 SMS_RECEIVED = "sms.received"
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
@@ -63,7 +64,7 @@ class StoredEvent:
     @property
     def data(self) -> dict[str, Any]:
         """The `data` of the webhook as received; for a message of the history, the message."""
-        payload = json.loads(self.payload)
+        payload = json.loads(shallow(self.payload))
         data = payload.get("data") if self.source == "webhook" else payload
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
@@ -270,17 +271,21 @@ def after(
     connection: Connection,
     cursor: int,
     *,
+    before: int | None = None,
     types: Sequence[str] = (),
     subject: str | None = None,
     limit: int = 50,
     newest: bool = False,
 ) -> tuple[list[StoredEvent], int]:
-    """Events after `cursor` and how many there are, up to `COUNTED`.
+    """Events after `cursor` (and before `before`) and how many there are, up to `COUNTED`.
 
     The first `limit` events, oldest first; with `newest` the last ones, newest first.
     """
     where = ["seq > ?"]
     values: list[Value] = [cursor]
+    if before is not None:
+        where.append("seq < ?")
+        values.append(before)
     if types:
         where.append(f"type IN ({', '.join('?' * len(types))})")
         values.extend(types)

@@ -1,8 +1,8 @@
 """Tools of domains and their DNS."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from piv_mcp.api.domains import (
     CreateDnsRecord,
@@ -23,7 +23,7 @@ from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import domains as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text import dns
-from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import (
     DomainId,
     DomainName,
@@ -77,13 +77,6 @@ class FirstRecord(BaseModel):
     ttl: Ttl | None = None
     proxied: Proxied | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_priority(cls, value: object) -> object:
-        if isinstance(value, dict) and "priority" in value:
-            raise ValueError(f"priority: {NO_PRIORITY}")
-        return value  # pyright: ignore[reportUnknownVariableType]
-
 
 class DomainRow(Answer):
     """A domain in a list; get_domain shows its records and certificate."""
@@ -97,6 +90,8 @@ class DomainRow(Answer):
 
 
 class Domains(Listing):
+    ROWS = "domains"
+
     domains: list[DomainRow]
 
 
@@ -104,7 +99,9 @@ class CreatedRecord(DnsRecord):
     note: str | None = None
 
 
-class DnsRecords(Answer):
+class DnsRecords(Listing):
+    ROWS = "records"
+
     records: list[DnsRecord]
 
 
@@ -149,9 +146,10 @@ async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: Swi
     return await perform(ctx, actions.SetDomainAutoRenewalAction(domain_id=domain_id, request=request))
 
 
-async def list_dns_records(ctx: Ctx, domain_id: DomainId) -> DnsRecords:
+async def list_dns_records(ctx: Ctx, domain_id: DomainId, offset: Offset | None = None) -> DnsRecords:
     """List a domain's DNS records with their ids."""
-    return DnsRecords(records=await (await services(ctx)).client.domains.dns(domain_id))
+    rows, position = whole(await (await services(ctx)).client.domains.dns(domain_id), offset)
+    return DnsRecords(records=rows, **position)
 
 
 async def create_dns_record(
@@ -231,9 +229,8 @@ async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) 
     return await perform(ctx, actions.DeleteDnsRecordAction(domain_id=domain_id, record_id=record_id))
 
 
-async def enable_cloudflare(ctx: Ctx, domain_id: DomainId, enabled: Literal[True] = True) -> Receipt:
+async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> Receipt:
     """Put a domain behind Cloudflare, after the person approves. The API cannot undo this."""
-    del enabled  # the endpoint's only field has one value
     return await perform(ctx, actions.EnableCloudflareAction(domain_id=domain_id))
 
 
@@ -294,7 +291,7 @@ TOOLS = (
         "POST /domains/{id}/dns",
         destructive=False,
         idempotent=False,
-        lacks={"priority": NO_PRIORITY},
+        extra={"priority": NO_PRIORITY},
     ),
     write(
         update_dns_record,
@@ -302,7 +299,7 @@ TOOLS = (
         "PUT /domains/{id}/dns/{recordId}",
         destructive=True,
         idempotent=True,
-        lacks={"priority": NO_PRIORITY},
+        extra={"priority": NO_PRIORITY},
     ),
     write(
         delete_dns_record,
@@ -317,8 +314,9 @@ TOOLS = (
         "POST /domains/{id}/cloudflare",
         destructive=True,
         idempotent=True,
+        extra={"enabled": True},
     ),
     write(set_nameservers, "Set nameservers", "POST /domains/{id}/ns-servers", destructive=True, idempotent=True),
-    spend(register_domain, "Register a domain", "POST /domains"),
+    spend(register_domain, "Register a domain", "POST /domains", extra={"priority": NO_PRIORITY}),
     spend(renew_domain, "Renew a domain", "POST /domains/{id}/renew"),
 )

@@ -1,14 +1,18 @@
 """The rows in which tools and resources show stored events: cleaned, bounded, the texts of strangers fenced."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from piv_mcp.api.events import EVENTS
 from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import utc
-from piv_mcp.text.untrusted import Fence, one_line, visible
+from piv_mcp.text.untrusted import Fence, one_line
 
 RECENT_CODES_SECONDS = 600.0
 """A code that arrived at most this long before the newest one is shown beside it."""
@@ -91,37 +95,83 @@ def _code(phonebook: Phonebook, event: StoredEvent, fence: Fence | None, now: fl
 
 
 def event_row(phonebook: Phonebook, event: StoredEvent, fence: Fence) -> EventRow:
-    """The row of any event."""
+    """The row of any event. Texts that a stranger may have written are fenced: an SMS, sentences, and all that the
+    reference does not document."""
     is_sms = event.text is not None
     number = event.subject if is_sms or "piv_num_id" in event.data else None
     return EventRow(
         event_id=event.seq,
-        type=one_line(event.type, 100),
+        type=event.type if event.type in EVENTS else fence.wrap_line(event.type),
         received_at=utc(_reached_account_at(event)),
         source=event.source,
-        piv_num_id=one_line(number) if number else None,
+        piv_num_id=(number if _WORD.fullmatch(number) else fence.wrap_line(number)) if number else None,
         phone_number=phonebook.phone_of(number) if number else None,
         sender=one_line(event.sender) if event.sender else None,
         text=fence.wrap(event.text) if event.text is not None else None,
         code=one_line(event.code) if event.code else None,
         confirmed=event.confirmed if is_sms else None,
-        data=None if is_sms else cast("dict[str, Any]", _shown(event.data, fence)),
+        data=None if is_sms else _Shown(event.type, fence).fields(event.data),
         problem=event.problem,
     )
 
 
-def _shown(value: object, fence: Fence, depth: int = 0) -> object:
-    """Clean and bound the data of a webhook, which is not signed; fence the texts that a stranger may have written."""
-    if isinstance(value, dict):
-        items = list(cast("dict[str, object]", value).items())[:40]
-        shown = {visible(key, 60): _field(key, item, fence, depth) for key, item in items}
-        return {key: item for key, item in shown.items() if item is not None}
-    if isinstance(value, list):
-        return [_shown(item, fence, depth + 1) for item in cast("list[object]", value)[:40]] if depth < 4 else "..."
-    return visible(value, 500) if isinstance(value, str) else value
+MAX_VALUE_CHARS = 500
+"""Characters of a text in an event's data that are shown."""
+
+MAX_ITEMS = 40
+"""Items of a list, and fields of an object, that are shown."""
+
+MAX_LEVELS = 5
+"""Levels of an event's data that are shown."""
+
+MAX_NUMBER = 2**64
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}", re.ASCII)
+"""An id, a domain, a status, a time, an amount: a value that cannot hold a sentence."""
+
+_FREE_TEXT = frozenset({"captured_message", "message_body", "error", "error_message", "name"})
+"""Fields of the reference that are sentences or names that somebody chose."""
 
 
-def _field(name: str, value: object, fence: Fence, depth: int) -> object:
-    if name in ("captured_message", "message_body") and isinstance(value, str):
-        return fence.wrap(value)
-    return _shown(value, fence, depth + 1) if depth < 4 else "..."
+class _Shown:
+    """What is shown of the data of one webhook, which is not signed: bounded, with a mark of what was left out. Names
+    that the reference has for this type of event, and their words, are shown as they are; all other text is fenced."""
+
+    def __init__(self, event_type: str, fence: Fence) -> None:
+        self._documented = _documented(event_type)
+        self._fence = fence
+
+    def fields(self, data: Mapping[str, object], level: int = 1) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for name, value in list(data.items())[:MAX_ITEMS]:
+            if value is not None:
+                documented = name in self._documented
+                key = name if documented else self._fence.wrap_line(name)
+                shown[key] = self._value(value, plain=documented and name not in _FREE_TEXT, level=level)
+        return {**shown, "⟨left out⟩": len(data) - MAX_ITEMS} if len(data) > MAX_ITEMS else shown
+
+    def _value(self, value: object, *, plain: bool, level: int) -> object:
+        if isinstance(value, str):
+            return value if plain and _WORD.fullmatch(value) else self._fence.wrap(value, MAX_VALUE_CHARS)
+        if isinstance(value, dict | list) and level >= MAX_LEVELS:
+            return "⟨deeper levels left out⟩"
+        if isinstance(value, dict):
+            return self.fields(cast("dict[str, object]", value), level + 1)
+        if isinstance(value, list):
+            items = cast("list[object]", value)
+            shown = [self._value(item, plain=plain, level=level + 1) for item in items[:MAX_ITEMS]]
+            return [*shown, f"⟨{len(items) - MAX_ITEMS} more⟩"] if len(items) > MAX_ITEMS else shown
+        if isinstance(value, int) and abs(value) > MAX_NUMBER:
+            return "⟨a number of more than 64 bits⟩"
+        return value
+
+
+@cache
+def _documented(event_type: str) -> frozenset[str]:
+    """The names of all fields that the reference has for this type of event."""
+    model = EVENTS.get(event_type)
+    if model is None:
+        return frozenset()
+    schema = model.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return frozenset(name for part in parts for name in part.get("properties", {}))

@@ -1,8 +1,8 @@
 """Tools of the inbox: read codes and events, and wait for them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
@@ -11,9 +11,9 @@ from piv_mcp.services import Services, services
 from piv_mcp.store import events
 from piv_mcp.text.times import span
 from piv_mcp.text.untrusted import Fence
-from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.event_rows import MAX_OTHERS, Code, EventRow, code_rows, event_row
-from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
+from piv_mcp.tools.parameters import PivNumId, Switch, limited
 from piv_mcp.tools.spec import Ctx, read
 
 LATE_SECONDS = 300
@@ -28,7 +28,20 @@ Timeout = Annotated[
 ]
 Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
 """The schema says string, since many clients cannot handle a choice of types; the other types are accepted."""
-EventType = Annotated[Line, limited(100), Field(description=f"One of {', '.join(EVENTS)}.")]
+
+
+def _event_type(value: str) -> str:
+    """The type as the reference writes it. Types that are not in it keep their case."""
+    value = value.strip()
+    return next((name for name in EVENTS if name == value.casefold()), value)
+
+
+EventType = Annotated[
+    str,
+    AfterValidator(_event_type),
+    limited(100, form=r"[^\s\x00-\x1f\x7f-\x9f]+", words="the type of an event, such as sms.received"),
+    Field(description=f"One of {', '.join(EVENTS)}."),
+]
 
 
 class LatestCode(Answer):
@@ -54,16 +67,33 @@ class WaitedCode(Answer):
     untrusted: str | None = None
 
 
-class Events(Answer):
+class Events(Bounded):
+    ROWS = "events"
+
     events: list[EventRow]
     total: int
     after: int
     note: str | None = None
     untrusted: str | None = None
 
+    def continuation(self, count: int) -> str:
+        last = self.events[count - 1].event_id
+        if self._is_newest_first:
+            return f"Older events: before={last}."
+        return f"Go on with after={last}."
 
-class WaitedEvents(Answer):
+    def continued(self, count: int) -> dict[str, Any]:
+        return {} if self._is_newest_first else {"after": self.events[count - 1].event_id}
+
+    @property
+    def _is_newest_first(self) -> bool:
+        return self.events[0].event_id > self.events[-1].event_id
+
+
+class WaitedEvents(Bounded):
     """`status`: ok or timeout. `after` is the cursor for the next call."""
+
+    ROWS = "events"
 
     status: str
     events: list[EventRow]
@@ -71,6 +101,12 @@ class WaitedEvents(Answer):
     waited_seconds: float
     note: str | None = None
     untrusted: str | None = None
+
+    def continuation(self, count: int) -> str:
+        return f"Go on with after={self.events[count - 1].event_id}."
+
+    def continued(self, count: int) -> dict[str, Any]:
+        return {"after": self.events[count - 1].event_id}
 
 
 async def get_latest_code(
@@ -164,6 +200,7 @@ async def list_events(
     number: PivNumId | None = None,
     after: After | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
+    before: Annotated[int, Field(ge=1, strict=True, description="Only events before this event_id.")] | None = None,
 ) -> Events:
     """List received events (SMS, deliveries, registrations, finished sites): the newest, or those after a cursor."""
     app = await services(ctx)
@@ -171,7 +208,13 @@ async def list_events(
     after, gone = await _cursor(app, after)
     last = await app.store.read(events.last_seq)
     found, total = await app.store.read(
-        events.after, after or 0, types=[type] if type else [], subject=piv_num_id, limit=limit, newest=after is None
+        events.after,
+        after or 0,
+        before=before,
+        types=[type] if type else [],
+        subject=piv_num_id,
+        limit=limit,
+        newest=after is None,
     )
     fence = Fence()
     more = after is not None and total > len(found)

@@ -21,7 +21,7 @@ from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.untrusted import Fence, one_line
-from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import (
     CountryCode,
     Limit200,
@@ -40,7 +40,9 @@ Months = Annotated[int, Field(ge=1, le=120, strict=True)]
 CustomName = Annotated[Line, limited(100)]
 
 
-class Countries(Answer):
+class Countries(Listing):
+    ROWS = "countries"
+
     countries: list[Country]
 
 
@@ -59,6 +61,8 @@ class NumberRow(Answer):
 
 
 class Numbers(Listing):
+    ROWS = "numbers"
+
     numbers: list[NumberRow]
 
 
@@ -75,13 +79,16 @@ class SmsRow(Answer):
 
 
 class Messages(Listing):
+    ROWS = "messages"
+
     untrusted: str | None = None
     messages: list[SmsRow]
 
 
-async def list_countries(ctx: Ctx) -> Countries:
+async def list_countries(ctx: Ctx, offset: Offset | None = None) -> Countries:
     """List countries where numbers can be rented, with monthly price and SMS price in US dollars."""
-    return Countries(countries=await (await services(ctx)).client.numbers.countries())
+    rows, position = whole(await (await services(ctx)).client.numbers.countries(), offset)
+    return Countries(countries=rows, **position)
 
 
 async def list_numbers(
@@ -200,7 +207,11 @@ async def send_sms(
 async def start_google_verification(
     ctx: Ctx,
     piv_num_id: PivNumId,
-    gv_url: Annotated[Line, limited(2000, form=r"https?://[^\s/]\S*"), Field(description="From Google's page.")],
+    gv_url: Annotated[
+        Line,
+        limited(2000, form=r"https?://[^\s/]\S*", words="a link, such as https://example.com/verify"),
+        Field(description="From Google's page."),
+    ],
 ) -> Receipt:
     """Start a Google QR verification, after the person approves. The result is an event: verify.completed or failed."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)

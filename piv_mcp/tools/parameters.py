@@ -3,22 +3,26 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from piv_mcp.text import phones
 from piv_mcp.text.hosts import host_name
 
 
-def limited(most: int, *, least: int = 1, form: str | None = None) -> AfterValidator:
-    """Limit a text's length, in characters, and its form. These limits are ours and not the API reference's; they are
-    left out of the schema to keep it short."""
+def limited(most: int, *, least: int = 1, form: str | None = None, words: str = "") -> AfterValidator:
+    """Limit a text's length, in characters, and its form: a regular expression that `words` describe with an example
+    ("two letters, such as SE"). White space around a text of a form has no meaning and is removed.
+
+    These limits are left out of the schema: they keep it short, and some clients' converters refuse `pattern` and
+    `minLength`."""
     pattern = re.compile(form) if form else None
 
     def check(value: str) -> str:
+        value = value.strip() if pattern else value
         if not least <= len(value) <= most:
             raise ValueError(f"must have {least} to {most} characters")
         if pattern is not None and not pattern.fullmatch(value):
-            raise ValueError(f"must be of the form {form}")
+            raise ValueError(f"must be {words}")
         return value
 
     return AfterValidator(check)
@@ -40,7 +44,7 @@ def at_most(most: int) -> AfterValidator:
 
 def _printable(value: str) -> str:
     if any((c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" for c in value):
-        raise ValueError("must hold no control characters")
+        raise ValueError("must hold no control characters: line breaks and tabs alone are sent")
     return value
 
 
@@ -60,18 +64,27 @@ def _number(value: str) -> str:
     return text
 
 
-def _word(value: object) -> object:
-    """Accept "true" and "false", since the API reference writes some booleans as strings."""
-    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+def upper(value: str) -> str:
+    """For words that are written in capitals."""
+    return value.strip().upper()
+
+
+def lower(value: str) -> str:
+    """For words that are written in small letters."""
+    return value.strip().lower()
+
+
+def _line_feeds(value: str) -> str:
+    return value.replace("\r\n", "\n")
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
-Text = Annotated[str, AfterValidator(_printable)]
+Text = Annotated[str, AfterValidator(_line_feeds), AfterValidator(_printable)]
 
 # Ids come from a model and go into URL paths: no character in them may end the path segment.
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
-Id = Annotated[str, limited(128, form=_ID)]
+Id = Annotated[str, limited(128, form=_ID, words='an id, such as "Ab3dE-xY7z_1"')]
 
 PivNumId = Annotated[
     str,
@@ -86,11 +99,15 @@ QueueId = Annotated[Id, Field(description="From register_domain or renew_domain.
 RecordId = Annotated[Id, Field(description="From list_dns_records.")]
 WhiteId = Annotated[Id, Field(description="From list_whites.")]
 
-CountryCode = Annotated[str, Field(description="Two-letter ISO country code.", pattern="^[A-Za-z]{2}$")]
+CountryCode = Annotated[
+    str,
+    limited(2, least=2, form="[A-Za-z]{2}", words="two letters, such as SE"),
+    Field(description="Two-letter ISO country code."),
+]
 Search = Annotated[Line, limited(200)]
 Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the last answer."), at_most(10_000_000)]
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
-Switch = Annotated[bool, BeforeValidator(_word), Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 DomainName = Annotated[str, AfterValidator(host_name)]
 Recipient = Annotated[str, AfterValidator(phones.recipient), Field(description=f"Recipient, as {phones.EXAMPLE}.")]

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from pydantic import Field
@@ -21,17 +21,21 @@ from piv_mcp.errors import StoreError
 from piv_mcp.services import services
 from piv_mcp.spending.actions import proxies as actions
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.answers import Answer, Listing, paging
+from piv_mcp.tools.answers import Answer, Bounded, Listing, paging, whole
 from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, ServerId, Switch
 from piv_mcp.tools.spec import Ctx, perform, read, spend
 
 MASK = "********"
 MASKED = "Passwords are masked: to_file writes them to a private file, show_passwords returns them."
 
+ALL_IN_A_FILE = "export_proxies(to_file=true) writes all of them to a private file."
+
 ShowPasswords = Annotated[Switch, Field(description="Only when the person asks to see passwords.")]
 
 
-class Servers(Answer):
+class Servers(Listing):
+    ROWS = "servers"
+
     servers: list[ProxyServer]
 
 
@@ -49,6 +53,8 @@ class OrderRow(Answer):
 
 
 class Orders(Listing):
+    ROWS = "orders"
+
     orders: list[OrderRow]
 
 
@@ -61,21 +67,41 @@ class ProxyRow(Answer):
     ipv6: str | None = None
 
 
-class OrderAnswer(OrderRow):
+class OrderAnswer(OrderRow, Bounded):
+    ROWS = "proxies"
+
     proxies: list[ProxyRow]
 
+    def continuation(self, count: int) -> str:
+        del count
+        return ALL_IN_A_FILE
 
-class Export(Answer):
+
+class Export(Bounded):
+    ROWS = "content"
+
     count: int | None = None
     format: str
     file: str | None = None
     content: str | None = None
     note: str | None = None
 
+    @property
+    def listed(self) -> list[str]:
+        return (self.content or "").splitlines()
 
-async def list_proxy_servers(ctx: Ctx) -> Servers:
+    def continuation(self, count: int) -> str:
+        del count
+        return ALL_IN_A_FILE
+
+    def continued(self, count: int) -> dict[str, Any]:
+        return {"content": "\n".join(self.listed[:count])}
+
+
+async def list_proxy_servers(ctx: Ctx, offset: Offset | None = None) -> Servers:
     """List servers where proxies can be bought, with price per proxy and month in US dollars."""
-    return Servers(servers=await (await services(ctx)).client.proxies.servers())
+    rows, position = whole(await (await services(ctx)).client.proxies.servers(), offset)
+    return Servers(servers=rows, **position)
 
 
 async def list_proxy_orders(

@@ -6,7 +6,6 @@ description, its parameters the input schema and its return type the output sche
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from mcp.server.mcpserver import Context
@@ -33,8 +32,9 @@ class ToolSpec:
     idempotent: bool = False
     local: bool = False
     """Answers from the local store, without a request to piv.day."""
-    lacks: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
-    """Parameters that one may expect and the API does not have, each with what to do instead."""
+    extra: Mapping[str, bool | str] = field(default_factory=dict[str, bool | str], hash=False)
+    """Names that are no parameters, but that a call may have: with the only value that a switch of the endpoint can
+    have, or with what to do instead, for what the API lacks."""
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ def write(
     destructive: bool,
     idempotent: bool,
     local: bool = False,
-    lacks: Mapping[str, str] = MappingProxyType({}),
+    extra: Mapping[str, bool | str] | None = None,
 ) -> ToolSpec:
     """A tool that changes something and costs nothing."""
     return ToolSpec(
@@ -75,13 +75,21 @@ def write(
         destructive=destructive,
         idempotent=idempotent,
         local=local,
-        lacks=lacks,
+        extra=extra or {},
     )
 
 
-def spend(handler: Callable[..., Awaitable[BaseModel]], title: str, endpoint: str) -> ToolSpec:
+def spend(
+    handler: Callable[..., Awaitable[BaseModel]],
+    title: str,
+    endpoint: str,
+    *,
+    extra: Mapping[str, bool | str] | None = None,
+) -> ToolSpec:
     """A tool that costs money: it cannot be undone, and every call is a new purchase."""
-    return ToolSpec(handler=handler, title=title, effect="spend", endpoint=endpoint, destructive=True)
+    return ToolSpec(
+        handler=handler, title=title, effect="spend", endpoint=endpoint, destructive=True, extra=extra or {}
+    )
 
 
 async def perform(ctx: Ctx, action: Action) -> Receipt:

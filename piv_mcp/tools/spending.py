@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
@@ -14,7 +15,8 @@ from piv_mcp.spending.receipt import difference
 from piv_mcp.spending.reconcile.hearsay import note_refunds
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.times import DAY_SECONDS, utc
-from piv_mcp.tools.answers import Answer
+from piv_mcp.tools.answers import Answer, Bounded
+from piv_mcp.tools.parameters import limited, lower
 from piv_mcp.tools.spec import Ctx, read, write
 
 MAX_TOTALLED = 5000
@@ -51,9 +53,11 @@ class Budget(Answer):
     left_today: Money
 
 
-class Spending(Answer):
+class Spending(Bounded):
     """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are before refunds.
     `unknown_charges` counts actions whose charge is unknown and therefore not included."""
+
+    ROWS = "entries"
 
     mode: str
     entries: list[EntryRow]
@@ -62,6 +66,14 @@ class Spending(Answer):
     unknown_charges: int | None = None
     left_out: int | None = None
     budget: Budget | None = None
+    start: SkipJsonSchema[int] = Field(default=0, exclude=True)
+    """The offset of the first entry."""
+
+    def continuation(self, count: int) -> str:
+        return f"Go on with offset={self.start + count}."
+
+    def continued(self, count: int) -> dict[str, Any]:
+        return {"left_out": (self.left_out or 0) + len(self.entries) - count}
 
 
 class Reconciled(Answer):
@@ -77,15 +89,19 @@ async def list_spending(
     days: Annotated[int, Field(ge=1, le=3650, strict=True)] = 30,
     state: State | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
+    offset: Annotated[int, Field(ge=0, strict=True, description="Entries to skip.")] = 0,
 ) -> Spending:
     """List what was bought, declined, refused or left unknown, with totals by day and area, and the budget left."""
-    return await spending(await services(ctx), days=days, state=state, limit=limit)
+    return await spending(await services(ctx), days=days, state=state, limit=limit, offset=offset)
 
 
 async def reconcile_spending(
     ctx: Ctx,
     spending_id: Annotated[
-        str, Field(pattern="^sp_[0-9a-f]{10}$", description="From list_spending. Default: all unknown ones.")
+        str,
+        AfterValidator(lower),
+        limited(13, form="sp_[0-9a-f]{10}", words="an id of the journal, such as sp_0123456789"),
+        Field(description="From list_spending. Default: all unknown ones."),
     ]
     | None = None,
 ) -> Reconciled:
@@ -109,7 +125,7 @@ async def reconcile_spending(
     return Reconciled(entries=[_row(entry) for entry in looked], unknown=unknown, note=_note(looked, unknown))
 
 
-async def spending(app: Services, *, days: int, state: State | None, limit: int) -> Spending:
+async def spending(app: Services, *, days: int, state: State | None, limit: int, offset: int = 0) -> Spending:
     """The journal of the last `days` days."""
     journal, policy = app.gate.journal, app.gate.policy
     await journal.expire()
@@ -128,15 +144,16 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int)
         budget = Budget(per_action=policy.auto_approve_max, per_day=policy.daily_budget, left_today=left)
     return Spending(
         mode=policy.mode,
-        entries=[_row(entry) for entry in shown[:limit]],
+        entries=[_row(entry) for entry in shown[offset : offset + limit]],
         totals=[
             Total(day=day, area=area, charged=sum(amounts, Decimal(0)), actions=len(amounts))
             for (day, area), amounts in sorted(totals.items(), reverse=True)
         ],
         charged=sum((amount for amounts in totals.values() for amount in amounts), Decimal(0)),
         unknown_charges=sum(entry.state == "charged" and entry.charged is None for entry in entries) or None,
-        left_out=max(0, len(shown) - limit) or None,
+        left_out=max(0, len(shown) - offset - limit) or None,
         budget=budget,
+        start=offset,
     )
 
 

@@ -30,10 +30,15 @@ from piv_mcp.tools.parameters import (
     WhiteId,
     at_most,
     limited,
+    lower,
 )
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
-Language = Annotated[str, Field(pattern="^[A-Za-z]{2}$", description="Two-letter ISO 639-1 code.")]
+Language = Annotated[
+    str,
+    limited(2, least=2, form="[A-Za-z]{2}", words="two letters, such as de"),
+    Field(description="Two-letter ISO 639-1 code."),
+]
 
 
 def _normal_host(email: str) -> str:
@@ -41,8 +46,12 @@ def _normal_host(email: str) -> str:
     return f"{local}@{host_name(host)}"
 
 
-Email = Annotated[Line, limited(254, form=r"[^@\s]+@[^@\s]+"), AfterValidator(_normal_host)]
-Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*")]
+Email = Annotated[
+    Line,
+    limited(254, form=r"[^@\s]+@[^@\s]+", words="an address, such as me@example.com"),
+    AfterValidator(_normal_host),
+]
+Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*", words="a link, such as https://example.com/me")]
 Words = Annotated[list[Annotated[Line, limited(100)]], at_most(100)]
 
 
@@ -51,6 +60,8 @@ class Tiers(Answer):
 
 
 class Whites(Listing):
+    ROWS = "whites"
+
     whites: list[White]
 
 
@@ -80,7 +91,12 @@ async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
 async def get_white_download(
     ctx: Ctx,
     white_id: WhiteId,
-    format: Annotated[str, limited(20, form="[a-z0-9]+"), Field(description="Only php is documented.")] = "php",
+    format: Annotated[
+        str,
+        AfterValidator(lower),
+        limited(20, form="[a-z0-9]+", words="one word, such as php"),
+        Field(description="Only php is documented."),
+    ] = "php",
 ) -> WhiteDownload:
     """Get a download link for a finished site's archive. It works for about 5 minutes; call again for a new one."""
     return await (await services(ctx)).client.whites.download(white_id, format=format)
@@ -103,9 +119,9 @@ async def configure_white(
 
 async def create_white(
     ctx: Ctx,
-    name: Annotated[Line, Field(min_length=2, max_length=20)],
+    name: Annotated[Line, limited(20, least=2), Field(description="2 to 20 characters.")],
     tier_key: TierKey,
-    niche: Annotated[Line, Field(min_length=1, max_length=25)],
+    niche: Annotated[Line, limited(25), Field(description="Up to 25 characters.")],
     country: CountryCode,
     language: Language,
     quality: Quality | None = None,
