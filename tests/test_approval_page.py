@@ -1,5 +1,6 @@
 """What the approval page shows, and what a click on it does, in a real browser."""
 
+import json
 import re
 import sys
 from decimal import Decimal
@@ -141,10 +142,10 @@ async def test_many_that_wait_open_one_tab_that_lists_them_and_each_is_decided_t
         await expect(page.locator("article")).to_have_count(MANY)
         await expect(page.locator("h1")).to_contain_text(f"approval of {MANY} actions, each on its own")
         await expect(page).to_have_title(f"({MANY}) Approve? · piv-mcp")
-        await expect(card(page, 3)).to_contain_text("number 2'")
+        await expect(card(page, 3)).to_contain_text('"number 2"')
         await button(card(page, 3), "Approve").click()
         await says(card(page, 3), "Approved")
-        await expect(card(page, 7)).to_contain_text("number 6'")
+        await expect(card(page, 7)).to_contain_text('"number 6"')
         await button(card(page, 7), "Decline").click()
         await says(card(page, 7), "Declined")
         await expect(page.locator("h1")).to_contain_text(f"approval of {MANY - 2} actions")
@@ -296,8 +297,8 @@ async def test_markup_in_a_name_is_shown_as_text_and_runs_nothing(connect: Conne
     async with connect(confirm_wait=0) as app:
         await app.ok("purchase_number", **BUY, custom_name=HOSTILE)
         page = await person.approval()
-        shown = await page.locator(".action").inner_text()
-        assert HOSTILE.replace("'", "\\'") in shown
+        shown = await page.locator("article").inner_text()
+        assert json.dumps(HOSTILE) in shown
         assert await page.evaluate("typeof hacked") == "undefined"
         assert await page.locator("img").count() == 0
         assert await page.locator("script").count() == 1
@@ -314,10 +315,10 @@ async def test_hostile_text_neither_hides_nor_reorders_nor_adds_anything(
         text = "Hi\u2066 <b>bold</b>\n" * 20
         await app.ok("send_sms", piv_num_id=number.piv_num_id, to_number="+14155551234", message_body=text)
         page = await person.approval()
-        shown = await page.locator(".action").inner_text()
-        assert "(Shop⟨U+202E⟩ 00.0⟨U+200B⟩⟨U+001B⟩[2J Price: 0.00 USD)" in shown
+        shown = await page.locator("article").inner_text()
+        assert '("Shop⟨U+202E⟩ 00.0⟨U+200B⟩\\u001b[2J\\nPrice: 0.00 USD")' in shown
         assert shown.count("<b>bold</b>") == 20
-        assert shown.isprintable()
+        assert all(line.isprintable() for line in shown.splitlines())
         assert await page.locator("b").count() == 0
         await expect(page.locator(".price")).to_have_text("1.25 USD")
 

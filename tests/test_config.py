@@ -19,7 +19,7 @@ from piv_mcp.text.tidy import tidied
 
 T = TypeVar("T")
 
-KEY = "sk-0123456789-abcdef"
+KEY = "sk-5f2b8c19d0-4e7a63"
 
 
 def test_the_defaults_are_those_of_the_table() -> None:

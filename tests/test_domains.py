@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from examples import domain, record
-from harness import Connect, Connected, Request, approver, connected
+from harness import ERAS, Connect, Connected, Era, Request, approver, connected
 
 from piv_mcp.api.domains import RegisterDomain
 from piv_mcp.sandbox import Sandbox, Timing
@@ -40,7 +40,13 @@ async def test_reads_send_the_documented_request_and_only_what_was_given(app: Co
         assert app.sent == [request], tool
 
 
-async def test_record_changes_send_the_given_fields_alone(app: Connected) -> None:
+@pytest.mark.parametrize("era", ERAS)
+async def test_record_changes_send_the_given_fields_alone(connect: Connect, era: Era) -> None:
+    async with connect(era=era, confirm_destructive=False) as app:
+        await check_record_changes(app)
+
+
+async def check_record_changes(app: Connected) -> None:
     id_, record_id = domain(app.sandbox), record(app.sandbox)
     made = {"type": "TXT", "name": "@", "content": "v=spf1 include:_spf.example.com -all"}
     whole = {"type": "A", "name": "shop", "content": "5.6.7.8", "ttl": 300, "proxied": False}
@@ -240,7 +246,9 @@ async def test_nameservers_leave_in_one_form_and_are_two(connect: Connect) -> No
 
 
 @pytest.mark.parametrize(("typed", "sent"), [("www.{}", "www"), ("{}.", "@"), ("*.Shop.{}", "*.shop")])
-async def test_a_record_s_full_name_is_sent_relative_with_a_note(modern_app: Connected, typed: str, sent: str) -> None:
+async def test_a_record_s_full_name_is_sent_relative_and_that_is_said(
+    modern_app: Connected, typed: str, sent: str
+) -> None:
     id_ = domain(modern_app.sandbox)
     own = modern_app.sandbox.state.domains[id_].name
     fields = {"type": "A", "name": typed.format(own), "content": "5.6.7.8"}
@@ -251,9 +259,17 @@ async def test_a_record_s_full_name_is_sent_relative_with_a_note(modern_app: Con
         ("GET", f"/domains/{id_}"),
         ("POST", f"/domains/{id_}/dns"),
     ]
-    changed = await modern_app.ok("update_dns_record", domain_id=id_, record_id=made["id"], name=fields["name"])
-    assert changed["note"] == note
-    assert modern_app.writes[-1].body == {"name": sent}
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("www.{}", "www"), ("{}.", "@"), ("*.Shop.{}", "*.shop")])
+async def test_a_change_s_full_name_is_asked_and_sent_relative(connect: Connect, typed: str, sent: str) -> None:
+    person = approver()
+    async with connect(person=person) as app:
+        id_ = domain(app.sandbox)
+        name = typed.format(app.sandbox.state.domains[id_].name)
+        await app.ok("update_dns_record", domain_id=id_, record_id=record(app.sandbox), name=name)
+        assert f'\nname: "{sent}"\n' in person.asked[0]
+        assert app.writes[-1].body == {"name": sent}
 
 
 @pytest.mark.parametrize("name", ["@", "WWW", "s1._domainkey", "a.b", "www.other.com", "_dmarc.büro"])
@@ -278,7 +294,12 @@ async def test_a_content_that_does_not_fit_its_type_is_refused_in_words(modern_a
         assert modern_app.sent == []
 
 
-async def test_new_content_is_read_as_the_record_s_own_type(modern_app: Connected) -> None:
+async def test_new_content_is_read_as_the_record_s_own_type(connect: Connect) -> None:
+    async with connect(confirm_destructive=False) as modern_app:
+        await check_contents(modern_app)
+
+
+async def check_contents(modern_app: Connected) -> None:
     id_ = domain(modern_app.sandbox)
     ids = {row.type: row.id for row in modern_app.sandbox.state.domains[id_].records}
     change = {"domain_id": id_, "record_id": ids["CNAME"]}

@@ -19,8 +19,6 @@ from purchases import BUY_NUMBER, RENEW_DOMAIN, VERIFY, Purchase, in_turn
 
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.spending.approval.channels import READ_SECONDS
-from piv_mcp.store import Store
-from piv_mcp.store.connection import Connection
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
@@ -48,21 +46,10 @@ def server(
 ) -> AbstractAsyncContextManager[ServerProcess]:
     """A server over stdio, without the local web app, and a client that asks `person`."""
     client = partial(Client, mode=era, elicitation_callback=person)
-    if person is not None:
-        person.read = partial(long_enough, machine)
+    if person is not None:  # who needs a second of the server's clock to read
+        person.read = partial(asyncio.sleep, 1.05 * READ_SECONDS / speed)
     chosen: dict[str, Any] = {"webhook_port": 0, "confirm_wait": 0, **settings}
     return machine.server(name, client=client, speed=speed, **chosen)
-
-
-async def long_enough(machine: Machine) -> None:
-    """Let the questions be older by the time that a person needs to read them."""
-
-    def put_earlier(connection: Connection) -> None:
-        connection.execute("UPDATE questions SET put_at = put_at - ?", (READ_SECONDS,))
-
-    store = Store(machine.data_dir / "store.sqlite3")
-    await store.write(put_earlier)
-    await store.close()
 
 
 async def buy(process: ServerProcess, purchase: Purchase, account: Sandbox, **changed: Any) -> dict[str, Any]:

@@ -28,10 +28,6 @@ from piv_mcp.text.guessable import MIN_SECRET, checked_secret
         ("9876543210987654", "can be guessed"),
         ("qwertyuiopasdfgh", "can be guessed"),
         ("aaaabbbbccccddddeeeeffff", "can be guessed"),
-        ("${PIV_WEBHOOK_SECRET}", "a variable that was not replaced"),
-        ("${user_config.webhook_secret}", "a variable that was not replaced"),
-        ("$PIV_WEBHOOK_SECRET", "a variable that was not replaced"),
-        ("%PIV_WEBHOOK_SECRET%", "a variable that was not replaced"),
         ("has/a/slash/and/is/long", "letters, digits"),
         ("words with blanks in it", "letters, digits"),
         ("ключ-из-кириллицы", "letters, digits"),
@@ -45,6 +41,16 @@ def test_a_secret_that_can_be_guessed_is_refused_with_the_reason(
         load()
     assert re.search(f"PIV_WEBHOOK_SECRET: .*{reason}.*token_urlsafe", caught.value.message)
     assert secret not in f"{caught.value!r} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["${PIV_WEBHOOK_SECRET}", "${user_config.webhook_secret}", "$PIV_WEBHOOK_SECRET", "%PIV_WEBHOOK_SECRET%"],
+)
+def test_a_variable_that_was_not_replaced_is_no_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("PIV_WEBHOOK_SECRET", secret)
+    with pytest.raises(ConfigError, match=r"PIV_WEBHOOK_SECRET: (holds a placeholder|must be letters)"):
+        load()
 
 
 @pytest.mark.parametrize("secret", ["a-secret-path-of-the-tests", "correct-horse-battery", "5f2b8c19d04e7a63"])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 from examples import white
-from harness import Connected, Request
+from harness import Connect, Connected, Request
 
 from piv_mcp.sandbox import Sandbox
 
@@ -33,8 +33,7 @@ async def test_reads_send_the_documented_request_and_only_what_was_given(app: Co
         assert app.sent == [request], tool
 
 
-async def test_configuring_sends_the_given_fields_alone(app: Connected) -> None:
-    id_ = white(app.sandbox)
+async def test_configuring_sends_the_given_fields_alone(connect: Connect) -> None:
     whole = {
         "company": "My Brand",
         "domain": "newdomain.com",
@@ -43,9 +42,11 @@ async def test_configuring_sends_the_given_fields_alone(app: Connected) -> None:
         "address": "Berliner Str. 1, Berlin",
         "legal": "My Brand GmbH",
     }
-    for fields in ({"company": "Bücher & Söhne"}, whole):
-        await app.ok("configure_white", white_id=id_, **fields)
-        assert app.sent == [("POST", f"/whites/{id_}/config", {}, fields)]
+    async with connect(confirm_destructive=False) as app:
+        id_ = white(app.sandbox)
+        for fields in ({"company": "Bücher & Söhne"}, whole):
+            await app.ok("configure_white", white_id=id_, **fields)
+            assert app.sent == [("POST", f"/whites/{id_}/config", {}, fields)]
 
 
 async def test_a_page_says_the_total_and_where_the_next_begins(modern_app: Connected) -> None:
@@ -89,12 +90,14 @@ async def test_what_is_no_address_is_not_sent(modern_app: Connected, email: str)
     assert modern_app.sent == []
 
 
-async def test_hosts_leave_in_one_form(modern_app: Connected) -> None:
-    id_ = white(modern_app.sandbox)
-    await modern_app.ok("configure_white", white_id=id_, domain="BÜCHER.example.", email="Info@BÜCHER.example")
-    hosts = {"domain": "xn--bcher-kva.example", "email": "Info@xn--bcher-kva.example"}
-    assert modern_app.sent == [("POST", f"/whites/{id_}/config", {}, hosts)]
-    for name, typed in (("domain", "https://mysite.com"), ("email", "info@my\u200bsite.com"), ("email", "info@a..b")):
-        said = await modern_app.error("configure_white", white_id=id_, **{name: typed})
-        assert said.startswith(f"VALIDATION_ERROR: {name}: ")
-        assert modern_app.sent == []
+async def test_hosts_leave_in_one_form(connect: Connect) -> None:
+    wrong = (("domain", "https://mysite.com"), ("email", "info@my\u200bsite.com"), ("email", "info@a..b"))
+    async with connect(confirm_destructive=False) as app:
+        id_ = white(app.sandbox)
+        await app.ok("configure_white", white_id=id_, domain="BÜCHER.example.", email="Info@BÜCHER.example")
+        hosts = {"domain": "xn--bcher-kva.example", "email": "Info@xn--bcher-kva.example"}
+        assert app.sent == [("POST", f"/whites/{id_}/config", {}, hosts)]
+        for name, typed in wrong:
+            said = await app.error("configure_white", white_id=id_, **{name: typed})
+            assert said.startswith(f"VALIDATION_ERROR: {name}: ")
+            assert app.sent == []

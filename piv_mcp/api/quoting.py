@@ -7,10 +7,11 @@ cleaned, since any server may repeat what it was sent, or show a page with whate
 import base64
 import html
 import re
-import unicodedata
 from collections.abc import Iterator
 from itertools import chain
 from urllib.parse import unquote_plus
+
+from piv_mcp.text.invisible import is_invisible
 
 SNIPPET = 200
 """Characters of an unexpected response that an error shows."""
@@ -58,7 +59,7 @@ def clean(text: str, *, secret: str, limit: int = SNIPPET) -> str:
     At most `limit` characters long.
     """
     head = text[: limit * 5]
-    line = " ".join("".join(char for char in head if char.isspace() or _is_visible(char)).split())
+    line = " ".join("".join(char for char in head if char.isspace() or not is_invisible(char)).split())
     # Removing characters may have joined the parts of a secret, and cutting may leave a part of it.
     line = line.replace(secret, "[key]")
     if len(head) < len(text):
@@ -139,7 +140,3 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))")
 def _unescaped(escape: re.Match[str]) -> str:
     code = escape[1] or escape[2]
     return chr(int(code, 16)) if code else escape[3]
-
-
-def _is_visible(char: str) -> bool:
-    return unicodedata.category(char)[0] != "C"

@@ -56,6 +56,7 @@ def _one_line(value: str) -> str:
 
 def _number(value: str) -> str:
     """An id as it is, and a phone number in plain characters: which number it means is looked up later."""
+    value = value.strip()
     if re.fullmatch(_ID, value):
         return value
     text = phones.plain(value)
