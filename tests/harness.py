@@ -179,10 +179,10 @@ class Connected:
         """The journal once nothing in it is executing or unknown, which it becomes by itself.
 
         A `MovingClock` is advanced by the grace, at once and then once a real second: what is being asked of the API
-        meanwhile keeps enough of its deadline. After the short graces it is advanced by the long one.
+        meanwhile keeps enough of its deadline. After two short graces it is advanced by the long one.
         """
         advance_at = 0.0
-        steps = chain([GRACE_SECONDS] * 5, repeat(ABSENT_SECONDS))
+        steps = chain([GRACE_SECONDS] * 2, repeat(ABSENT_SECONDS))
 
         async def look() -> list[Entry] | None:
             nonlocal advance_at

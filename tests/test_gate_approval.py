@@ -102,7 +102,7 @@ async def test_a_malformed_form_is_no_person_s_yes_and_no_person_s_no(
     sandbox: Sandbox, data_dir: Path, silent_browser: Path, era: Era, form: dict[str, Any] | None, words: str
 ) -> None:
     person = Person(APPROVE, answers=[ElicitResult(action="accept", content=form)])
-    async with connected(sandbox, data_dir, person, era, confirm_wait=1.5) as shop:
+    async with connected(sandbox, data_dir, person, era, confirm_wait=1.1) as shop:
         receipt = await shop.receipt(BUY_NUMBER)
         assert receipt["status"] == "approval_required"
         assert words in receipt["note"]
