@@ -100,6 +100,16 @@ def test_an_arrow_that_turns_back_breaks_them(another_house: Path, module: str, 
 SQL = re.compile(r"^\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|CREATE TABLE|ALTER TABLE|BEGIN)\b")
 
 
+def test_one_module_of_the_money_gate_reads_events() -> None:
+    """Webhooks are hearsay: what may be concluded from one stands in one place."""
+    readers = {
+        path.name
+        for path in (PACKAGE / "spending").rglob("*.py")
+        if re.search(r"^from piv_mcp\.store(\.events)? import .*\b(events|StoredEvent)\b", path.read_text(), re.M)
+    }
+    assert readers == {"hearsay.py"}
+
+
 def test_sql_stands_in_the_store_alone() -> None:
     for module in sorted(set(MODULES) - set(below("piv_mcp.store"))):
         texts = [node.value for node in ast.walk(tree_of(module)) if isinstance(node, ast.Constant)]

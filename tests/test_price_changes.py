@@ -23,6 +23,8 @@ from purchases import BUY_NUMBER, COMMITMENTS, PURCHASES, REGISTER, RESTORE, VER
 
 from piv_mcp.api.readings import RECENT_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.sandbox.failures import Outcome
+from piv_mcp.sandbox.service import Incoming
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -116,6 +118,43 @@ async def test_a_price_that_can_no_longer_be_read_sends_nothing(
         assert receipt["status"] == "price_changed"
         assert shop.writes == []
         assert await shop.states() == ["price_changed"]
+
+
+async def test_a_price_that_rises_while_the_account_is_read_is_noticed(sandbox: Sandbox, data_dir: Path) -> None:
+    """The look before the request takes so long that the listing is old again."""
+    clock = MovingClock()
+    person = reading_person(sandbox, clock, lambda: None)
+    async with connected(sandbox, data_dir, person, clock=clock) as shop:
+        answer = sandbox.answer
+
+        def slow(incoming: Incoming) -> Outcome:
+            if incoming.raw_path.endswith("/numbers") and person.asked:
+                clock.advance(RECENT_SECONDS)
+                sandbox.state.reprice(ten_times)
+            return answer(incoming)
+
+        sandbox.answer = slow
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "price_changed"
+        assert shop.writes == []
+
+
+GONE = [
+    ("purchase_proxies", "servers"),
+    ("renew_proxy_order", "orders"),
+    ("renew_number", "numbers"),
+    ("create_white", "tiers"),
+    ("renew_domain", "domains"),
+]
+
+
+@pytest.mark.parametrize(("tool", "what"), GONE)
+async def test_what_is_gone_is_not_sent_for_and_ends(sandbox: Sandbox, data_dir: Path, tool: str, what: str) -> None:
+    purchase = next(purchase for purchase in PURCHASES if purchase.tool == tool)
+    clock = MovingClock()
+    person = reading_person(sandbox, clock, lambda: getattr(sandbox.state, what).clear())
+    async with connected(sandbox, data_dir, person, clock=clock) as shop:
+        assert (await shop.receipt(purchase))["status"] == "price_changed"
+        assert shop.writes == []
 
 
 @pytest.mark.parametrize(("tool", "method", "arguments"), COMMITMENTS)

@@ -124,8 +124,7 @@ class Gate:
         """What keeps the budget from approving the action, as notes for the person."""
         notes: list[Message] = []
         for entry in await self.journal.unsettled(action):
-            other = actions.load(entry.kind, entry.arguments)
-            if entry.state == "unknown" and other.targets & action.targets:
+            if entry.state == "unknown" and _shares_a_target(entry, action):
                 when = _moment(entry.sent_at or entry.quoted_at)
                 headline = Quote.model_validate_json(entry.quote).action
                 notes.append(message("unknown_before", when=when, entry=entry.id, action=headline))
@@ -207,6 +206,8 @@ class Gate:
         except PivError:
             await self.journal.withdraw(entry.id)
             raise
+        if not await self._price_holds(entry, action):  # costs a request only if the snapshot took long
+            return await self.journal.reload(entry)
         if not await self.journal.claim(entry.id, before.dump()):
             await self.journal.expire()
             entry = await self.journal.reload(entry)  # another call or process executes it, or it has expired
@@ -306,6 +307,13 @@ class Gate:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._approval.close()
+
+
+def _shares_a_target(entry: Entry, action: Action) -> bool:
+    try:
+        return bool(actions.load(entry.kind, entry.arguments).targets & action.targets)
+    except ValueError:  # arguments of another version, which nobody can read: the person decides
+        return True
 
 
 def _moment(seconds: float) -> str:

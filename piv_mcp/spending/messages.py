@@ -56,7 +56,7 @@ ENGLISH: Mapping[str, str] = {
     "renewals for the others",
     "several_years": "the API does not list the price of several years",
     "site_unlisted": "no listed price",
-    "extras_unlisted": "{what} cost more; how much more is not listed",
+    "extras_unlisted": "no price is listed for {what}",
     # --- later charges
     "every_month": "{amount:price} every month, charged 24 hours before expiry, until auto-renewal is turned off",
     "every_year": "{amount:price} every year, until auto-renewal is turned off",
