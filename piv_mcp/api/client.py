@@ -13,7 +13,7 @@ from piv_mcp.api.http import Http
 from piv_mcp.api.numbers import NumbersApi
 from piv_mcp.api.proxies import ProxiesApi
 from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
-from piv_mcp.api.readings import Span
+from piv_mcp.api.readings import RECENT_SECONDS, Span
 from piv_mcp.api.whites import WhitesApi
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -69,14 +69,23 @@ class PivClient:
         other._bind(self._http, self._priority, span)
         return other
 
-    def _bind(self, http: Http, priority: Priority, span: Span | None = None) -> None:
+    def prompt(self) -> Self:
+        """A client with the same connection that sends a request within `RECENT_SECONDS` or not at all: what was read
+        for it would be old."""
+        other = type(self).__new__(type(self))
+        other._bind(self._http, self._priority, start_within=RECENT_SECONDS)
+        return other
+
+    def _bind(
+        self, http: Http, priority: Priority, span: Span | None = None, start_within: float | None = None
+    ) -> None:
         self._http = http
         self._priority = priority
-        self.account = AccountApi(http, priority, span)
-        self.numbers = NumbersApi(http, priority, span)
-        self.proxies = ProxiesApi(http, priority, span)
-        self.domains = DomainsApi(http, priority, span)
-        self.whites = WhitesApi(http, priority, span)
+        self.account = AccountApi(http, priority, span, start_within)
+        self.numbers = NumbersApi(http, priority, span, start_within)
+        self.proxies = ProxiesApi(http, priority, span, start_within)
+        self.domains = DomainsApi(http, priority, span, start_within)
+        self.whites = WhitesApi(http, priority, span, start_within)
 
     def __repr__(self) -> str:
         return f"PivClient({self._http!r}, {self._priority.value})"

@@ -17,15 +17,19 @@ T = TypeVar("T")
 
 
 class EndpointGroup:
-    """The endpoints of one area, called at one priority. With `span`, reads share recent answers.
+    """The endpoints of one area, called at one priority. With `span`, reads share recent answers; with `start_within`,
+    nothing is sent after so many seconds.
 
     The methods raise `ApiError`, and `InvalidRequestError` also before anything is sent.
     """
 
-    def __init__(self, http: "Http", priority: Priority, span: Span | None = None) -> None:
+    def __init__(
+        self, http: "Http", priority: Priority, span: Span | None = None, start_within: float | None = None
+    ) -> None:
         self._http = http
         self._priority = priority
         self._span = span
+        self._start_within = start_within
 
     async def _call(
         self,
@@ -39,7 +43,7 @@ class EndpointGroup:
         path = endpoint.path(*ids)
         wire = {} if query is None else _checked(endpoint, query, filters)
         call = Call(endpoint, path, wire, None if body is None else body.wire())
-        return await self._http.send(call, self._priority, self._span)
+        return await self._http.send(call, self._priority, self._span, self._start_within)
 
 
 def _checked(endpoint: Endpoint[Any], query: type[Request], filters: dict[str, object]) -> dict[str, Any]:

@@ -78,15 +78,18 @@ class Http:
         if self._client is not None:
             await self._client.aclose()
 
-    async def send(self, call: Call[T], priority: Priority, span: Span | None = None) -> T:
+    async def send(
+        self, call: Call[T], priority: Priority, span: Span | None = None, start_within: float | None = None
+    ) -> T:
         """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline.
 
-        With `span`, a read may get the answer to an equal read of the last seconds (see `Readings`).
+        With `span`, a read may get the answer to an equal read of the last seconds (see `Readings`). With
+        `start_within`, nothing is sent after so many seconds, neither for the first time nor again.
         """
         if call.endpoint.writes:
             self._readings.forget()
             try:
-                return await self._send(call, priority)
+                return await self._send(call, priority, start_within)
             finally:
                 self._readings.forget()
         if span is None:
@@ -94,20 +97,21 @@ class Http:
         key = (call.path, tuple(sorted((name, str(value)) for name, value in call.query.items())))
         return await self._readings.get(key, lambda: self._send(call, priority), span)
 
-    async def _send(self, call: Call[T], priority: Priority) -> T:
+    async def _send(self, call: Call[T], priority: Priority, start_within: float | None = None) -> T:
         client = await self._connected(call)
         if self._closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
         deadline = Deadline(self._deadline, self._clock)
+        start = deadline if start_within is None else Deadline(start_within, self._clock)
         writes = call.endpoint.writes
         # A write that the deadline cuts off has an unknown outcome: do not start one with too little time left.
         room = min(10.0, self._deadline / 3) if writes else min(1.0, self._deadline / 10)
 
         async def attempt(number: int) -> T:
-            await self._slot(call, priority, deadline.remaining() - room)
+            await self._slot(call, priority, min(deadline.remaining() - room, start.remaining()))
             return await self._attempt(client, call, number, deadline)
 
-        return await with_retries(attempt, writes=writes, deadline=deadline, room=room)
+        return await with_retries(attempt, writes=writes, deadline=deadline, start=start, room=room)
 
     async def _connected(self, call: Call[Any]) -> httpx.AsyncClient:
         """The HTTP client, made at the first call. Where the environment stands in the way, a later call tries anew."""

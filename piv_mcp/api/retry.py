@@ -47,10 +47,13 @@ def may_retry(error: ApiError, *, writes: bool) -> bool:
     return not writes and error.status is not None and (error.status == 408 or error.status >= 500)
 
 
-async def with_retries(attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, room: float) -> T:
+async def with_retries(
+    attempt: Callable[[int], Awaitable[T]], *, writes: bool, deadline: Deadline, start: Deadline, room: float
+) -> T:
     """Await `attempt(1)`, `attempt(2)`, ... until one succeeds, or raise the last one's error.
 
-    `Retry-After` replaces our own wait. No wait begins that would leave less than `room` seconds for the next try.
+    `Retry-After` replaces our own wait. No wait begins that would leave less than `room` seconds for the next try, or
+    that would end after `start`.
     """
     import stamina  # late: it costs start-up time, and only a sent request needs it
 
@@ -61,7 +64,7 @@ async def with_retries(attempt: Callable[[int], Awaitable[T]], *, writes: bool, 
             return False
         longest = min(MAX_WAIT, FIRST_WAIT * 2 ** (number - 1))
         wait = error.retry_after if error.retry_after is not None else random.uniform(0, longest)  # noqa: S311 - jitter
-        return wait if wait + room <= deadline.remaining() else False
+        return wait if wait + room <= deadline.remaining() and wait <= start.remaining() else False
 
     async for retry in stamina.retry_context(on=wait_before_next, attempts=ATTEMPTS, timeout=None):
         number = retry.num

@@ -90,6 +90,7 @@ class Gate:
 
     async def _propose(self, action: Action) -> Entry:
         """Quote the action and insert it into the journal, or return the open entry of an equal action."""
+        await self.journal.recover()  # what a process sent before it died blocks an equal action, too
         recent = self._sources.recent()
         proposal = await action.quote(recent)
         doubts = await self._doubts(action) if action.spends else []
@@ -125,9 +126,14 @@ class Gate:
         notes: list[Message] = []
         for entry in await self.journal.unsettled(action):
             if entry.state == "unknown" and _shares_a_target(entry, action):
-                when = _moment(entry.sent_at or entry.quoted_at)
-                headline = Quote.model_validate_json(entry.quote).action
-                notes.append(message("unknown_before", when=when, entry=entry.id, action=headline))
+                notes.append(_note_of("unknown_before", entry))
+        for entry in await self.journal.recently_not_charged():
+            if (
+                entry.kind == action.kind
+                and entry.fingerprint != action.fingerprint
+                and _shares_a_target(entry, action)
+            ):
+                notes.append(_note_of("not_shown_before", entry))
         overcharged = await self.journal.overcharged(action)
         if overcharged is not None:
             notes.append(message("overcharged_before", entry=overcharged.id))
@@ -143,7 +149,7 @@ class Gate:
     async def _finish(self, entry: Entry, action: Action, *, repeated: bool) -> Receipt:
         """Execute an approved entry, wait for an executing one, and return the receipt of an ended one."""
         if entry.state == "approved":
-            entry = await self._execute(entry, action)
+            entry = await self._execute(entry)
         if entry.state == "executing":
             entry = await self._await_ending(entry)
         was_unknown = entry.state == "unknown"
@@ -183,8 +189,12 @@ class Gate:
 
     # --- executing
 
-    async def _execute(self, entry: Entry, action: Action) -> Entry:
-        """Execute in a task of its own, so that a cancelled call does not cancel a request that was sent."""
+    async def _execute(self, entry: Entry) -> Entry:
+        """Execute in a task of its own, so that a cancelled call does not cancel a request that was sent.
+
+        What was approved is sent: the call's own action may say the same in other words.
+        """
+        action = actions.load(entry.kind, entry.arguments)
         running = self._executions.get(entry.id)
         if running is None:
             running = asyncio.create_task(self._run(entry, action))
@@ -223,15 +233,21 @@ class Gate:
         return entry
 
     async def _price_holds(self, entry: Entry, action: Action) -> bool:
-        """Whether the action still costs no more than was approved. If not, end the entry: nothing is sent."""
-        approved = Quote.model_validate_json(entry.quote).price
-        if not approved.is_listed:
+        """Whether the action still costs no more than was approved, and changes what was shown. If not, end the entry:
+        nothing is sent."""
+        quote = Quote.model_validate_json(entry.quote)
+        approved = quote.price
+        if not approved.is_listed and not quote.now:
             return True
         try:
-            now = (await action.quote(self._sources.recent())).price
+            proposal = await action.quote(self._sources.recent())
         except ApiError as error:
             problem = f"the price can no longer be read ({refusal(error)})"
             await self.journal.end_as_price_changed(entry.id, None, problem)
+            return False
+        now = proposal.price
+        if [shown.model_dump(mode="json") for shown in proposal.now] != [shown.model_dump() for shown in quote.now]:
+            await self.journal.end_as_price_changed(entry.id, now, "what it would change is no longer what was shown")
             return False
         if not now.exceeds(approved):
             return True
@@ -249,7 +265,7 @@ class Gate:
 
     async def _send(self, entry: Entry, action: Action) -> Entry:
         try:
-            done = await action.send(self._sources)
+            done = await action.send(self._sources.prompt())
         except OutcomeUnknownError as error:
             ending = Ending("unknown", problem=error.cause.message)
         except ApiError as error:
@@ -307,6 +323,11 @@ class Gate:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._approval.close()
+
+
+def _note_of(id: str, entry: Entry) -> Message:
+    when = _moment(entry.sent_at or entry.quoted_at)
+    return message(id, when=when, entry=entry.id, action=Quote.model_validate_json(entry.quote).action)
 
 
 def _shares_a_target(entry: Entry, action: Action) -> bool:

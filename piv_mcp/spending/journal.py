@@ -81,7 +81,7 @@ class Journal:
         return await self.store.write(journal.find_open, action.fingerprint, self._clock.time())
 
     async def made(self) -> frozenset[str]:
-        """The ids of the objects that entries have created, and of the events that settled or refunded entries."""
+        """The ids of the objects that entries have created."""
         return await self.store.read(journal.made)
 
     async def recently_not_charged(self) -> list[Entry]:
@@ -98,7 +98,7 @@ class Journal:
         return await self.store.read(journal.unsettled, action.kind)
 
     async def overcharged(self, action: Action) -> Entry | None:
-        """The latest entry of the action's kind for which more was charged than quoted."""
+        """The latest entry of the action's kind for which more was charged than quoted, or an unknown amount."""
         return await self.store.read(journal.overcharged, action.kind)
 
     async def others_since(self, entry: Entry, since: float) -> bool:

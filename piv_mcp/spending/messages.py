@@ -66,7 +66,9 @@ ENGLISH: Mapping[str, str] = {
     "charged_before": "The same action was carried out at {when} for {amount:money} ({entry})",
     "unknown_before": "An action of this kind on the same target was sent at {when} and its outcome is unknown "
     "({entry}): {action}. Approve only if you want both",
-    "overcharged_before": "piv.day charged more than quoted for an action of this kind before ({entry})",
+    "not_shown_before": "An action of this kind on the same target was sent at {when}, and the account did not show it "
+    "({entry}): {action}. It may still take effect",
+    "overcharged_before": "For an action of this kind piv.day charged more than quoted, or an amount that is not known ({entry})",
 }
 
 
@@ -128,15 +130,13 @@ def literal(value: object) -> str:
     return str(value)
 
 
-_HOST = re.compile(r"[^\s/@:?#]+\.[^\s/@:?#]+")
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 
 
 def _disguised(text: str) -> list[str]:
-    """The host names in a name, address or link that are not what they look like, in both forms."""
-    if any(char.isspace() for char in text):
-        return []
-    hosts = _HOST.findall(text)
-    return [display(host) for host in hosts if display(host) != host]
+    """The host names in a text that are not what they look like, in both forms."""
+    shown = {host: display(host) for host in _HOST.findall(text)}
+    return [both for host, both in shown.items() if both != host]
 
 
 def quoted(text: object) -> str:

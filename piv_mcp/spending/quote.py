@@ -25,13 +25,30 @@ class Price(BaseModel):
     amount: Decimal | None
     certainty: Certainty = "exact"
     floor: Decimal | None = None
+    parts: dict[str, Decimal] = {}
+    """The listed prices that it was calculated from, by what they are for."""
     reason: Message | None = None
     recurring: Message | None = None
 
     @classmethod
-    def unknown(cls, reason: str, /, *, floor: Decimal | None = None, recurring: Message | None = None) -> Self:
+    def unknown(
+        cls,
+        reason: str,
+        /,
+        *,
+        floor: Decimal | None = None,
+        parts: dict[str, Decimal] | None = None,
+        recurring: Message | None = None,
+    ) -> Self:
         """`reason` is the id of a message."""
-        return cls(amount=None, certainty="unknown", floor=floor, reason=message(reason), recurring=recurring)
+        return cls(
+            amount=None,
+            certainty="unknown",
+            floor=floor,
+            parts=parts or {},
+            reason=message(reason),
+            recurring=recurring,
+        )
 
     @property
     def least(self) -> Decimal | None:
@@ -60,12 +77,11 @@ class Price(BaseModel):
 
     def exceeds(self, approved: "Price") -> bool:
         """Whether this price is dearer than the `approved` one in any part that was listed, or no longer listed."""
-        parts = [(approved.recurring_amount, self.recurring_amount)]
+        pairs = [(approved.recurring_amount, self.recurring_amount), (approved.floor, self.floor)]
+        pairs += [(listed_then, self.parts.get(name)) for name, listed_then in approved.parts.items()]
         if approved.amount is not None:
-            parts.append((approved.amount, self.amount))
-        else:
-            parts.append((approved.floor, self.floor))
-        return any(then is not None and (now is None or now > then) for then, now in parts)
+            pairs.append((approved.amount, self.amount))
+        return any(then is not None and (now is None or now > then) for then, now in pairs)
 
 
 FREE = Price(amount=Decimal(0))
@@ -129,9 +145,13 @@ class Quote(BaseModel):
         return rows + [("Note", note.text) for note in self.notes]
 
 
+LEAST_PRICE = Decimal("0.0001")
+"""US dollars. A listing below it is a mistake and no price."""
+
+
 def listed(amount: Decimal | None) -> Decimal | None:
-    """A price as a listing has it; None, which is unknown, if it is not positive."""
-    return amount if amount is not None and amount > 0 else None
+    """A price as a listing has it; None, which is unknown, if it is not a positive amount."""
+    return amount if amount is not None and amount >= LEAST_PRICE else None
 
 
 def recurring(amount: Decimal | None, period: Literal["month", "year"]) -> Message:

@@ -31,9 +31,6 @@ State = Literal[
 OBJECT_ID = "object_id"
 """The field of a stored result, beside the API's answer, that holds the id of the object that the action created."""
 
-EVENT_ID = "event:"
-"""The prefix of an object id that names an event. An event can settle only one entry."""
-
 MAX_SEARCHED_ENTRIES = 500
 """The newest entries with a result that are searched for created objects."""
 
@@ -131,10 +128,9 @@ def not_charged_since(connection: Connection, since: float, *, fingerprint: str 
 
 
 def made(connection: Connection) -> frozenset[str]:
-    """The ids of the objects that entries have created, and of the events that settled or refunded entries."""
+    """The ids of the objects that entries have created."""
     entries = _select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT ?", (MAX_SEARCHED_ENTRIES,))
-    objects = {entry.object_id for entry in entries if entry.object_id is not None}
-    return frozenset(objects | {f"{EVENT_ID}{entry.refunded_by}" for entry in entries if entry.refunded_by is not None})
+    return frozenset(entry.object_id for entry in entries if entry.object_id is not None)
 
 
 def moved_balance_since(connection: Connection, entry: Entry, since: float) -> list[Entry]:
@@ -145,16 +141,6 @@ def moved_balance_since(connection: Connection, entry: Entry, since: float) -> l
         "id <> ? AND sent_at IS NOT NULL AND (state IN ('executing', 'unknown') OR settled_at >= ?)",
         (entry.id, since),
     )
-
-
-def unexplained(connection: Connection, entry: Entry, since: float) -> list[Entry]:
-    """Other entries of the same kind, charged since the time `since`, that no event has settled or refunded."""
-    rows = _select(
-        connection,
-        "kind = ? AND id <> ? AND state = 'charged' AND settled_at > ? AND refunded_by IS NULL",
-        (entry.kind, entry.id, since),
-    )
-    return [row for row in rows if not (row.object_id or "").startswith(EVENT_ID)]
 
 
 def charged_between(connection: Connection, entry: Entry, since: float, until: float) -> list[Entry]:
@@ -178,10 +164,11 @@ def reserved_by_budget(connection: Connection, since: float) -> Decimal:
 
 
 def overcharged(connection: Connection, kind: str) -> Entry | None:
-    """The latest entry of this kind for which more was charged than its price."""
+    """The latest entry of this kind with a price for which more was charged, or an amount that is not known."""
     return _first(
         connection,
-        "kind = ? AND state = 'charged' AND CAST(charged AS REAL) > CAST(price AS REAL) + 0.000001 ORDER BY seq DESC",
+        "kind = ? AND state = 'charged' AND price IS NOT NULL"
+        " AND (charged IS NULL OR CAST(charged AS REAL) > CAST(price AS REAL) + 0.000001) ORDER BY seq DESC",
         (kind,),
     )
 

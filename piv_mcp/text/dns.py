@@ -40,8 +40,8 @@ def relative_name(name: str, domain: str) -> str:
 
 
 def depends_on_its_type(content: str) -> bool:
-    """Whether a content would be sent in another form, or refused, in a record whose content is a host name."""
-    return not content.isascii() or "://" in content
+    """Whether a content may be sent in another form, or refused, by the type of its record."""
+    return not content.isascii() or "://" in content or content != content.strip() or _is_address(content.strip())
 
 
 def record_content(type_: str, typed: str) -> str:
@@ -64,6 +64,8 @@ def _address(typed: str, version: int, type_: str) -> str:
         address = ipaddress.ip_address(typed.strip())
     except ValueError:
         raise ValueError(f"an {type_} record holds an IPv{version} address, such as {example}") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError("an address with a zone means something on one machine alone")
     if address.version != version:
         other = {4: "A", 6: "AAAA"}[address.version]
         raise ValueError(

@@ -35,19 +35,20 @@ def webhook_app(inbox: Inbox, *, secret: str) -> Starlette:
             proof = proof_of(secret, store_id, server[1], request.query_params.get("nonce", "")[:MAX_NONCE])
         return JSONResponse(Health(version=__version__, proof=proof).model_dump())
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
             Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # piv.day might not follow a redirect
             Route("/health", health, methods=["GET"]),
         ]
     )
+    return _without_redirects(app)
 
 
 def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitors) -> Starlette:
     """The app for the person's own port: the approval page."""
     page = ApprovalPage(journal, inbox.changes, views, visitors, inbox.clock)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/approvals/{visit}/open/{secret}", page.enter, methods=["GET"]),
             Route("/approvals/{visit}", page.show, methods=["GET"]),
@@ -55,3 +56,10 @@ def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitor
             Route("/approvals/{visit}/{entry_id}", page.decide, methods=["POST"]),
         ]
     )
+    return _without_redirects(app)
+
+
+def _without_redirects(app: Starlette) -> Starlette:
+    """Starlette redirects an address with a final slash to the host that the request names: anybody may choose it."""
+    app.router.redirect_slashes = False
+    return app

@@ -62,9 +62,9 @@ def object_in(body: bytes, max_bytes: int, *, content_type: str = "", content_en
 
 
 def _object(text: str) -> dict[str, Any]:
-    value = parse_json(text.strip("\0 \t\r\n").encode("utf-8", "replace"))
+    value = parse_json(text.strip("\0 \t\r\n").encode("utf-8", "replace"), cut_deep=True)
     if isinstance(value, str):  # encoded twice
-        value = parse_json(value.encode("utf-8", "replace"))
+        value = parse_json(value.encode("utf-8", "replace"), cut_deep=True)
     fields = as_object(value)
     if fields is None:
         raise ValueError("JSON, but not an object")

@@ -46,6 +46,10 @@ class Sources:
         this process. `span` then tells when they were read."""
         return Sources(self.api.recent(span or Span()), self.store, self.clock)
 
+    def prompt(self) -> "Sources":
+        """The same, where a request is sent within `RECENT_SECONDS` or not at all."""
+        return Sources(self.api.prompt(), self.store, self.clock)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -97,8 +101,6 @@ class Action(BaseModel, ABC):
     """Whether the action costs money, now or later. If not, it is an irreversible change that costs nothing."""
     shows: ClassVar[Literal["soon", "late", "never"]] = "soon"
     """When the API's lists and records show that the action happened."""
-    succeeds_with: ClassVar[str | None] = None
-    """The type of the event that reports that the action happened."""
     fails_with: ClassVar[str | None] = None
     """The type of the event that reports that the action failed after it was charged, and was refunded."""
     defaults: ClassVar[Mapping[str, object]] = {}
@@ -188,7 +190,7 @@ class Action(BaseModel, ABC):
         """
 
     def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
-        """Whether an event with this data, of the type `succeeds_with` or `fails_with`, can be about this action.
+        """Whether an event with this data, of the type `fails_with`, can be about this action.
         `made` is the id of the object that the action created."""
         return False
 

@@ -19,7 +19,6 @@ from piv_mcp.spending.quote import FREE, Argument, Price, listed, recurring
 class RegisterDomainAction(Action):
     kind: ClassVar[str] = "register_domain"
     area: ClassVar[str] = "domains"
-    succeeds_with: ClassVar[str | None] = "domain.registered"
     fails_with: ClassVar[str | None] = "domain.failed"
     unordered: ClassVar[frozenset[str]] = frozenset({"nameservers", "dns_records"})
     caseless: ClassVar[frozenset[str]] = frozenset({"domain", "nameservers", "type", "name"})
@@ -238,7 +237,9 @@ class EnableCloudflareAction(Action):
 
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
-        return Proposal(headline=message("enable_cloudflare", domain=_name(domain)), price=FREE)
+        return Proposal(
+            headline=message("enable_cloudflare", domain=_name(domain)), price=FREE, now=_nameservers_now(domain)
+        )
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.domains.enable_cloudflare(self.domain_id)))
@@ -263,9 +264,9 @@ class SetNameserversAction(Action):
 
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
-        old = [server.nameserver for server in domain.nameservers]
-        now = (Argument(name="nameservers", value=old),) if old else ()
-        return Proposal(headline=message("set_nameservers", domain=_name(domain)), price=FREE, now=now)
+        return Proposal(
+            headline=message("set_nameservers", domain=_name(domain)), price=FREE, now=_nameservers_now(domain)
+        )
 
     async def send(self, sources: Sources) -> Done:
         servers = await sources.api.domains.set_nameservers(self.domain_id, self.request)
@@ -278,6 +279,11 @@ class SetNameserversAction(Action):
         }:
             return Done(result=to_json(domain), evidence="the domain shows the new nameservers")
         return None
+
+
+def _nameservers_now(domain: Domain) -> tuple[Argument, ...]:
+    old = [server.nameserver for server in domain.nameservers]
+    return (Argument(name="nameservers", value=old),) if old else ()
 
 
 def _in_dollars(offer: DomainOffer, price: Decimal | None) -> Decimal | None:

@@ -39,19 +39,21 @@ def renewal_evidence(
     Auto-renewal, if it is on and due at the time `at`, may have added `auto_renewal_months`.
 
     Raises:
-        Ambiguous: the other renewals alone could explain the new expiry, or no combination with this one does.
+        Ambiguous: the other renewals alone could explain the new expiry, or no combination with this one does, such as
+            where another client of the account has renewed the object.
     """
     old, new = (_moment(data.get("expires_at")) for data in (before, now))
     if new is None or (old is not None and new <= old):
         return None
-    if old is not None:
-        due = before.get("auto_renew") and old - at < AUTO_RENEWAL_LEAD
-        sums = {sum(done)}
-        for more in (*possible, *([auto_renewal_months] if due and auto_renewal_months is not None else [])):
-            sums |= {total + more for total in sums}
-        without = any(total and lasts(old, new, total) for total in sums)
-        if sums != {0} and (without or not any(lasts(old, new, total + months) for total in sums)):
-            raise Ambiguous
+    if old is None:
+        raise Ambiguous  # whatever set the date
+    due = before.get("auto_renew") and old - at < AUTO_RENEWAL_LEAD
+    sums = {sum(done)}
+    for more in (*possible, *([auto_renewal_months] if due and auto_renewal_months is not None else [])):
+        sums |= {total + more for total in sums}
+    without = any(total and lasts(old, new, total) for total in sums)
+    if without or not any(lasts(old, new, total + months) for total in sums):
+        raise Ambiguous
     return f"its expiry changed from {before.get('expires_at')} to {now['expires_at']}"
 
 

@@ -16,6 +16,7 @@ from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.messages import Message, day, message, named
 from piv_mcp.spending.quote import FREE, Price, listed, recurring
+from piv_mcp.text import phones
 
 
 class PurchaseNumberAction(Action):
@@ -121,7 +122,9 @@ class RestoreNumbersAction(Action):
         rents = {
             country.country_code: listed(country.price_per_month) for country in await sources.api.numbers.countries()
         }
-        floor = sum((rents.get(number.country_code or "") or Decimal(0) for number in numbers.values()), Decimal(0))
+        parts = {
+            id_: rent for id_, number in numbers.items() if (rent := rents.get(number.country_code or "")) is not None
+        }
         missing = [id_ for id_ in self.request.piv_num_ids if id_ not in numbers]
         return Proposal(
             headline=message(
@@ -129,7 +132,7 @@ class RestoreNumbersAction(Action):
                 numbers=[_named(number) for number in numbers.values()],
                 missing=missing,
             ),
-            price=Price.unknown("restore_unlisted", floor=floor or None),
+            price=Price.unknown("restore_unlisted", floor=sum(parts.values(), Decimal(0)) or None, parts=parts),
         )
 
     async def send(self, sources: Sources) -> Done:
@@ -196,7 +199,8 @@ class SendSmsAction(Action):
 
     @property
     def targets(self) -> frozenset[str]:
-        return frozenset({f"{self.piv_num_id} {self.request.to_number}"})
+        recipients = {self.request.to_number, *phones.other_forms(self.request.to_number)}
+        return frozenset(f"{self.piv_num_id} {recipient}" for recipient in recipients)
 
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
@@ -250,7 +254,6 @@ class StartVerificationAction(Action):
     kind: ClassVar[str] = "start_google_verification"
     area: ClassVar[str] = "numbers"
     shows: ClassVar[Literal["soon", "late", "never"]] = "late"  # once the number has sent its message to Google
-    succeeds_with: ClassVar[str | None] = "verify.completed"
     fails_with: ClassVar[str | None] = "verify.failed"
     piv_num_id: str
     request: api.StartVerification

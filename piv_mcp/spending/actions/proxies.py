@@ -92,7 +92,7 @@ class RenewProxyOrderAction(RenewalAction):
         order = await sources.api.proxies.order(self.order_id)
         return Proposal(
             headline=_headline("renew_proxy_order", order, months=self.months),
-            price=_price_of_months(_month_price(order), self.months, "order_unlisted"),
+            price=_price_of_months(_month_price(order), self.months, "order_unlisted", _each(order)),
         )
 
     async def send(self, sources: Sources) -> Done:
@@ -113,7 +113,7 @@ class RestoreProxyOrderAction(Action):
         order = await sources.api.proxies.order(self.order_id)
         return Proposal(
             headline=_headline("restore_proxy_order", order),
-            price=Price.unknown("proxy_restore_unlisted", floor=_month_price(order)),
+            price=Price.unknown("proxy_restore_unlisted", floor=_month_price(order), parts=_each(order)),
         )
 
     async def send(self, sources: Sources) -> Done:
@@ -134,18 +134,25 @@ def _dates(order: ProxyOrder) -> JsonObject:
     return order.model_dump(mode="json", exclude_none=True, exclude={"items"})
 
 
+def _each(order: ProxyOrder) -> dict[str, Decimal]:
+    one = listed(order.price_per_proxy)
+    return {} if one is None else {"proxy": one}
+
+
 def _month_price(order: ProxyOrder) -> Decimal | None:
     one = listed(order.price_per_proxy)
     return None if one is None or order.quantity is None else listed(one * order.quantity)
 
 
-def _price_of_months(monthly: Decimal | None, months: int, unlisted: str) -> Price:
+def _price_of_months(
+    monthly: Decimal | None, months: int, unlisted: str, parts: dict[str, Decimal] | None = None
+) -> Price:
     if monthly is None:
         return Price.unknown(unlisted)
     if months == 1:
-        return Price(amount=monthly)
+        return Price(amount=monthly, parts=parts or {})
     reason = message("price_of_a_month")
-    return Price(amount=monthly * months, certainty="estimate", floor=monthly, reason=reason)
+    return Price(amount=monthly * months, certainty="estimate", floor=monthly, parts=parts or {}, reason=reason)
 
 
 def _headline(id: str, order: ProxyOrder, **values: int) -> Message:

@@ -4,8 +4,7 @@ Nothing is ever sent again. If the effect is visible, settle the entry as charge
 after a grace period, when the request can no longer be on its way, and only if the balance does not contradict: while a
 fall of the balance may be this action's charge, the entry stays unknown. Ambiguous cases stay unknown, too.
 
-The balance alone settles nothing: a charge and a credit at the same time leave it as it was. So an action that the
-account never shows stays unknown until an event reports it and the balance agrees, or a person decides.
+The balance alone settles nothing: a charge and a credit at the same time leave it as it was.
 """
 
 import asyncio
@@ -21,9 +20,8 @@ from piv_mcp.spending.actions.base import Action, Ambiguous, Done, OtherActions,
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Price, Quote
-from piv_mcp.spending.reconcile.hearsay import reported_success
 from piv_mcp.spending.reconcile.snapshot import Snapshot, balance_fall
-from piv_mcp.store.journal import EVENT_ID, Entry
+from piv_mcp.store.journal import Entry
 
 GRACE_SECONDS = 20.0
 """Seconds from the loss of the answer until an entry without a visible effect is settled as not charged. The account is
@@ -160,8 +158,6 @@ class Reconciler:
         except Ambiguous:
             done, is_unambiguous = None, False
             fall, _ = await balance_fall(entry, self._sources)
-        if done is None and is_unambiguous:
-            done = await self._reported(entry, action, fall)
         if done is None:
             ending = self._ending_without_effect(entry, action, fall, is_unambiguous=is_unambiguous)
         else:
@@ -189,19 +185,6 @@ class Reconciler:
         if done is not None and done.object_id is not None and _is_contested(entry, others):
             raise _OwnerNotKnownYet
         return done, fall
-
-    async def _reported(self, entry: Entry, action: Action, fall: Decimal | None) -> Done | None:
-        """The effect of an action that an event reports, if the balance agrees."""
-        if fall is None or fall <= 0 or fall < (_price(entry).least or 0):
-            return None
-        event = await self._sources.store.read(reported_success, entry, action)
-        if event is None:
-            return None
-        return Done(
-            result={"event_id": event.seq},
-            object_id=f"{EVENT_ID}{event.seq}",
-            evidence=f"event {event.seq} reports {event.type}",
-        )
 
     def _charged_ending(self, entry: Entry, action: Action, done: Done, fall: Decimal | None) -> Ending:
         """The ending of an action whose effect the account shows."""
@@ -246,7 +229,7 @@ def _grace(action: Action, price: Price, fall: Decimal | None, *, is_unambiguous
         return GRACE_SECONDS
     if action.shows == "never":
         return None
-    if fall == 0:
+    if fall == 0 and is_unambiguous:
         return GRACE_SECONDS if action.shows == "soon" else ABSENT_SECONDS
     if action.shows == "late" or not is_unambiguous:
         return None
@@ -267,8 +250,8 @@ def _price(entry: Entry) -> Price:
 
 
 def _stated_cost(done: Done) -> Decimal | None:
-    """The cost in the answer; a negative one says nothing."""
-    return done.cost if done.cost is not None and done.cost >= 0 else None
+    """The cost in the answer; one that is not positive says nothing."""
+    return done.cost if done.cost is not None and done.cost > 0 else None
 
 
 def _actions(entries: list[Entry], *states: str) -> tuple[Action, ...]:
