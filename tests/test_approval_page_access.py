@@ -301,6 +301,18 @@ async def test_the_page_of_an_expired_approval_decides_nothing(connect: Connect,
         assert rented(app.sandbox) == []
 
 
+async def test_a_page_that_is_shown_later_says_what_has_expired_meanwhile(
+    connect: Connect, silent_browser: Path
+) -> None:
+    clock = MovingClock()
+    async with connect(confirm_wait=0, clock=clock) as app:
+        old = await first_pending(app, silent_browser)
+        clock.advance(FREEZE_SECONDS)
+        shown = (await old.visitor.request("GET")).text
+        assert "It expired before it was carried out. Nothing was charged." in shown
+        assert "Approve 4.00 USD" not in shown
+
+
 async def test_guesses_are_counted_and_the_right_cookie_still_works(pending: Pending) -> None:
     guesses = [{"Cookie": f"{pending.visitor.cookie}{n}"} for n in range(GUESSES_A_MINUTE + 3)]
     statuses = [(await pending.post(guess)).status_code for guess in guesses]

@@ -30,6 +30,8 @@ from mcp.types import CallToolResult
 from moving_clock import MovingClock
 from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
 
+from piv_mcp.config import load
+from piv_mcp.errors import ConfigError
 from piv_mcp.sandbox import Failure, Sandbox, sms
 from piv_mcp.text.times import DAY_SECONDS, Clock
 
@@ -307,3 +309,10 @@ async def test_without_a_budget_every_purchase_asks(sandbox: Sandbox, data_dir: 
         for purchase in PURCHASES:
             assert (await shop.receipt(purchase))["status"] == "approval_required"
         assert shop.writes == []
+
+
+@pytest.mark.parametrize("name", ["auto_approve_max", "daily_budget"])
+@pytest.mark.parametrize("amount", ["-0.01", "-5", "NaN", "Infinity", "five"])
+def test_a_budget_that_is_no_amount_is_refused(name: str, amount: str) -> None:
+    with pytest.raises(ConfigError, match=f"PIV_{name.upper()}: "):
+        load(**{name: amount})

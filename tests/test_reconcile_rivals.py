@@ -1,11 +1,14 @@
 """What became of a lost request, where other things happen on the account at the same time."""
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from examples import number
 from harness import Connected, charges
 from lost_answers import charged, graced, look, lose
 from purchases import BUY_NUMBER, RENEW_NUMBER, SEND_SMS, VERIFY
@@ -174,3 +177,62 @@ async def test_one_object_settles_one_entry_though_both_looked_before_either_was
     monkeypatch.setattr(shop.gate.journal, "made", stale)
     await asyncio.gather(*(shop.gate.reconciler.reconcile(entry) for entry in await shop.entries()))
     assert sorted(await shop.states()) == ["charged", "unknown"]
+
+
+async def test_a_number_that_a_purchase_still_under_way_may_have_made_settles_no_other(shop: Connected) -> None:
+    """Two purchases that the number fits: one is lost, and the answer to the other has not come yet."""
+    lost = await lose(shop, BUY_NUMBER, "drop_before")
+    receipt = await shop.receipt(BUY_NUMBER, custom_name="Other")
+    bought = next(item for item in shop.sandbox.state.numbers.values() if item.custom_name == "Other")
+    bought.custom_name = None
+    journal = shop.gate.journal
+    other = await journal.get(receipt["spending_id"])
+    assert other is not None
+
+    async def put(state: str) -> None:
+        """The answer to the other purchase has come, or not yet."""
+        open_ = state == "executing"
+        result, settled_at = (None, None) if open_ else (other.result, other.settled_at)
+        await journal.store.write(
+            lambda c: c.execute(
+                "UPDATE spending SET state = ?, result = ?, settled_at = ?, owner = ? WHERE id = ?",
+                (state, result, settled_at, f"{journal.owner}:another", other.id),
+            )
+        )
+
+    await put("executing")
+    assert await look(shop) == ["unknown", "executing"]
+    await put("charged")
+    assert await graced(shop) == ["not_charged", "charged"]
+    assert (await journal.reload(lost)).charged is None
+
+
+async def test_a_fall_of_the_balance_that_another_lost_action_may_have_caused_confirms_no_event(
+    shop: Connected,
+) -> None:
+    slow = replace(shop.sandbox.timing, verify=9999)
+    shop.sandbox.timing = shop.sandbox.state.timing = slow
+    await lose(shop, VERIFY, "drop_before")
+    await lose(shop, BUY_NUMBER, "drop_after")
+    cast("dict[str, Any]", shop.sandbox.state.numbers).pop(charges(shop.sandbox, BUY_NUMBER)[0].id)
+    await shop.tell("verify.completed", piv_num_id=number(shop.sandbox))
+    assert await look(shop) == ["unknown", "unknown"]
+
+
+async def test_a_charge_that_came_while_the_balance_was_read_is_nobody_else_s(shop: Connected) -> None:
+    """Whether the balance from before the request holds that charge cannot be told."""
+    slow = replace(shop.sandbox.timing, verify=9999)
+    shop.sandbox.timing = shop.sandbox.state.timing = slow
+    assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+    shop.advance(60)
+    lost = await lose(shop, VERIFY, "drop_before")
+    settled_at = (await shop.entries())[1].settled_at
+    assert settled_at is not None
+    before = json.loads(lost.before or "")
+    before["balance"] = str(Decimal(before["balance"]) + BUY_NUMBER.price)
+    before["read"] = {"began": settled_at - 1, "ended": settled_at + 1}
+    await shop.gate.journal.store.write(
+        lambda c: c.execute("UPDATE spending SET before = ? WHERE id = ?", (json.dumps(before), lost.id))
+    )
+    await shop.tell("verify.completed", piv_num_id=number(shop.sandbox))
+    assert await look(shop) == ["charged", "unknown"]
