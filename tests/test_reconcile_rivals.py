@@ -11,10 +11,21 @@ import pytest
 from examples import number
 from harness import Connected, charges
 from lost_answers import charged, graced, look, lose
-from purchases import BUY_NUMBER, RENEW_NUMBER, SEND_SMS, VERIFY
+from purchases import (
+    BUY_NUMBER,
+    BUY_PROXIES,
+    CREATE_WHITE,
+    REGISTER,
+    RENEW_NUMBER,
+    RESTORE,
+    SEND_SMS,
+    VERIFY,
+    Purchase,
+)
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.sandbox.failures import Kind
+from piv_mcp.spending import actions
 from piv_mcp.spending.reconcile.reconciler import ABSENT_SECONDS, LONG_GRACE_SECONDS
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -236,3 +247,48 @@ async def test_a_charge_that_came_while_the_balance_was_read_is_nobody_else_s(sh
     )
     await shop.tell("verify.completed", piv_num_id=number(shop.sandbox))
     assert await look(shop) == ["charged", "unknown"]
+    assert await graced(shop, ABSENT_SECONDS) == ["charged", "unknown"], "nor is the balance certainly unchanged"
+
+
+OTHERS: list[Any] = [
+    pytest.param(BUY_NUMBER, {"duration_months": 2}, id="period of a number"),
+    pytest.param(BUY_NUMBER, {"auto_renew": True}, id="auto-renewal of a number"),
+    pytest.param(BUY_NUMBER, {"custom_name": "Other"}, id="name of a number"),
+    pytest.param(BUY_PROXIES, {"quantity": 3}, id="quantity of proxies"),
+    pytest.param(BUY_PROXIES, {"months": 4}, id="period of proxies"),
+    pytest.param(CREATE_WHITE, {"name": "Another"}, id="name of a site"),
+    pytest.param(CREATE_WHITE, {"niche": "Cooking"}, id="niche of a site"),
+    pytest.param(CREATE_WHITE, {"quality": "premium"}, id="quality of a site"),
+    pytest.param(REGISTER, {"auto_renew": True}, id="auto-renewal of a domain"),
+    pytest.param(REGISTER, {"period": 2}, id="period of a domain"),
+    pytest.param(SEND_SMS, {"message_body": "hello"}, id="text of a message"),
+    pytest.param(SEND_SMS, {"to_number": "+14155551235"}, id="recipient of a message"),
+]
+
+
+@pytest.mark.parametrize(("purchase", "changed"), OTHERS)
+async def test_what_another_client_of_the_account_made_does_not_stand_for_what_it_does_not_fit(
+    shop: Connected, purchase: Purchase, changed: dict[str, Any]
+) -> None:
+    entry = await lose(shop, purchase, "drop_before")
+    other = actions.load(purchase.tool, entry.arguments)
+    fields = {**other.request.model_dump(exclude_none=True), **changed}  # type: ignore[attr-defined]
+    request = type(other.request).model_validate(fields)  # type: ignore[attr-defined]
+    await other.model_copy(update={"request": request}).send(shop.gate.reconciler._sources)  # pyright: ignore[reportPrivateUsage]
+    assert len(shop.writes) == 2
+    assert await look(shop) == ["unknown"]
+
+
+@pytest.mark.parametrize("purchase", [BUY_NUMBER, BUY_PROXIES, CREATE_WHITE, REGISTER, SEND_SMS], ids=str)
+async def test_what_fits_is_taken_for_the_lost_one_s(shop: Connected, purchase: Purchase) -> None:
+    """The same, without a difference: so each difference above is what decides."""
+    entry = await lose(shop, purchase, "drop_before")
+    await actions.load(purchase.tool, entry.arguments).send(shop.gate.reconciler._sources)  # pyright: ignore[reportPrivateUsage]
+    assert await look(shop) == ["charged"]
+
+
+async def test_two_lost_restores_that_share_a_number_are_not_told_apart_by_a_guess(shop: Connected) -> None:
+    (shared,) = RESTORE.arguments(shop.sandbox)["piv_num_ids"]
+    await lose(shop, RESTORE, "drop_before")
+    await lose(shop, RESTORE, "drop_after", piv_num_ids=[shared, *shop.sandbox.add_numbers(1)])
+    assert await look(shop) == ["unknown", "unknown"]
