@@ -10,7 +10,7 @@ import pytest
 from examples import number
 from harness import Connect, Connected, approver, charges, connected
 from lost_answers import charged, graced, look, lose
-from purchases import CREATE_WHITE, PURCHASES, REGISTER, RENEW_DOMAIN, RESTORE, VERIFY, Purchase
+from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, REGISTER, RENEW_DOMAIN, RESTORE, VERIFY, Purchase
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending.reconcile.reconciler import LONG_GRACE_SECONDS
@@ -152,6 +152,21 @@ async def test_the_event_of_an_answered_verification_settles_no_lost_one(shop: C
     assert await look(shop) == ["charged", "unknown"]
     await shop.tell("verify.completed", piv_num_id=number(shop.sandbox), task_id=2)
     assert await look(shop) == ["charged", "charged"]
+
+
+async def test_an_event_that_reported_a_refund_explains_no_other_verification(shop: Connected) -> None:
+    """Three of one number: the first failed and was refunded, the second has no event yet, the third is lost."""
+    hold(shop.sandbox)
+    await shop.receipt(BUY_NUMBER)
+    await shop.receipt(VERIFY)
+    await shop.tell("verify.failed", piv_num_id=number(shop.sandbox), task_id=1)
+    assert await told(shop) == [("4.00", None), ("1.00", "1.00")]
+    await shop.receipt(VERIFY, gv_url="https://gv.google.com/second")
+    await lose(shop, VERIFY, "drop_after", gv_url="https://gv.google.com/third")
+    await shop.tell("verify.completed", piv_num_id=number(shop.sandbox), task_id=2)
+    assert await look(shop) == ["charged", "charged", "charged", "unknown"], "it may be about the second"
+    await shop.tell("verify.completed", piv_num_id=number(shop.sandbox), task_id=3)
+    assert await look(shop) == ["charged"] * 4
 
 
 async def test_an_event_about_something_else_or_from_before_settles_nothing(shop: Connected) -> None:

@@ -10,6 +10,7 @@ from piv_mcp.spending.actions.numbers import PurchaseNumberAction
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import message
 from piv_mcp.spending.quote import Price, Quote
+from piv_mcp.spending.receipt import difference
 from piv_mcp.store import Store, leases
 from piv_mcp.store.journal import Entry, State
 
@@ -171,6 +172,32 @@ async def test_a_known_outcome_is_final_and_an_unknown_one_is_replaced(journal: 
     assert not await journal.settle(entry.id, Ending("not_charged"))
     found = await journal.reload(entry)
     assert (found.state, found.charged) == ("charged", "4")
+
+
+@pytest.mark.parametrize(("charge", "is_more"), [("3.99", False), ("4.00", False), ("4.01", True), ("40.00", True)])
+async def test_a_cent_above_the_quote_is_an_overcharge(journal: Journal, charge: str, is_more: bool) -> None:
+    entry = await executing(journal)
+    await journal.end(entry.id, Ending("charged", charged=Decimal(charge)))
+    found = await journal.overcharged(ACTION)
+    assert (found is not None) is is_more
+
+
+@pytest.mark.parametrize(
+    ("charge", "words"),
+    [
+        (None, "compare the balance and tell the person"),
+        ("3.99", "3.99 USD was charged, 0.01 USD less than quoted"),
+        ("4.00", None),
+        ("4.01", "4.01 USD was charged, 0.01 USD more than quoted"),
+    ],
+)
+async def test_any_difference_from_the_quote_is_told_in_the_right_direction(
+    journal: Journal, charge: str | None, words: str | None
+) -> None:
+    entry = await executing(journal)
+    await journal.end(entry.id, Ending("charged", charged=None if charge is None else Decimal(charge)))
+    told = difference(await journal.reload(entry))
+    assert told is None if words is None else told is not None and words in told
 
 
 async def test_for_an_hour_the_budget_does_not_repeat_what_may_still_come(journal: Journal, clock: MovingClock) -> None:

@@ -292,3 +292,11 @@ async def test_two_lost_restores_that_share_a_number_are_not_told_apart_by_a_gue
     await lose(shop, RESTORE, "drop_before")
     await lose(shop, RESTORE, "drop_after", piv_num_ids=[shared, *shop.sandbox.add_numbers(1)])
     assert await look(shop) == ["unknown", "unknown"]
+
+
+async def test_a_message_that_a_lost_purchase_may_have_sent_is_not_taken_for_a_verification_s(shop: Connected) -> None:
+    """Both are unknown, and the verification is looked at first."""
+    await lose(shop, VERIFY, "drop_before")
+    await lose(shop, SEND_SMS, "drop_after")
+    assert await look(shop) == ["unknown", "charged"]
+    assert await charged(shop) == [None, SEND_SMS.price]
