@@ -311,3 +311,15 @@ async def test_an_outcome_that_stays_unknown_is_checked_ever_more_seldom_and_at_
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_outcome_that_a_call_found_out_itself_is_told_to_the_next_equal_call_too(shop: Connected) -> None:
+    """Its caller may have given up, so that the next call only wants to know."""
+    shop.sandbox.fail_next(Failure(kind="drop_after", method="POST", path=BUY_NUMBER.path))
+    first = await shop.receipt(BUY_NUMBER)
+    assert first["evidence"]
+    again = await shop.receipt(BUY_NUMBER)
+    assert (again["status"], again["spending_id"]) == ("charged", first["spending_id"])
+    assert "nothing was sent now" in again["note"]
+    assert len(shop.writes) == len(shop.person.asked) == 1
+    assert (await shop.receipt(BUY_NUMBER))["spending_id"] != first["spending_id"]

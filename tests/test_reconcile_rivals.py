@@ -300,3 +300,10 @@ async def test_a_message_that_a_lost_purchase_may_have_sent_is_not_taken_for_a_v
     await lose(shop, SEND_SMS, "drop_after")
     assert await look(shop) == ["unknown", "charged"]
     assert await charged(shop) == [None, SEND_SMS.price]
+
+
+async def test_one_message_is_not_enough_to_tell_which_of_two_lost_verifications_happened(shop: Connected) -> None:
+    await lose(shop, VERIFY, "drop_before")
+    await lose(shop, VERIFY, "drop_after", gv_url="https://gv.google.com/other")
+    shop.sandbox.advance(timedelta(minutes=1))
+    assert await look(shop) == ["unknown", "unknown"]
