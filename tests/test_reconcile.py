@@ -158,7 +158,9 @@ async def test_a_site_whose_answer_was_lost_while_it_was_configured_may_be_confi
     """Nothing shows whether it took effect, and it costs nothing."""
     arguments = {"white_id": white(shop.sandbox), "email": "new@example.com"}
     shop.sandbox.fail_next(Failure(kind="drop_after", method="POST", path="/whites/*/config"))
-    assert "OUTCOME_UNKNOWN" in await shop.error("configure_white", **arguments)
+    said = await shop.error("configure_white", **arguments)
+    assert "OUTCOME_UNKNOWN" in said
+    assert "No money moved" in said
     assert await graced(shop) == ["not_charged"]
     told = await shop.ok("configure_white", **arguments)
     assert "Whether it took effect is not known" in told["note"]
