@@ -51,6 +51,16 @@ def test_after_the_wait_the_slot_is_free(sent: list[float], now: float) -> None:
     assert seconds_to_wait(Priority.WAIT, history, now=now + wait + 1e-6) == 0
 
 
+def test_a_key_sends_95_requests_in_a_minute_and_no_more() -> None:
+    """The reference allows 100."""
+    sent = {Priority.PERSON: [1000.0] * 94}
+    assert seconds_to_wait(Priority.PERSON, sent, now=1000.0) == 0
+    sent[Priority.PERSON].append(1000.0)
+    assert seconds_to_wait(Priority.PERSON, sent, now=1000.0) == 60
+    assert seconds_to_wait(Priority.PERSON, sent, now=1059.0) == 1
+    assert seconds_to_wait(Priority.PERSON, sent, now=1060.0) == 0
+
+
 def test_a_clock_that_was_set_back_stops_nobody_for_good() -> None:
     sent = {Priority.PERSON: [10_000.0] * 95}
     assert seconds_to_wait(Priority.PERSON, sent, now=0.0) <= WINDOW

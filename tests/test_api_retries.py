@@ -10,6 +10,7 @@ import httpx
 import pytest
 import stamina
 from api_client import ACCOUNT, BASE, KEY, PURCHASE, PURCHASED, Recorder, Reply, Server, error, failure_of_write
+from moving_clock import MovingClock
 from pydantic import SecretStr
 
 from piv_mcp import errors
@@ -52,7 +53,7 @@ async def test_a_read_is_given_up_after_some_tries() -> None:
     server = Server(httpx.ReadTimeout("x"))
     with pytest.raises(errors.NoAnswerError) as caught:
         await server.client().account.get()
-    assert len(server.requests) == ATTEMPTS
+    assert len(server.requests) == ATTEMPTS == 4
     assert (caught.value.method, caught.value.path, caught.value.status) == ("GET", "/account", None)
 
 
@@ -247,3 +248,17 @@ def test_retry_after_as_a_date() -> None:
     seconds = parse_retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True))
     assert seconds is not None
     assert 28 <= seconds <= 30
+
+
+@pytest.mark.parametrize(("wait", "writes", "requests"), [(20, True, 2), (21, True, 1), (29, False, 2), (30, False, 1)])
+async def test_no_wait_leaves_too_little_time_for_the_next_try(wait: int, writes: bool, requests: int) -> None:
+    """A write that the deadline cuts off has an unknown outcome: it needs ten seconds, and a read one."""
+    server = Server(error("RATE_LIMITED", 429, **{"retry-after": str(wait)}), PURCHASED if writes else ACCOUNT)
+    piv = server.client(limiter=Recorder(), deadline=30.0, clock=MovingClock(speed=0))
+    call = piv.numbers.purchase(PURCHASE) if writes else piv.account.get()
+    if requests == 2:
+        await call
+    else:
+        with pytest.raises(errors.RateLimitedError):
+            await call
+    assert len(server.requests) == requests

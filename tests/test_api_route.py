@@ -431,3 +431,14 @@ async def test_an_idle_client_reads_no_certificates(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     async with PivClient("https://app.piv.day/api/v1", SecretStr(KEY)):
         await asyncio.sleep(0)
+
+
+def test_in_a_cgi_program_no_header_of_a_request_names_the_proxy() -> None:
+    """There the header `Proxy` becomes the variable HTTP_PROXY."""
+    environment = {"HTTP_PROXY": "http://stranger:1", "HTTPS_PROXY": "http://own:3128"}
+    rules = proxy_rules(environment | {"REQUEST_METHOD": "GET"}, dict, "linux")
+    assert rules.choose("http://example.com") is None
+    choice = rules.choose("https://example.com")
+    assert choice is not None
+    assert choice.variable == "HTTPS_PROXY"
+    assert proxy_rules(environment, dict, "linux").choose("http://example.com") is not None

@@ -292,6 +292,16 @@ async def test_a_key_that_the_server_repeats_is_hidden_in_any_spelling(spelling:
         assert not any(part in shown for part in (SPELLED[spelling][3:21], SPELLED[spelling][-18:]))
 
 
+@pytest.mark.parametrize("spelling", SPELLED)
+def test_a_key_of_letters_alone_is_hidden_too(spelling: str) -> None:
+    """It looks like a word, so that nothing but its own letters tells."""
+    secret = "correcthorsebatterystaple"
+    written = spelled(secret)[spelling]
+    shown = clean(f"The value {written} is wrong", secret=secret)
+    assert written not in shown
+    assert not any(part in shown for part in (written[3:21], written[-18:]))
+
+
 @settings(deadline=None)
 @given(st.text(max_size=300), st.integers(0, 300), st.sampled_from(sorted(SPELLED)))
 def test_no_text_around_it_lets_the_key_through(text: str, at: int, spelling: str) -> None:

@@ -37,6 +37,7 @@ from starlette.routing import Route
 from piv_mcp.spending.actions.base import Decision
 from piv_mcp.spending.approval.channels import READ_SECONDS
 from piv_mcp.spending.quote import FREEZE_SECONDS
+from piv_mcp.store import changes as changes_module
 from piv_mcp.web import peers
 from piv_mcp.web.guards import GUESSES_A_MINUTE
 
@@ -299,6 +300,49 @@ async def test_the_page_of_an_expired_approval_decides_nothing(connect: Connect,
         assert (await old.post()).headers["location"] == f"{old.visitor.path}?entry={old.id}&click=approve#{old.id}"
         assert [entry.state for entry in await app.entries()] == ["expired"]
         assert rented(app.sandbox) == []
+
+
+async def test_a_click_within_a_second_of_a_change_of_the_page_decides_nothing(pending: Pending) -> None:
+    """It may have been meant for what was in its place."""
+    await pending.app.ok("purchase_number", **{**BUY, "duration_months": 2})
+    assert "Approve 8.00 USD" in (await pending.visitor.request("GET")).text
+    assert isinstance(pending.app.services.clock, MovingClock)
+    early = f"{pending.visitor.path}?entry={pending.id}&click=early#{pending.id}"
+    for decision in ("approve", "decline"):
+        answer = await pending.post(decision=decision)
+        assert (answer.status_code, answer.headers["location"]) == (303, early)
+        assert await pending.is_untouched()
+    assert "nothing was decided. Look again" in (await pending.visitor.request("GET", early.partition("#")[0])).text
+    pending.app.advance(1)
+    assert (await pending.post(decision="decline")).headers["location"] == f"{pending.visitor.path}#{pending.id}"
+    assert await pending.app.states() == ["declined", "quoted"]
+
+
+async def test_an_open_page_learns_of_a_decision_of_the_same_process_at_once(
+    pending: Pending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not depend on the looks for commits of other processes."""
+    changes = f"{pending.visitor.path}/changes"
+    shown = (await pending.visitor.request("GET", changes, params={"seen": "another"})).text
+    monkeypatch.setattr(changes_module, "COMMIT_POLL_SECONDS", 3600.0)
+    waiting = asyncio.create_task(pending.visitor.request("GET", changes, params={"seen": shown}, timeout=30))
+    for _ in range(3):  # the first look is made at once
+        assert (await pending.visitor.request("GET")).status_code == 200
+    assert not waiting.done()
+    await pending.post(decision="decline")
+    assert (await asyncio.wait_for(waiting, 5)).text not in ("", shown)
+
+
+async def test_a_page_that_is_shown_later_says_what_has_expired_meanwhile(
+    connect: Connect, silent_browser: Path
+) -> None:
+    clock = MovingClock()
+    async with connect(confirm_wait=0, clock=clock) as app:
+        old = await first_pending(app, silent_browser)
+        clock.advance(FREEZE_SECONDS)
+        shown = (await old.visitor.request("GET")).text
+        assert "It expired before it was carried out. Nothing was charged." in shown
+        assert "Approve 4.00 USD" not in shown
 
 
 async def test_guesses_are_counted_and_the_right_cookie_still_works(pending: Pending) -> None:

@@ -95,6 +95,19 @@ async def test_the_port_closes_when_what_waits_has_expired(connect: Connect, sil
         assert again.status_code == 404, "visits end with their port"
 
 
+async def test_the_outcome_can_be_seen_for_half_a_minute(connect: Connect, silent_browser: Path) -> None:
+    clock = MovingClock()
+    async with connect(confirm_wait=0, clock=clock) as app:
+        decided = await first_pending(app, silent_browser)
+        await decided.post()
+        assert (await app.ok("purchase_number", **BUY))["status"] == "charged"
+        clock.advance(27)
+        assert not await gone_soon(clock, decided.visitor.origin)
+        assert "Approved and done" in (await decided.visitor.request("GET")).text
+        clock.advance(4)
+        assert await gone_soon(clock, decided.visitor.origin)
+
+
 async def test_the_webhook_port_serves_no_page_and_the_page_s_port_no_webhooks(
     connect: Connect, silent_browser: Path, data_dir: Path
 ) -> None:

@@ -136,6 +136,26 @@ async def test_over_stdio_the_address_shows_in_the_process_list_and_no_secret_of
         assert kept not in written
 
 
+async def test_the_browser_s_process_gets_none_of_our_settings_and_all_else(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The key is one of them, and a browser hands its environment on to whatever it starts."""
+    script, inherited = tmp_path / "browser", tmp_path / "environment"
+    script.write_text(f"#!/bin/sh\nenv > {inherited}.part && mv {inherited}.part {inherited}\n")
+    script.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{script} %s")
+    async with connect(confirm_wait=0) as app:
+        for name in ("PIV_API_KEY", "PIV_WEBHOOK_SECRET", "piv_api_key"):
+            monkeypatch.setenv(name, KEY)
+        monkeypatch.setenv("DISPLAY", ":7")
+        await app.ok("purchase_number", **BUY)
+        await until(inherited.exists, seconds=20, what="the browser")
+    written = inherited.read_text()
+    assert "DISPLAY=:7" in written
+    assert "PIV_" not in written.upper()
+    assert KEY not in written
+
+
 @pytest.fixture
 def nobody_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that does not tell whose a connection is."""

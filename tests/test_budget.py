@@ -30,6 +30,8 @@ from mcp.types import CallToolResult
 from moving_clock import MovingClock
 from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
 
+from piv_mcp.config import load
+from piv_mcp.errors import ConfigError
 from piv_mcp.sandbox import Failure, Sandbox, sms
 from piv_mcp.text.times import DAY_SECONDS, Clock
 
@@ -307,3 +309,27 @@ async def test_without_a_budget_every_purchase_asks(sandbox: Sandbox, data_dir: 
         for purchase in PURCHASES:
             assert (await shop.receipt(purchase))["status"] == "approval_required"
         assert shop.writes == []
+
+
+@pytest.mark.parametrize("name", ["auto_approve_max", "daily_budget"])
+@pytest.mark.parametrize("amount", ["-0.01", "-5", "NaN", "Infinity", "five"])
+def test_a_budget_that_is_no_amount_is_refused(name: str, amount: str) -> None:
+    with pytest.raises(ConfigError, match=f"PIV_{name.upper()}: "):
+        load(**{name: amount})
+
+
+async def test_while_a_person_s_approval_is_carried_out_the_budget_approves_an_equal_call_as_a_new_one(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    async with budget_shop(sandbox, data_dir, None, daily_budget="0") as shop:
+        asked = await shop.receipt(BUY_NUMBER)
+        assert await shop.gate.journal.decide(asked["spending_id"], "approve", by="page")
+    async with budget_shop(sandbox, data_dir, None, clock=MovingClock(), daily_budget="4") as shop:
+        sandbox.fail_next(Failure(kind="slow", method="POST", path=BUY_NUMBER.path, delay=10))
+        first = asyncio.create_task(shop.client.call_tool(BUY_NUMBER.tool, BUY_NUMBER.arguments(sandbox)))
+        await until(lambda: shop.writes, seconds=20, what="the request")
+        second = await asyncio.wait_for(shop.receipt(BUY_NUMBER), 20)
+        await shop.settled()
+        ids = {second["spending_id"], content_of(await first)["spending_id"]}
+        assert len(ids) == len(charges(sandbox, BUY_NUMBER)) == 2
+        assert asked["spending_id"] in ids

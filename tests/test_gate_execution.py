@@ -26,6 +26,8 @@ from purchases import (
 
 from piv_mcp.errors import StoreError
 from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.spending.journal import Journal
+from piv_mcp.store import Store
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -72,6 +74,23 @@ async def test_a_server_that_is_stopped_while_a_request_is_out_finds_the_truth_a
         assert shop.writes == []
         assert person.asked == []
         assert len(charges(sandbox, BUY_NUMBER)) == 1
+
+
+async def test_a_server_that_is_stopped_while_a_request_is_out_leaves_the_word_that_the_outcome_is_unknown(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    """Other servers need not wait until its process has ended."""
+    sandbox.fail_next(Failure(kind="hang", method="POST", path=BUY_NUMBER.path))
+    async with connected(sandbox, data_dir, approver()) as shop:
+        call = asyncio.create_task(shop.receipt(BUY_NUMBER))
+        await until(lambda: shop.writes, seconds=20, what="the request")
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    store = Store(data_dir / "store.sqlite3")
+    (entry,) = await Journal(store).entries(limit=2)
+    await store.close()
+    assert (entry.state, entry.problem) == ("unknown", "the server was stopped before the answer came")
+    assert entry.settled_at is not None
 
 
 @eras

@@ -17,7 +17,7 @@ from piv_mcp.api.rate_limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError
 from piv_mcp.store import Connection, Store, leases
 from piv_mcp.store import rate_limit as requests
-from piv_mcp.store.rate_limit import SharedLimiter
+from piv_mcp.store.rate_limit import RECHECK_SECONDS, SharedLimiter
 
 
 @pytest.fixture
@@ -163,3 +163,42 @@ async def test_two_servers_on_one_data_directory_share_the_limit(connect: Connec
         said = await second.error("list_countries")
         assert said.startswith("RATE_LIMITED: This minute's requests are used up")
         assert second.sent == []
+
+
+async def test_a_clock_that_is_put_right_lets_those_go_who_waited_by_the_wrong_one(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(50)
+    waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    clock.correct(50)
+    clock.advance(RECHECK_SECONDS)
+    await asyncio.wait_for(waiting, 30)
+
+
+async def test_without_a_store_the_rest_of_the_patience_is_kept(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await stores[0].close()
+    await limiter.pause(10)
+    with pytest.raises(RateLimitedError):
+        await asyncio.wait_for(limiter.acquire(Priority.PERSON, timeout=9), 10)
+    waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=10))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    clock.advance(10)
+    await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_slot_is_waited_for_as_long_as_the_caller_has_patience_and_no_longer(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(30)
+    with pytest.raises(RateLimitedError):
+        await asyncio.wait_for(limiter.acquire(Priority.PERSON, timeout=29), 10)
+    assert clock.sleeping == 0
+    waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=30))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    for _ in range(30):
+        clock.advance(1)
+        await until(lambda: clock.sleeping or waiting.done(), seconds=30, what="the next look")
+    await asyncio.wait_for(waiting, 30)

@@ -161,6 +161,14 @@ async def test_a_known_phone_number_costs_no_further_request(modern_app: Connect
     assert modern_app.sent == [("GET", f"/numbers/{id_}", {}, None)]
 
 
+async def test_a_number_in_another_form_is_searched_for_once(modern_app: Connected) -> None:
+    (id_,) = rented(modern_app.sandbox, "+5215512345678")
+    for searches in (True, False):
+        await modern_app.ok("get_number", piv_num_id="+52 55 1234 5678")
+        assert any(path == "/numbers" for _, path, _, _ in modern_app.sent) is searches
+        assert modern_app.sent[-1][1] == f"/numbers/{id_}"
+
+
 async def test_an_unknown_phone_number_is_searched_for_and_then_remembered(modern_app: Connected) -> None:
     (id_,) = modern_app.sandbox.add_numbers(1)
     wanted = phone(modern_app.sandbox, id_)

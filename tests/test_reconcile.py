@@ -9,19 +9,27 @@ from typing import Any, cast
 
 import pytest
 from examples import white
-from harness import Connected, approver, charges, connected, text_of
+from harness import Connect, Connected, approver, charges, connected, text_of, until
 from lost_answers import charged, graced, look, lose
 from moving_clock import MovingClock
 from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, RENEW_DOMAIN, RESTORE, SEND_SMS, VERIFY, Purchase
 
 from piv_mcp.api.numbers import PurchaseNumber
 from piv_mcp.api.rate_limit import Priority
+from piv_mcp.errors import NoAnswerError, StoreError
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import actions
 from piv_mcp.spending import journal as journal_module
-from piv_mcp.spending.reconcile.reconciler import ABSENT_SECONDS, GRACE_SECONDS, LONG_GRACE_SECONDS
+from piv_mcp.spending.journal import Journal
+from piv_mcp.spending.reconcile.reconciler import (
+    ABSENT_SECONDS,
+    GRACE_SECONDS,
+    LONG_GRACE_SECONDS,
+    Reconciler,
+)
 from piv_mcp.spending.reconcile.snapshot import Snapshot
+from piv_mcp.store.journal import Entry
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -150,7 +158,9 @@ async def test_a_site_whose_answer_was_lost_while_it_was_configured_may_be_confi
     """Nothing shows whether it took effect, and it costs nothing."""
     arguments = {"white_id": white(shop.sandbox), "email": "new@example.com"}
     shop.sandbox.fail_next(Failure(kind="drop_after", method="POST", path="/whites/*/config"))
-    assert "OUTCOME_UNKNOWN" in await shop.error("configure_white", **arguments)
+    said = await shop.error("configure_white", **arguments)
+    assert "OUTCOME_UNKNOWN" in said
+    assert "No money moved" in said
     assert await graced(shop) == ["not_charged"]
     told = await shop.ok("configure_white", **arguments)
     assert "Whether it took effect is not known" in told["note"]
@@ -242,3 +252,76 @@ async def test_what_is_looked_for_by_itself_leaves_room_for_what_people_call(san
         await shop.settled()
         used = await store.read(lambda c: [row[0] for row in c.rows("SELECT DISTINCT priority FROM requests")])
         assert used == [Priority.WAIT.value]
+
+
+# --- by itself
+
+
+async def test_what_goes_wrong_once_does_not_end_the_checks_for_good(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recover, failures = Journal.recover, iter([StoreError("the disk is full"), NoAnswerError("no network", sent=False)])
+    failed: list[Exception] = []
+
+    async def failing_twice(self: Journal) -> list[Entry]:
+        if (error := next(failures, None)) is not None:
+            failed.append(error)
+            raise error
+        return await recover(self)
+
+    monkeypatch.setattr(Journal, "recover", failing_twice)
+    async with connect(person=approver(), clock=MovingClock()) as shop:
+        await until(lambda: failed, seconds=20, what="the first check")
+        await lose(shop, BUY_NUMBER, "drop_before")
+        (entry,) = await shop.settled()
+        assert entry.state == "not_charged"
+        assert len(failed) == 2
+
+
+async def test_an_outcome_that_stays_unknown_is_checked_ever_more_seldom_and_at_last_every_quarter_of_an_hour(
+    shop: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # `run` is what it is
+    clock, checks = MovingClock(speed=0), list[float]()
+    reconciler = Reconciler(replace(shop.gate.reconciler._sources, clock=clock), shop.gate.journal)  # pyright: ignore[reportPrivateUsage]
+    unknown = await lose(shop, BUY_NUMBER, "drop_before")
+
+    async def still_unknown() -> list[Entry]:
+        checks.append(clock.monotonic())
+        return [unknown]
+
+    monkeypatch.setattr(reconciler, "reconcile_all", still_unknown)
+
+    async def goes_on(seconds: float) -> bool:
+        before = len(checks)
+        clock.advance(seconds)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return len(checks) > before
+
+    running = asyncio.create_task(reconciler.run())
+    try:
+        await until(lambda: checks, seconds=5, what="the first check")
+        for pause in (15, 30, 60, 120, 240, 480, 900, 900):
+            assert not await goes_on(pause - 1)
+            assert await goes_on(1)
+        reconciler.wake()  # another answer was lost just now
+        await until(lambda: clock.sleeping, seconds=5, what="the grace")
+        assert not await goes_on(GRACE_SECONDS - 1)
+        assert await goes_on(1)
+        assert await goes_on(15), "the pauses begin anew"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_outcome_that_a_call_found_out_itself_is_told_to_the_next_equal_call_too(shop: Connected) -> None:
+    """Its caller may have given up, so that the next call only wants to know."""
+    shop.sandbox.fail_next(Failure(kind="drop_after", method="POST", path=BUY_NUMBER.path))
+    first = await shop.receipt(BUY_NUMBER)
+    assert first["evidence"]
+    again = await shop.receipt(BUY_NUMBER)
+    assert (again["status"], again["spending_id"]) == ("charged", first["spending_id"])
+    assert "nothing was sent now" in again["note"]
+    assert len(shop.writes) == len(shop.person.asked) == 1
+    assert (await shop.receipt(BUY_NUMBER))["spending_id"] != first["spending_id"]

@@ -133,6 +133,13 @@ async def test_the_budget_does_not_decide_beside_an_unknown_action_on_the_same_t
         assert (await shop.receipt(BUY_NUMBER, country_code="GB"))["status"] == "charged", "another target"
 
 
+async def test_an_equal_action_is_mentioned_in_the_question_for_an_hour(shop: Connected) -> None:
+    for seconds, mentioned in ((0, False), (3590, True), (3610, False)):
+        shop.advance(seconds)
+        assert (await shop.receipt(SEND_SMS))["status"] == "charged"
+        assert ("The same action was carried out at " in shop.person.asked[-1]) is mentioned
+
+
 # --- the mechanism
 
 

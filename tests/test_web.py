@@ -33,6 +33,7 @@ from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import Store, events, facts
 from piv_mcp.store.changes import Changes
 from piv_mcp.web.bodies import UnreadableBodyError, object_in
+from piv_mcp.web.guards import Guesses
 from piv_mcp.web.listener import TAKE_OVER_SECONDS, Listener, listen
 from piv_mcp.web.webhook_endpoint import GUESSES_A_MINUTE, MAX_BODY, WebhookEndpoint
 
@@ -553,3 +554,13 @@ async def test_a_host_that_is_stopped_leaves_the_port_free_at_once() -> None:
         await asyncio.wait_for(host.serving.wait(), 5)
         assert await who(port) == "ours"
     socket.create_server(("127.0.0.1", port), reuse_port=False).close()
+
+
+def test_a_minute_of_guesses_begins_with_the_first_and_lasts_sixty_seconds() -> None:
+    clock = MovingClock(speed=0)
+    guesses = Guesses(clock)
+    assert [guesses.add(), guesses.add()] == [1, 2]
+    clock.advance(59)
+    assert guesses.add() == 3
+    clock.advance(1)
+    assert guesses.add() == 1

@@ -68,7 +68,7 @@ ENGLISH: Mapping[str, str] = {
     "({entry}): {action}. Approve only if you want both",
     "not_shown_before": "An action of this kind on the same target was sent at {when}, and the account did not show it "
     "({entry}): {action}. It may still take effect",
-    "overcharged_before": "For an action of this kind piv.day charged more than quoted, or an amount that is not known ({entry})",
+    "overcharged_before": "For an action of this kind piv.day charged more than quoted, or an unknown amount ({entry})",
 }
 
 
