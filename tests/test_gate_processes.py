@@ -22,8 +22,8 @@ from piv_mcp.spending.approval.channels import READ_SECONDS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
-SPEED = 10.0
-"""Of the clock of a server that is to find out that nothing happened: its grace of 20 s takes 2 s."""
+SPEED = 20.0
+"""Of the clock of a server that is to find out that nothing happened: its grace of 20 s takes 1 s."""
 
 SHOWN_LATE = (VERIFY, RENEW_DOMAIN)
 """The account may show them only after some time: absence is believed after an hour, and what is unknown is not sent

@@ -215,7 +215,7 @@ async def test_after_a_charge_above_the_quote_the_budget_asks_for_that_kind(sand
 # --- listings that hold nonsense
 
 
-@pytest.mark.parametrize("price", ["0", "-100", "-0.01", "0.00"])
+@pytest.mark.parametrize("price", ["0", "-100", "0.00000001"])
 @pytest.mark.parametrize("purchase", LISTED, ids=str)
 async def test_a_price_that_is_not_positive_is_unknown_and_asked(
     sandbox: Sandbox, data_dir: Path, purchase: Purchase, price: str

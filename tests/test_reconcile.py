@@ -21,7 +21,6 @@ from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import actions
 from piv_mcp.spending import journal as journal_module
-from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.reconcile.reconciler import (
     ABSENT_SECONDS,
     GRACE_SECONDS,
@@ -260,16 +259,16 @@ async def test_what_is_looked_for_by_itself_leaves_room_for_what_people_call(san
 async def test_what_goes_wrong_once_does_not_end_the_checks_for_good(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recover, failures = Journal.recover, iter([StoreError("the disk is full"), NoAnswerError("no network", sent=False)])
+    check, failures = Reconciler.reconcile_all, iter([StoreError("full"), NoAnswerError("no network", sent=False)])
     failed: list[Exception] = []
 
-    async def failing_twice(self: Journal) -> list[Entry]:
+    async def failing_twice(self: Reconciler) -> list[Entry]:
         if (error := next(failures, None)) is not None:
             failed.append(error)
             raise error
-        return await recover(self)
+        return await check(self)
 
-    monkeypatch.setattr(Journal, "recover", failing_twice)
+    monkeypatch.setattr(Reconciler, "reconcile_all", failing_twice)
     async with connect(person=approver(), clock=MovingClock()) as shop:
         await until(lambda: failed, seconds=20, what="the first check")
         await lose(shop, BUY_NUMBER, "drop_before")

@@ -48,7 +48,10 @@ def renewal_evidence(
     if old is None:
         raise Ambiguous  # whatever set the date
     due = before.get("auto_renew") and old - at < AUTO_RENEWAL_LEAD
-    sums = {sum(done)}
+    known = sum(done)
+    if known and not possible and not due and lasts(old, new, known) and not lasts(old, new, known + months):
+        return None  # other renewals, which certainly happened, explain it all
+    sums = {known}
     for more in (*possible, *([auto_renewal_months] if due and auto_renewal_months is not None else [])):
         sums |= {total + more for total in sums}
     without = any(total and lasts(old, new, total) for total in sums)
