@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import domain, record
 from harness import (
     APPROVE,
     ERAS,
@@ -19,7 +21,18 @@ from harness import (
     text_of,
 )
 from moving_clock import MovingClock
-from purchases import BUY_NUMBER, COMMITMENTS, PURCHASES, REGISTER, RESTORE, VERIFY, Purchase, at_each_write, given
+from purchases import (
+    BUY_NUMBER,
+    COMMITMENTS,
+    PURCHASES,
+    REGISTER,
+    RESTORE,
+    SEND_SMS,
+    VERIFY,
+    Purchase,
+    at_each_write,
+    given,
+)
 
 from piv_mcp.api.readings import RECENT_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
@@ -191,6 +204,87 @@ async def test_an_approval_given_in_the_terminal_is_held_to_its_price_too(sandbo
         assert receipt["status"] == "price_changed"
         assert receipt["price"].startswith("40.00 USD")
         assert shop.writes == []
+
+
+# --- what else may change between the question and the request
+
+
+async def test_what_was_approved_is_sent_and_not_the_same_in_other_words(sandbox: Sandbox, data_dir: Path) -> None:
+    async with connected(sandbox, data_dir, None, confirm_wait=0, confirm_channel="elicit") as shop:
+        await shop.receipt(SEND_SMS, message_body="Hello")
+        await shop.gate.journal.decide((await shop.only_entry()).id, "approve", by="terminal")
+        assert (await shop.receipt(SEND_SMS, message_body="Hello" + " " * 1500))["charged"] == "0.25"
+        (request,) = shop.writes
+        assert request.body == {"to_number": "+14155551234", "message_body": "Hello"}
+
+
+async def test_one_listing_that_is_gone_is_not_hidden_by_the_sum_of_several(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+
+    def change() -> None:
+        sandbox.state.reprice(lambda price: price + Decimal("0.50"))
+        del sandbox.state.countries["SE"]
+
+    person = reading_person(sandbox, clock, change)
+    (expired,) = RESTORE.arguments(sandbox)["piv_num_ids"]
+    (other,) = sandbox.add_numbers(1, country="GB", expires_in=timedelta(seconds=-60))
+    async with connected(sandbox, data_dir, person, clock=clock) as shop:
+        receipt = await shop.receipt(RESTORE, piv_num_ids=[expired, other])
+        assert receipt["status"] == "price_changed"
+        assert shop.writes == []
+
+
+async def test_a_smaller_order_at_a_higher_price_each_is_asked_anew(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    renew = next(purchase for purchase in PURCHASES if purchase.tool == "renew_proxy_order")
+    id_ = renew.arguments(sandbox)["order_id"]
+
+    def change() -> None:
+        sandbox.state.reprice(lambda price: price * 2)
+        sandbox.state.orders[id_].quantity = 1
+
+    person = reading_person(sandbox, clock, change)
+    async with connected(sandbox, data_dir, person, clock=clock) as shop:
+        assert (await shop.receipt(renew))["status"] == "price_changed"
+        assert shop.writes == []
+
+
+async def test_a_record_that_is_another_by_now_is_not_deleted(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    ids = {"domain_id": domain(sandbox), "record_id": record(sandbox)}
+
+    def change() -> None:
+        sandbox.state.domains[ids["domain_id"]].records[0].content = "9.9.9.9"
+
+    person = reading_person(sandbox, clock, change)
+    async with connected(sandbox, data_dir, person, clock=clock) as shop:
+        receipt = await shop.ok("delete_dns_record", **ids)
+        assert receipt["status"] == "price_changed"
+        assert "no longer what was shown" in receipt["note"]
+        assert shop.writes == []
+
+
+async def test_a_purchase_that_would_have_to_wait_is_not_sent_later_at_another_price(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    sandbox.fail_next(Failure(kind="rate_limited", method="POST", path=BUY_NUMBER.path, retry_after=10))
+    async with connected(sandbox, data_dir, None, clock=MovingClock(), **BUDGET) as shop:
+        assert "RATE_LIMITED" in text_of(await shop.buy(BUY_NUMBER))
+        assert len(shop.writes) == 1
+        assert sandbox.charges == []
+
+
+async def test_what_a_dead_process_sent_blocks_the_budget_at_once(sandbox: Sandbox, data_dir: Path) -> None:
+    async with connected(sandbox, data_dir, None, **BUDGET) as alive:
+        async with connected(sandbox, data_dir, None, confirm_wait=0, confirm_channel="elicit") as shop:
+            await shop.receipt(BUY_NUMBER)
+            entry = await shop.only_entry()
+            journal = shop.gate.journal
+            await journal.decide(entry.id, "approve", by="terminal")
+            journal.owner = "999999999:1"
+            assert await journal.claim(entry.id, "{}")
+        assert "OUTCOME_UNKNOWN" in text_of(await alive.buy(BUY_NUMBER))
+        assert alive.writes == []
 
 
 # --- a charge above the quote
