@@ -1,10 +1,8 @@
 """How requests leave this machine: proxies and certificates by the environment, and the words when they do not."""
 
 import asyncio
-import shutil
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -412,18 +410,11 @@ async def test_certificates_that_cannot_be_used_are_named_and_mended_while_runni
     assert isinstance(trusted(), ssl.SSLContext)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="names certificates with openssl")
-def test_a_folder_of_hashed_certificates_is_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_of_hashed_certificates_is_believed(tmp_path: Path) -> None:
     file = trust(tmp_path)
     with pytest.raises(ConfigError, match="SSL_CERT_DIR"):
         trusted({"SSL_CERT_DIR": str(tmp_path)})
-    name = subprocess.run(
-        ["openssl", "x509", "-hash", "-noout", "-in", str(file)],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    (tmp_path / f"{name}.0").write_bytes(file.read_bytes())
+    (tmp_path / "5ed36f99.0").write_bytes(file.read_bytes())  # the form of the names that `openssl rehash` gives
     assert trusted({"SSL_CERT_DIR": f"/nowhere:{tmp_path}"}).verify_mode == ssl.CERT_REQUIRED
 
 

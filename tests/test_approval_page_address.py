@@ -121,6 +121,8 @@ async def test_the_webhook_port_serves_no_page_and_the_page_s_port_no_webhooks(
                 for method in ("GET", "POST"):
                     answer = await http.request(method, path, headers={"Cookie": pending.visitor.cookie})
                     assert answer.status_code == 404, path
+            redirect = await http.get("/health/", headers={"Host": "evil.example"})
+            assert (redirect.status_code, redirect.headers.get("location")) == (404, None)
         for path in (f"/webhooks/{secret}", "/health"):
             assert (await pending.visitor.request("POST", path, json={})).status_code == 404
         assert await pending.is_untouched()

@@ -310,6 +310,8 @@ async def check_contents(modern_app: Connected) -> None:
     said = await modern_app.error("update_dns_record", **change, content="https://mysite.com/")
     assert said.startswith("VALIDATION_ERROR: content: a CNAME record holds a host name")
     assert {method for method, *_ in modern_app.sent} == {"GET"}
+    said = await modern_app.error("update_dns_record", **change, content="2001:db8::1")
+    assert said.startswith("VALIDATION_ERROR: content: a CNAME record holds a host name and no IP address")
     text = {"domain_id": id_, "record_id": record(modern_app.sandbox)}
     await modern_app.ok("update_dns_record", **text, type="TXT", content="https://bücher.example")
     assert modern_app.writes[-1].body == {"type": "TXT", "content": "https://bücher.example"}

@@ -306,6 +306,20 @@ async def test_after_a_charge_above_the_quote_the_budget_asks_for_that_kind(sand
         assert Decimal(budget["left_today"]) == 1000 - 5 - Decimal("13.50")
 
 
+async def test_after_a_charge_that_is_not_known_the_budget_asks_for_that_kind(sandbox: Sandbox, data_dir: Path) -> None:
+    """The price rose with the request, and the answer was lost: the fall of the balance may be another client's too."""
+    person = decliner()
+    async with connected(sandbox, data_dir, person, clock=MovingClock(), **BUDGET) as shop:
+        rises = iter([1])
+        at_each_write(sandbox, lambda: sandbox.state.reprice(lambda price: price + 1) if next(rises, 0) else None)
+        sandbox.fail_next(Failure(kind="drop_after", method="POST", path=BUY_NUMBER.path))
+        await shop.buy(BUY_NUMBER)
+        await shop.settled()
+        assert (await shop.only_entry()).charged is None
+        assert (await shop.receipt(BUY_NUMBER, custom_name="another"))["status"] == "declined"
+        assert "or an unknown amount" in person.asked[0]
+
+
 # --- listings that hold nonsense
 
 

@@ -260,6 +260,11 @@ LOOKALIKES: list[Any] = [
         "create_white", {**CREATE_WHITE.arguments(Sandbox()), "facebook": "https://p\u0430ypal.com/a"}, id="link"
     ),
     pytest.param("create_white", {**CREATE_WHITE.arguments(Sandbox()), "email": "me@p\u0430ypal.com"}, id="address"),
+    pytest.param(
+        "send_sms",
+        {"piv_num_id": number, "to_number": "+14155551234", "message_body": "Log in at https://p\u0430ypal.com/ now"},
+        id="text",
+    ),
 ]
 
 
@@ -268,9 +273,19 @@ async def test_a_look_alike_is_never_shown_alone(
     sandbox: Sandbox, data_dir: Path, tool: str, arguments: dict[str, Any]
 ) -> None:
     person = decliner()
+    arguments = {name: value(sandbox) if callable(value) else value for name, value in arguments.items()}
     async with connected(sandbox, data_dir, person) as shop:
         await shop.ok(tool, **arguments)
     assert "p\u0430ypal.com (xn--pypal-4ve.com)" in person.asked[0]
+
+
+async def test_cloudflare_is_asked_with_the_nameservers_that_it_replaces(sandbox: Sandbox, data_dir: Path) -> None:
+    id_ = domain(sandbox, cloudflare=False)
+    person = decliner()
+    async with connected(sandbox, data_dir, person) as shop:
+        await shop.ok("enable_cloudflare", domain_id=id_)
+    for server in sandbox.state.domains[id_].nameservers:
+        assert f'"{server}"' in person.asked[0]
 
 
 OVERWRITES: list[Any] = [

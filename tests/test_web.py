@@ -270,6 +270,12 @@ PACKED: dict[str, tuple[bytes, dict[str, str]]] = {
 }
 
 
+@pytest.mark.parametrize("levels", [400, 1500, 20_000])
+def test_an_event_of_any_depth_is_read(levels: int) -> None:
+    body = b'{"event_type": "x.y", "data": ' + b"[" * levels + b"]" * levels + b"}"
+    assert object_in(body, MAX_BODY)["event_type"] == "x.y"
+
+
 @pytest.mark.parametrize("way", PACKED)
 async def test_json_is_taken_however_it_is_packed(endpoint: Endpoint, way: str) -> None:
     body, labels = PACKED[way]

@@ -58,22 +58,21 @@ class PivClient:
 
     def at(self, priority: Priority) -> Self:
         """A client of another priority with the same connection and limiter. Closing either closes both."""
-        other = type(self).__new__(type(self))
-        other._bind(self._http, priority)
-        return other
+        return self._with(priority)
 
     def recent(self, span: Span) -> Self:
         """A client with the same connection whose reads may get the answers of equal reads of the last seconds. `span`
         then tells when they were read."""
-        other = type(self).__new__(type(self))
-        other._bind(self._http, self._priority, span)
-        return other
+        return self._with(self._priority, span=span)
 
     def prompt(self) -> Self:
         """A client with the same connection that sends a request within `RECENT_SECONDS` or not at all: what was read
         for it would be old."""
+        return self._with(self._priority, start_within=RECENT_SECONDS)
+
+    def _with(self, priority: Priority, *, span: Span | None = None, start_within: float | None = None) -> Self:
         other = type(self).__new__(type(self))
-        other._bind(self._http, self._priority, start_within=RECENT_SECONDS)
+        other._bind(self._http, priority, span, start_within)
         return other
 
     def _bind(

@@ -1,6 +1,6 @@
 """The data directory: whether it can be trusted, and its move from where earlier versions kept it on Windows.
 
-Whoever can write to the directory can plant a key of the approval page, a webhook secret or a spending journal. So
+Whoever can write to the directory can plant a webhook secret or a spending journal. So
 nothing is read from a directory that others can write to, or from a file in it that is not ours.
 """
 
