@@ -19,7 +19,7 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp.config import Settings, is_plain_host
-from piv_mcp.errors import ConfigError, StoreError
+from piv_mcp.errors import ConfigError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
 from piv_mcp.text.guessable import checked_secret
@@ -27,7 +27,6 @@ from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
-    from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.actions.base import Sources
     from piv_mcp.spending.approval.browser import BrowserChannel
@@ -41,8 +40,6 @@ IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
 """The services start so long after the start, or after the tools were asked for, unless a request needs them before:
 the first answer is not to wait for them."""
-
-PRUNE_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
 
@@ -130,11 +127,12 @@ class Runtime:
         from piv_mcp.inbox.backfill import Backfill
         from piv_mcp.inbox.history import History
         from piv_mcp.inbox.inbox import Inbox
+        from piv_mcp.inbox.retention import Retention
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.browser import BrowserChannel
         from piv_mcp.spending.approval.page_views import PageViews
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.store import Store
+        from piv_mcp.store import Store, accounts
         from piv_mcp.store.changes import Changes
         from piv_mcp.web.app import page_app, webhook_app
         from piv_mcp.web.serving import PageDoor, WebhookPort
@@ -143,14 +141,18 @@ class Runtime:
         directory = self._directory()
         if not is_plain_host(settings.webhook_host):
             self._redactor.add(settings.webhook_host)
-        store = Store(settings.store_path(directory))
+        sandbox = self._open_sandbox() if settings.sandbox else None
+        key = SecretStr(sandbox.api_key) if sandbox else settings.api_key
+        store = Store(
+            settings.store_path(directory), key_digest=accounts.digest(key.get_secret_value()) if key else None
+        )
         self._stack.push_async_callback(store.close)
         changes = Changes(store, self.clock)
         self._stack.push_async_callback(changes.close)
-        inbox = Inbox(store, changes, days=settings.inbox_days, clock=self.clock)
 
-        sandbox = self._open_sandbox() if settings.sandbox else None
-        client = self._connect(store, sandbox)
+        client = None if key is None else self._connect(store, key, sandbox)
+        remote_time = (lambda: None) if client is None else client.remote_clock.time
+        inbox = Inbox(store, changes, days=settings.inbox_days, clock=self.clock, remote_time=remote_time)
 
         history = History(client, inbox)
         self._stack.push_async_callback(history.close)
@@ -181,7 +183,7 @@ class Runtime:
             page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
         self._background(backfill.run())
-        self._background(self._prune(inbox))
+        self._background(Retention(inbox).run())
         return Services(
             api=client,
             store=store,
@@ -189,6 +191,7 @@ class Runtime:
             history=history,
             backfill=backfill,
             phonebook=phonebook,
+            receiving=web,
             spending=gate,
             exports=directory / "exports",
             sandbox=sandbox,
@@ -202,14 +205,11 @@ class Runtime:
         self._stack.push_async_callback(sandbox.aclose)
         return sandbox
 
-    def _connect(self, store: "Store", sandbox: "Sandbox | None") -> "PivClient | None":
-        """The API, or the sandbox in its place; None without a key."""
+    def _connect(self, store: "Store", key: SecretStr, sandbox: "Sandbox | None") -> "PivClient":
+        """The API, or the sandbox in its place."""
         from piv_mcp.api.client import PivClient  # late: see _start
         from piv_mcp.store.rate_limit import SharedLimiter
 
-        key = SecretStr(sandbox.api_key) if sandbox else self.settings.api_key
-        if key is None:
-            return None
         transport = None
         if sandbox is not None:
             from piv_mcp.sandbox import SandboxTransport  # late: see _start
@@ -261,12 +261,6 @@ class Runtime:
         if self.settings.sandbox and "webhook_port" not in self.settings.model_fields_set:
             return 0
         return self.settings.webhook_port or None
-
-    async def _prune(self, inbox: "Inbox") -> None:
-        while True:
-            with suppress(StoreError):
-                await inbox.prune()
-            await self.clock.sleep(PRUNE_SECONDS)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx no
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.gate import Gate
     from piv_mcp.store import Store
+    from piv_mcp.web.serving import WebhookPort
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Services:
     history: "History"
     backfill: "Backfill"
     phonebook: "Phonebook"
+    receiving: "WebhookPort"
     spending: "Gate | None"
     exports: Path
     """The directory for exported proxy lists."""

@@ -15,6 +15,7 @@ from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.quoting import clean
 from piv_mcp.api.rate_limit import Priority, RateLimiter
 from piv_mcp.api.readings import Readings, Span
+from piv_mcp.api.remote_clock import RemoteClock
 from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
 from piv_mcp.api.route import ProxyChoice, proxy_rules, transport_to
@@ -63,6 +64,7 @@ class Http:
         self._deadline = deadline
         self._timeout = timeout
         self._readings = Readings(clock)
+        self.remote_clock = RemoteClock(clock)
         self._user_agent = user_agent
         self._transport = transport
         self._proxy = None if transport is not None else _proxy_to(self._base)
@@ -176,6 +178,7 @@ class Http:
         try:
             async with self._clock.timeout(deadline.remaining()):
                 response = await client.send(request, stream=True)
+                self.remote_clock.note(response.headers)
                 try:
                     return ApiResponse(
                         response.status_code,

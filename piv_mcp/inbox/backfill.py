@@ -20,7 +20,7 @@ from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.errors import PivError, RateLimitedError, StoreError
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import events, facts, leases
+from piv_mcp.store import accounts, events, facts, leases
 
 ROUND_SECONDS = 300.0
 """Pause between the end of one round and the start of the next."""
@@ -103,6 +103,7 @@ class Backfill:
 
     async def _round(self, client: PivClient) -> None:
         started = self._clock.monotonic()
+        await self._learn_whose(client)
         numbers = await self._active_numbers(client)
         recent = await self._store.read(events.last_heard)
         numbers.sort(key=lambda number: recent.get(number.piv_num_id, 0.0), reverse=True)
@@ -112,13 +113,20 @@ class Backfill:
                 self._recent_numbers_read.set()
             filled += await self._read_history(number.piv_num_id)
         self._recent_numbers_read.set()
-        await self._store.write(facts.put, LAST_ROUND_END, str(self._clock.time()))
+        await self._store.write(facts.put_own, LAST_ROUND_END, str(self._clock.time()))
         _log.info(
             "back-fill done",
             numbers=len(numbers),
             filled=filled,
             seconds=round(self._clock.monotonic() - started, 1),
         )
+
+    async def _learn_whose(self, client: PivClient) -> None:
+        """Ask once whose the key is, so that another key of the same account finds the same inbox."""
+        if await self._store.read(accounts.user_id) is None:
+            account = await client.at(Priority.BACKFILL).account.get()
+            if account.user_id:
+                await self._store.write(accounts.identify, account.user_id)
 
     async def _read_history(self, piv_num_id: str) -> int:
         while True:
@@ -137,7 +145,7 @@ class Backfill:
 
     async def _seconds_to_next_round(self) -> float:
         """0 if no process has finished a round since this process last asked for one."""
-        done = await self._store.read(facts.number, LAST_ROUND_END)
+        done = await self._store.read(facts.own_number, LAST_ROUND_END)
         now = self._clock.time()
         return done + ROUND_SECONDS - now if self._round_wanted_at <= done <= now else 0.0
 

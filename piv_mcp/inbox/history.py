@@ -16,6 +16,7 @@ from itertools import pairwise
 import structlog
 
 from piv_mcp.api.client import PivClient
+from piv_mcp.api.models import Page
 from piv_mcp.api.numbers import Sms
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import (
@@ -29,11 +30,19 @@ from piv_mcp.errors import (
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.store import Connection, events, leases, polls
+from piv_mcp.store.events import StoredEvent
 
 PAGES = (50, *[200] * 10)
-"""Page sizes of one reading of the history, in messages. Reading ends with the first page that has a known message:
-usually one small page, and after a long downtime several large ones. Nothing is stored before the last page has been
-read: an interrupted reading must not leave a gap before a stored message, where the next reading would stop."""
+"""Page sizes of one reading of the history, in messages. Reading ends with the first page whose oldest message is
+known: usually one small page, and after a long downtime several large ones. Nothing is stored before the last page has
+been read, and then the oldest first: an interrupted reading must not leave a gap before a stored message, where the
+next reading would stop."""
+
+AT_ONCE = 500
+"""Messages that are stored in one commit: webhooks need not wait for more."""
+
+OUTBOUND_KNOWN_SECONDS = 15 * 60
+"""Messages that the number sent are not stored. One from so long before the last look was in that look."""
 
 POLL_SECONDS = 3.0
 """Interval between two polls of a number, while at most three numbers are waited for."""
@@ -51,21 +60,35 @@ WATCH_SECONDS = 30.0
 REFUSED_SECONDS = 10.0
 """Maximum pause after a poll that the request limit refused: the limit may have free slots before the time it named."""
 
+MAX_REFUSAL_PAUSE = 12.0
+"""Maximum pause after the key was refused, which doubles with each refusal: the person may have set it right."""
+
 FRESH_SECONDS = 2.0
 """`refresh` does not read the history again within this time."""
 
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a history cannot be read, and since when (seconds since the epoch, on this machine's clock)."""
+
+    problem: str
+    since: float
+
+
 @dataclass(slots=True)
 class Watch:
-    """One number that is polled. `problem` is the error that ended the polling; `polled_at` is when this process last
-    began a poll (monotonic seconds)."""
+    """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
+    `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
+    seconds). `trouble` says why the last poll failed."""
 
     watchers: int = 0
     polled_at: float = -math.inf
+    looked_at: float = -math.inf
     task: asyncio.Task[None] | None = None
-    problem: PivError | None = None
+    missing: NotFoundError | None = None
+    trouble: "Trouble | None" = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -77,7 +100,6 @@ class History:
         self._inbox = inbox
         self._store = inbox.store
         self._clock = inbox.clock
-        self._looked_at: dict[str, float] = {}
         self._watches: dict[str, Watch] = {}
 
     async def look(self, piv_num_id: str, priority: Priority) -> int:
@@ -91,17 +113,41 @@ class History:
             return 0
         watch = self._watches.setdefault(piv_num_id, Watch())
         async with watch.lock:
-            started = self._clock.time()
-            found: list[Sms] = []
-            async with aclosing(_pages(self._client.at(priority), piv_num_id)) as pages:
-                async for page in pages:
-                    found += page
-                    if await self._store.read(events.knows_message, piv_num_id, [sms.id for sms in page]):
-                        break
-            new = await self._record(piv_num_id, found)
-            self._looked_at[piv_num_id] = started
-            with suppress(StoreError):  # without the note, other processes only read the history once more
-                await self._store.write(polls.note_look, piv_num_id, started)
+            started = self._clock.monotonic()
+            try:
+                new = await self._look(self._client.at(priority), piv_num_id)
+            except PivError as error:
+                since = watch.trouble.since if watch.trouble is not None else self._clock.time()
+                watch.trouble = Trouble(error.message, since)
+                with suppress(StoreError):
+                    await self._store.write(polls.note_failure, piv_num_id, error.message, self._clock.time())
+                raise
+            watch.looked_at, watch.trouble = started, None
+        return new
+
+    async def _look(self, client: PivClient, piv_num_id: str) -> int:
+        started = self._clock.time()
+        seq = await self._store.read(events.last_seq)
+        last = await self._store.read(polls.look, piv_num_id)
+        read: list[Sms] = []
+        found: list[StoredEvent] = []
+        remote_at = total = None
+        async with aclosing(_pages(client, piv_num_id)) as pages:
+            async for page in pages:
+                if total is None:
+                    total = page.pagination.total
+                    remote_at = client.remote_clock.time()
+                read += page.items
+                found += [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
+                if await self._is_known(piv_num_id, page.items, last, remote_at):
+                    new_outbound = sum(not _is_inbound(sms) and not _was_seen(sms, last) for sms in read)
+                    known = await self._store.read(events.count_known, found)
+                    if (total or 0) - (last.total or total or 0) <= len(found) - known + new_outbound:
+                        break  # else a new message stands further back, since its time is wrong
+        new = await self._record(found, last, remote_at)
+        with suppress(StoreError):  # without the note, other processes only read the history once more
+            look = polls.Look(started, seq, remote_at, total)
+            await self._store.write(polls.note_look, piv_num_id, look)
         return new
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
@@ -112,7 +158,8 @@ class History:
         Raises:
             NotFoundError: the account has no such number.
         """
-        if self._client is None or self._clock.time() - self._looked_at.get(piv_num_id, 0) < FRESH_SECONDS:
+        watch = self._watches.setdefault(piv_num_id, Watch())
+        if self._client is None or self._clock.monotonic() - watch.looked_at < FRESH_SECONDS:
             return None
         try:
             async with self._clock.timeout(seconds):
@@ -125,13 +172,21 @@ class History:
             return error
         return None
 
+    async def trouble(self, piv_num_id: str) -> Trouble | None:
+        """Why the history cannot be read now, by this process or whichever polls it; None if it can."""
+        watch = self._watches.get(piv_num_id)
+        if watch is not None and watch.trouble is not None:
+            return watch.trouble
+        look = await self._store.read(polls.look, piv_num_id)
+        return None if look.failing_since is None else Trouble(look.problem or "", look.failing_since)
+
     @asynccontextmanager
     async def watched(self, piv_num_id: str) -> AsyncGenerator[Watch]:
         """Poll the number until the block ends."""
         watch = self._watches.setdefault(piv_num_id, Watch())
         watch.watchers += 1
         if (watch.task is None or watch.task.done()) and self._client is not None:
-            watch.problem = None
+            watch.missing = None
             watch.task = asyncio.create_task(self._poll(piv_num_id, watch))
         try:
             yield watch
@@ -149,6 +204,7 @@ class History:
 
     async def _poll(self, piv_num_id: str, watch: Watch) -> None:
         watcher = secrets.token_hex(8)
+        refusals = 0
         try:
             while True:
                 if (wait := await self._take_turn(watcher, piv_num_id, watch)) > 0:
@@ -156,10 +212,13 @@ class History:
                     continue
                 try:
                     await self.look(piv_num_id, Priority.WAIT)
-                except (NotFoundError, AuthenticationError, PermissionDeniedError) as error:
-                    watch.problem = error  # polling cannot succeed: only a webhook can deliver a code now
+                except NotFoundError as error:
+                    watch.missing = error
                     self._inbox.changes.notify()
                     return
+                except (AuthenticationError, PermissionDeniedError):
+                    await self._clock.sleep(min(POLL_SECONDS * 2**refusals, MAX_REFUSAL_PAUSE))
+                    refusals += 1
                 except RateLimitedError as error:
                     _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
                     with suppress(StoreError):
@@ -168,6 +227,8 @@ class History:
                     await self._clock.sleep(min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS))
                 except PivError as error:
                     _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
+                else:
+                    refusals = 0
         finally:
             with suppress(StoreError):
                 await self._store.write(leases.forget_watch, watcher)
@@ -175,8 +236,7 @@ class History:
     async def _take_turn(self, watcher: str, piv_num_id: str, watch: Watch) -> float:
         """Claim the number's next poll and return 0, or return the seconds until the poll is due."""
         try:
-            wait, looked_at = await self._store.write(take_turn, watcher, piv_num_id, self._clock.time())
-            self._looked_at[piv_num_id] = max(looked_at, self._looked_at.get(piv_num_id, 0.0))
+            wait = await self._store.write(take_turn, watcher, piv_num_id, self._clock.time())
         except StoreError as error:
             _log.warning("the store failed; polls are spaced in this process only", problem=error.message)
             wait = watch.polled_at + self.interval() - self._clock.monotonic()
@@ -188,34 +248,67 @@ class History:
         """Seconds between two polls of one number, by the numbers that this process waits for."""
         return _interval(sum(watch.watchers > 0 for watch in self._watches.values()))
 
-    async def _record(self, piv_num_id: str, found: list[Sms]) -> int:
-        oldest = self._inbox.kept_since()
-        inbound = [
-            sms
-            for sms in found
-            if sms.direction in (None, "inbound") and (sms.received_at is None or sms.received_at.timestamp() > oldest)
+    def _event(self, piv_num_id: str, sms: Sms, remote_at: float | None) -> StoredEvent:
+        return event_of_sms(piv_num_id, sms, now=self._clock.time(), remote_now=remote_at)
+
+    async def _is_known(self, piv_num_id: str, page: list[Sms], last: polls.Look, remote_at: float | None) -> bool:
+        """Whether the oldest message of a page is known, and so are those before it."""
+        if not page:
+            return False
+        oldest = page[-1]
+        sent_at = oldest.received_at.timestamp() if oldest.received_at else None
+        if sent_at is not None and events.CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
+            return True
+        if not _is_inbound(oldest):
+            return _was_seen(oldest, last)
+        return await self._store.read(events.knows, self._event(piv_num_id, oldest, remote_at))
+
+    def _kept_since(self, last: polls.Look, remote_at: float | None) -> float:
+        """Messages from before this time on piv.day's clock are not taken in: they were erased, or would soon be."""
+        return max(self._inbox.kept_since(remote_at), last.erased_at or 0.0)
+
+    async def _record(self, found: list[StoredEvent], last: polls.Look, remote_at: float | None) -> int:
+        kept_since = self._kept_since(last, remote_at)
+        wanted = [
+            event
+            for event in found
+            if (event.sent_at or 0.0) > kept_since or (not last.erased_at and not _has_time(event))
         ]
-        if not inbound:
-            return 0
-        not_before = self._looked_at.get(piv_num_id, 0.0)
         # Store the oldest first. The list's order cannot be trusted (see `_pages`), so sort by time, then by id.
-        inbound.sort(key=lambda sms: (sms.received_at.timestamp() if sms.received_at else 0.0, len(sms.id), sms.id))
-        now = self._clock.time()
-        stored = await self._inbox.record_all(
-            [event_of_sms(piv_num_id, sms, not_before=not_before, now=now) for sms in inbound]
-        )
-        return sum(new for _, new in stored)
+        wanted.sort(key=lambda event: (event.sent_at or 0.0, len(event.message_id or ""), event.message_id))
+        new = 0
+        for start in range(0, len(wanted), AT_ONCE):
+            new += sum(is_new for _, is_new in await self._inbox.record_all(wanted[start : start + AT_ONCE]))
+        return new
 
 
-async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[list[Sms]]:
-    """The number's messages, the newest page first. The reference says that the list begins with the newest message,
-    but its example begins with the oldest, so the first page decides."""
+def _is_inbound(sms: Sms) -> bool:
+    return sms.direction in (None, "inbound")
+
+
+def _was_seen(outbound: Sms, last: polls.Look) -> bool:
+    """Whether a message that the number sent was there at the last look."""
+    if outbound.received_at is None or last.remote_at is None:
+        return False
+    return events.CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
+
+
+def _has_time(event: StoredEvent) -> bool:
+    """Whether the message says when it was sent. What is dated before piv.day began says nothing."""
+    return event.sent_at is not None and event.sent_at > events.CREDIBLE_SINCE
+
+
+async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:
+    """The number's messages, the newest page and the newest message first. The reference says that the list begins with
+    the newest message, but its example begins with the oldest, so the first page decides."""
     page = await client.numbers.sms(piv_num_id, limit=PAGES[0])
     end = page.pagination.total or 0
-    if end > len(page.items) and _is_oldest_first(page.items):
+    if _is_oldest_first(page.items):
         for size in PAGES:
             start = max(0, end - size)
-            yield (await client.numbers.sms(piv_num_id, limit=size, offset=start or None)).items
+            if start or end > len(page.items):
+                page = await client.numbers.sms(piv_num_id, limit=size, offset=start or None)
+            yield page.model_copy(update={"items": page.items[::-1]})
             if start == 0:
                 break
             end = start
@@ -224,7 +317,7 @@ async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[list[Sms]
     for size in PAGES:
         if read:
             page = await client.numbers.sms(piv_num_id, limit=size, offset=read)
-        yield page.items
+        yield page
         read += len(page.items)
         if len(page.items) < size:
             break
@@ -241,15 +334,11 @@ def _interval(watched: int) -> float:
     return max(POLL_SECONDS, watched * 60 / POLLS_A_MINUTE)
 
 
-def take_turn(connection: Connection, watcher: str, piv_num_id: str, now: float) -> tuple[float, float]:
-    """Claim the number's next poll for the watcher if the poll is due.
-
-    Returns the seconds until the poll is due (0: claimed), and when the number's history was last read.
-    """
+def take_turn(connection: Connection, watcher: str, piv_num_id: str, now: float) -> float:
+    """Claim the number's next poll for the watcher if it is due. Returns the seconds until it is due, 0: claimed."""
     leases.note_watch(connection, watcher, piv_num_id, now=now, until=now + WATCH_SECONDS)
-    looked_at = polls.looked_at(connection, piv_num_id, now)
-    last = max(looked_at, polls.claimed_at(connection, piv_num_id, now))
+    last = max(polls.looked_at(connection, piv_num_id, now), polls.claimed_at(connection, piv_num_id, now))
     wait = max(0.0, last + _interval(leases.watched(connection)) - now)
     if wait == 0:
         polls.claim(connection, watcher, now)
-    return wait, looked_at
+    return wait

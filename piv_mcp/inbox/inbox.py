@@ -1,16 +1,15 @@
 """The inbox: stores each event once, for all clients on the machine."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from piv_mcp.store import Store, events
+from piv_mcp.errors import StoreError
+from piv_mcp.store import Store, events, facts
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
-
-MAX_KEPT_EVENTS = 1_000_000
-"""Maximum number of events kept, whatever their age."""
 
 
 @dataclass(slots=True)
@@ -26,7 +25,8 @@ class _Batch:
 
 
 class Inbox:
-    """Stores events and deletes them after `days` days. `changes` is notified of every commit."""
+    """Stores events, which are kept for `days` days. `changes` is notified of every commit. `remote_time` gives the
+    time on piv.day's clock (seconds since the epoch), None if it is not known."""
 
     def __init__(
         self,
@@ -34,18 +34,20 @@ class Inbox:
         changes: Changes,
         *,
         days: int = 30,
-        keep: int = MAX_KEPT_EVENTS,
         clock: Clock = SYSTEM_CLOCK,
+        remote_time: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.store = store
         self.changes = changes
         self.clock = clock
+        self.days = days
+        self.remote_time = remote_time
         self._batch = _Batch()
-        self._days = days
-        self._keep = keep
+        self._has_noted = False
+        """Whether this process has noted that webhooks come."""
 
     async def record(self, event: StoredEvent) -> tuple[StoredEvent, bool]:
-        """Store one event on disk; returns the stored event, and whether it is new.
+        """Store one event of a webhook on disk; returns the stored event, and whether it is new.
 
         Raises:
             StoreError: the event was not stored.
@@ -71,19 +73,15 @@ class Inbox:
     async def _store(self, batch: "_Batch") -> list[tuple[StoredEvent, bool]]:
         await asyncio.sleep(0)
         self._batch = _Batch()
-        return await self.record_all(batch.events)
+        stored = await self.record_all(batch.events)
+        if not self._has_noted:
+            self._has_noted = True
+            with suppress(StoreError):
+                await self.store.write(facts.put_own, facts.WEBHOOK_RECEIVED, str(self.clock.time()))
+        return stored
 
-    def kept_since(self) -> float:
-        """Messages sent before this time (seconds since the epoch) are not stored: they would soon be deleted."""
-        return self._oldest_kept() + 3600
-
-    async def prune(self) -> int:
-        """Delete events that are too old or too many, in small steps that do not delay other writes."""
-        deleted = 0
-        while step := await self.store.write(events.prune, before=self._oldest_kept(), keep=self._keep):
-            deleted += step
-        return deleted
-
-    def _oldest_kept(self) -> float:
-        """Events from before this time (seconds since the epoch) are deleted."""
-        return self.clock.time() - self._days * DAY_SECONDS
+    def kept_since(self, remote_now: float | None) -> float:
+        """Messages from before this time are not stored: they would soon be deleted. Both times are on piv.day's clock;
+        if that is not known, this machine's clock stands in for it."""
+        now = self.clock.time() if remote_now is None else remote_now
+        return now - self.days * DAY_SECONDS + 3600

@@ -1,27 +1,26 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
-from typing import Any, Literal
+from typing import Any
 
-from piv_mcp.api.events import SmsReceived, parse_event, piv_num_ids
+from piv_mcp.api.events import SmsReceived, WebhookEvent, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
-from piv_mcp.inbox.codes.extract import extract_code
+from piv_mcp.inbox.codes.given import choose_code
 from piv_mcp.store import events
 from piv_mcp.store.events import SMS_RECEIVED, StoredEvent
+from piv_mcp.text.sameness import same_text_key
 from piv_mcp.text.surrogates import replace_surrogates
-
-MAX_CODE = 32
-"""Characters. A longer value in the API's `code` field is not taken for a code."""
 
 _SUBJECTS = ("piv_num_id", "order_id", "domain_id", "job_id")
 """Fields that name what an event is about, in order of preference."""
 
 
-def event_of(body: bytes | dict[str, Any], now: float) -> StoredEvent:
-    """The event in the body of a webhook, or in its JSON object, that arrived at `now` (seconds since the epoch).
+def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None = None) -> StoredEvent:
+    """The event in the body of a webhook, or in its JSON object, that arrived at `now`.
 
-    An event of an unknown type or shape is kept, with its `problem`. Text and code are read whatever the type is, so
-    that a code is found even if piv.day renames the event (reference: Webhooks).
+    `now` is on this machine's clock, `remote_now` on piv.day's, if it is known (both in seconds since the epoch). An
+    event of an unknown type or shape is kept, with its `problem`. Text and code are read whatever the type is, so that
+    a code is found even if piv.day renames the event (reference: Webhooks).
 
     Raises:
         MalformedEventError: the body is not a JSON object.
@@ -29,23 +28,27 @@ def event_of(body: bytes | dict[str, Any], now: float) -> StoredEvent:
     parsed = parse_event(body)
     data = parsed.fields
     text = _text(data.get("text"))
-    code, code_source = _code(data.get("code"), text)
+    code, code_source = choose_code(text, data.get("code"))
     sent = parsed.timestamp
     if isinstance(parsed.data, SmsReceived) and parsed.data.received_at is not None:
         sent = parsed.data.received_at
+    sent_at = sent.timestamp() if sent else None
     numbers = piv_num_ids(data)
     subject = (
         numbers[0] if len(numbers) == 1 else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
     )
+    subject = replace_surrogates(subject)[:200] if subject else None
+    text_key = same_text_key(text) if text is not None and subject else None
     return StoredEvent(
         type=replace_surrogates(parsed.event_type)[:100] or "unknown",
         source="webhook",
-        subject=replace_surrogates(subject)[:200] if subject else None,
-        sent_at=sent.timestamp() if sent else None,
+        subject=subject,
+        sent_at=sent_at,
         arrived_at=now,
-        digest=events.digest(parsed.event_type, data or parsed.raw),
+        reached_at=remote_now,
+        digest=_digest(parsed, subject, text_key),
         text=text,
-        text_key=events.text_key(text) if text is not None and subject else None,
+        text_key=text_key,
         code=code,
         code_source=code_source,
         payload=json.dumps(parsed.raw, ensure_ascii=True, separators=(",", ":"), default=str),
@@ -53,39 +56,34 @@ def event_of(body: bytes | dict[str, Any], now: float) -> StoredEvent:
     )
 
 
-def event_of_sms(piv_num_id: str, sms: Sms, *, not_before: float, now: float) -> StoredEvent:
-    """The event of an inbound message in the history.
+def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> str:
+    """Of an SMS, number, text and time are what a retry cannot change; its code may be forged."""
+    if text_key is None or not isinstance(parsed.data, SmsReceived):
+        return events.digest(parsed.event_type, parsed.fields or parsed.raw)
+    received_at = parsed.data.received_at
+    return events.digest(SMS_RECEIVED, [subject, text_key, received_at and round(received_at.timestamp())])
 
-    The message was in the history at `now`, and not yet at `not_before` (both in seconds since the epoch).
-    """
-    sent_at = sms.received_at.timestamp() if sms.received_at else None
+
+def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | None = None) -> StoredEvent:
+    """The event of an inbound message that the history held at `now` on this machine's clock, and at `remote_now` on
+    piv.day's, if that is known (both in seconds since the epoch)."""
     text = _text(sms.message_body)
-    code, code_source = _code(None, text)
+    code, code_source = choose_code(text, None) if text is not None else (None, None)
     return StoredEvent(
         type=SMS_RECEIVED,
         source="history",
         subject=piv_num_id,
-        sent_at=sent_at,
-        # piv.day's clock may differ from ours: its time is limited to the span since we last read the history.
-        arrived_at=min(now, max(not_before, now if sent_at is None else sent_at)),
+        sent_at=sms.received_at.timestamp() if sms.received_at else None,
+        arrived_at=now,
+        reached_at=remote_now,
         message_id=replace_surrogates(sms.id),
         sender=_text(sms.from_number),
         text=text,
-        text_key=events.text_key(text) if text is not None else None,
+        text_key=same_text_key(text) if text is not None else None,
         code=code,
         code_source=code_source,
         payload=json.dumps(sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")),
     )
-
-
-def _code(given: object, text: str | None) -> tuple[str | None, Literal["api", "text"] | None]:
-    """(the code, where it comes from): the API's `code` field if it holds one, else the code found in the text."""
-    if isinstance(given, str | int) and not isinstance(given, bool):
-        code = replace_surrogates(str(given)).strip()
-        if 0 < len(code) <= MAX_CODE:
-            return code, "api"
-    found = extract_code(text) if text else None
-    return found, ("text" if found else None)
 
 
 def _text(value: object) -> str | None:

@@ -1,13 +1,13 @@
 """Waiting for a code or an event, without missing one that arrives between two waits.
 
-Every wait returns a cursor, the id of the last event it has seen. The next wait continues from this cursor.
+Every wait returns a cursor. The next wait continues from it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from piv_mcp.errors import NotFoundError
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.store import events
 from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import PROGRESS_SECONDS
@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 JUST_BEFORE = 60.0
 """A wait without a cursor also finds what arrived this many seconds before, since a code may arrive before the call."""
 
+CODES_AT_ONCE = 5
+"""Maximum number of codes that one wait returns. Its cursor does not pass the others."""
+
 EVENTS_AT_ONCE = 10
 """Maximum number of events that one wait returns; the cursor is then the id of the last of them."""
+
+WITHOUT_CODE_AT_ONCE = 3
+"""Maximum number of messages without a code that one wait returns."""
+
+COUNTED = 50
+"""Codes are counted up to this number."""
 
 Progress = Callable[[float, float], Awaitable[None]]
 """Called with (seconds waited, maximum seconds to wait)."""
@@ -30,12 +39,43 @@ Progress = Callable[[float, float], Awaitable[None]]
 class Waited:
     """The outcome of a wait: codes with the newest first, events with the oldest first, or nothing after a time-out.
 
-    `cursor` is for the next wait; `seconds` is how long this wait took.
+    `without_code` are the messages in which no code was recognised, the newest first: of a wait that found codes those
+    that are newer. `more` is how many codes came that are not in `found`: the cursor does not pass them. `cursor` is
+    for the next wait; `seconds` is how long this wait took.
     """
 
     found: list[StoredEvent]
-    cursor: int
-    seconds: float
+    cursor: Cursor
+    seconds: float = 0.0
+    without_code: list[StoredEvent] = field(default_factory=list[StoredEvent])
+    more: int = 0
+
+
+@dataclass(slots=True)
+class _Span:
+    """What a wait counts: with a cursor everything past it, else what has come since `JUST_BEFORE` its beginning."""
+
+    inbox: "Inbox"
+    cursor: Cursor | None
+    started: float
+    first_seq: int
+
+    @classmethod
+    async def begin(cls, inbox: "Inbox", cursor: Cursor | None) -> "_Span":
+        return cls(inbox, cursor, inbox.clock.monotonic(), await inbox.store.read(events.last_seq))
+
+    @property
+    def after(self) -> int:
+        return self.cursor.seq if self.cursor is not None else 0
+
+    def counts(self, event: StoredEvent) -> bool:
+        if self.cursor is not None:
+            return not self.cursor.is_past(event.seq)
+        waited = self.inbox.clock.monotonic() - self.started
+        if event.seq <= self.first_seq:
+            return event.is_within(JUST_BEFORE + waited, self.inbox.clock.time(), self.inbox.remote_time())
+        # What the history shows now may have been there for long: it is as old as it says.
+        return event.source == "webhook" or bool(event.age_known and event.age_when_stored <= JUST_BEFORE + waited)
 
 
 async def wait_for_code(
@@ -45,7 +85,7 @@ async def wait_for_code(
     *,
     seconds: float,
     progress: Progress,
-    cursor: int | None = None,
+    cursor: Cursor | None = None,
     confirmed_only: bool = False,
 ) -> Waited:
     """Wait for a code on a number, at most `seconds`: the first one past `cursor`.
@@ -55,31 +95,54 @@ async def wait_for_code(
     Raises:
         NotFoundError: the account has no such number.
     """
-    since = 0.0 if cursor is not None else inbox.clock.time() - JUST_BEFORE
+    span = await _Span.begin(inbox, cursor)
 
-    async def codes(*, confirmed_only: bool, limit: int) -> list[StoredEvent]:
-        return await inbox.store.read(
-            events.codes, piv_num_id, after=cursor or 0, since=since, confirmed_only=confirmed_only, limit=limit
+    async def codes(*, confirmed_only: bool) -> list[StoredEvent]:
+        found = await inbox.store.read(
+            events.codes, piv_num_id, after=span.after, confirmed_only=confirmed_only, limit=COUNTED
         )
+        return [event for event in found if span.counts(event)]
 
-    async def query() -> tuple[list[StoredEvent], int]:
+    async def query() -> Waited:
         last = await inbox.store.read(events.last_seq)
-        found = await codes(confirmed_only=confirmed_only, limit=10)
-        if found or not confirmed_only:
-            return found, last
-        unconfirmed = await codes(confirmed_only=False, limit=100)
-        # The cursor stays before the unconfirmed codes: each may be confirmed later.
-        return [], min([last, *(event.seq - 1 for event in unconfirmed)])
+        found = await codes(confirmed_only=confirmed_only)
+        quiet = await inbox.store.read(events.without_code, piv_num_id, after=span.after, limit=WITHOUT_CODE_AT_ONCE)
+        quiet = [event for event in quiet if span.counts(event)]
+        if found:
+            return _shown(found, newer(quiet, found[0]), cursor, last)
+        if confirmed_only and (unconfirmed := await codes(confirmed_only=False)):
+            # The cursor stays before the unconfirmed codes: each may be confirmed later.
+            last = min([last, *(event.seq - 1 for event in unconfirmed)])
+        return Waited([], Cursor(last), without_code=quiet)
 
     async with history.watched(piv_num_id) as watch:
 
-        async def query_existing_number() -> tuple[list[StoredEvent], int]:
-            found = await query()
-            if not found[0] and isinstance(watch.problem, NotFoundError):
-                raise watch.problem
-            return found
+        async def query_existing_number() -> Waited:
+            outcome = await query()
+            if not outcome.found and watch.missing is not None:
+                raise watch.missing
+            return outcome
 
         return await _wait(inbox, query_existing_number, seconds, progress)
+
+
+def _shown(found: list[StoredEvent], quiet: list[StoredEvent], cursor: Cursor | None, last: int) -> Waited:
+    """The codes that are shown, and a cursor that passes these only."""
+    shown, rest = found[:CODES_AT_ONCE], found[CODES_AT_ONCE:]
+    last = max([last, *(event.seq for event in found)])
+    if not rest:
+        return Waited(shown, Cursor(last), without_code=quiet)
+    seq = min(event.seq for event in rest) - 1
+    passed = {event.seq for event in shown}
+    if cursor is not None:
+        passed |= cursor.passed
+    return Waited(shown, Cursor(seq, frozenset(one for one in passed if one > seq)), 0.0, quiet, len(rest))
+
+
+def newer(quiet: list[StoredEvent], code: StoredEvent) -> list[StoredEvent]:
+    """Those of the messages that are newer than the message with the code, the newest first."""
+    ordered = events.newest_first([*quiet, code])
+    return ordered[: ordered.index(code)]
 
 
 async def wait_for_event(
@@ -89,37 +152,37 @@ async def wait_for_event(
     match: Mapping[str, str],
     seconds: float,
     progress: Progress,
-    cursor: int | None = None,
+    cursor: Cursor | None = None,
 ) -> Waited:
     """Wait for events, at most `seconds`: the first of these types past `cursor` whose data has all fields of `match`.
 
     Without a cursor, events that arrived within `JUST_BEFORE` count as well.
     """
-    since = 0.0 if cursor is not None else inbox.clock.time() - JUST_BEFORE
+    span = await _Span.begin(inbox, cursor)
+    read_through = span.after
+    if cursor is None:
+        read_through = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
 
-    async def query() -> tuple[list[StoredEvent], int]:
+    async def query() -> Waited:
+        nonlocal read_through
         last = await inbox.store.read(events.last_seq)
-        found = await inbox.store.read(
-            events.matching, types, match, after=cursor or 0, since=since, limit=EVENTS_AT_ONCE
-        )
-        return found, (found[-1].seq if len(found) == EVENTS_AT_ONCE else last)
+        found = await inbox.store.read(events.matching, types, match, after=read_through, limit=EVENTS_AT_ONCE)
+        full = len(found) == EVENTS_AT_ONCE
+        read_through = found[-1].seq if full else max([last, *(event.seq for event in found)])
+        return Waited([event for event in found if span.counts(event)], Cursor(read_through))
 
     return await _wait(inbox, query, seconds, progress)
 
 
-async def _wait(
-    inbox: "Inbox", query: Callable[[], Awaitable[tuple[list[StoredEvent], int]]], seconds: float, progress: Progress
-) -> Waited:
+async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds: float, progress: Progress) -> Waited:
     started = inbox.clock.monotonic()
     reported = 0.0
     while True:
         version = inbox.changes.version
-        found, cursor = await query()
+        outcome = await query()
         waited = inbox.clock.monotonic() - started
-        if found:
-            return Waited(found, max([cursor, *(event.seq for event in found)]), waited)
-        if waited >= seconds:
-            return Waited([], cursor, waited)
+        if outcome.found or waited >= seconds:
+            return replace(outcome, seconds=waited)
         if waited - reported >= PROGRESS_SECONDS:
             reported = waited
             await progress(waited, seconds)

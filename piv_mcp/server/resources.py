@@ -19,12 +19,11 @@ from piv_mcp.errors import PivError
 from piv_mcp.services import Services
 from piv_mcp.store import events
 from piv_mcp.text.times import utc
-from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools import numbers as number_tools
 from piv_mcp.tools import proxies as proxy_tools
 from piv_mcp.tools import spending as spending_tools
 from piv_mcp.tools.answers import Bounded
-from piv_mcp.tools.event_rows import EventRow, event_row
+from piv_mcp.tools.event_rows import EventRow, rows_of
 
 MAX_ROWS = 1000
 """Rows that are read to find what ends soon, or the ids that complete a URI. A list itself is one page: more would not
@@ -167,9 +166,9 @@ async def white(app: Services, white_id: str) -> BaseModel:
 
 async def inbox(app: Services) -> InboxRows:
     found, total = await app.store.read(events.after, 0, limit=INBOX_ROWS, newest=True)
-    fence = Fence()
-    rows = [event_row(app.phonebook, event, fence) for event in found]
-    return InboxRows(untrusted=fence.notice, events=rows, left_out=total - len(rows) or None)
+    rows = await rows_of(app, found)
+    shown = [rows.event(event) for event in found]
+    return InboxRows(untrusted=rows.fence.notice, events=shown, left_out=total - len(shown) or None)
 
 
 async def commitments(app: Services) -> Commitments:

@@ -103,7 +103,7 @@ class Subscriptions(InMemorySubscriptionBus):
                 newest = await app.store.read(events.last_seq)
                 # After the first pass, find new events by id: those from the SMS history have earlier arrival times.
                 after, arrived = (0, since) if cursor is None else (cursor, 0.0)
-                found = await app.store.read(events.matching, (), {}, after=after, since=arrived, limit=BATCH_SIZE)
+                found = await app.store.read(events.matching, (), {}, after=after, arrived=arrived, limit=BATCH_SIZE)
                 for uri in dict.fromkeys(uri for event in found for uri in _uris(app, event)):
                     await self._notify(uri)
                 if len(found) == BATCH_SIZE:

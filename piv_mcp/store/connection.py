@@ -10,6 +10,9 @@ Row = tuple[Any, ...]
 class Connection(Protocol):
     """A connection to the store: inside a transaction during `Store.write`, read-only during `Store.read`."""
 
+    account: int
+    """Whose rows are read and written: see `accounts`."""
+
     def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Run a statement. Returns the number of rows that it changed."""
         ...

@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 
 from piv_mcp.errors import StoreError
+from piv_mcp.store import accounts
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.recovery import inode_of, is_damage, locked, primary_code, set_aside, take_over
@@ -38,8 +39,22 @@ _log = structlog.get_logger(__name__)
 class SqliteConnection:
     """A `Connection` to an SQLite file."""
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, key_digest: str | None = None) -> None:
         self.raw = raw
+        self.account = accounts.UNCLAIMED
+        self._key_digest = key_digest
+
+    def find_account(self) -> None:
+        """Learn whose rows are meant, at the beginning of each transaction: another process may have found two keys to
+        be of one account."""
+        self.account = accounts.of_key(self, self._key_digest) or self.account
+
+    def add_key(self) -> None:
+        """Give a new key its account."""
+        if self._key_digest is not None and accounts.of_key(self, self._key_digest) is None:
+            with _transaction(self):
+                if accounts.of_key(self, self._key_digest) is None:  # another process may have been quicker
+                    accounts.add_key(self, self._key_digest)
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
         return self.raw.execute(sql, values).rowcount
@@ -72,11 +87,13 @@ class _Write:
 class Store:
     """The store of a process. The file is opened at the first use; `close` ends both threads.
 
-    `busy_seconds` is how long a write waits for another process's transaction.
+    `key_digest` names the account whose rows are read and written (see `accounts`). `busy_seconds` is how long a write
+    waits for another process's transaction.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, *, key_digest: str | None = None, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self._key_digest = key_digest
         self._busy_seconds = busy_seconds
         self._waiting: list[_Write] = []
         self._handed: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
@@ -160,8 +177,9 @@ class Store:
     def _read(self, job: Job[T]) -> T:
         if self._reading is None or self._reading.inode != inode_of(self.path):
             self._stop_reading()
-            self._reading = _open(self.path, self._busy_seconds)
+            self._reading = _open(self.path, self._busy_seconds, self._key_digest)
             self._reading.connection.execute("PRAGMA query_only = ON")
+        self._reading.connection.find_account()
         return job(self._reading.connection)
 
     def _stop_reading(self) -> None:
@@ -207,7 +225,7 @@ class Store:
                 if self._writing is not None and self._writing.inode != inode_of(self.path):
                     self._stop_writing()  # another process renamed the file, or somebody deleted it
                 if self._writing is None:
-                    self._writing = _open(self.path, self._busy_seconds)
+                    self._writing = _open(self.path, self._busy_seconds, self._key_digest)
                 inode = self._writing.inode
                 results = _commit(self._writing.connection, jobs)
             except sqlite3.Error as error:
@@ -267,6 +285,7 @@ def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]
 def _transaction(connection: SqliteConnection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.find_account()
         yield
         connection.execute("COMMIT")
     except BaseException:
@@ -275,7 +294,7 @@ def _transaction(connection: SqliteConnection) -> Generator[None]:
         raise
 
 
-def _open(path: Path, busy_seconds: float) -> _Open:
+def _open(path: Path, busy_seconds: float, key_digest: str | None) -> _Open:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path):
         # Never open and close an existing database file outside SQLite: closing it drops all POSIX locks that this
@@ -286,13 +305,14 @@ def _open(path: Path, busy_seconds: float) -> _Open:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
             is_new = True
         raw = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-        connection = SqliteConnection(raw)
+        connection = SqliteConnection(raw, key_digest)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             migrate(connection)
             if is_new:
                 take_over(connection, path)
+            connection.add_key()
         except BaseException:
             raw.close()
             raise

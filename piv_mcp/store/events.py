@@ -2,19 +2,27 @@
 
 An SMS has two sources: the webhook (code, no id, no sender) and the SMS history (id and sender, no code). Both are
 merged into one row.
+
+What is new is told by `seq`, the order in which this store learnt of it. What is newer of two messages is told by
+`reached_at`, which is on piv.day's clock. This machine's clock decides neither.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, cast
 
 from piv_mcp.api.events import piv_num_ids
-from piv_mcp.store import facts
+from piv_mcp.api.numbers import Sms
+from piv_mcp.store import facts, polls
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.text.nesting import shallow
+from piv_mcp.text.sameness import nearly_same
 
 SMS_RECEIVED = "sms.received"
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
@@ -24,7 +32,31 @@ PRUNED_THROUGH = "pruned_through"
 """The name of the fact that holds the highest event id that pruning has reached."""
 
 SAME_SMS_SECONDS = 15 * 60
-"""The largest difference between the times that webhook and history give to one SMS, since their clocks differ."""
+"""The largest difference between the times that webhook and history give to one SMS."""
+
+ZONE_SECONDS = 15 * 60
+MAX_ZONES = 14 * 4
+ZONE_TOLERANCE = 2.0
+"""Or the times differ by a number of quarters of an hour, to within two seconds: one was written in a local time."""
+
+NEAR_SMS_SECONDS = 5 * 60
+"""The largest difference between the times of two texts that are one SMS although they are not equal (`sameness`)."""
+
+NEWEST_COMPARED = 30
+"""How many of a number's newest messages are compared with a text that no other equals."""
+
+TOGETHER_SECONDS = 5 * 60
+"""Messages that reached the account within this time are put in the order of their own times."""
+
+CREDIBLE_SINCE = 1_420_070_400.0
+"""2015-01-01. piv.day has sent nothing before."""
+
+LATEST_CREDIBLE = 4_102_444_800.0
+"""2100-01-01: the latest credible time while piv.day's own clock is not known."""
+
+CLOCK_TOLERANCE = 120.0
+"""A message may be this far ahead of piv.day's clock, or this much older than the look at the history that did not show
+it yet: its times come from several machines. A greater difference makes its own time incredible."""
 
 SAME_EVENT_SECONDS = 60
 """A webhook with equal content and a time within this many seconds is a retry (piv.day retries for half a minute). With
@@ -38,7 +70,13 @@ Source = Literal["webhook", "history"]
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One stored event. Times are seconds since the epoch, UTC."""
+    """One event. Times are seconds since the epoch, UTC.
+
+    `sent_at` is the time that piv.day gives the message; once stored, only if it is credible. `stored_at` is the time
+    on this machine's clock at which the event was recorded, and `arrived_at` that at which it reached the account;
+    unless `age_known`, that is no more than a guess. `reached_at` is the same on piv.day's clock. Before an event is
+    stored, these two are the times on the two clocks; None if piv.day's is not known.
+    """
 
     type: str
     source: Source
@@ -47,6 +85,9 @@ class StoredEvent:
     seq: int = 0
     subject: str | None = None
     sent_at: float | None = None
+    stored_at: float = 0.0
+    reached_at: float | None = None
+    age_known: int = 1
     digest: str | None = None
     message_id: str | None = None
     sender: str | None = None
@@ -78,6 +119,36 @@ class StoredEvent:
             for name, value in match.items()
         )
 
+    @property
+    def recorded_at(self) -> float:
+        """When it was recorded, or is about to be."""
+        return self.stored_at or self.arrived_at
+
+    @property
+    def age_when_stored(self) -> float:
+        """Seconds. How long before its record the event reached the account, as far as known."""
+        return max(0.0, self.stored_at - self.arrived_at)
+
+    def is_within(self, seconds: float, now: float, remote_now: float | None) -> bool:
+        """Whether the event reached the account within the last so many seconds, as far as known."""
+        if not self.age_known:
+            return False
+        if remote_now is not None and self.reached_at is not None and self.reached_at <= remote_now + CLOCK_TOLERANCE:
+            return remote_now - self.reached_at <= seconds
+        return now - self.stored_at >= -facts.SAME_MOMENT_SECONDS and now - self.arrived_at <= seconds
+
+    def age(self, now: float, remote_now: float | None) -> float | None:
+        """Seconds since the message was sent, or else since it reached the account; None if that is not known.
+
+        `remote_now` is the time on piv.day's clock, if that is known; `now` is the time on this machine's clock, which
+        may have been set since the record.
+        """
+        if remote_now is not None and self.sent_at is not None:
+            return max(0.0, remote_now - self.sent_at)
+        if not self.age_known or now < self.stored_at - facts.SAME_MOMENT_SECONDS:
+            return None
+        return max(0.0, now - self.arrived_at)
+
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -87,30 +158,45 @@ _COLUMNS = tuple(StoredEvent.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
 
+ORDERED_BEYOND = 50
+"""How many more rows than asked for are put in order: what came together (`TOGETHER_SECONDS`) stands together."""
+
+_TIME = re.compile(r"\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+
 MAX_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
 
 
 def digest(type_: str, data: object) -> str:
-    """A hash of a webhook's content. The time of the envelope is left out, since a retry may have a new one."""
-    text = json.dumps([type_, data], sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    """A hash of a webhook's content, whatever form its times have. The time of the envelope is left out, since a retry
+    may have a new one."""
+    text = json.dumps([type_, _canonical(data)], sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def text_key(text: str) -> str:
-    """A hash of an SMS's text, equal for webhook and history, which may trim white space differently."""
-    return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _canonical(value: object) -> object:
+    if isinstance(value, str) and _TIME.match(value):
+        with suppress(ValueError):
+            when = datetime.fromisoformat(value.strip())
+            return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, dict):
+        return {name: _canonical(item) for name, item in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in cast("list[object]", value)]
+    return value
 
 
 def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
     """Store `event` unless it is already stored. Returns the stored row and whether it is new."""
     known = _duplicate(connection, event)
     if known is not None:
+        if known.code is None and event.code is not None:
+            return _recoded(connection, known, replace(known, code=event.code, code_source=event.code_source)), False
         return known, False
     counterpart = _counterpart(connection, event)
     if counterpart is not None:
-        return _merge(connection, counterpart, event), False
-    return _insert(connection, [event])[0], True
+        return _merge(connection, counterpart, _placed(connection, event)), False
+    return _insert(connection, [_placed(connection, event)])[0], True
 
 
 def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
@@ -127,40 +213,65 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
         for event in part:
             keys = _identity_keys(event)
             if seen.isdisjoint(keys):
-                seen.update(keys)
-                plain.append(event)
+                seen.update(_shown_keys(event))
+                plain.append(_placed(connection, event))
             else:
                 stored += [(new, True) for new in _insert(connection, plain)]
                 plain = []
                 stored.append(add(connection, event))
+                seen.update(_shown_keys(event))
         stored += [(new, True) for new in _insert(connection, plain)]
     return stored
 
 
-def _identity_keys(event: StoredEvent) -> list[tuple[str | None, str]]:
-    """The keys of the event. A stored row can only be the same event if it has one of them."""
-    own = (event.subject, event.message_id) if event.source == "history" else ("digest", event.digest)
-    text = (event.subject, event.text_key)
-    return [(first, second) for first, second in (own, text) if second is not None]
+_Key = tuple[str, str | None, str]
 
 
-def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[tuple[str | None, str]]:
-    """The keys of these events that stored rows have."""
-    digests = [event.digest for event in batch if event.source == "webhook"]
-    messages = [(event.subject, event.message_id) for event in batch if event.source == "history"]
-    texts = [(event.subject, event.text_key) for event in batch if event.text_key is not None]
-    found: set[tuple[str | None, str]] = set()
+def _identity_keys(event: StoredEvent) -> list[_Key]:
+    """The keys of the event. A stored row can only be the same event if it shows one of them (see `_shown_keys`)."""
+    if event.source == "webhook":
+        keys: list[_Key] = [("digest", None, event.digest or "")]
+        return [*keys, ("history", event.subject, "")] if event.text_key is not None else keys
+    keys = [("message", event.subject, event.message_id or "")]
+    return [*keys, ("webhook", event.subject, "")] if event.text_key is not None else keys
+
+
+def _shown_keys(event: StoredEvent) -> list[_Key]:
+    """The keys under which the row of this event is found by another event that may be the same."""
+    if event.source == "webhook":
+        keys: list[_Key] = [("digest", None, event.digest or "")]
+        return [*keys, ("webhook", event.subject, "")] if event.text_key is not None else keys
+    keys = [("message", event.subject, event.message_id or "")]
+    return [*keys, ("history", event.subject, "")] if event.text_key is not None else keys
+
+
+def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[_Key]:
+    """The keys of these events that stored rows show."""
+    wanted = {key for event in batch for key in _identity_keys(event)}
+    found: set[_Key] = set()
+    digests = [third for first, _, third in wanted if first == "digest"]
     if digests:
-        query = f"SELECT 'digest', digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-        found.update((str(first), str(second)) for first, second in connection.rows(query, digests))
-    for column, pairs in (("message_id", messages), ("text_key", texts)):
-        if pairs:
-            rows = ", ".join(["(?, ?)"] * len(pairs))
+        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
+        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, digests))
+    messages = [(second, third) for first, second, third in wanted if first == "message"]
+    if messages:
+        rows = ", ".join(["(?, ?)"] * len(messages))
+        query = (
+            f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
+            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b)"
+        )
+        found.update(
+            ("message", a, b) for a, b in connection.rows(query, [value for pair in messages for value in pair])
+        )
+    for kind, missing in (("history", "digest"), ("webhook", "message_id")):
+        subjects = [second for first, second, _ in wanted if first == kind]
+        if subjects:
+            rows = ", ".join(["(?)"] * len(subjects))
             query = (
-                f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
-                f" WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND {column} = b)"
+                f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted WHERE EXISTS"  # noqa: S608
+                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL)"
             )
-            found.update(connection.rows(query, [value for pair in pairs for value in pair]))
+            found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
     return found
 
 
@@ -168,70 +279,193 @@ def _insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[Stored
     """Insert the events with one statement, and return them with their ids."""
     if not batch:
         return []
-    row = f"({', '.join('?' * len(_STORED))})"
-    statement = f"INSERT INTO events ({', '.join(_STORED)}) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
-    values = [getattr(event, name) for event in batch for name in _STORED]
+    row = f"({', '.join('?' * len(_STORED))}, ?)"
+    statement = f"INSERT INTO events ({', '.join(_STORED)}, account) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
+    values = [value for event in batch for value in (*(getattr(event, name) for name in _STORED), connection.account)]
     # SQLite numbers the rows in their order, but RETURNING may return them in another.
     ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
     return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 
+# --- when an event reached the account
+
+
+def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
+    """The event with the times that are known of it.
+
+    A webhook reaches the account when it comes. A message that the history shows is as old as it says on piv.day's own
+    clock, and not older than the last look that did not show it yet: what says otherwise has no credible time.
+    """
+    now, remote_now, sent_at = event.recorded_at, event.reached_at, event.sent_at
+    latest = LATEST_CREDIBLE if remote_now is None else remote_now + CLOCK_TOLERANCE
+    if sent_at is not None and not CREDIBLE_SINCE <= sent_at <= latest:
+        sent_at = None
+    age, age_known = 0.0, True
+    if event.source == "history" and event.subject is not None:
+        most = polls.look(connection, event.subject).seconds_since(now, remote_now)
+        if sent_at is not None and remote_now is not None:
+            age = max(0.0, remote_now - sent_at)
+            if most is not None and age > most:
+                sent_at = sent_at if age <= most + CLOCK_TOLERANCE else None
+                age = most
+        else:
+            age, age_known = most or 0.0, most is not None
+    reached_at = sent_at if remote_now is None else remote_now - age
+    if reached_at is None:
+        reached_at = _last_reached_at(connection)
+    return replace(
+        event,
+        sent_at=sent_at,
+        stored_at=now,
+        arrived_at=now - age,
+        reached_at=reached_at,
+        age_known=int(age_known),
+    )
+
+
+def _last_reached_at(connection: Connection) -> float:
+    """Of the newest row: the best guess for an event without any time on piv.day's clock."""
+    row = next(connection.rows("SELECT reached_at FROM events ORDER BY seq DESC LIMIT 1"), None)
+    return float(row[0] or 0.0) if row else 0.0
+
+
+# --- whether two are one event
+
+
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
+    """The row that this source has already given."""
     if event.source == "history":
-        return _one(connection, "subject IS ? AND message_id = ? ORDER BY seq DESC", (event.subject, event.message_id))
+        condition = "subject IS ? AND message_id = ? ORDER BY seq DESC LIMIT 20"
+        for known in _many(connection, condition, (event.subject, event.message_id)):
+            if _is_same_text(known, event) and (event.message_id or _apart(known, event) <= 1.0):
+                return known
+        return None
     # The row of an SMS may have the time of the history instead of the webhook's.
     most_apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
     for known in _many(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
-        if abs(_time_of(known) - _time_of(event)) <= most_apart:
+        if _apart(known, event) <= most_apart:
             return known
     return None
 
 
 def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | None:
-    """The row of the same SMS from the other source, if it has not been merged yet."""
+    """The row of the same SMS from the other source, if it has not been merged yet: that which is nearest in time."""
     if event.text_key is None:
         return None
-    missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL"
-    candidates = _many(
-        connection,
-        f"subject IS ? AND text_key = ? AND {missing} ORDER BY seq",
-        (event.subject, event.text_key),
-    )
-    near = [
-        (abs(_time_of(known) - _time_of(event)), known.seq, known)
-        for known in candidates
-        if abs(_time_of(known) - _time_of(event)) <= SAME_SMS_SECONDS
-    ]
-    return min(near)[2] if near else None
+    missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL AND message_id IS NOT NULL"
+    equal = f"subject IS ? AND text_key = ? AND {missing}"
+    values: tuple[Value, ...] = (event.subject, event.text_key)
+    found = _many(connection, f"{equal} ORDER BY seq DESC LIMIT {NEWEST_COMPARED}", values)
+    if event.sent_at is not None and len(found) == NEWEST_COMPARED:  # of many equal texts also those near in time
+        for comparison, order in ((">=", "ASC"), ("<", "DESC")):
+            near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
+            found += _many(connection, near, (*values, event.sent_at))
+    last_look = polls.look(connection, event.subject) if event.subject is not None else polls.Look()
+    same = [known for known in found if _is_same_time(known, event, last_look)]
+    if not same:
+        newest = f"SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED}"  # noqa: S608
+        same = [
+            known
+            for known in _many(
+                connection, f"seq IN ({newest}) AND text_key IS NOT NULL AND {missing}", (event.subject,)
+            )
+            if _apart(known, event) <= NEAR_SMS_SECONDS and _is_same_text(known, event)
+        ]
+    return min(same, key=lambda known: (_apart(known, event), known.seq), default=None)
+
+
+def _is_same_text(known: StoredEvent, event: StoredEvent) -> bool:
+    if known.text_key == event.text_key:
+        return True
+    return known.text is not None and event.text is not None and nearly_same(known.text, event.text)
+
+
+def _is_same_time(known: StoredEvent, event: StoredEvent, last_look: polls.Look) -> bool:
+    """Whether two equal texts of the two sources are one message: their times are near, or differ by a time zone, or
+    both came since the last look at the history."""
+    apart = _apart(known, event)
+    if apart <= SAME_SMS_SECONDS:
+        return True
+    zones = round(apart / ZONE_SECONDS)
+    if zones <= MAX_ZONES and abs(apart - zones * ZONE_SECONDS) <= ZONE_TOLERANCE:
+        return True
+    if event.source == "history":
+        return last_look.was_made and known.seq > last_look.seq
+    return abs(known.recorded_at - event.recorded_at) <= NEAR_SMS_SECONDS and known.age_when_stored <= NEAR_SMS_SECONDS
+
+
+def _apart(known: StoredEvent, event: StoredEvent) -> float:
+    """Seconds between two events: by their own times if both have one, else by this machine's clock."""
+    if known.sent_at is not None and event.sent_at is not None:
+        return abs(known.sent_at - event.sent_at)
+    return abs(known.recorded_at - event.recorded_at)
 
 
 def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
-    if event.source == "history":
-        merged = replace(known, message_id=event.message_id, sender=event.sender)
-    elif event.code_source == "api":
-        merged = replace(known, digest=event.digest, code=event.code, code_source="api")
-    else:
-        merged = replace(known, digest=event.digest)
-    if merged.code != known.code:
-        # A caller's cursor may be past this row. The message gets a new id, so that its new code is found.
-        connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
-        return _insert(connection, [merged])[0]
-    connection.execute(
-        "UPDATE events SET digest = ?, message_id = ?, sender = ?, code = ?, code_source = ? WHERE seq = ?",
-        (merged.digest, merged.message_id, merged.sender, merged.code, merged.code_source, merged.seq),
+    """The row of both sources: with the sender of the history, the code of the API, and the better of two texts."""
+    history, webhook = (event, known) if event.source == "history" else (known, event)
+    merged = replace(
+        known,
+        digest=webhook.digest,
+        message_id=history.message_id,
+        sender=history.sender,
+        sent_at=webhook.sent_at if history.sent_at is None else history.sent_at,
     )
-    return merged
+    if event.code_source == "api" or known.code is None:
+        merged = replace(merged, code=event.code, code_source=event.code_source)
+    if known.text_key != event.text_key and _damage(event.text) < _damage(known.text):
+        merged = replace(merged, text=event.text, text_key=event.text_key)
+        if merged.code_source == "text" and event.code is not None:
+            merged = replace(merged, code=event.code)
+    return _recoded(connection, known, merged)
 
 
-def _time_of(event: StoredEvent) -> float:
-    return event.arrived_at if event.sent_at is None else event.sent_at
+def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -> StoredEvent:
+    """Put `changed` in the place of `known`. A caller's cursor may be past this row: with another code it gets a new
+    id, so that the code is found."""
+    if changed.code != known.code:
+        connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
+        return _insert(connection, [changed])[0]
+    columns = ("digest", "message_id", "sender", "sent_at", "text", "text_key", "code_source")
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    values = [getattr(changed, name) for name in columns]
+    connection.execute(f"UPDATE events SET {assignments} WHERE seq = ?", (*values, changed.seq))  # noqa: S608
+    return changed
 
 
-def knows_message(connection: Connection, subject: str, message_ids: Sequence[str]) -> bool:
-    """Whether any of these messages of the SMS history is stored."""
-    marks = ", ".join("?" * len(message_ids))
-    query = f"SELECT 1 FROM events WHERE subject = ? AND message_id IN ({marks}) LIMIT 1"  # noqa: S608
-    return next(connection.rows(query, (subject, *message_ids)), None) is not None
+def _damage(text: str | None) -> tuple[int, int]:
+    """How much is lost of a text: replaced characters, then what is cut off."""
+    return (text.count("\ufffd") + text.count("?"), -len(text)) if text is not None else (0, 0)
+
+
+# --- reading
+
+
+def knows(connection: Connection, message: StoredEvent) -> bool:
+    """Whether this message of the SMS history is stored."""
+    return _duplicate(connection, message) is not None
+
+
+def count_known(connection: Connection, messages: Sequence[StoredEvent]) -> int:
+    """How many of these messages of the SMS history are stored."""
+    return sum(knows(connection, message) for message in messages)
+
+
+def newest_first(found: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """The events in the order in which they reached the account, the newest first. Those that came together are in the
+    order of their own times: a webhook that is tried again comes after a newer one."""
+    ordered: list[StoredEvent] = []
+    waiting = sorted(found, key=lambda event: (event.reached_at or 0.0, event.seq), reverse=True)
+    while waiting:
+        since = (waiting[0].reached_at or 0.0) - TOGETHER_SECONDS
+        together = [event for event in waiting if (event.reached_at or 0.0) >= since]
+        ordered += sorted(together, key=_own_time, reverse=True)
+        waiting = waiting[len(together) :]
+    return ordered
+
+
+def _own_time(event: StoredEvent) -> tuple[int, float, int]:
+    return event.age_known, (event.reached_at or 0.0) if event.sent_at is None else event.sent_at, event.seq
 
 
 def codes(
@@ -239,27 +473,39 @@ def codes(
     subject: str | None,
     *,
     after: int = 0,
-    since: float = 0.0,
     confirmed_only: bool = False,
     limit: int = 1,
 ) -> list[StoredEvent]:
-    """Messages with a code, the newest first."""
-    where = ["code IS NOT NULL", "arrived_at >= ?", "seq > ?"]
-    values: list[Value] = [since, after]
+    """Messages with a code that this store learnt of after `after`, the newest first."""
+    where = ["account = ?", "code IS NOT NULL", "seq > ?"]
+    values: list[Value] = [connection.account, after]
     if subject is not None:
         where.append("subject = ?")
         values.append(subject)
     if confirmed_only:
         where.append("message_id IS NOT NULL")
-    return _many(connection, f"{' AND '.join(where)} ORDER BY arrived_at DESC, seq DESC LIMIT ?", (*values, limit))
+    condition = f"{' AND '.join(where)} ORDER BY reached_at DESC, seq DESC LIMIT ?"
+    return newest_first(_many(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
+
+
+def without_code(connection: Connection, subject: str | None, *, limit: int, after: int = 0) -> list[StoredEvent]:
+    """Messages without a code that this store learnt of after `after`, the newest first."""
+    where = ["account = ?", "type = ?", "code IS NULL", "text IS NOT NULL", "seq > ?"]
+    values: list[Value] = [connection.account, SMS_RECEIVED, after]
+    if subject is not None:
+        where.append("subject = ?")
+        values.append(subject)
+    condition = f"{' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
+    return newest_first(_many(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
 
 
 def last_heard(connection: Connection) -> dict[str, float]:
-    """When each number's newest SMS arrived. One indexed query for each number; a single query reads all rows."""
+    """When each number's newest SMS came, on piv.day's clock. One indexed query for each number; a single query reads
+    all rows."""
     heard: dict[str, float] = {}
     subject = ""
     query = (
-        "SELECT subject, max(arrived_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
+        "SELECT subject, max(reached_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
     )
     while row := next(connection.rows(query, (subject,)), None):
         subject = str(row[0])
@@ -281,8 +527,8 @@ def after(
 
     The first `limit` events, oldest first; with `newest` the last ones, newest first.
     """
-    where = ["seq > ?"]
-    values: list[Value] = [cursor]
+    where = ["account = ?", "seq > ?"]
+    values: list[Value] = [connection.account, cursor]
     if before is not None:
         where.append("seq < ?")
         values.append(before)
@@ -316,16 +562,22 @@ def all_since(
 ) -> Iterator[StoredEvent]:
     """Events after `cursor` that arrived at or after the time `arrived`, oldest first, one by one."""
     kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
-    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? ORDER BY seq"
-    for row in connection.rows(query, (*types, cursor, arrived)):
+    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? AND account = ? ORDER BY seq"
+    for row in connection.rows(query, (*types, cursor, arrived, connection.account)):
         yield _event(row)
 
 
 def matching(
-    connection: Connection, types: Sequence[str], match: Mapping[str, str], *, after: int, since: float, limit: int
+    connection: Connection,
+    types: Sequence[str],
+    match: Mapping[str, str],
+    *,
+    after: int,
+    limit: int,
+    arrived: float = 0.0,
 ) -> list[StoredEvent]:
     """Events of these types (of any type if there are none) whose data has every field of `match`, oldest first."""
-    rows = all_since(connection, after, types=types, arrived=since)
+    rows = all_since(connection, after, types=types, arrived=arrived)
     return list(islice((event for event in rows if event.matches(match)), limit))
 
 
@@ -356,32 +608,69 @@ def summary(connection: Connection) -> tuple[int, float | None]:
     return int(count), None if arrived_at is None else float(arrived_at)
 
 
-def prune(connection: Connection, *, before: float, keep: int, at_most: int = 5000) -> int:
-    """Delete events that arrived before the time `before`, and all but the newest `keep`.
+def newest_times(connection: Connection, count: int) -> list[float]:
+    """The times, on piv.day's clock, of the newest webhooks that have one."""
+    query = "SELECT sent_at FROM events WHERE source = 'webhook' AND sent_at IS NOT NULL ORDER BY seq DESC LIMIT ?"
+    return [float(at) for (at,) in connection.rows(query, (count,))]
 
-    At most `at_most` in one call, so that no writer waits long. Returns how many were deleted.
+
+def last_before(connection: Connection, before: float) -> int:
+    """The id of the newest event that was recorded before `before` on this machine's clock; 0 if there is none."""
+    for seq, stored_at in connection.rows("SELECT seq, stored_at FROM events ORDER BY seq DESC"):
+        if stored_at < before:
+            return int(seq)
+    return 0
+
+
+def erase(connection: Connection, subject: str) -> int:
+    """Delete all messages of a number for good: the SMS history does not bring them back. Returns how many."""
+    newest = next(
+        connection.rows(
+            "SELECT max(coalesce(sent_at, reached_at)) FROM events WHERE subject = ? AND text IS NOT NULL", (subject,)
+        )
+    )[0]
+    polls.note_erased(connection, subject, float(newest or 0.0))
+    return connection.execute("DELETE FROM events WHERE subject = ? AND account = ?", (subject, connection.account))
+
+
+def prune(connection: Connection, *, before: float, remote_before: float | None, keep: int, at_most: int = 5000) -> int:
+    """Delete events that came before `before` on this machine's clock and also before `remote_before` on piv.day's, and
+    all but the newest `keep`.
+
+    Without `remote_before`, only what is too many is deleted. At most `at_most` in one call, so that no writer waits
+    long. Returns how many were deleted.
     """
     last = last_seq(connection)
     first = connection.count("SELECT min(seq) FROM events")
     if not first:
         return 0
-    through = max(first - 1, min(last - keep, first + at_most - 1))
-    for seq, arrived_at in connection.rows(
-        "SELECT seq, arrived_at FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
-        (through, max(0, first + at_most - 1 - through)),
-    ):
-        if arrived_at >= before:
-            break
-        through = seq
-    deleted = connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
+    too_many = min(last - keep, first + at_most - 1)
+    deleted = connection.execute("DELETE FROM events WHERE seq <= ?", (too_many,)) if too_many >= first else 0
+    through = too_many if deleted else 0
+    if remote_before is not None:
+        old = [
+            event.seq
+            for event in _many(connection, "seq > ? ORDER BY seq LIMIT ?", (through, max(0, at_most - deleted)))
+            if event.stored_at < before and (event.reached_at or 0.0) < remote_before and not _would_return(event)
+        ]
+        for start in range(0, len(old), MAX_AT_ONCE):
+            part = old[start : start + MAX_AT_ONCE]
+            deleted += connection.execute(
+                f"DELETE FROM events WHERE seq IN ({', '.join('?' * len(part))})",  # noqa: S608
+                part,
+            )
+        through = max([through, *old])
     if deleted:
-        facts.put(connection, PRUNED_THROUGH, str(through))
+        facts.put(connection, PRUNED_THROUGH, str(max(through, pruned_through(connection))))
     return deleted
 
 
-def _one(connection: Connection, condition: str, values: Sequence[Value]) -> StoredEvent | None:
-    rows = _many(connection, f"{condition} LIMIT 1", values)
-    return rows[0] if rows else None
+def _would_return(event: StoredEvent) -> bool:
+    """Whether the SMS history would bring this message back as a new one, since its time does not say how old it is."""
+    if event.message_id is None or event.sent_at is not None or event.source != "history":
+        return False
+    sms = Sms.model_validate_json(event.payload)
+    return sms.received_at is None or sms.received_at.timestamp() < CREDIBLE_SINCE
 
 
 def _many(connection: Connection, condition: str, values: Sequence[Value]) -> list[StoredEvent]:

@@ -8,12 +8,20 @@ STORE_ID = "store:id"
 WRONG_SECRET = "wrong_secret"  # noqa: S105 - the name of a counter
 """Counts webhook requests whose address has a wrong secret."""
 
+WEBHOOK_RECEIVED = "webhook:received"
+"""When a process has last begun to receive webhooks for the account. Without it, none has ever come."""
+
 PAGE_OPENED = "page:opened"
 PAGE_SEEN = "page:seen"
 """When a process last opened the approval page in a browser, and when a browser last asked for what it shows."""
 
 SAME_MOMENT_SECONDS = 5.0
 """Times further ahead than this come from a clock that was set back since."""
+
+
+def own(connection: Connection, name: str) -> str:
+    """The name of a fact that each account has for itself."""
+    return f"{name}@{connection.account}"
 
 
 def get(connection: Connection, name: str) -> str | None:
@@ -26,6 +34,16 @@ def put(connection: Connection, name: str, value: str) -> None:
         "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
+
+
+def put_own(connection: Connection, name: str, value: str) -> None:
+    """Put a fact that each account has for itself."""
+    put(connection, own(connection, name), value)
+
+
+def own_number(connection: Connection, name: str) -> float:
+    """The value of a fact that each account has for itself, as a number; 0 if there is none."""
+    return number(connection, own(connection, name))
 
 
 def number(connection: Connection, name: str) -> float:
@@ -48,7 +66,7 @@ def claim_page(connection: Connection, now: float, *, seen_since: float, opened_
     """Note that the caller opens the approval page now. Returns false if somebody has looked at one since `seen_since`,
     or one was opened since `opened_since`."""
     for name, since in ((PAGE_SEEN, seen_since), (PAGE_OPENED, opened_since)):
-        if since <= number(connection, name) <= now + SAME_MOMENT_SECONDS:
+        if since <= number(connection, own(connection, name)) <= now + SAME_MOMENT_SECONDS:
             return False
-    put(connection, PAGE_OPENED, str(now))
+    put_own(connection, PAGE_OPENED, str(now))
     return True

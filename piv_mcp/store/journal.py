@@ -74,7 +74,7 @@ class Entry:
 _COLUMNS = tuple(Entry.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM spending"  # noqa: S608 - our own column names
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
-_INSERT = f"INSERT INTO spending ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))})"  # noqa: S608
+_INSERT = f"INSERT INTO spending ({', '.join(_STORED)}, account) VALUES ({', '.join('?' * len(_STORED))}, ?)"  # noqa: S608
 
 
 # --- reading
@@ -157,8 +157,8 @@ def reserved_by_budget(connection: Connection, since: float) -> Decimal:
     was more. Entries that were refused or not charged do not count."""
     rows = connection.rows(
         "SELECT charged, price FROM spending WHERE decided_by = 'budget' AND decided_at > ?"
-        " AND state IN ('approved', 'executing', 'charged', 'unknown')",
-        (since,),
+        " AND state IN ('approved', 'executing', 'charged', 'unknown') AND account = ?",
+        (since, connection.account),
     )
     return sum((max(Decimal(charged or 0), Decimal(price or 0)) for charged, price in rows), Decimal(0))
 
@@ -188,7 +188,7 @@ def sent_or_settled_since(connection: Connection, entry_id: str, since: float) -
 
 
 def insert(connection: Connection, entry: Entry) -> Entry:
-    connection.execute(_INSERT, [getattr(entry, name) for name in _STORED])
+    connection.execute(_INSERT, [*(getattr(entry, name) for name in _STORED), connection.account])
     return entry
 
 
@@ -202,8 +202,8 @@ def change(
 ) -> bool:
     """Set `columns` if the entry is in one of the states `only_if` and, with `now`, not expired; returns whether so."""
     assignments = ", ".join(f"{name} = ?" for name in columns)
-    condition = f"id = ? AND state IN ({', '.join('?' * len(only_if))})"
-    values: list[Value] = [*columns.values(), entry_id, *only_if]
+    condition = f"id = ? AND account = ? AND state IN ({', '.join('?' * len(only_if))})"
+    values: list[Value] = [*columns.values(), entry_id, connection.account, *only_if]
     if now is not None:
         condition += " AND expires_at > ?"
         values.append(now)
@@ -294,7 +294,10 @@ def recover(connection: Connection, is_running: Callable[[Entry], bool], now: fl
 
 
 def _select(connection: Connection, condition: str, values: Sequence[Value] = ()) -> list[Entry]:
-    return [_entry(row) for row in connection.rows(f"{_SELECT} WHERE {condition}", values)]
+    return [
+        _entry(row)
+        for row in connection.rows(f"{_SELECT} WHERE account = ? AND {condition}", (connection.account, *values))
+    ]
 
 
 def _first(connection: Connection, condition: str, values: Sequence[Value]) -> Entry | None:

@@ -49,7 +49,9 @@ def _start_time(pid: int) -> str:
 
 
 def take(connection: Connection, name: str, owner: str, *, now: float, seconds: float) -> bool:
-    """Take the lease `name` for this many seconds, or extend it if `owner` has it; false if another process has it."""
+    """Take the account's lease `name` for this many seconds, or extend it if `owner` has it; false if another process
+    has it."""
+    name = facts.own(connection, name)
     holder, _, until = (facts.get(connection, name) or "|0").rpartition("|")
     if holder != owner and float(until or 0) > now and not is_gone(holder):
         return False
@@ -58,7 +60,8 @@ def take(connection: Connection, name: str, owner: str, *, now: float, seconds: 
 
 
 def release(connection: Connection, name: str, owner: str) -> None:
-    """Release the lease, if `owner` has it, so that another process can take it at once."""
+    """Release the account's lease, if `owner` has it, so that another process can take it at once."""
+    name = facts.own(connection, name)
     if (facts.get(connection, name) or "").startswith(f"{owner}|"):
         facts.put(connection, name, "")
 
@@ -70,9 +73,9 @@ def note_watch(connection: Connection, watcher: str, piv_num_id: str, *, now: fl
     """Record that `watcher` polls the number until the time `until`, or extend its watch."""
     connection.execute("DELETE FROM watches WHERE until <= ?", (now,))
     connection.execute(
-        "INSERT INTO watches (watcher, number, until) VALUES (?, ?, ?)"
+        "INSERT INTO watches (watcher, number, until, account) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (watcher) DO UPDATE SET until = excluded.until",
-        (watcher, piv_num_id, until),
+        (watcher, piv_num_id, until, connection.account),
     )
 
 
@@ -82,8 +85,9 @@ def forget_watch(connection: Connection, watcher: str) -> None:
 
 
 def watched(connection: Connection) -> int:
-    """How many different numbers are polled."""
-    return connection.count("SELECT count(DISTINCT number) FROM watches")
+    """How many different numbers of the account are polled."""
+    query = "SELECT count(DISTINCT number) FROM watches WHERE account = ?"
+    return connection.count(query, (connection.account,))
 
 
 # --- calls with a person's priority that wait for the request limit
@@ -91,8 +95,9 @@ def watched(connection: Connection) -> int:
 
 def note_waiting(connection: Connection, token: str, until: float) -> None:
     connection.execute(
-        "INSERT INTO waiting (token, until) VALUES (?, ?) ON CONFLICT (token) DO UPDATE SET until = excluded.until",
-        (token, until),
+        "INSERT INTO waiting (token, until, account) VALUES (?, ?, ?)"
+        " ON CONFLICT (token) DO UPDATE SET until = excluded.until",
+        (token, until, connection.account),
     )
 
 
@@ -101,6 +106,6 @@ def forget_waiting(connection: Connection, token: str) -> None:
 
 
 def person_is_waiting(connection: Connection, now: float) -> bool:
-    """Whether a call with a person's priority waits for the request limit, in any process."""
+    """Whether a call with a person's priority waits for the account's request limit, in any process."""
     connection.execute("DELETE FROM waiting WHERE until <= ?", (now,))
-    return connection.count("SELECT count(*) FROM waiting") > 0
+    return connection.count("SELECT count(*) FROM waiting WHERE account = ?", (connection.account,)) > 0

@@ -89,6 +89,55 @@ STEPS = (
         answered_at REAL                -- when its first answer came
     ) WITHOUT ROWID;
     """,
+    """
+    -- Whose a row is. What was stored before belongs to account 1, and that to the first key that comes.
+    CREATE TABLE accounts (id INTEGER PRIMARY KEY, user_id TEXT UNIQUE);
+    INSERT INTO accounts (id) VALUES (1);
+    CREATE TABLE keys (digest TEXT PRIMARY KEY, account INTEGER NOT NULL) WITHOUT ROWID;
+
+    ALTER TABLE events ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE spending ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE questions ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE requests ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE waiting ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE watches ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE looks ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
+
+    -- the time on our clock at which this store recorded it
+    ALTER TABLE events ADD COLUMN stored_at REAL;
+    -- as arrived_at, on piv.day's clock; if unknown, of the row before
+    ALTER TABLE events ADD COLUMN reached_at REAL;
+    -- 0: arrived_at is not to be believed
+    ALTER TABLE events ADD COLUMN age_known INTEGER NOT NULL DEFAULT 1;
+    UPDATE events SET stored_at = arrived_at, reached_at = coalesce(sent_at, arrived_at);
+    INSERT INTO facts (name, value)
+        SELECT 'webhook:received@1', max(arrived_at) FROM events WHERE source = 'webhook' HAVING count(*) > 0;
+
+    -- the last event when the look began
+    ALTER TABLE looks ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+    -- when it began, on piv.day's clock
+    ALTER TABLE looks ADD COLUMN remote_at REAL;
+    -- messages in the history
+    ALTER TABLE looks ADD COLUMN total INTEGER;
+    -- messages up to this time on piv.day's clock were erased
+    ALTER TABLE looks ADD COLUMN erased_at REAL;
+    -- on our clock; null after a look that succeeded
+    ALTER TABLE looks ADD COLUMN failing_since REAL;
+    ALTER TABLE looks ADD COLUMN problem TEXT;
+
+    DROP INDEX events_text;
+    DROP INDEX events_codes;
+    DROP INDEX events_codes_subject;
+    DROP INDEX events_messages;
+    CREATE INDEX events_unconfirmed ON events (subject, text_key, sent_at)
+        WHERE message_id IS NULL AND text_key IS NOT NULL;
+    CREATE INDEX events_history ON events (subject, text_key, sent_at)
+        WHERE digest IS NULL AND text_key IS NOT NULL;
+    CREATE INDEX events_history_new ON events (subject, seq) WHERE digest IS NULL AND text_key IS NOT NULL;
+    CREATE INDEX events_codes ON events (account, reached_at, seq) WHERE code IS NOT NULL;
+    CREATE INDEX events_codes_subject ON events (subject, reached_at, seq) WHERE code IS NOT NULL;
+    CREATE INDEX events_heard ON events (subject, reached_at, seq) WHERE text IS NOT NULL;
+    """,
 )
 
 

@@ -3,6 +3,9 @@
 Times are seconds since the epoch. A time in the future is ignored, since it was written while the clock was wrong.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from piv_mcp.store.connection import Connection
 
 
@@ -18,15 +21,84 @@ def claimed_at(connection: Connection, piv_num_id: str, now: float) -> float:
     return float(at or 0.0)
 
 
-def note_look(connection: Connection, piv_num_id: str, at: float) -> None:
-    """Record a finished poll of the number that began at the time `at`."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The last finished reading of a number's history, by any process of the machine.
+
+    `at` is when it began on this machine's clock, `remote_at` the same on piv.day's, if known; both in seconds since
+    the epoch. `seq` is the newest event at its beginning, `total` how many messages the history had. `problem` says why
+    the reading has failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock, were erased.
+    """
+
+    at: float = 0.0
+    seq: int = 0
+    remote_at: float | None = None
+    total: int | None = None
+    erased_at: float | None = None
+    failing_since: float | None = None
+    problem: str | None = None
+
+    @property
+    def was_made(self) -> bool:
+        return self.at > 0
+
+    def seconds_since(self, now: float, remote_now: float | None) -> float | None:
+        """How long ago it began; None if there was none, or a clock was set since."""
+        if not self.was_made:
+            return None
+        if remote_now is not None and self.remote_at is not None:
+            return max(0.0, remote_now - self.remote_at)
+        return now - self.at if now >= self.at else None
+
+
+_COLUMNS = tuple(Look.__dataclass_fields__)
+
+
+def look(connection: Connection, piv_num_id: str) -> Look:
+    """The last look at the number's history."""
+    query = f"SELECT {', '.join(_COLUMNS)} FROM looks WHERE number = ?"  # noqa: S608 - our own column names
+    row = next(connection.rows(query, (piv_num_id,)), None)
+    return Look(*row) if row else Look()
+
+
+def looked_through(connection: Connection, numbers: Sequence[str]) -> dict[str, int]:
+    """For each number whose history was read, the newest event when the last reading began."""
+    looks = {number: look(connection, number) for number in numbers}
+    return {number: found.seq for number, found in looks.items() if found.was_made}
+
+
+def note_look(connection: Connection, piv_num_id: str, look: Look) -> None:
+    """Record a finished reading of the number's history."""
+    _note(connection, piv_num_id, "at", "seq", "remote_at", "total", "failing_since", "problem", values=look)
+
+
+def note_failure(connection: Connection, piv_num_id: str, problem: str, now: float) -> None:
+    """Record that the number's history could not be read at the time `now`."""
     connection.execute(
-        "INSERT INTO looks (number, at) VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET at = excluded.at",
-        (piv_num_id, at),
+        "INSERT INTO looks (number, account, at, failing_since, problem) VALUES (?, ?, 0, ?, ?)"
+        " ON CONFLICT (number) DO UPDATE SET failing_since = coalesce(looks.failing_since, excluded.failing_since),"
+        " problem = excluded.problem",
+        (piv_num_id, connection.account, now, problem),
+    )
+
+
+def note_erased(connection: Connection, piv_num_id: str, at: float) -> None:
+    """Record that the number's messages of up to `at`, on piv.day's clock, were erased."""
+    at = max(at, look(connection, piv_num_id).erased_at or 0.0)
+    _note(connection, piv_num_id, "erased_at", values=Look(erased_at=at))
+
+
+def _note(connection: Connection, piv_num_id: str, *columns: str, values: Look) -> None:
+    names = ("number", "account", *dict.fromkeys(("at", *columns)))
+    updates = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    connection.execute(
+        f"INSERT INTO looks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+        f" ON CONFLICT (number) DO UPDATE SET {updates}",
+        (piv_num_id, connection.account, *(getattr(values, name) for name in names[2:])),
     )
 
 
 def looked_at(connection: Connection, piv_num_id: str, now: float) -> float:
     """When the last finished poll of the number began; 0 if there was none."""
-    row = next(connection.rows("SELECT at FROM looks WHERE number = ? AND at <= ?", (piv_num_id, now)), None)
-    return float(row[0]) if row else 0.0
+    at = look(connection, piv_num_id).at
+    return at if at <= now else 0.0

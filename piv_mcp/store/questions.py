@@ -8,8 +8,8 @@ def put(connection: Connection, question_id: str, entry_id: str, now: float) -> 
     """Record that the question on an entry was put at the time `now`. Questions of more than a day ago are deleted."""
     connection.execute("DELETE FROM questions WHERE put_at < ?", (now - DAY_SECONDS,))
     connection.execute(
-        "INSERT INTO questions (id, entry_id, put_at) VALUES (?, ?, ?)",
-        (question_id, entry_id, now),
+        "INSERT INTO questions (id, entry_id, put_at, account) VALUES (?, ?, ?, ?)",
+        (question_id, entry_id, now, connection.account),
     )
 
 

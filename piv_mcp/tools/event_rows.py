@@ -1,7 +1,7 @@
 """The rows in which tools and resources show stored events: cleaned, bounded, the texts of strangers fenced."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
@@ -9,7 +9,9 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.api.events import EVENTS
-from piv_mcp.api.phonebook import Phonebook
+from piv_mcp.inbox.codes.parts import parts_of
+from piv_mcp.services import Services
+from piv_mcp.store import polls
 from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import Fence, one_line
@@ -20,28 +22,45 @@ RECENT_CODES_SECONDS = 600.0
 MAX_OTHERS = 4
 """Codes that are shown beside the newest one."""
 
-CLOCK_SKEW_SECONDS = 120.0
-"""How far piv.day's clock may be behind ours. A greater difference means that the message arrived late."""
-
 MAX_TEXT_CHARS = 500
 """Characters of an SMS that are shown beside its code."""
 
+FOUND, ABSENT, NOT_LOOKED = "in the SMS history", "not in the SMS history, may be forged", "not looked for yet"
+"""Whether the account's own SMS history confirms a message. Anybody who knows the webhook address can send one."""
+
 
 class Code(BaseModel):
-    """One message with a code. `age_seconds` since it reached the account; `source` is webhook or history."""
+    """One message with a code. `age_seconds` since it was sent, absent if that is not known; `source` is webhook or
+    history; `code_source` is api (piv.day's own reading) or text (ours)."""
 
     model_config = ConfigDict(frozen=True)
 
     code: str
     event_id: int
-    age_seconds: int
+    age_seconds: int | None = None
     received_at: datetime
     piv_num_id: str | None = None
     phone_number: str | None = None
     sender: str | None = None
     source: str
-    confirmed: bool
+    confirmed: str
     code_source: str | None = None
+    text: str | None = None
+
+
+class Message(BaseModel):
+    """One message in which no code was recognised. `part` where it is one part of a longer one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: int
+    age_seconds: int | None = None
+    received_at: datetime
+    piv_num_id: str | None = None
+    phone_number: str | None = None
+    sender: str | None = None
+    confirmed: str
+    part: str | None = None
     text: str | None = None
 
 
@@ -57,62 +76,101 @@ class EventRow(BaseModel):
     sender: str | None = None
     text: str | None = None
     code: str | None = None
-    confirmed: bool | None = None
+    confirmed: str | None = None
     data: dict[str, Any] | None = None
     problem: str | None = None
 
 
-def code_rows(
-    phonebook: Phonebook, found: list[StoredEvent], fence: Fence, now: float
-) -> tuple[Code, list[Code] | None]:
-    """The code that arrived last, and those of the minutes before it, without their texts. `found`: newest first."""
-    newest, *older = found
-    near = [event for event in older if newest.arrived_at - event.arrived_at <= RECENT_CODES_SECONDS]
-    others = [_code(phonebook, event, None, now) for event in near[:MAX_OTHERS]]
-    return _code(phonebook, newest, fence, now), others or None
+class Rows:
+    """The rows of one answer. Make it with `rows_of`."""
+
+    def __init__(self, app: Services, looked_through: Mapping[str, int]) -> None:
+        self.fence = Fence()
+        self._phonebook = app.phonebook
+        self._now = app.clock.time()
+        self._remote_now = app.inbox.remote_time()
+        self._looked_through = looked_through
+
+    def codes(self, found: Sequence[StoredEvent]) -> tuple[Code, list[Code] | None]:
+        """The newest code, and the others without their texts. `found`: the newest first."""
+        newest, *others = found
+        return self._code(newest, with_text=True), [self._code(event, with_text=False) for event in others] or None
+
+    def messages(self, found: Sequence[StoredEvent]) -> list[Message] | None:
+        """Messages in which no code was recognised."""
+        return [self._message(event) for event in found] or None
+
+    def event(self, event: StoredEvent) -> EventRow:
+        """The row of any event. Texts that a stranger may have written are fenced: an SMS, sentences, and all that the
+        reference does not document."""
+        is_sms = event.text is not None
+        number = event.subject if is_sms or "piv_num_id" in event.data else None
+        return EventRow(
+            event_id=event.seq,
+            type=event.type if event.type in EVENTS else self.fence.wrap_line(event.type),
+            received_at=_received_at(event),
+            source=event.source,
+            piv_num_id=(number if _WORD.fullmatch(number) else self.fence.wrap_line(number)) if number else None,
+            phone_number=self._phonebook.phone_of(number) if number else None,
+            sender=one_line(event.sender) if event.sender else None,
+            text=self.fence.wrap(event.text) if event.text is not None else None,
+            code=one_line(event.code) if event.code else None,
+            confirmed=self._confirmed(event) if is_sms else None,
+            data=None if is_sms else _Shown(event.type, self.fence).fields(event.data),
+            problem=event.problem,
+        )
+
+    def age(self, event: StoredEvent) -> int | None:
+        """Seconds since the message was sent; None if that is not known."""
+        age = event.age(self._now, self._remote_now)
+        return None if age is None else round(age)
+
+    def _confirmed(self, event: StoredEvent) -> str:
+        if event.confirmed:
+            return FOUND
+        return ABSENT if event.seq <= self._looked_through.get(event.subject or "", 0) else NOT_LOOKED
+
+    def _code(self, event: StoredEvent, *, with_text: bool) -> Code:
+        return Code(
+            code=one_line(event.code or ""),
+            source=event.source,
+            code_source=event.code_source,
+            text=self._text(event) if with_text else None,
+            **self._common(event),
+        )
+
+    def _message(self, event: StoredEvent) -> Message:
+        part = parts_of(event.text or "")
+        return Message(
+            part=f"{part[0]} of {part[1]}" if part else None,
+            text=self._text(event),
+            **self._common(event),
+        )
+
+    def _common(self, event: StoredEvent) -> dict[str, Any]:
+        return {
+            "event_id": event.seq,
+            "age_seconds": self.age(event),
+            "received_at": _received_at(event),
+            "piv_num_id": one_line(event.subject) if event.subject else None,
+            "phone_number": self._phonebook.phone_of(event.subject) if event.subject else None,
+            "sender": one_line(event.sender) if event.sender else None,
+            "confirmed": self._confirmed(event),
+        }
+
+    def _text(self, event: StoredEvent) -> str | None:
+        return None if event.text is None else self.fence.wrap(event.text, MAX_TEXT_CHARS)
 
 
-def _reached_account_at(event: StoredEvent) -> float:
-    """When the message reached the account: its own time if that is clearly before its arrival here."""
-    late = event.sent_at is not None and event.sent_at < event.arrived_at - CLOCK_SKEW_SECONDS
-    return event.sent_at if late and event.sent_at is not None else event.arrived_at
+async def rows_of(app: Services, found: Sequence[StoredEvent]) -> Rows:
+    """What makes the rows of these events."""
+    unconfirmed = {event.subject for event in found if event.text is not None and not event.confirmed and event.subject}
+    return Rows(app, await app.store.read(polls.looked_through, sorted(unconfirmed)) if unconfirmed else {})
 
 
-def _code(phonebook: Phonebook, event: StoredEvent, fence: Fence | None, now: float) -> Code:
-    return Code(
-        code=one_line(event.code or ""),
-        event_id=event.seq,
-        age_seconds=max(0, round(now - _reached_account_at(event))),
-        received_at=utc(_reached_account_at(event)),
-        piv_num_id=one_line(event.subject) if event.subject else None,
-        phone_number=phonebook.phone_of(event.subject) if event.subject else None,
-        sender=one_line(event.sender) if event.sender else None,
-        source=event.source,
-        confirmed=event.confirmed,
-        code_source=event.code_source,
-        text=fence.wrap(event.text, MAX_TEXT_CHARS) if fence and event.text is not None else None,
-    )
-
-
-def event_row(phonebook: Phonebook, event: StoredEvent, fence: Fence) -> EventRow:
-    """The row of any event. Texts that a stranger may have written are fenced: an SMS, sentences, and all that the
-    reference does not document."""
-    is_sms = event.text is not None
-    number = event.subject if is_sms or "piv_num_id" in event.data else None
-    return EventRow(
-        event_id=event.seq,
-        type=event.type if event.type in EVENTS else fence.wrap_line(event.type),
-        received_at=utc(_reached_account_at(event)),
-        source=event.source,
-        piv_num_id=(number if _WORD.fullmatch(number) else fence.wrap_line(number)) if number else None,
-        phone_number=phonebook.phone_of(number) if number else None,
-        sender=one_line(event.sender) if event.sender else None,
-        text=fence.wrap(event.text) if event.text is not None else None,
-        code=one_line(event.code) if event.code else None,
-        confirmed=event.confirmed if is_sms else None,
-        data=None if is_sms else _Shown(event.type, fence).fields(event.data),
-        problem=event.problem,
-    )
+def _received_at(event: StoredEvent) -> datetime:
+    """The message's own time, or else when it reached the account, on piv.day's clock."""
+    return utc(event.sent_at or event.reached_at or event.arrived_at)
 
 
 MAX_VALUE_CHARS = 500

@@ -1,27 +1,38 @@
 """Tools of the inbox: read codes and events, and wait for them."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
-from piv_mcp.inbox import wait
+from piv_mcp.inbox import cursor, wait
+from piv_mcp.inbox.codes.parts import parts_of
+from piv_mcp.inbox.cursor import Cursor, CursorError
 from piv_mcp.services import Services, services
 from piv_mcp.store import events
+from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.times import span
-from piv_mcp.text.untrusted import Fence
 from piv_mcp.tools.answers import Answer, Bounded
-from piv_mcp.tools.event_rows import MAX_OTHERS, Code, EventRow, code_rows, event_row
+from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, Code, EventRow, Message, rows_of
 from piv_mcp.tools.parameters import PivNumId, Switch, limited
 from piv_mcp.tools.spec import Ctx, read
+from piv_mcp.tools.unknowns import unknowns
+
+GO_ON = "No code yet. To go on waiting, call again with this after"
+
+STALE_SECONDS = 600
+"""Age from which a code is not one that a caller can be waiting for."""
 
 LATE_SECONDS = 300
-"""Age at which a code that has just arrived is reported as late."""
+"""Age from which a code that has just arrived is reported as late."""
+
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
 
-After = Annotated[int, Field(ge=0, strict=True, description="Cursor of the previous answer: continues without a gap.")]
+After = Annotated[str, Field(max_length=1000, description="The after of the previous answer: continues without a gap.")]
 Timeout = Annotated[
     float,
     Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead."),
@@ -45,23 +56,26 @@ EventType = Annotated[
 
 
 class LatestCode(Answer):
-    """`status`: ok, stale (older than asked for: not a new code) or none."""
+    """`status`: ok, stale (older than asked for, or of unknown age: not a new code) or none."""
 
     status: str
     newest: Code | None = None
     others: list[Code] | None = None
-    after: int
+    newer_without_code: list[Message] | None = None
+    after: str
     note: str | None = None
     untrusted: str | None = None
 
 
 class WaitedCode(Answer):
-    """`status`: ok or timeout. `after` is the cursor for the next call."""
+    """`status`: ok, stale (over ten minutes old, or of unknown age: not a new code) or timeout. `after` is the cursor
+    for the next call. `newer_without_code` after a timeout: what came instead."""
 
     status: str
     newest: Code | None = None
     others: list[Code] | None = None
-    after: int
+    newer_without_code: list[Message] | None = None
+    after: str
     waited_seconds: float
     note: str | None = None
     untrusted: str | None = None
@@ -72,18 +86,20 @@ class Events(Bounded):
 
     events: list[EventRow]
     total: int
-    after: int
+    after: str
     note: str | None = None
     untrusted: str | None = None
+    store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)
+    """Whose cursors these are."""
 
     def continuation(self, count: int) -> str:
-        last = self.events[count - 1].event_id
         if self._is_newest_first:
-            return f"Older events: before={last}."
-        return f"Go on with after={last}."
+            return f"Older events: before={self.events[count - 1].event_id}."
+        return "Go on with the after of this answer."
 
     def continued(self, count: int) -> dict[str, Any]:
-        return {} if self._is_newest_first else {"after": self.events[count - 1].event_id}
+        last = self.events[count - 1].event_id
+        return {} if self._is_newest_first else {"after": cursor.write(Cursor(last), self.store)}
 
     @property
     def _is_newest_first(self) -> bool:
@@ -97,16 +113,19 @@ class WaitedEvents(Bounded):
 
     status: str
     events: list[EventRow]
-    after: int
+    after: str
     waited_seconds: float
     note: str | None = None
     untrusted: str | None = None
+    store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)
+    """Whose cursors these are."""
 
     def continuation(self, count: int) -> str:
-        return f"Go on with after={self.events[count - 1].event_id}."
+        del count
+        return "Go on with the after of this answer."
 
     def continued(self, count: int) -> dict[str, Any]:
-        return {"after": self.events[count - 1].event_id}
+        return {"after": cursor.write(Cursor(self.events[count - 1].event_id), self.store)}
 
 
 async def get_latest_code(
@@ -122,30 +141,46 @@ async def get_latest_code(
         problem = await app.history.refresh(piv_num_id, seconds=REFRESH_SECONDS)
     else:
         await app.backfill.settled()
-    now = app.clock.time()
+    owner = await app.store.read(cursor.identity)
     last = await app.store.read(events.last_seq)
     found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 1)
-    note = f"The SMS history could not be read ({problem.message}): a message may be missing." if problem else None
-    note = _join(note, await _captured(app, piv_num_id, now - max_age_seconds))
-    if piv_num_id is None and (not found or found[0].arrived_at < now - max_age_seconds):
-        note = _join("Name the number to search its SMS history, too.", note)
+    found = [event for event in found if (found[0].reached_at or 0) - (event.reached_at or 0) <= RECENT_CODES_SECONDS]
+    quiet = await _without_code(app, piv_num_id, found, max_age_seconds)
+    rows = await rows_of(app, [*found, *quiet])
+    notes = [f"The SMS history could not be read ({problem.message}): a message may be missing."] if problem else []
+    notes += await _captured(app, piv_num_id, app.clock.time() - max_age_seconds)
+    age = rows.age(found[0]) if found else None
+    stale = bool(found) and (age is None or age > max_age_seconds)
+    if piv_num_id is None and (not found or stale):
+        notes.insert(0, "Name the number to search its SMS history, too.")
     if not found:
-        return LatestCode(status="none", after=last, note=_join("No message with a code is in the inbox.", note))
-    fence = Fence()
-    newest, others = code_rows(app.phonebook, found, fence, app.clock.time())
-    stale = newest.age_seconds > max_age_seconds
-    if stale:
-        note = _join(f"This code is {span(newest.age_seconds)} old: do not use it as a new one.", note)
-        if any(other.age_seconds <= max_age_seconds for other in others or ()):
-            note = _join(note, "It arrived last, but by its own time one of the others is newer.")
+        notes.insert(0, "No message with a code is in the inbox.")
+        notes += await unknowns(app, piv_num_id)
+    elif stale:
+        notes.insert(0, _old(age))
+        if any(is_recent(rows.age(other), max_age_seconds) for other in found[1:]):
+            notes.append("It arrived last, but by its own time one of the others is newer.")
+    newest, others = rows.codes(found) if found else (None, None)
     return LatestCode(
-        status="stale" if stale else "ok",
+        status="stale" if stale else "ok" if found else "none",
         newest=newest,
         others=others,
-        after=max(last, newest.event_id),
-        note=note,
-        untrusted=fence.notice,
+        newer_without_code=rows.messages(quiet),
+        after=cursor.write(Cursor(max([last, *(event.seq for event in found)])), owner),
+        note=_join(*_about(quiet, has_code=bool(found)), *notes),
+        untrusted=rows.fence.notice,
     )
+
+
+async def _without_code(
+    app: Services, piv_num_id: str | None, found: list[StoredEvent], max_age_seconds: int
+) -> list[StoredEvent]:
+    """Messages without a code that are newer than the newest code; without a code, those of the time asked for."""
+    quiet = await app.store.read(events.without_code, piv_num_id, limit=wait.WITHOUT_CODE_AT_ONCE)
+    if found:
+        return wait.newer(quiet, found[0])
+    now, remote_now = app.clock.time(), app.inbox.remote_time()
+    return [event for event in quiet if is_recent(event.age(now, remote_now), max_age_seconds)]
 
 
 async def wait_for_code(
@@ -160,38 +195,63 @@ async def wait_for_code(
     """Wait for the next SMS code on a number. One that came in the last minute counts, unless after is given."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
-    after, gone = await _cursor(app, after)
+    reader = await _Reader.at(app, after)
     waited = await wait.wait_for_code(
         app.inbox,
         app.history,
         piv_num_id,
         seconds=timeout_seconds,
         progress=_progress(ctx, "waiting for the SMS"),
-        cursor=after,
+        cursor=reader.cursor,
         confirmed_only=confirmed_only,
     )
-    if not waited.found:
-        note = _join(
-            f"No code yet. To go on waiting, call again with after={waited.cursor}: nothing is missed.",
-            await _captured(app, piv_num_id, app.clock.time() - waited.seconds - wait.JUST_BEFORE),
+    found, quiet = waited.found, waited.without_code
+    rows = await rows_of(app, [*found, *quiet])
+    notes = [*reader.notes, *_about(quiet, has_code=bool(found))]
+    status = "timeout"
+    if found:
+        age = rows.age(found[0])
+        status = "ok" if is_recent(age, STALE_SECONDS) else "stale"
+        if status == "stale":
+            notes.append(f"{_old(age)} To wait for a new one, call again with this after.")
+        elif age is not None and age >= LATE_SECONDS:
+            notes.append(f"It arrived late: it is {span(age)} old and may not be the one you wait for.")
+        if waited.more:
+            notes.append(f"{waited.more} more codes came before these: call again with this after for them.")
+    else:
+        missing = await unknowns(app, piv_num_id)
+        notes.append(
+            "No code yet. To go on waiting, call again with this after"
+            + (": nothing is missed." if not missing else ".")
         )
-        return WaitedCode(
-            status="timeout",
-            after=waited.cursor,
-            waited_seconds=round(waited.seconds, 1),
-            note=_join(gone, note),
-        )
-    fence = Fence()
-    newest, others = code_rows(app.phonebook, waited.found, fence, app.clock.time())
+        notes += missing
+        notes += await _captured(app, piv_num_id, app.clock.time() - waited.seconds - wait.JUST_BEFORE)
+    newest, others = rows.codes(found) if found else (None, None)
     return WaitedCode(
-        status="ok",
+        status=status,
         newest=newest,
         others=others,
-        after=waited.cursor,
+        newer_without_code=rows.messages(quiet),
+        after=reader.after(waited.cursor),
         waited_seconds=round(waited.seconds, 1),
-        note=_join(gone, _late(newest)),
-        untrusted=fence.notice,
+        note=_join(*notes),
+        untrusted=rows.fence.notice,
     )
+
+
+def _about(quiet: list[StoredEvent], *, has_code: bool) -> list[str]:
+    """What to say of messages in which no code was recognised."""
+    if not quiet:
+        return []
+    said = [
+        "A newer message came, in which no code was recognised: see newer_without_code."
+        if has_code
+        else "Messages came in which no code was recognised: see newer_without_code."
+    ]
+    parts = [part for event in quiet if (part := parts_of(event.text or ""))]
+    if parts:
+        said.append(f"One is part {parts[0][0]} of {parts[0][1]} of a longer SMS: the code may be in another part.")
+    return said
 
 
 async def list_events(
@@ -205,25 +265,27 @@ async def list_events(
     """List received events (SMS, deliveries, registrations, finished sites): the newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
-    after, gone = await _cursor(app, after)
+    reader = await _Reader.at(app, after)
     last = await app.store.read(events.last_seq)
     found, total = await app.store.read(
         events.after,
-        after or 0,
+        reader.cursor.seq if reader.cursor else 0,
         before=before,
         types=[type] if type else [],
         subject=piv_num_id,
         limit=limit,
-        newest=after is None,
+        newest=reader.cursor is None,
     )
-    fence = Fence()
-    more = after is not None and total > len(found)
+    rows = await rows_of(app, found)
+    more = reader.cursor is not None and total > len(found)
+    seq = found[-1].seq if more else max([last, *(event.seq for event in found)])
     return Events(
-        events=[event_row(app.phonebook, event, fence) for event in found],
+        events=[rows.event(event) for event in found],
         total=total,
-        after=found[-1].seq if more else max([last, *(event.seq for event in found)]),
-        note=_join(gone, *_remarks(type, total)),
-        untrusted=fence.notice,
+        after=reader.after(Cursor(seq)),
+        note=_join(*reader.notes, *_remarks(type, total)),
+        untrusted=rows.fence.notice,
+        store=reader.owner,
     )
 
 
@@ -255,7 +317,7 @@ async def wait_for_event(
             code="VALIDATION_ERROR",
             hint=f"Events: {', '.join(EVENTS)}",
         )
-    after, gone = await _cursor(app, after)
+    reader = await _Reader.at(app, after)
     wanted = {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()
     }
@@ -267,45 +329,73 @@ async def wait_for_event(
         match=wanted,
         seconds=timeout_seconds,
         progress=_progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
-        cursor=after,
+        cursor=reader.cursor,
     )
-    fence = Fence()
-    note = None if waited.found else f"Nothing yet. To go on waiting, call again with after={waited.cursor}."
+    rows = await rows_of(app, waited.found)
+    notes = list(reader.notes)
+    if not waited.found:
+        notes += ["Nothing yet. To go on waiting, call again with this after.", *await unknowns(app, None)]
     return WaitedEvents(
         status="ok" if waited.found else "timeout",
-        events=[event_row(app.phonebook, event, fence) for event in waited.found],
-        after=waited.cursor,
+        events=[rows.event(event) for event in waited.found],
+        after=reader.after(waited.cursor),
         waited_seconds=round(waited.seconds, 1),
-        note=_join(gone, note),
-        untrusted=fence.notice if waited.found else None,
+        note=_join(*notes),
+        untrusted=rows.fence.notice,
+        store=reader.owner,
     )
 
 
-async def _captured(app: Services, piv_num_id: str | None, since: float) -> str | None:
+async def _captured(app: Services, piv_num_id: str | None, since: float) -> list[str]:
     """The note that a Google verification may have captured the message asked for: see `VerifyCompleted`."""
     match = {} if piv_num_id is None else {"piv_num_id": piv_num_id}
-    found = await app.store.read(events.matching, ("verify.completed",), match, after=0, since=since, limit=1)
-    return "A Google verification captured a message: list_events(type=verify.completed) has it." if found else None
+    found = await app.store.read(events.matching, ("verify.completed",), match, after=0, arrived=since, limit=1)
+    return ["A Google verification captured a message: list_events(type=verify.completed) has it."] if found else []
 
 
-def _late(code: Code) -> str | None:
-    """The note on a message that arrived now and is old by its own time: it was sent again by hand, or delayed."""
-    if code.age_seconds < LATE_SECONDS:
-        return None
-    return f"It arrived late: by its own time it is {span(code.age_seconds)} old and may not be the one you wait for."
+def is_recent(age: int | float | None, seconds: int) -> bool:
+    return age is not None and age <= seconds
 
 
-async def _cursor(app: Services, after: int | None) -> tuple[int | None, str | None]:
-    """The cursor to continue from, and the note where events after it are lost: pruned, or in a store that is gone."""
-    if after is None:
-        return None, None
-    pruned, last = await app.store.read(events.span)
-    if after < pruned:
-        return after, f"Events {after + 1} to {pruned} are gone: the inbox no longer keeps them."
-    if after > last:
-        # Do not continue from event 0: a code of hours ago would be returned as the one waited for.
-        return None, f"The cursor {after} is ignored: it belongs to an inbox that no longer exists."
-    return after, None
+def _old(age: int | None) -> str:
+    if age is None:
+        return "How old this code is is not known: do not use it as a new one."
+    return f"This code is {span(age)} old: do not use it as a new one."
+
+
+_NOT_GIVEN = frozenset({"", "0", "null", "none", "undefined"})
+"""What clients and models write for a cursor that they do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Where a caller goes on reading, and what is to be said of that."""
+
+    cursor: Cursor | None
+    owner: bytes
+    notes: list[str]
+
+    @classmethod
+    async def at(cls, app: Services, after: str | None) -> "_Reader":
+        owner = await app.store.read(cursor.identity)
+        if after is None or after.strip().casefold() in _NOT_GIVEN:
+            return cls(None, owner, [])
+        try:
+            where = cursor.read(after.strip(), owner)
+        except CursorError as error:
+            # Do not continue from the first event: a code of hours ago would be returned as the one waited for.
+            return cls(
+                None, owner, [f"The given after {error.message}: it is ignored, and only the last minute counts."]
+            )
+        pruned, last = await app.store.read(events.span)
+        if where.seq > last:
+            return cls(None, owner, ["The given after is of a later state of this inbox: it is ignored."])
+        if where.seq < pruned:
+            return cls(where, owner, [f"Events after it, up to {pruned}, are gone: the inbox no longer keeps them."])
+        return cls(where, owner, [])
+
+    def after(self, where: Cursor) -> str:
+        return cursor.write(where, self.owner)
 
 
 def _progress(ctx: Ctx, what: str) -> wait.Progress:

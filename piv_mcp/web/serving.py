@@ -50,6 +50,10 @@ class WebhookPort:
         """The address of the configured port if this process serves it, else None."""
         return _url(self._listener) if self._listener is not None and self._listener.serving.is_set() else None
 
+    def problem(self) -> str | None:
+        """Why webhooks cannot arrive, as far as this process knows; None if nothing stands in the way."""
+        return "Webhooks are not received here (PIV_WEBHOOK_PORT=0)." if self._listener is None else None
+
     async def close(self) -> None:
         await _end(self._task)
 

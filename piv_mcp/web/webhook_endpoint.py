@@ -47,7 +47,7 @@ class WebhookEndpoint:
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._secret.encode()):
             return await self._wrong_secret()
         try:
-            event = event_of(await self._object(request), self._clock.time())
+            event = event_of(await self._object(request), self._clock.time(), self._inbox.remote_time())
         except UnreadableBodyError as error:
             return self._not_understood(request, error.status, error.message)
         except ClientDisconnect:

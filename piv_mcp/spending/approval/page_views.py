@@ -26,7 +26,7 @@ class PageViews:
     async def seen(self) -> None:
         """Note that a browser shows the page now."""
         with suppress(StoreError):
-            await self._store.write(facts.put, facts.PAGE_SEEN, str(self._clock.time()))
+            await self._store.write(facts.put_own, facts.PAGE_SEEN, str(self._clock.time()))
 
     async def claim(self, seen_since: float | None = None) -> bool:
         """Whether the caller has to open the page in a browser: no page is open, or just being opened.
@@ -49,4 +49,4 @@ class PageViews:
     async def not_opened(self) -> None:
         """Note that no browser could be opened."""
         with suppress(StoreError):
-            await self._store.write(facts.put, facts.PAGE_OPENED, "0")
+            await self._store.write(facts.put_own, facts.PAGE_OPENED, "0")

@@ -1,0 +1,2 @@
+def parts_of(text: str) -> tuple[int, int] | None:
+    return None
