@@ -14,6 +14,7 @@ from piv_mcp.api.numbers import NumbersApi
 from piv_mcp.api.proxies import ProxiesApi
 from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.readings import RECENT_SECONDS, Span
+from piv_mcp.api.remote_clock import RemoteClock
 from piv_mcp.api.whites import WhitesApi
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -31,6 +32,8 @@ class PivClient:
     proxies: ProxiesApi
     domains: DomainsApi
     whites: WhitesApi
+    remote_clock: RemoteClock
+    """piv.day's time. The clients that the methods below return share it."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class PivClient:
         self, http: Http, priority: Priority, span: Span | None = None, start_within: float | None = None
     ) -> None:
         self._http = http
+        self.remote_clock = http.remote_clock
         self._priority = priority
         self.account = AccountApi(http, priority, span, start_within)
         self.numbers = NumbersApi(http, priority, span, start_within)

@@ -15,6 +15,7 @@ from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.quoting import clean
 from piv_mcp.api.rate_limit import Priority, RateLimiter
 from piv_mcp.api.readings import Readings, Span
+from piv_mcp.api.remote_clock import RemoteClock
 from piv_mcp.api.response import ApiResponse, Call, understand
 from piv_mcp.api.retry import Deadline, parse_retry_after, with_retries
 from piv_mcp.api.route import ProxyChoice, proxy_rules, transport_to
@@ -60,6 +61,7 @@ class Http:
         self._key = SecretStr(_checked("API key", checked_key, api_key.get_secret_value()))
         self._limiter = limiter
         self._clock = clock
+        self.remote_clock = RemoteClock(clock)
         self._deadline = deadline
         self._timeout = timeout
         self._readings = Readings(clock)
@@ -176,10 +178,11 @@ class Http:
         try:
             async with self._clock.timeout(deadline.remaining()):
                 response = await client.send(request, stream=True)
+                self.remote_clock.note(response.headers)
                 try:
                     return ApiResponse(
                         response.status_code,
-                        parse_retry_after(response.headers.get("retry-after")),
+                        parse_retry_after(response.headers.get("retry-after"), self._now()),
                         await _body(response),
                     )
                 finally:
@@ -202,6 +205,11 @@ class Http:
             await progress.abandon()
         # Outside the handlers: an httpx error holds the request with its headers, so it must not become the cause.
         return call.fail(NoAnswerError(problem, sent=sent, hint=hint), certain=not sent)
+
+    def _now(self) -> float:
+        """piv.day's time if it is known, else ours: what a date in a header is compared with."""
+        at = self.remote_clock.time()
+        return self._clock.time() if at is None else at
 
     def _clean(self, text: str, limit: int) -> str:
         return clean(text, secret=self._key.get_secret_value(), limit=limit)
