@@ -311,8 +311,9 @@ async def test_a_pause_that_is_too_long_is_told_and_shortened(header: str, words
 
 async def test_a_bare_error_page_with_a_long_pause_says_so_too() -> None:
     reply = httpx.Response(503, text="<html>", headers={"retry-after": "86400"})
+    limiter = Recorder()
     with pytest.raises(errors.ServerError) as caught:
-        await Server(reply).client(limiter=(limiter := Recorder())).account.get()
+        await Server(reply).client(limiter=limiter).account.get()
     assert caught.value.message.endswith("(piv.day asked for a pause of 24 hours)")
     assert caught.value.hint == f"Wait {MAX_PAUSE:.0f} s, then repeat"
     assert limiter.pauses == [], "only a 429 is about all requests"

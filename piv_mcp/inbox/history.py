@@ -212,7 +212,7 @@ async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[list[Sms]
     but its example begins with the oldest, so the first page decides."""
     page = await client.numbers.sms(piv_num_id, limit=PAGES[0])
     end = page.pagination.total or 0
-    if end > len(page.items) and _is_oldest_first(page.items):
+    if end > page.length and _is_oldest_first(page.items):
         for size in PAGES:
             start = max(0, end - size)
             yield (await client.numbers.sms(piv_num_id, limit=size, offset=start or None)).items
@@ -225,8 +225,8 @@ async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[list[Sms]
         if read:
             page = await client.numbers.sms(piv_num_id, limit=size, offset=read)
         yield page.items
-        read += len(page.items)
-        if len(page.items) < size:
+        read += page.length
+        if page.length < size:
             break
 
 
