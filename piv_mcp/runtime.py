@@ -156,7 +156,7 @@ class Runtime:
 
         history = History(client, inbox)
         self._stack.push_async_callback(history.close)
-        phonebook = Phonebook(client)
+        phonebook = Phonebook(client, self.clock)
         backfill = Backfill(client, inbox, history, phonebook)
         self._stack.push_async_callback(backfill.release)
 

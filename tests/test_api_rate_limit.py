@@ -15,6 +15,7 @@ from piv_mcp.api.rate_limit import (
     TOTAL,
     WINDOW,
     LocalLimiter,
+    Pause,
     Priority,
     no_slot,
     seconds_to_wait,
@@ -30,7 +31,8 @@ histories = st.fixed_dictionaries(dict.fromkeys(Priority, times))
 def test_who_may_go_is_within_every_budget(
     sent: dict[Priority, list[float]], now: float, priority: Priority, waiting: bool, paused_until: float
 ) -> None:
-    wait = seconds_to_wait(priority, sent, now=now, paused_until=paused_until, person_waiting=waiting)
+    pause = Pause(paused_until)
+    wait = seconds_to_wait(priority, sent, now=now, pause=pause, person_waiting=waiting)
     recent = {kind: sum(time + WINDOW > now for time in at) for kind, at in sent.items()}
     total = sum(recent.values())
     own = priority is not Priority.BACKFILL or (recent[priority] < BACKFILL_OWN and not waiting)
@@ -64,7 +66,7 @@ def test_a_key_sends_95_requests_in_a_minute_and_no_more() -> None:
 def test_a_clock_that_was_set_back_stops_nobody_for_good() -> None:
     sent = {Priority.PERSON: [10_000.0] * 95}
     assert seconds_to_wait(Priority.PERSON, sent, now=0.0) <= WINDOW
-    assert seconds_to_wait(Priority.PERSON, {}, now=0.0, paused_until=1e9) == MAX_PAUSE
+    assert seconds_to_wait(Priority.PERSON, {}, now=0.0, pause=Pause(1e9, 5.0)) == MAX_PAUSE
 
 
 class Clock:
@@ -122,7 +124,7 @@ async def test_nobody_sends_during_a_pause() -> None:
     limiter = clock.limiter()
     await limiter.pause(30)
     await limiter.pause(5)
-    with pytest.raises(errors.RateLimitedError, match="30 s"):
+    with pytest.raises(errors.RateLimitedError, match="pause of 30 seconds; the next slot is in 30 s"):
         await limiter.acquire(Priority.PERSON, timeout=10)
     await limiter.acquire(Priority.PERSON, timeout=31)
     assert clock.slept == [pytest.approx(30)]

@@ -1,8 +1,9 @@
 """Which calls are sent again, when a call ends, and how the server's own limit is obeyed."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from piv_mcp import errors
 from piv_mcp.api import numbers
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.rate_limit import MAX_PAUSE
+from piv_mcp.api.rate_limit import MAX_PAUSE, LocalLimiter
 from piv_mcp.api.retry import ATTEMPTS, parse_retry_after
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -230,24 +231,92 @@ async def test_a_retry_after_beyond_the_deadline_is_reported_at_once(write: bool
         ("12", 12.0),
         (" 0.5 ", 0.5),
         ("-3", 0.0),
-        ("1e9", MAX_PAUSE),
+        ("86400", 86400.0),
+        ("1e9", 1e9),
         ("nan", None),
-        ("inf", MAX_PAUSE),
+        ("inf", math.inf),
+        ("-inf", 0.0),
+        ("1e999", math.inf),
         ("soon", None),
         ("", None),
+        ("Fri, 01 May 2026 10:00:30 GMT", 30.0),
+        ("Fri, 01 May 2026 10:00:30 -0000", 30.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Sat, 01 May 2027 10:00:00 GMT", 365 * 86400.0),
         ("Wed, 99 Oct 2015 07:28:00 GMT", None),
         ("١٢", None),
     ],
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(header) == seconds
+    assert parse_retry_after(header, NOON) == seconds
 
 
-def test_retry_after_as_a_date() -> None:
-    seconds = parse_retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True))
-    assert seconds is not None
-    assert 28 <= seconds <= 30
+NOON = datetime(2026, 5, 1, 10, 0, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize("ours", [-86400 * 365 * 20, -70, 0, 180, 86400 * 40])
+async def test_a_date_to_wait_for_is_compared_with_the_date_of_the_response(ours: int) -> None:
+    clock = MovingClock(speed=0)
+    clock.correct(NOON - clock.time() + ours)
+    limiter = Recorder()
+    headers = {"retry-after": "Fri, 01 May 2026 10:00:41 GMT", "date": "Fri, 01 May 2026 10:00:00 GMT"}
+    piv = Server(error("RATE_LIMITED", 429, **headers)).client(limiter=limiter, clock=clock)
+    with pytest.raises(errors.RateLimitedError) as caught:
+        await piv.account.get()
+    assert limiter.pauses == [40.5]
+    assert caught.value.hint == "Wait 41 s, then repeat"
+
+
+async def test_without_a_date_of_the_response_it_is_compared_with_ours() -> None:
+    clock = MovingClock(speed=0)
+    later = format_datetime(datetime.fromtimestamp(clock.time() + 40, UTC), usegmt=True)
+    limiter = Recorder()
+    piv = Server(error("RATE_LIMITED", 429, **{"retry-after": later})).client(limiter=limiter, clock=clock)
+    with pytest.raises(errors.RateLimitedError):
+        await piv.account.get()
+    assert limiter.pauses == [40.0]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("66", "66 seconds"),
+        ("3600", "60 minutes"),
+        ("86400", "24 hours"),
+        ("inf", "pause without end"),
+        ("1e300", "pause without end"),
+        ("Sat, 01 May 2027 10:00:00 GMT", "days"),
+    ],
+)
+async def test_a_pause_that_is_too_long_is_told_and_shortened(header: str, words: str) -> None:
+    limiter = LocalLimiter(clock=(clock := MovingClock(speed=0)).monotonic, sleep=clock.sleep)
+    server = Server(error("RATE_LIMITED", 429, **{"retry-after": header}), ACCOUNT)
+    piv = server.client(limiter=limiter, clock=clock, deadline=30.0)
+    with pytest.raises(errors.RateLimitedError) as caught:
+        await piv.account.get()
+    assert "piv.day asked for a pause" in caught.value.message
+    assert words in caught.value.message
+    assert caught.value.hint == f"Wait {MAX_PAUSE:.0f} s, then repeat"
+    clock.advance(20)
+    with pytest.raises(errors.RateLimitedError) as caught:
+        await piv.account.get()
+    assert caught.value.message.startswith("piv.day asked for a pause")
+    assert words in caught.value.message
+    assert caught.value.message.endswith("; the next slot is in 45 s")
+    assert caught.value.hint == "Wait 45 s, then repeat"
+    assert len(server.requests) == 1
+    clock.advance(45)
+    assert await piv.account.get()
+
+
+async def test_a_bare_error_page_with_a_long_pause_says_so_too() -> None:
+    reply = httpx.Response(503, text="<html>", headers={"retry-after": "86400"})
+    limiter = Recorder()
+    with pytest.raises(errors.ServerError) as caught:
+        await Server(reply).client(limiter=limiter).account.get()
+    assert caught.value.message.endswith("(piv.day asked for a pause of 24 hours)")
+    assert caught.value.hint == f"Wait {MAX_PAUSE:.0f} s, then repeat"
+    assert limiter.pauses == [], "only a 429 is about all requests"
 
 
 @pytest.mark.parametrize(("wait", "writes", "requests"), [(20, True, 2), (21, True, 1), (29, False, 2), (30, False, 1)])

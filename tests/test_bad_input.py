@@ -241,10 +241,11 @@ async def test_a_busy_minute_is_waited_for_or_said(modern_app: Connected) -> Non
     modern_app.sandbox.fail_next(Failure(kind="rate_limited", retry_after=600, times=1))
     said = await modern_app.error("get_account")
     assert said.startswith("RATE_LIMITED: ")
-    assert "Wait 600 s, then repeat." in said
+    assert "(piv.day asked for a pause of 10 minutes)" in said
+    assert "Wait 65 s, then repeat." in said
     assert len(modern_app.sent) == 1
     said = await modern_app.error("list_domains")
-    assert said.startswith("RATE_LIMITED: ")
+    assert said.startswith("RATE_LIMITED: piv.day asked for a pause of 10 minutes; the next slot is in 6")
     assert modern_app.sent == [], "the pause holds for every call"
 
 

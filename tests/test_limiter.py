@@ -13,9 +13,9 @@ import pytest
 from harness import Connect, until
 from moving_clock import MovingClock
 
-from piv_mcp.api.rate_limit import BACKFILL_OWN, TOTAL, WINDOW, Priority
+from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.store import Connection, Store, leases
+from piv_mcp.store import Connection, Store, facts, leases
 from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.rate_limit import RECHECK_SECONDS, SharedLimiter
 
@@ -88,7 +88,68 @@ async def test_a_pause_without_end_is_not_believed(stores: list[Store]) -> None:
     await SharedLimiter(stores[0]).pause(10**9)
     with pytest.raises(RateLimitedError) as caught:
         await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
-    assert (caught.value.retry_after or 0) <= 3600
+    assert caught.value.retry_after == pytest.approx(MAX_PAUSE, abs=2)
+    assert caught.value.message.startswith("piv.day asked for a pause of 11574 days; the next slot is in 6")
+
+
+@pytest.mark.parametrize("asked", [0, 30, 3600])
+async def test_a_pause_of_an_older_version_ends_within_the_window(stores: list[Store], asked: int) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(asked)
+    until = clock.time() + 3600
+    await stores[1].write(lambda c: facts.put(c, requests.PAUSED_UNTIL, str(until)))
+    with pytest.raises(RateLimitedError) as caught:
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    assert caught.value.retry_after == MAX_PAUSE
+    assert caught.value.message.startswith("piv.day asked for a pause")
+    clock.advance(MAX_PAUSE - 1)
+    with pytest.raises(RateLimitedError):
+        await SharedLimiter(stores[1], clock).acquire(Priority.PERSON, timeout=0)
+    clock.advance(1)
+    await SharedLimiter(stores[1], clock).acquire(Priority.PERSON, timeout=0)
+
+
+async def test_a_pause_of_an_older_version_is_no_longer_when_the_server_asks_for_another(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    until = clock.time() + 3600
+    await stores[1].write(lambda c: facts.put(c, requests.PAUSED_UNTIL, str(until)))
+    await limiter.pause(10)
+    clock.advance(MAX_PAUSE)
+    await limiter.acquire(Priority.PERSON, timeout=0)
+
+
+async def test_requests_by_a_clock_that_was_ahead_count_for_a_minute_only(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    clock.correct(3600)
+    limiter = SharedLimiter(stores[0], clock)
+    for _ in range(TOTAL[Priority.PERSON]):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.correct(-3600)
+    with pytest.raises(RateLimitedError):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.advance(WINDOW)
+    await limiter.acquire(Priority.PERSON, timeout=0)
+
+
+async def test_a_person_who_gave_up_at_once_keeps_nobody_aside(stores: list[Store]) -> None:
+    limiter = SharedLimiter(stores[0])
+    await limiter.pause(30)
+    with pytest.raises(RateLimitedError):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    assert await who_waits(stores[1]) == []
+
+
+async def test_a_call_is_told_of_the_pause_only_as_long_as_it_lasts(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(30)
+    clock.advance(30)
+    for _ in range(TOTAL[Priority.PERSON]):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    with pytest.raises(RateLimitedError, match="This minute's requests are used up; the next slot is in 60 s"):
+        await limiter.acquire(Priority.PERSON, timeout=0)
 
 
 async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(stores: list[Store]) -> None:

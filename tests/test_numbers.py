@@ -1,5 +1,6 @@
 """The number tools: what they send, what they answer, and which number is meant."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,9 +22,11 @@ from harness import (
     content_of,
     text_of,
 )
+from moving_clock import MovingClock
 from purchases import RENEW_NUMBER, RESTORE, SEND_SMS, VERIFY, Purchase
 
-from piv_mcp.sandbox import Sandbox
+from piv_mcp.api.phonebook import KNOWN_SECONDS
+from piv_mcp.sandbox import Failure, Sandbox
 
 
 def phone(sandbox: Sandbox, piv_num_id: str) -> str:
@@ -278,6 +281,106 @@ def rented(sandbox: Sandbox, *phone_numbers: str) -> list[str]:
     for id_, phone_number in zip(ids, phone_numbers, strict=True):
         sandbox.state.numbers[id_].phone_number = phone_number
     return ids
+
+
+TAKEN = "+46701234567"
+
+
+def shared(sandbox: Sandbox, *days_left: float, newest_first: bool = False) -> list[str]:
+    """The ids of numbers that all have the phone number `TAKEN`, and expire in so many days."""
+    ids = rented(sandbox, *[TAKEN] * len(days_left))
+    for index, (id_, days) in enumerate(zip(ids, days_left, strict=True)):
+        number = sandbox.state.numbers[id_]
+        number.expires_at = sandbox.now + timedelta(days=days)
+        number.created_at = sandbox.now - timedelta(days=100 + (index if newest_first else -index))
+    return ids
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("listed", [False, True])
+async def test_a_phone_number_of_several_ids_means_the_active_one(
+    modern_app: Connected, *, newest_first: bool, listed: bool
+) -> None:
+    _, active, _ = shared(modern_app.sandbox, -20, 20, -3, newest_first=newest_first)
+    if listed:
+        await modern_app.ok("list_numbers")
+    for typed in (TAKEN, "070-123 45 67"):
+        answer = await modern_app.ok("get_number", piv_num_id=typed)
+        assert (answer["piv_num_id"], answer["status"]) == (active, "active")
+    await modern_app.ok("get_number", piv_num_id=TAKEN)
+    assert [path for _, path, *_ in modern_app.sent] == [f"/numbers/{active}"], "what is settled is not asked again"
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_of_expired_ids_the_one_that_expired_last_is_meant(modern_app: Connected, *, newest_first: bool) -> None:
+    """It is the one that may still be restored."""
+    _, last, _ = shared(modern_app.sandbox, -20, -3, -90, newest_first=newest_first)
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == last
+    await modern_app.ok("get_number", piv_num_id=TAKEN)
+    assert len(modern_app.sent) == 1
+
+
+async def test_an_id_that_is_being_restored_is_meant_before_an_expired_one(modern_app: Connected) -> None:
+    _, restoring = shared(modern_app.sandbox, -1, -5)
+    modern_app.sandbox.state.numbers[restoring].restoring = True
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == restoring
+
+
+async def test_a_phone_number_of_two_active_ids_is_refused_with_both_named(modern_app: Connected) -> None:
+    first, second = shared(modern_app.sandbox, 3, 20)
+    for _ in range(2):
+        said = await modern_app.error("rename_number", piv_num_id=TAKEN, custom_name="x")
+        assert said.startswith("VALIDATION_ERROR: piv_num_id: 2 numbers fit: ")
+        assert f"{TAKEN} ({first})" in said
+        assert f"{TAKEN} ({second})" in said
+        assert "Give the id of the one that is meant" in said
+    assert {method for method, *_ in modern_app.sent} == {"GET"}
+    modern_app.sandbox.state.numbers[first].expires_at = modern_app.sandbox.now
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == second
+
+
+async def test_a_phone_number_that_was_rented_anew_means_the_new_id(modern_app: Connected) -> None:
+    (old,) = shared(modern_app.sandbox, 20)
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == old
+    modern_app.sandbox.advance(timedelta(days=25))
+    (new,) = shared(modern_app.sandbox, 20)
+    await modern_app.ok("list_numbers", country="GB")  # only its Date tells that the old one has expired
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == new
+    assert modern_app.services.phonebook.phone_of(old) == TAKEN, "its messages are still shown with the number"
+
+
+async def test_an_id_that_was_given_up_is_forgotten(connect: Connect) -> None:
+    clock = MovingClock()
+    async with connect(clock=clock) as app:
+        (old,) = shared(app.sandbox, 20)
+        assert (await app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == old
+        del app.sandbox.state.numbers[old]
+        (new,) = shared(app.sandbox, 20)
+        clock.advance(KNOWN_SECONDS + 1)
+        assert (await app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == new
+        clock.advance(KNOWN_SECONDS - 60)
+        await app.ok("get_number", piv_num_id=TAKEN)
+        assert [query for _, _, query, _ in app.sent if "search" in query] == []
+
+
+async def test_what_the_listing_says_last_decides(modern_app: Connected) -> None:
+    old, new = shared(modern_app.sandbox, 20, -1)
+    await modern_app.ok("list_numbers")
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == old
+    numbers = modern_app.sandbox.state.numbers
+    numbers[old].expires_at, numbers[new].expires_at = numbers[new].expires_at, numbers[old].expires_at
+    await modern_app.ok("list_numbers")
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == new
+
+
+async def test_a_row_that_cannot_be_read_makes_nothing_given_up(modern_app: Connected) -> None:
+    (id_,) = shared(modern_app.sandbox, 20)
+    await modern_app.ok("list_numbers")
+    other = {"piv_num_id": "other", "phone_number": TAKEN, "status": "expired"}
+    body = json.dumps({"success": True, "data": {"numbers": [None, other]}})
+    modern_app.sandbox.fail_next(Failure(kind="status", status=200, path="/numbers", body=body))
+    modern_app.services.phonebook._seen_at[TAKEN] = -1e9  # pyright: ignore[reportPrivateUsage]
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == id_
 
 
 @pytest.mark.parametrize(

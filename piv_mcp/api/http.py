@@ -61,6 +61,7 @@ class Http:
         self._key = SecretStr(_checked("API key", checked_key, api_key.get_secret_value()))
         self._limiter = limiter
         self._clock = clock
+        self.remote_clock = RemoteClock(clock)
         self._deadline = deadline
         self._timeout = timeout
         self._readings = Readings(clock)
@@ -182,7 +183,7 @@ class Http:
                 try:
                     return ApiResponse(
                         response.status_code,
-                        parse_retry_after(response.headers.get("retry-after")),
+                        parse_retry_after(response.headers.get("retry-after"), self._now()),
                         await _body(response),
                     )
                 finally:
@@ -205,6 +206,11 @@ class Http:
             await progress.abandon()
         # Outside the handlers: an httpx error holds the request with its headers, so it must not become the cause.
         return call.fail(NoAnswerError(problem, sent=sent, hint=hint), certain=not sent)
+
+    def _now(self) -> float:
+        """piv.day's time if it is known, else ours: what a date in a header is compared with."""
+        at = self.remote_clock.time()
+        return self._clock.time() if at is None else at
 
     def _clean(self, text: str, limit: int) -> str:
         return clean(text, secret=self._key.get_secret_value(), limit=limit)

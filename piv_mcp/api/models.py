@@ -1,12 +1,15 @@
 """Base classes and field types that the models of all areas share.
 
-Answers are read tolerantly: unknown fields are ignored, and an optional field with an invalid value becomes its
-default instead of an error. Requests are checked strictly: an unknown field is refused before anything is sent.
+Answers are read tolerantly: unknown fields are ignored, an optional field with an invalid value becomes its default
+instead of an error, and invalid rows are left out of a list that has valid ones. Requests are checked strictly: an
+unknown field is refused before anything is sent.
 """
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -14,15 +17,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     PlainSerializer,
     SecretStr,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
 
-from piv_mcp.errors import InvalidRequestError
+from piv_mcp.api.remote_clock import parse_http_date
+from piv_mcp.api.text import as_object
+from piv_mcp.errors import InvalidRequestError, MalformedAnswerError
+
+T = TypeVar("T")
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -45,8 +54,27 @@ def _number_to_text(value: object) -> object:
     return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
 
 
-UtcDatetime = Annotated[datetime, AfterValidator(_in_utc)]
-"""An aware time in UTC."""
+MICROSECONDS = 10**14
+"""A number of at least so much, for a time, counts microseconds since the epoch."""
+
+_ZONE = re.compile(r" ?(?:UTC|GMT)$")
+_BLANK_BEFORE_ZONE = re.compile(r" (?=[+-][0-9]{2}:?[0-9]{2}$)")
+
+
+def _usual_time(value: object) -> object:
+    """A time in a form that pydantic does not know and that can mean but one moment."""
+    if isinstance(value, int) and value >= MICROSECONDS:
+        return value / 1_000_000
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text[:1].isalpha():
+        return parse_http_date(text) or value
+    return _BLANK_BEFORE_ZONE.sub("", _ZONE.sub("Z", text))
+
+
+UtcDatetime = Annotated[datetime, BeforeValidator(_usual_time), AfterValidator(_in_utc)]
+"""An aware time in UTC. Seconds, milliseconds and microseconds since the epoch are understood as well."""
 
 
 def _cents(value: Decimal) -> str:
@@ -67,6 +95,22 @@ CountryCode = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 
+def good_rows(value: Any, read: Callable[[Any], T]) -> T:
+    """What `read` makes of a value. If it is a list, the rows that cannot be read are left out.
+
+    Raises `ValidationError` if no row can be read: then it is not single rows that differ from the reference.
+    """
+    try:
+        return read(value)
+    except ValidationError as error:
+        bad = {item["loc"][:1] for item in error.errors(include_url=False, include_context=False, include_input=False)}
+        rows = cast(list[object], value) if isinstance(value, list) else []
+        good = [row for index, row in enumerate(rows) if (index,) not in bad]
+        if not good or () in bad:
+            raise
+        return read(good)
+
+
 class Model(BaseModel):
     """Base of the models of answers."""
 
@@ -82,7 +126,7 @@ class Model(BaseModel):
     @classmethod
     def _default_for_nonsense(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         try:
-            return handler(value)
+            return good_rows(value, handler)
         except ValidationError:
             field = cls.model_fields[info.field_name or ""]
             if field.is_required():
@@ -149,6 +193,29 @@ class Page(Model, Generic[RowT]):
 
     items: list[RowT]
     pagination: Pagination = Pagination()
+    unreadable: int = 0
+    """How many further rows the page has that could not be read."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _count_unreadable(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        page = handler(value)
+        sent = as_object(value) or {}
+        missing = len(sent.get("items", [])) - len(page.items)
+        return page.model_copy(update={"unreadable": missing}) if missing else page
+
+    @property
+    def length(self) -> int:
+        """How many rows the server sent: where the next page begins."""
+        return len(self.items) + self.unreadable
+
+    def whole(self) -> list[RowT]:
+        """The rows. Raises `MalformedAnswerError` if one could not be read: what is not among them may yet exist."""
+        if self.unreadable:
+            raise MalformedAnswerError(
+                f"{self.unreadable} rows of the list cannot be read", code="HTTP_200", status=200
+            )
+        return self.items
 
 
 class Acknowledged(Model):

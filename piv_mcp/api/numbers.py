@@ -1,8 +1,8 @@
 """Numbers and their SMS: reference section "号码"."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.group import EndpointGroup
@@ -115,15 +115,24 @@ class RestoredNumbers(Model):
 
 
 class Sms(Model):
-    """A message of the SMS history. Outbound messages, too, have `received_at` as their only time."""
+    """A message of the SMS history. Outbound messages, too, have `received_at` as their only time.
 
-    id: str
+    A message without an id is kept for its text, with `id` empty.
+    """
+
+    id: str = ""
     from_number: str | None = None
     to_number: str | None = None
     message_body: str | None = None
     direction: str | None = None
     status: str | None = None
     received_at: UtcDatetime | None = None
+
+    @model_validator(mode="after")
+    def _is_something(self) -> Self:
+        if not (self.id or self.message_body):
+            raise ValueError("neither an id nor a text")
+        return self
 
 
 class SendSms(Request):

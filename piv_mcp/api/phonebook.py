@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from piv_mcp.errors import InvalidRequestError, NotFoundError
 from piv_mcp.text import phones
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.text.untrusted import one_line
 
 # Types only: importing the client costs start-up time.
@@ -32,12 +33,24 @@ SEARCH_PAGES = 5
 """Pages of 200 numbers that are read when the server's own search finds nothing."""
 
 
-class Phonebook:
-    """Resolves phone numbers to ids through the API, with a cache: an id keeps its phone number for life."""
+KNOWN_SECONDS = 600.0
+"""How long it is relied on that a phone number belongs to an id. Numbers are rented again after others gave them up."""
 
-    def __init__(self, client: "PivClient | None") -> None:
+_STANDING = {None: 0, "active": 0, "expired": 2}
+"""Of several ids with one phone number, those of the lowest standing are meant. Any other status stands between."""
+
+
+class Phonebook:
+    """Resolves phone numbers to ids through the API, with a cache. An id keeps its phone number for life; a phone
+    number may have belonged to several ids, of which the active one is meant."""
+
+    def __init__(self, client: "PivClient | None", clock: Clock = SYSTEM_CLOCK) -> None:
         self._client = client
-        self._ids: dict[str, str] = {}
+        self._clock = clock
+        self._ids: dict[str, dict[str, Number]] = {}
+        """By phone number, in E.164, the numbers as they were last listed, by id."""
+        self._seen_at: dict[str, float] = {}
+        """When a phone number was last listed, by `Clock.monotonic`."""
         self._phones: dict[str, str] = {}
         self._country_codes: set[str] = set()
         """The beginnings of the account's numbers in E.164, with the country code in them."""
@@ -48,7 +61,8 @@ class Phonebook:
         for number in numbers:
             if number.phone_number:
                 digits = _digits(number.phone_number)
-                self._ids[f"+{digits}"] = number.piv_num_id
+                self._ids.setdefault(f"+{digits}", {})[number.piv_num_id] = number
+                self._seen_at[f"+{digits}"] = self._clock.monotonic()
                 self._phones[number.piv_num_id] = number.phone_number
                 self._country_codes.add(f"+{digits[:3]}")
 
@@ -71,14 +85,42 @@ class Phonebook:
             raise _invalid("neither a number id nor a phone number")
         if len(phones.significant_digits(text)) < MIN_DIGITS:
             raise _invalid("too short for a phone number")
-        if text not in self._searched and not self._exact(text):
+        known = self._exact(text) or (self._matches(text) if text in self._searched else [])
+        if not known or not all(map(self._is_settled, known)):
             await self._search(text)
         found = self._matches(text)
-        if len(found) > 1:
-            raise _invalid(f"{len(found)} numbers fit: {self._names(found)}", hint=_WHOLE)
-        if not found:
+        meant = [id_ for number in found for id_ in self._meant(number)]
+        if len(meant) > 1:
+            raise _invalid(
+                f"{len(meant)} numbers fit: {self._names(found)}", hint=_WHOLE if len(found) > 1 else _ID_HINT
+            )
+        if not meant:
             raise self._unknown(text)
-        return self._ids[found[0]]
+        return meant[0]
+
+    def _meant(self, number: str) -> list[str]:
+        """The ids that a phone number means: the active ones, else those that expire last."""
+
+        def standing(item: "Number") -> tuple[int, float]:
+            rank = _STANDING.get(item.status, 1)
+            return rank, -item.expires_at.timestamp() if rank and item.expires_at else 0.0
+
+        items = self._ids[number].values()
+        best = min(map(standing, items))
+        return [item.piv_num_id for item in items if standing(item) == best]
+
+    def _is_settled(self, number: str) -> bool:
+        """Whether a phone number certainly means now what it meant when it was last listed."""
+        if self._clock.monotonic() - self._seen_at[number] > KNOWN_SECONDS:
+            return False
+        id_, *others = self._meant(number)
+        return not others and not self._has_expired(self._ids[number][id_])
+
+    def _has_expired(self, item: "Number") -> bool:
+        """Whether a number that was active when it was last listed is no longer so by piv.day's clock."""
+        now = self._client.remote_clock.time() if self._client is not None else None
+        was_active = _STANDING.get(item.status, 1) == 0
+        return was_active and now is not None and item.expires_at is not None and item.expires_at.timestamp() <= now
 
     async def _is_phone(self, value: str) -> bool:
         """Whether a text in the form of an id is a phone number: it looks like one, and no number has it as its id."""
@@ -111,6 +153,10 @@ class Phonebook:
         digits = phones.significant_digits(text)
         part = digits if phones.is_international(text) else digits[-SEARCH_DIGITS:]
         page = await self._client.numbers.list(search=part, limit=200)
+        if page.length < 200 and not page.unreadable:
+            # All numbers with these digits are listed: ids that are not among them have been given up.
+            for number in page.items:
+                self._ids.pop(f"+{_digits(number.phone_number or '')}", None)
         self.remember(page.items)
         for index in range(SEARCH_PAGES):  # the reference does not say how the search treats formatting
             if self._matches(text):
@@ -136,11 +182,13 @@ class Phonebook:
         )
 
     def _names(self, numbers: list[str]) -> str:
-        shown = [f"{number} ({one_line(self._ids[number])})" for number in numbers[:5]]
-        return ", ".join(shown) + (", ..." if len(numbers) > 5 else "")
+        named = [(number, id_) for number in numbers for id_ in self._meant(number)]
+        shown = [f"{number} ({one_line(id_)})" for number, id_ in named[:5]]
+        return ", ".join(shown) + (", ..." if len(named) > 5 else "")
 
 
 _WHOLE = "Give the number with its country code, or its id from list_numbers"
+_ID_HINT = "Give the id of the one that is meant; list_numbers shows their status"
 
 
 def _invalid(problem: str, *, hint: str | None = None) -> InvalidRequestError:

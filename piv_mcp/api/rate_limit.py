@@ -5,13 +5,16 @@ and sleeps. `LocalLimiter` stores them in the memory of this process.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
 from piv_mcp.errors import RateLimitedError
+from piv_mcp.text.times import span
 
 
 class Priority(Enum):
@@ -39,8 +42,33 @@ BACKFILL_OWN = 20
 YIELD = 0.25
 """Seconds between back-fill's attempts to get a slot while a person's call waits for one."""
 
-MAX_PAUSE = 3600.0
-"""The longest pause that is obeyed, in seconds, so that a wrong clock or header cannot stop all requests for good."""
+MAX_PAUSE = 65.0
+"""The longest pause that is obeyed, in seconds: requests count for a minute, so a longer one asks for too much."""
+
+
+FOR_EVER = 1e10
+"""Seconds that are not told as a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of all requests that the server asked for. `until` is on the limiter's clock; `asked` are the seconds
+    that the server named, of which at most `MAX_PAUSE` are obeyed; 0 if they are not known."""
+
+    until: float = 0.0
+    asked: float = 0.0
+
+    def bounded(self, now: float) -> "Pause":
+        """The pause as it is obeyed at `now`. One that another version or a wrong clock made may last too long."""
+        return replace(self, until=min(self.until, now + MAX_PAUSE))
+
+    def extended(self, seconds: float, now: float) -> "Pause":
+        """The longer of this pause and one of so many seconds from now."""
+        known, other = self.bounded(now), Pause(now + seconds, seconds).bounded(now)
+        return other if other.until > known.until else known
+
+
+NO_PAUSE = Pause()
 
 
 def seconds_to_wait(
@@ -48,18 +76,18 @@ def seconds_to_wait(
     sent: Mapping[Priority, Iterable[float]],
     *,
     now: float,
-    paused_until: float = 0.0,
+    pause: Pause = NO_PAUSE,
     person_waiting: bool = False,
 ) -> float:
     """Seconds until a request of this priority may be tried again; 0 means send it now.
 
-    `sent` holds the times of past requests by priority; `now` and `paused_until` are on the same clock, in
-    seconds. Times older than the window do not count, and times in the future count as now. `person_waiting`
-    is true while a person's call waits for a slot. The result is a lower bound: call again after that wait.
+    `sent` holds the times of past requests by priority; `now` and `pause` are on the same clock, in seconds. Times
+    older than the window do not count, and times in the future count as now. `person_waiting` is true while a
+    person's call waits for a slot. The result is a lower bound: call again after that wait.
     """
     recent = {kind: _recent(times, now) for kind, times in sent.items()}
     everything = sorted(time for times in recent.values() for time in times)
-    wait = max(0.0, min(paused_until - now, MAX_PAUSE), _until_fewer(everything, TOTAL[priority], now))
+    wait = max(0.0, pause.bounded(now).until - now, _until_fewer(everything, TOTAL[priority], now))
     if priority is Priority.BACKFILL:
         wait = max(wait, _until_fewer(recent.get(priority, []), BACKFILL_OWN, now), YIELD if person_waiting else 0.0)
     return wait
@@ -74,10 +102,18 @@ def _until_fewer(times: list[float], allowed: int, now: float) -> float:
     return 0.0 if len(times) < allowed else times[len(times) - allowed] + WINDOW - now
 
 
-def no_slot(wait: float) -> RateLimitedError:
-    """The error of a call that was not sent because of our own limit."""
+def asked_for(seconds: float) -> str:
+    """The pause that the server asked for, in words. 0 if its length is not known."""
+    length = "" if seconds <= 0 else f" of {span(seconds)}" if seconds < FOR_EVER else " without end"
+    return f"piv.day asked for a pause{length}"
+
+
+def no_slot(wait: float, *, pause: Pause = NO_PAUSE, now: float = 0.0) -> RateLimitedError:
+    """The error of a call that was not sent: because of a pause that is not over, else because of our own limit.
+    `pause` and `now` are on the same clock."""
+    why = asked_for(pause.asked) if pause.until > now else "This minute's requests are used up"
     return RateLimitedError(
-        f"This minute's requests are used up; the next slot is in {wait:.0f} s",
+        f"{why}; the next slot is in {math.ceil(wait)} s",
         code="RATE_LIMITED",
         retry_after=wait,
     )
@@ -91,7 +127,7 @@ class RateLimiter(Protocol):
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Give no slot for this many seconds, because the server said to wait."""
+        """Give no slot for this many seconds, at most `MAX_PAUSE`, because the server said to wait."""
         ...
 
 
@@ -107,7 +143,7 @@ class LocalLimiter:
         self._clock = clock
         self._sleep = sleep
         self._sent: dict[Priority, deque[float]] = {priority: deque() for priority in Priority}
-        self._paused_until = 0.0
+        self._pause = NO_PAUSE
         self._persons_waiting = 0
 
     async def acquire(self, priority: Priority, *, timeout: float) -> None:  # noqa: ASYNC109 - it gives up early
@@ -117,14 +153,14 @@ class LocalLimiter:
         try:
             while (wait := self._wait(priority)) > 0:
                 if self._clock() + wait > give_up:
-                    raise no_slot(wait)
+                    raise no_slot(wait, pause=self._pause, now=self._clock())
                 await self._sleep(wait)
         finally:
             self._persons_waiting -= is_person
         self._sent[priority].append(self._clock())
 
     async def pause(self, seconds: float) -> None:
-        self._paused_until = max(self._paused_until, self._clock() + min(seconds, MAX_PAUSE))
+        self._pause = self._pause.extended(seconds, self._clock())
 
     def _wait(self, priority: Priority) -> float:
         now = self._clock()
@@ -135,6 +171,6 @@ class LocalLimiter:
             priority,
             self._sent,
             now=now,
-            paused_until=self._paused_until,
+            pause=self._pause,
             person_waiting=self._persons_waiting > 0,
         )

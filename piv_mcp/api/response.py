@@ -3,16 +3,20 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
+import structlog
 from pydantic import ValidationError
 
 from piv_mcp.api.endpoint import Endpoint, NoData
+from piv_mcp.api.models import Page, good_rows
 from piv_mcp.api.quoting import SNIPPET, plain_words
+from piv_mcp.api.rate_limit import MAX_PAUSE, asked_for
 from piv_mcp.api.text import as_object, parse_json
 from piv_mcp.errors import ApiError, MalformedAnswerError, OutcomeUnknownError, error_class
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 Clean = Callable[[str, int], str]
 """Makes text from the server safe to show, cut to at most so many characters."""
 
@@ -47,11 +51,22 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """The status, the `Retry-After` in seconds, and the body, `None` where it was too large to read."""
+    """The status, the seconds that `Retry-After` asks for, and the body, `None` where it was too large to read."""
 
     status: int
     retry_after: float | None
     body: bytes | None
+
+    @property
+    def wait(self) -> float | None:
+        """The seconds after which the call may be tried again: what the server asks for, within reason."""
+        return None if self.retry_after is None else min(self.retry_after, MAX_PAUSE)
+
+    @property
+    def excess(self) -> str:
+        """What to add to a message if the server asks for more than is obeyed."""
+        asked = self.retry_after or 0.0
+        return f" ({asked_for(asked)})" if asked > MAX_PAUSE else ""
 
 
 def understand(call: Call[T], response: ApiResponse, clean: Clean) -> T:
@@ -69,7 +84,7 @@ def understand(call: Call[T], response: ApiResponse, clean: Clean) -> T:
     if body.get("success") is not True or not 200 <= status < 300:
         _refuse_bare(call, response, "a body that is not the documented envelope", clean)
     try:
-        return endpoint.adapter.validate_python(endpoint.shape(body))
+        return _read(call, endpoint.shape(body))
     except NoData as problem:
         _refuse_bare(call, response, str(problem), clean)
     except ValidationError as problem:
@@ -77,6 +92,23 @@ def understand(call: Call[T], response: ApiResponse, clean: Clean) -> T:
         where = ".".join(map(str, first["loc"])) or "the answer"
         # The kind of the problem, and not its message: some messages repeat what was found.
         _refuse_bare(call, response, f"{where}: {first['type'].replace('_', ' ')}", clean)
+
+
+def _read(call: Call[T], value: object) -> T:
+    """The documented value. Rows of a list that cannot be read are left out."""
+    answer = good_rows(value, call.endpoint.adapter.validate_python)
+    if unreadable := _unreadable(value, answer):
+        _log.warning("rows of a list cannot be read", path=call.endpoint.template, rows=unreadable)
+    return answer
+
+
+def _unreadable(sent: object, answer: object) -> int:
+    """How many rows of the list that was sent are not in the answer."""
+    if isinstance(answer, Page):
+        return cast("Page[Any]", answer).unreadable
+    if isinstance(sent, list) and isinstance(answer, list):
+        return len(cast(list[object], sent)) - len(cast(list[object], answer))
+    return 0
 
 
 def _object(response: ApiResponse) -> dict[str, Any]:
@@ -99,10 +131,10 @@ def _documented_error(call: Call[Any], body: dict[str, Any], response: ApiRespon
         text = plain_words(text, known=f"{call.path} {call.query} {call.body}")
     shown = clean(code, 64)
     return kind(
-        text or "the server gave no message",
+        (text or "the server gave no message") + response.excess,
         code=shown if CODE.fullmatch(shown) else f"HTTP_{response.status}",
         status=response.status,
-        retry_after=response.retry_after,
+        retry_after=response.wait,
     )
 
 
@@ -119,8 +151,8 @@ def _refuse_bare(call: Call[Any], response: ApiResponse, problem: str, clean: Cl
     status = response.status
     if 300 <= status < 400:
         problem = "a redirect, which is not followed"
-    message = f"HTTP {status} with {problem}" + _quoted(call.endpoint, response.body or b"", clean)
+    message = f"HTTP {status} with {problem}" + _quoted(call.endpoint, response.body or b"", clean) + response.excess
     by_status = status in (401, 403, 429) or status >= 500
     kind = error_class("", status) if by_status else MalformedAnswerError
-    error = kind(message, code=f"HTTP_{status}", status=status, retry_after=response.retry_after)
+    error = kind(message, code=f"HTTP_{status}", status=status, retry_after=response.wait)
     call.fail(error, certain=status in REFUSED_BARE)

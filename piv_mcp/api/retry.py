@@ -2,11 +2,9 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from piv_mcp.api.rate_limit import MAX_PAUSE
+from piv_mcp.api.remote_clock import parse_http_date
 from piv_mcp.errors import ApiError, NoAnswerError, OutcomeUnknownError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -73,17 +71,16 @@ async def with_retries(
     raise AssertionError("the loop above returns or raises")  # pragma: no cover
 
 
-def parse_retry_after(value: str | None) -> float | None:
-    """The seconds to wait by a `Retry-After` header, a number or a date; `None` if it is neither."""
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for, a number or a date, without a limit; `None` if it is neither.
+
+    `now`: the server's time, in seconds since the epoch.
+    """
     if value is None:
         return None
     try:
         seconds = float(value) if value.strip().isascii() else None
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            seconds = (moment - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return None if seconds is None or seconds != seconds else min(max(seconds, 0.0), MAX_PAUSE)
+        until = parse_http_date(value)
+        seconds = None if until is None else until - now
+    return None if seconds is None or seconds != seconds else max(seconds, 0.0)

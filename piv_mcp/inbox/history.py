@@ -306,7 +306,7 @@ async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]
     if _is_oldest_first(page.items):
         for size in PAGES:
             start = max(0, end - size)
-            if start or end > len(page.items):
+            if start or end > page.length:
                 page = await client.numbers.sms(piv_num_id, limit=size, offset=start or None)
             yield page.model_copy(update={"items": page.items[::-1]})
             if start == 0:
@@ -318,8 +318,8 @@ async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]
         if read:
             page = await client.numbers.sms(piv_num_id, limit=size, offset=read)
         yield page
-        read += len(page.items)
-        if len(page.items) < size:
+        read += page.length
+        if page.length < size:
             break
 
 

@@ -28,6 +28,7 @@ def control_app(sandbox: Sandbox) -> ASGIApp:
             Route("/_sandbox/fail", controls.fail, methods=["POST"]),
             Route("/_sandbox/fail", controls.clear_failures, methods=["DELETE"]),
             Route("/_sandbox/advance", controls.advance, methods=["POST"]),
+            Route("/_sandbox/date", controls.set_date, methods=["POST"]),
             Route("/_sandbox/webhook", controls.set_webhook, methods=["POST"]),
             Route("/_sandbox/reset", controls.reset, methods=["POST"]),
             Route("/_sandbox/requests", controls.requests, methods=["GET"]),
@@ -84,6 +85,13 @@ class _Controls:
         body = await _body(request, "seconds*")
         self._sandbox.advance(timedelta(seconds=body.seconds("seconds")))
         return _json({"success": True, "data": {"now": self._sandbox.now}})
+
+    async def set_date(self, request: Request) -> Response:
+        """`shift`: whole seconds between the sandbox's time and the `Date` of its answers; null for no `Date`."""
+        body = await _body(request, "shift*")
+        seconds = None if body.null("shift") else body.integer("shift", -(10**9), 10**9)
+        self._sandbox.date_shift = None if seconds is None else timedelta(seconds=seconds)
+        return _json({"success": True})
 
     async def set_webhook(self, request: Request) -> Response:
         """With `url` null, no webhooks are sent."""

@@ -22,6 +22,8 @@ for it) before the failure; `after` overrides that.
 
 import re
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Literal, TypeAlias, get_args
 
 from piv_mcp.sandbox.errors import STATUS_OF, error_body, rate_limited
@@ -54,6 +56,10 @@ class Reply:
     body: str
     headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
     delay: float = 0.0
+
+    def dated(self, moment: datetime) -> "Reply":
+        """The response with a `Date` header. It has whole seconds: what is left of a second is cut off."""
+        return replace(self, headers=(*self.headers, ("date", format_datetime(moment.astimezone(UTC), usegmt=True))))
 
 
 @dataclass(frozen=True)

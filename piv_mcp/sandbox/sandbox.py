@@ -10,7 +10,7 @@ import httpx
 
 from piv_mcp.sandbox import sms
 from piv_mcp.sandbox.clock import SandboxClock, Timing
-from piv_mcp.sandbox.failures import Failure, Failures, Outcome
+from piv_mcp.sandbox.failures import Failure, Failures, Outcome, Reply
 from piv_mcp.sandbox.ledger import Charge
 from piv_mcp.sandbox.numbers import MONTH, add_number
 from piv_mcp.sandbox.records import SandboxNumber
@@ -63,6 +63,8 @@ class Sandbox:
 
     def _begin(self) -> None:
         self._clock = SandboxClock()
+        self.date_shift: timedelta | None = timedelta()
+        """How far the `Date` of the answers is from the sandbox's time. None: they have no `Date`."""
         self._failures = Failures()
         self._webhooks = WebhookSender(self._clock, self.timing, self._failures, self._webhook_transport)
         self._webhooks.url = self._first_url
@@ -76,6 +78,8 @@ class Sandbox:
         self._touch()
         outcome = self._service.answer(incoming)
         self._touch()
+        if isinstance(outcome, Reply) and self.date_shift is not None:
+            return outcome.dated(self.now + self.date_shift)
         return outcome
 
     # what tests look at

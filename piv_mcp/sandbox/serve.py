@@ -45,6 +45,7 @@ async def serve(
         log_level="critical",
         access_log=False,
         server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=0,
     )
     server = _SandboxServer(config, announce, handle_signals)

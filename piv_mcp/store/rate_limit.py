@@ -7,7 +7,7 @@ import secrets
 
 import structlog
 
-from piv_mcp.api.rate_limit import MAX_PAUSE, WINDOW, LocalLimiter, Priority, no_slot, seconds_to_wait
+from piv_mcp.api.rate_limit import WINDOW, LocalLimiter, Pause, Priority, no_slot, seconds_to_wait
 from piv_mcp.errors import StoreError
 from piv_mcp.store import facts, leases
 from piv_mcp.store.connection import Connection
@@ -19,6 +19,8 @@ RECHECK_SECONDS = 1.0
 with priority may have stopped waiting."""
 
 PAUSED_UNTIL = "requests:paused_until"
+PAUSE_ASKED = "requests:pause_asked"
+"""The two facts of a `Pause`."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,10 +38,14 @@ class SharedLimiter:
         give_up = self._clock.monotonic() + timeout
         waited = False
         try:
-            while (wait := await self._store.write(take_slot, priority, self._token, self._clock.time())) > 0:
-                if self._clock.monotonic() + wait > give_up:
-                    raise no_slot(wait)
+            while True:
+                now = self._clock.time()
+                wait, pause = await self._store.write(take_slot, priority, self._token, now)
+                if wait <= 0:
+                    return
                 waited = True
+                if self._clock.monotonic() + wait > give_up:
+                    raise no_slot(wait, pause=pause, now=now)
                 await self._clock.sleep(min(wait, RECHECK_SECONDS))
         except StoreError as error:
             _log.warning("the request limit counts this process's requests only", problem=error.message)
@@ -49,10 +55,9 @@ class SharedLimiter:
                 await self._stop_waiting()
 
     async def pause(self, seconds: float) -> None:
-        until = self._clock.time() + min(seconds, MAX_PAUSE)
         await self._local.pause(seconds)
         try:
-            await self._store.write(pause_until, until)
+            await self._store.write(extend_pause, seconds, self._clock.time())
         except StoreError as error:
             _log.warning("only this process pauses its requests", problem=error.message)
 
@@ -63,34 +68,52 @@ class SharedLimiter:
             _log.warning("a call that no longer waits could not be removed from the store; its row expires by itself")
 
 
-def take_slot(connection: Connection, priority: Priority, token: str, now: float) -> float:
-    """Record a request at `now` and return 0, or return the seconds to wait. `token` identifies the waiting call."""
+def take_slot(connection: Connection, priority: Priority, token: str, now: float) -> tuple[float, Pause]:
+    """Record a request at `now`, or return the seconds to wait, and the pause if there is one. `token` identifies the
+    waiting call."""
+    pause = _pause(connection, now)
     wait = seconds_to_wait(
         priority,
-        _sent_since(connection, now - WINDOW),
+        _recently_sent(connection, now),
         now=now,
-        paused_until=facts.number(connection, PAUSED_UNTIL),
+        pause=pause,
         person_waiting=leases.person_is_waiting(connection, now),
     )
     if wait <= 0:
         note_sent(connection, priority, now)
     elif priority is Priority.PERSON:
         leases.note_waiting(connection, token, now + wait + RECHECK_SECONDS)
-    return wait
+    return wait, pause
 
 
 def note_sent(connection: Connection, priority: Priority, at: float) -> None:
     connection.execute("INSERT INTO requests (at, priority) VALUES (?, ?)", (at, priority.value))
 
 
-def pause_until(connection: Connection, until: float) -> None:
-    """Allow no request before `until`, or before the end of a longer pause that is already stored."""
-    facts.put(connection, PAUSED_UNTIL, str(max(until, facts.number(connection, PAUSED_UNTIL))))
+def extend_pause(connection: Connection, seconds: float, now: float) -> None:
+    """Allow no request for so many seconds, or until the end of a longer pause that is already stored."""
+    _put(connection, _pause(connection, now).extended(seconds, now))
 
 
-def _sent_since(connection: Connection, since: float) -> dict[Priority, list[float]]:
-    """The times of the requests after `since`, by priority. Deletes older requests."""
-    connection.execute("DELETE FROM requests WHERE at <= ?", (since,))
+def _pause(connection: Connection, now: float) -> Pause:
+    """The stored pause. One that would last too long, by another version or a wrong clock, is shortened for good."""
+    stored = Pause(facts.number(connection, PAUSED_UNTIL), facts.number(connection, PAUSE_ASKED))
+    pause = stored.bounded(now)
+    if pause != stored:
+        _put(connection, pause)
+    return pause
+
+
+def _put(connection: Connection, pause: Pause) -> None:
+    facts.put(connection, PAUSED_UNTIL, str(pause.until))
+    facts.put(connection, PAUSE_ASKED, str(pause.asked))
+
+
+def _recently_sent(connection: Connection, now: float) -> dict[Priority, list[float]]:
+    """The times of the requests of the last window, by priority. Deletes older requests, and dates back to `now` those
+    of a clock that was ahead: otherwise they would count until it is really so late."""
+    connection.execute("DELETE FROM requests WHERE at <= ?", (now - WINDOW,))
+    connection.execute("UPDATE requests SET at = ? WHERE at > ?", (now, now))
     sent: dict[Priority, list[float]] = {}
     for priority, at in connection.rows("SELECT priority, at FROM requests"):
         sent.setdefault(Priority(priority), []).append(float(at))

@@ -67,8 +67,8 @@ def paging(page: Page[Any], offset: int | None) -> dict[str, Any]:
     """The fields of `Listing` for a page that began at `offset`."""
     total = page.pagination.total
     start = offset or 0
-    seen = start + len(page.items)
-    more = len(page.items) > 0 and (total is not None and total > seen)
+    seen = start + page.length
+    more = page.length > 0 and (total is not None and total > seen)
     return {"total": total, "next_offset": seen if more else None, "start": start}
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from piv_mcp.api import domains as api
 from piv_mcp.api.domains import DnsRecord, Domain, DomainOffer
 from piv_mcp.api.models import LARGE_PAGE
-from piv_mcp.api.paging import all_rows
+from piv_mcp.api.paging import complete_rows
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
 from piv_mcp.spending.actions.evidence import fits, lasts
@@ -88,7 +88,7 @@ class RegisterDomainAction(Action):
         )
 
     async def _named(self, sources: Sources) -> list[Domain]:
-        domains, _ = await all_rows(sources.api.domains.list, LARGE_PAGE, search=self.request.domain)
+        domains = await complete_rows(sources.api.domains.list, LARGE_PAGE, search=self.request.domain)
         return [domain for domain in domains if domain.domain_name and fits(domain.domain_name, self.request.domain)]
 
 

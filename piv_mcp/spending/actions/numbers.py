@@ -8,7 +8,7 @@ from piv_mcp.api import numbers as api
 from piv_mcp.api.events import NumberRestoreCompleted, RestoredNumber
 from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
-from piv_mcp.api.paging import all_rows
+from piv_mcp.api.paging import complete_rows
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
 from piv_mcp.spending.actions.base import Action, Ambiguous, Done, JsonObject, OtherActions, Proposal, Sources, to_json
 from piv_mcp.spending.actions.evidence import lasts
@@ -335,7 +335,7 @@ class SetNumberAutoRenewalAction(Action):
 async def _sent_from(sources: Sources, piv_num_id: str) -> list[api.Sms]:
     """The newest messages that the number has sent, the newest first."""
     page = await sources.api.numbers.sms(piv_num_id, limit=SMALL_PAGE)
-    return [sms for sms in page.items if sms.direction == "outbound"]
+    return [sms for sms in page.whole() if sms.direction == "outbound"]
 
 
 async def _country(sources: Sources, code: str | None) -> Country | None:
@@ -354,7 +354,7 @@ async def _for_sale(sources: Sources, code: str) -> Country:
 
 
 async def _numbers_in(sources: Sources, country: str) -> list[Number]:
-    return (await all_rows(sources.api.numbers.list, SMALL_PAGE, country=country))[0]
+    return await complete_rows(sources.api.numbers.list, SMALL_PAGE, country=country)
 
 
 def _rent(monthly: Decimal | None, months: int, renewals: Message | None = None) -> Price:

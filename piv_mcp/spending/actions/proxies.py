@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from piv_mcp.api import proxies as api
 from piv_mcp.api.models import LARGE_PAGE
-from piv_mcp.api.paging import all_rows
+from piv_mcp.api.paging import complete_rows
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
 from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
@@ -160,7 +160,7 @@ def _headline(id: str, order: ProxyOrder, **values: int) -> Message:
 
 
 async def _orders(sources: Sources) -> list[ProxyOrder]:
-    return (await all_rows(sources.api.proxies.orders, LARGE_PAGE))[0]
+    return await complete_rows(sources.api.proxies.orders, LARGE_PAGE)
 
 
 ACTIONS = (PurchaseProxiesAction, RenewProxyOrderAction, RestoreProxyOrderAction)

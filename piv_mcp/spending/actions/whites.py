@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import whites as api
 from piv_mcp.api.models import LARGE_PAGE
-from piv_mcp.api.paging import all_rows
+from piv_mcp.api.paging import complete_rows
 from piv_mcp.api.whites import Tier, White
 from piv_mcp.errors import UnavailableError
 from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
@@ -88,7 +88,7 @@ class CreateWhiteAction(Action):
         return made is not None and data.get("job_id") == made
 
     async def _same(self, sources: Sources) -> list[White]:
-        whites, _ = await all_rows(sources.api.whites.list, LARGE_PAGE, tier_key=self.request.tier_key)
+        whites = await complete_rows(sources.api.whites.list, LARGE_PAGE, tier_key=self.request.tier_key)
         return [white for white in whites if self._fits(white)]
 
     def _fits(self, white: White) -> bool:

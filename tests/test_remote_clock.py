@@ -1,0 +1,173 @@
+"""piv.day's time, by the `Date` headers of its responses."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+from api_client import ACCOUNT, BASE, Recorder, Server, error
+from moving_clock import MovingClock
+from pydantic import SecretStr
+from sandbox_api import Api, connect, on_its_own_port
+
+from piv_mcp import errors
+from piv_mcp.api.client import PivClient
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.api.readings import Span
+from piv_mcp.sandbox import Failure, Sandbox, SandboxTransport
+
+pytest_plugins = ["sandbox_fixtures"]
+
+AT = datetime(2026, 5, 1, 10, 0, 0, tzinfo=UTC)
+NOON = AT.timestamp()
+
+
+def dated(date: str | None = None, **headers: str) -> httpx.Response:
+    date = format_datetime(AT, usegmt=True) if date is None else date
+    return httpx.Response(200, text=ACCOUNT, headers={"date": date, **headers})
+
+
+async def time_after(*replies: httpx.Response) -> float | None:
+    piv = Server(*replies).client(clock=MovingClock(speed=0))
+    for _ in replies:
+        await piv.account.get()
+    return piv.remote_clock.time()
+
+
+async def test_the_time_is_the_middle_of_the_second_that_the_response_names() -> None:
+    assert await time_after(dated()) == NOON + 0.5
+
+
+async def test_the_last_response_counts() -> None:
+    later = format_datetime(AT + timedelta(hours=3), usegmt=True)
+    assert await time_after(dated(), dated(later)) == NOON + 3 * 3600 + 0.5
+    assert await time_after(dated(later), dated()) == NOON + 0.5
+
+
+async def test_the_time_goes_on_by_what_has_passed_and_not_by_our_wall_clock() -> None:
+    clock = MovingClock(speed=0)
+    piv = Server(dated()).client(clock=clock)
+    assert piv.remote_clock.time() is None
+    await piv.account.get()
+    clock.advance(70)
+    clock.correct(-20 * 365 * 86400)
+    assert piv.remote_clock.time() == NOON + 70.5
+
+
+async def test_after_an_hour_without_a_response_the_time_is_not_known() -> None:
+    clock = MovingClock(speed=0)
+    piv = Server(dated()).client(clock=clock)
+    await piv.account.get()
+    clock.advance(3600)
+    assert piv.remote_clock.time() == NOON + 3600.5
+    clock.advance(0.5)
+    assert piv.remote_clock.time() is None
+    await piv.account.get()
+    assert piv.remote_clock.time() == NOON + 0.5
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "soon",
+        "0",
+        "1777629600",
+        "Fri, 99 May 2026 10:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 31 Dec 1999 23:59:59 GMT",
+        "Fri, 01 Jan 2100 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 01 May 99999 10:00:00 GMT",
+        "Fri, 01 May 2026 10:00:00 +9999",
+    ],
+)
+async def test_a_date_that_is_none_is_as_if_there_were_none(date: str) -> None:
+    assert await time_after(dated(date)) is None
+    assert await time_after(dated(), dated(date)) == NOON + 0.5
+
+
+async def test_a_response_without_a_date_tells_no_time() -> None:
+    assert await time_after(httpx.Response(200, text=ACCOUNT)) is None
+
+
+@pytest.mark.parametrize("date", ["Fri, 01 May 2026 10:00:00 -0000", "Fri, 01 May 2026 12:00:00 +0200"])
+async def test_other_ways_to_write_the_date_are_understood(date: str) -> None:
+    assert await time_after(dated(date)) == NOON + 0.5
+
+
+@pytest.mark.parametrize("age", ["1", "10", "3600", "yes", "-1"])
+async def test_a_response_from_a_cache_tells_no_time(age: str) -> None:
+    assert await time_after(dated(age=age)) is None
+
+
+@pytest.mark.parametrize("age", ["0", " 0 ", "00", ""])
+async def test_a_response_that_is_no_second_old_tells_the_time(age: str) -> None:
+    assert await time_after(dated(age=age)) == NOON + 0.5
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+async def test_an_error_tells_the_time_too(status: int) -> None:
+    reply = error("NO", status, date=format_datetime(AT, usegmt=True), **{"retry-after": "99"})
+    piv = Server(reply).client(clock=MovingClock(speed=0), limiter=Recorder(), deadline=0.1)
+    with pytest.raises(errors.ApiError):
+        await piv.account.get()
+    assert piv.remote_clock.time() == NOON + 0.5
+
+
+async def test_every_view_of_the_client_shares_the_clock() -> None:
+    piv = Server(dated()).client(clock=MovingClock(speed=0))
+    await piv.at(Priority.WAIT).account.get()
+    views = (piv, piv.at(Priority.BACKFILL), piv.recent(Span()), piv.prompt(), piv.at(Priority.WAIT).prompt())
+    assert [view.remote_clock.time() for view in views] == [NOON + 0.5] * 5
+
+
+# the sandbox
+
+
+def sandbox_client(sandbox: Sandbox, clock: MovingClock) -> PivClient:
+    return PivClient(BASE, SecretStr("sandbox-key"), transport=SandboxTransport(sandbox), clock=clock)
+
+
+async def test_the_sandbox_tells_its_own_time(piv_day: Sandbox) -> None:
+    piv = sandbox_client(piv_day, MovingClock())
+    for _ in range(2):
+        await piv.account.get()
+        assert abs((piv.remote_clock.time() or 0) - piv_day.now.timestamp()) <= 1
+        piv_day.advance(timedelta(days=40))
+
+
+async def test_the_date_of_the_sandbox_can_be_wrong_or_missing(piv_day: Sandbox) -> None:
+    piv_day.date_shift = timedelta(seconds=-180)
+    piv = sandbox_client(piv_day, MovingClock())
+    await piv.account.get()
+    assert abs((piv.remote_clock.time() or 0) - piv_day.now.timestamp() + 180) <= 1
+    piv_day.date_shift = None
+    piv = sandbox_client(piv_day, MovingClock())
+    await piv.account.get()
+    assert piv.remote_clock.time() is None
+
+
+@pytest.mark.parametrize("failure", [Failure(kind="html"), Failure(kind="rate_limited"), Failure(kind="garbage")])
+async def test_a_spoilt_answer_of_the_sandbox_is_dated_as_well(piv_day: Sandbox, failure: Failure) -> None:
+    piv_day.fail_next(failure)
+    async with connect(piv_day) as client:
+        assert "date" in (await client.get("/account")).headers
+
+
+async def test_over_a_port_the_sandbox_sends_one_date_and_its_own(piv_day: Sandbox) -> None:
+    async with on_its_own_port(piv_day) as client:
+        shift = client.base_url.join("/_sandbox/date")
+        assert (await client.post(str(shift), json={"shift": -86400})).is_success
+        (date,) = (await client.get("/account")).headers.get_list("date")
+        sent = datetime.strptime(date, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+        assert abs(piv_day.now - timedelta(days=1) - sent) <= timedelta(seconds=2)
+        assert (await client.post(str(shift), json={"shift": None})).is_success
+        assert "date" not in (await client.get("/account")).headers
+        assert (await client.post(str(shift), json={"shift": "soon"})).status_code == 400
+
+
+async def test_a_reset_sandbox_is_right_again(piv_day: Sandbox, api: Api) -> None:
+    piv_day.date_shift = None
+    await piv_day.reset()
+    assert "date" in (await api.client.get("/account")).headers
