@@ -17,6 +17,7 @@ from piv_mcp.api.client import PivClient
 from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.inbox import wait
 from piv_mcp.inbox.backfill import Backfill
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
@@ -47,11 +48,13 @@ class Home:
 
     async def record(self, body: bytes, *, ago: float = 0) -> StoredEvent:
         """Store the event in a webhook's body, as it arrived so many seconds ago."""
-        stored, _ = await self.inbox.record(event_of(body, self.clock.time() - ago))
+        remote = self.inbox.remote_time()
+        event = event_of(body, self.clock.time() - ago, None if remote is None else remote - ago)
+        stored, _ = await self.inbox.record(event)
         return stored
 
     async def wait(
-        self, number: str, *, seconds: float = 5, after: int | None = None, confirmed_only: bool = False
+        self, number: str, *, seconds: float = 5, after: Cursor | None = None, confirmed_only: bool = False
     ) -> wait.Waited:
         async with asyncio.timeout(PATIENCE):
             return await wait.wait_for_code(
@@ -108,7 +111,6 @@ async def open_another(home: Home) -> AsyncGenerator[Home]:
 @asynccontextmanager
 async def _process(path: Path, sandbox: Sandbox, clock: MovingClock, numbers: list[str]) -> AsyncGenerator[Home]:
     store = Store(path)
-    inbox = Inbox(store, Changes(store, clock), clock=clock)
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(sandbox.api_key),
@@ -116,6 +118,7 @@ async def _process(path: Path, sandbox: Sandbox, clock: MovingClock, numbers: li
         limiter=SharedLimiter(store, clock),
         clock=clock,
     )
+    inbox = Inbox(store, Changes(store, clock), clock=clock, remote_time=client.remote_clock.time)
     history = History(client, inbox)
     yield Home(clock, sandbox, client, inbox, history, numbers)
     await history.close()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("instant_retries")
 
 
 async def round_ended(home: Home) -> bool:
-    return await home.inbox.store.read(facts.get, LAST_ROUND_END) is not None
+    return await home.inbox.store.read(facts.own_number, LAST_ROUND_END) > 0
 
 
 async def test_back_fill_adds_what_is_missing_and_says_so(home: Home) -> None:
@@ -85,7 +85,7 @@ async def test_a_start_and_a_take_over_begin_a_round_of_their_own(home: Home) ->
 
 async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(home: Home) -> None:
     until_then = home.clock.time() + LEASE_SECONDS
-    await home.inbox.store.write(lambda c: facts.put(c, LEASE, f"dead|{until_then}"))
+    await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, f"dead|{until_then}"))
     filling = home.backfill()
     running = asyncio.create_task(filling.run())
     await filling.settled()
@@ -94,14 +94,14 @@ async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_tha
     await home.polled()
     await cancelled(running)
     await filling.release()
-    assert await home.inbox.store.read(lambda c: facts.get(c, LEASE)) == ""
+    assert await home.inbox.store.read(lambda c: facts.get(c, facts.own(c, LEASE))) == ""
 
 
 async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home) -> None:
     dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await asyncio.wait_for(dead.wait(), PATIENCE)
     lease = f"{dead.pid}:1:abcdef|{home.clock.time() + 3600}"
-    await home.inbox.store.write(lambda c: facts.put(c, LEASE, lease))
+    await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, lease))
     running = asyncio.create_task(home.backfill().run())
     await home.polled()
     await cancelled(running)
@@ -121,7 +121,7 @@ async def test_one_number_that_cannot_be_read_does_not_keep_the_others_from_it(h
 
 async def between_rounds(app: Connected) -> bool:
     """Whether a round has ended and its lease was given back."""
-    return await app.services.store.read(facts.get, LEASE) == ""
+    return await app.services.store.read(lambda c: facts.get(c, facts.own(c, LEASE))) == ""
 
 
 async def test_an_sms_that_no_webhook_brought_is_listed_without_anybody_asking_for_it(connect: Connect) -> None:

@@ -8,6 +8,7 @@ from harness import until
 from inbox_home import PATIENCE, Home, cancelled, codes
 
 from piv_mcp.api.rate_limit import TOTAL, Priority
+from piv_mcp.errors import StoreError
 from piv_mcp.inbox.history import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
@@ -225,9 +226,12 @@ async def test_a_poll_that_the_limit_refuses_silences_no_number_for_long(homes: 
     await cancelled(*waits)
 
 
-async def test_without_a_store_each_process_paces_its_own_polls(home: Home) -> None:
+async def test_without_a_store_each_process_paces_its_own_polls(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(home.inbox.store, "write", full)
     async with home.history.watched(home.numbers[0]):
-        await home.inbox.store.close()
         for n in range(1, 5):
             await home.polled(n)
             await home.asleep(1)
@@ -242,7 +246,7 @@ async def test_a_clock_that_was_ahead_keeps_nobody_from_polling(home: Home) -> N
     number, ahead = home.numbers[0], home.clock.time() + 3600
 
     def job(connection: Connection) -> None:
-        polls.note_look(connection, number, ahead)
+        polls.note_look(connection, number, polls.Look(at=ahead))
         leases.note_watch(connection, "other", number, now=home.clock.time(), until=ahead)
         polls.claim(connection, "other", ahead)
 

@@ -19,13 +19,13 @@ from piv_mcp.api.numbers import Sms
 from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import MalformedEventError
-from piv_mcp.inbox.parse import MAX_CODE, event_of, event_of_sms
-from piv_mcp.store import Connection, events
+from piv_mcp.inbox.parse import event_of, event_of_sms
+from piv_mcp.store import Connection, events, polls
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.database import SqliteConnection
 from piv_mcp.store.events import StoredEvent
 from piv_mcp.text.untrusted import MAX_TEXT, Fence, visible
-from piv_mcp.tools.event_rows import code_rows, event_row
+from piv_mcp.tools.event_rows import NOT_LOOKED, Rows
 
 NUMBER = "vzPA1-kHKSg-EAL7e-Jqd3o"
 SUBJECTS = {
@@ -160,7 +160,7 @@ def storable(event: StoredEvent) -> None:
     assert (new, new_again, again) == (True, False, first)
     assert everything(connection) == [first]
     connection.raw.close()
-    shown = event_row(Phonebook(None), first, Fence()).model_dump_json()
+    shown = Rows(Phonebook(None), 0).event(first).model_dump_json()
     assert not any(sign in shown for sign in ("\u202e", "\u200b", "\x00"))
 
 
@@ -196,7 +196,7 @@ def test_an_event_with_any_fields_of_any_type_can_be_kept_and_shown(
         (771204, "771204", "api"),
         (None, "482913", "text"),
         ("", "482913", "text"),
-        ("9" * (MAX_CODE + 1), "482913", "text"),
+        ("9" * 33, "482913", "text"),
         (True, "482913", "text"),
         ({"code": "1"}, "482913", "text"),
     ],
@@ -264,10 +264,9 @@ def webhook(text: str = "Your code is 482913", code: str | None = "482913", **ch
     return event_of(sms_body(text, at=changes.pop("at", NOW), code=code, **changes), time.time())
 
 
-def history(text: str = "Your code is 482913", *, not_before: float = 0.0, **changes: Any) -> StoredEvent:
-    return event_of_sms(
-        NUMBER, history_sms(text, at=changes.pop("at", NOW), **changes), not_before=not_before, now=time.time()
-    )
+def history(text: str = "Your code is 482913", **changes: Any) -> StoredEvent:
+    now = time.time()
+    return event_of_sms(NUMBER, history_sms(text, at=changes.pop("at", NOW), **changes), now=now, remote_now=now)
 
 
 @pytest.mark.parametrize("first", ["webhook", "history"])
@@ -300,7 +299,7 @@ def test_two_messages_of_the_same_words_find_their_own_counterparts(stored: Conn
 
 def test_the_same_message_on_two_numbers_is_two_events(stored: Connection) -> None:
     events.add(stored, webhook())
-    other = event_of_sms("another-number", history_sms("Your code is 482913", at=NOW), not_before=0, now=time.time())
+    other = event_of_sms("another-number", history_sms("Your code is 482913", at=NOW), now=time.time())
     _, new = events.add(stored, other)
     assert new
 
@@ -353,27 +352,50 @@ def test_four_messages_from_two_sources_in_any_order_and_repeated_are_four_event
 # When did it arrive?
 
 
+LOOKED = {"never": None, "100 s ago": 100.0}
+
+
+@pytest.mark.parametrize("ahead", [0.0, 70.0, -40 * 86_400.0], ids=str)
 @pytest.mark.parametrize(
-    ("sent", "not_before", "arrived"),
+    ("looked", "sent", "age", "credible"),
     [
-        (-30, 0, -30),  # believed
-        (-7200, -100, -100),  # a clock that is late: it was not there at our last look
-        (+7200, -100, 0),  # a clock that is early: it cannot come from the future
-        (-3600, 0, -3600),  # nobody has looked before
+        ("never", -30, 30, True),
+        ("never", -3600, 3600, True),  # nobody has looked before: as old as it says
+        ("100 s ago", -60, 60, True),
+        ("100 s ago", -150, 100, True),  # the machines' clocks differ a little
+        ("100 s ago", -7200, 100, False),  # it was not there at the last look, so its time is wrong
+        ("100 s ago", 7200, 100, False),  # it cannot come from the future
     ],
 )
-def test_a_time_of_the_history_is_believed_between_our_last_look_and_now(
-    sent: float, not_before: float, arrived: float
+def test_a_message_of_the_history_is_as_old_as_it_says_unless_the_last_look_knows_better(
+    stored: Connection, looked: str, sent: float, age: float, credible: bool, ahead: float
+) -> None:
+    """By piv.day's clock alone: this machine's may be ahead by any time."""
+    remote_now, now = NOW.timestamp(), NOW.timestamp() + ahead
+    if (ago := LOOKED[looked]) is not None:
+        polls.note_look(stored, NUMBER, polls.Look(at=now - ago, remote_at=remote_now - ago))
+    sms = history_sms("Your code is 1234", at=NOW + timedelta(seconds=sent))
+    event, _ = events.add(stored, event_of_sms(NUMBER, sms, now=now, remote_now=remote_now))
+    assert event.age_known
+    assert event.age_when_stored == pytest.approx(age, abs=0.01)
+    assert event.reached_at == pytest.approx(remote_now - event.age_when_stored, abs=0.01)
+    assert (event.sent_at is not None) == credible
+
+
+@pytest.mark.parametrize("at", [NOW, None], ids=["with a time", "without"])
+@pytest.mark.parametrize("looked", [False, True])
+def test_without_piv_days_clock_only_the_last_look_tells_an_age(
+    stored: Connection, at: datetime | None, looked: bool
 ) -> None:
     now = time.time()
-    sms = history_sms("Your code is 1234", at=datetime.fromtimestamp(now + sent, UTC))
-    event = event_of_sms(NUMBER, sms, not_before=now + not_before if not_before else 0.0, now=time.time())
-    assert event.arrived_at == pytest.approx(now + arrived, abs=1.5)
-
-
-def test_a_history_message_without_a_time_arrived_now() -> None:
-    sms = Sms.model_validate({"id": 5, "message_body": "Your code is 1234", "direction": "inbound"})
-    assert event_of_sms(NUMBER, sms, not_before=0, now=time.time()).arrived_at == pytest.approx(time.time(), abs=2)
+    if looked:
+        polls.note_look(stored, NUMBER, polls.Look(at=now - 3))
+    row = {"id": 5, "message_body": "Your code is 1234", "direction": "inbound", "received_at": at}
+    event, _ = events.add(stored, event_of_sms(NUMBER, Sms.model_validate(row), now=now))
+    assert event.age_known == looked
+    age = event.age(now, None)
+    assert age == (pytest.approx(3, abs=0.1) if looked else None)
+    assert not event.is_within(60, now, None) or looked
 
 
 # Text of strangers
@@ -392,16 +414,16 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_that_talks_to_the_assistant_is_data_between_the_marks(text: str) -> None:
-    fence = Fence()
     event = webhook(f"{text} Your code is 482913", "482913")
-    newest, _ = code_rows(Phonebook(None), [event], fence, time.time())
+    rows = Rows(Phonebook(None), time.time())
+    newest, _ = rows.codes([event])
     assert newest.code == "482913"
     assert newest.text is not None
-    assert newest.text.startswith(f"⟦{fence.mark}⟧")
-    assert newest.text.endswith(f"⟦/{fence.mark}⟧")
+    assert newest.text.startswith(f"⟦{rows.fence.mark}⟧")
+    assert newest.text.endswith(f"⟦/{rows.fence.mark}⟧")
     assert newest.text.count("⟦") == 2
-    assert newest.confirmed is False
-    assert fence.mark in (fence.notice or "")
+    assert newest.confirmed == NOT_LOOKED
+    assert rows.fence.mark in (rows.fence.notice or "")
 
 
 @pytest.mark.parametrize(
@@ -473,7 +495,7 @@ def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
         deep = {"x\u202e": [deep]}
     data = {"job_id": "j", "name": "\u202e" * 5000, "deep": deep, **{f"k{n}": n for n in range(500)}}
     event = event_of(body(data, "white.completed"), time.time())
-    shown = event_row(Phonebook(None), event, Fence()).model_dump_json()
+    shown = Rows(Phonebook(None), 0).event(event).model_dump_json()
     assert len(shown) < 10_000
     assert "\u202e" not in shown
 
@@ -506,8 +528,7 @@ async def test_names_and_texts_that_nobody_documented_are_fenced(modern_app: Con
 
 
 def test_a_captured_message_is_wrapped_like_any_sms() -> None:
-    fence = Fence()
-    event = event_of(EVENT_EXAMPLES["verify.completed"].encode(), time.time())
-    row = event_row(Phonebook(None), event, fence)
+    rows = Rows(Phonebook(None), 0)
+    row = rows.event(event_of(EVENT_EXAMPLES["verify.completed"].encode(), time.time()))
     assert row.data is not None
-    assert row.data["captured_message"].startswith(f"⟦{fence.mark}⟧")
+    assert row.data["captured_message"].startswith(f"⟦{rows.fence.mark}⟧")

@@ -21,16 +21,16 @@ async def seqs(store: Store) -> list[int]:
 async def test_pruning_by_age_forgets_the_old_and_says_which(store: Store) -> None:
     now = time.time()
     await add_all(store, [an_event(n, arrived_at=now - 3600 * (10 - n)) for n in range(10)])
-    gone = await store.write(events.prune, before=now - 5.5 * 3600, keep=1000)
+    gone = await store.write(events.prune, before=now - 5.5 * 3600, remote_before=now - 5.5 * 3600, keep=1000)
     assert gone == 5
     assert await seqs(store) == [6, 7, 8, 9, 10]
     assert await store.read(events.pruned_through) == 5
-    assert await store.write(events.prune, before=now - 5.5 * 3600, keep=1000) == 0
+    assert await store.write(events.prune, before=now - 5.5 * 3600, remote_before=now - 5.5 * 3600, keep=1000) == 0
 
 
 async def test_pruning_by_count_keeps_the_newest(store: Store) -> None:
     await add_all(store, [an_event(n) for n in range(10)])
-    assert await store.write(events.prune, before=0.0, keep=3) == 7
+    assert await store.write(events.prune, before=0.0, remote_before=None, keep=3) == 7
     assert await seqs(store) == [8, 9, 10]
     assert await store.read(events.pruned_through) == 7
     assert await store.read(events.last_seq) == 10
@@ -38,46 +38,47 @@ async def test_pruning_by_count_keeps_the_newest(store: Store) -> None:
 
 async def test_a_pruned_empty_store_goes_on_counting(store: Store) -> None:
     await add_all(store, [an_event(n, arrived_at=1.0) for n in range(3)])
-    assert await store.write(events.prune, before=2.0, keep=1000) == 3
+    assert await store.write(events.prune, before=2.0, remote_before=2.0, keep=1000) == 3
     await add_all(store, [an_event(9)])
     assert await seqs(store) == [4]
-    assert await store.write(events.prune, before=2.0, keep=1000) == 0
+    assert await store.write(events.prune, before=2.0, remote_before=2.0, keep=1000) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    ages=st.lists(st.floats(0, 100), max_size=30),
+    ages=st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=30),
     holes=st.sets(st.integers(1, 30), max_size=10),
     keep=st.integers(0, 30),
-    before=st.floats(0, 100),
+    before=st.tuples(st.floats(0, 100), st.floats(0, 100) | st.none()),
     at_most=st.integers(1, 12),
 )
-def test_pruning_in_steps_never_forgets_what_it_should_keep(
-    ages: list[float], holes: set[int], keep: int, before: float, at_most: int
+def test_pruning_in_steps_deletes_what_both_clocks_call_old_or_is_too_many_and_nothing_else(
+    ages: list[tuple[float, float]],
+    holes: set[int],
+    keep: int,
+    before: tuple[float, float | None],
+    at_most: int,
 ) -> None:
     connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
-    for n, age in enumerate(ages):
-        events.add(connection, an_event(n, arrived_at=age))
+    for n, (here, there) in enumerate(ages):
+        events.add(connection, an_event(n, arrived_at=here, reached_at=there))
     for hole in holes:
         connection.execute("DELETE FROM events WHERE seq = ?", (hole,))
-    arrived: dict[int, float] = dict(connection.rows("SELECT seq, arrived_at FROM events"))
-    while gone := events.prune(connection, before=before, keep=keep, at_most=at_most):
+    there_before = {seq for (seq,) in connection.rows("SELECT seq FROM events")}
+    while gone := events.prune(connection, before=before[0], remote_before=before[1], keep=keep, at_most=at_most):
         assert gone <= at_most
     left = {seq for (seq,) in connection.rows("SELECT seq FROM events")}
     pruned, last = events.pruned_through(connection), events.last_seq(connection)
-    assert left == {seq for seq in arrived if seq > pruned}, "one prefix goes, and the cursor knows which"
-    for seq in arrived.keys() - left:
-        old_prefix = all(arrived[other] < before for other in arrived if other <= seq)
-        assert (
-            seq <= last - keep
-            or old_prefix
-            or any(
-                other <= last - keep and all(arrived[mid] < before for mid in arrived if other < mid <= seq)
-                for other in range(last + 1)
-            )
-        )
-    if left:
-        assert min(left) > last - keep
-        assert arrived[min(left)] >= before
+
+    def is_old(seq: int) -> bool:
+        here, there = ages[seq - 1]
+        return before[1] is not None and here < before[0] and there < before[1]
+
+    deleted = there_before - left
+    assert all(seq <= last - keep or is_old(seq) for seq in deleted)
+    assert all(seq <= pruned for seq in deleted), "a cursor knows what may be gone"
+    assert all(seq > last - keep for seq in left)
+    first = sorted(left)[:at_most]
+    assert not any(is_old(seq) for seq in first)
     connection.raw.close()

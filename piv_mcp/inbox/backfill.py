@@ -106,7 +106,7 @@ class Backfill:
         await self._learn_whose(client)
         numbers = await self._active_numbers(client)
         recent = await self._store.read(events.last_heard)
-        numbers.sort(key=lambda number: recent.get(number.piv_num_id, 0.0), reverse=True)
+        numbers.sort(key=lambda number: recent.get(number.piv_num_id, 0), reverse=True)
         filled = 0
         for index, number in enumerate(numbers):
             if index >= BACKFILL_OWN - 2:

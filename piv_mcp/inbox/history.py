@@ -304,10 +304,12 @@ async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]
     page = await client.numbers.sms(piv_num_id, limit=PAGES[0])
     end = page.pagination.total or 0
     if _is_oldest_first(page.items):
+        if end <= page.length:
+            yield page.model_copy(update={"items": page.items[::-1]})
+            return
         for size in PAGES:
             start = max(0, end - size)
-            if start or end > page.length:
-                page = await client.numbers.sms(piv_num_id, limit=size, offset=start or None)
+            page = await client.numbers.sms(piv_num_id, limit=size, offset=start or None)
             yield page.model_copy(update={"items": page.items[::-1]})
             if start == 0:
                 break

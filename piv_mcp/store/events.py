@@ -3,8 +3,8 @@
 An SMS has two sources: the webhook (code, no id, no sender) and the SMS history (id and sender, no code). Both are
 merged into one row.
 
-What is new is told by `seq`, the order in which this store learnt of it. What is newer of two messages is told by
-`reached_at`, which is on piv.day's clock. This machine's clock decides neither.
+What is new is told by `seq`, the order in which this store learnt of it. Which of two messages is newer is told by
+times on piv.day's clock. This machine's clock decides neither, as long as piv.day's is known.
 """
 
 import hashlib
@@ -129,13 +129,19 @@ class StoredEvent:
         """Seconds. How long before its record the event reached the account, as far as known."""
         return max(0.0, self.stored_at - self.arrived_at)
 
+    @property
+    def moment(self) -> float:
+        """When it reached the account, by piv.day's clock or the message's own time; else by this machine's clock."""
+        return next(at for at in (self.reached_at, self.sent_at, self.arrived_at) if at is not None)
+
     def is_within(self, seconds: float, now: float, remote_now: float | None) -> bool:
         """Whether the event reached the account within the last so many seconds, as far as known."""
         if not self.age_known:
             return False
-        if remote_now is not None and self.reached_at is not None and self.reached_at <= remote_now + CLOCK_TOLERANCE:
-            return remote_now - self.reached_at <= seconds
-        return now - self.stored_at >= -facts.SAME_MOMENT_SECONDS and now - self.arrived_at <= seconds
+        if remote_now is not None and self.reached_at is not None:
+            return -CLOCK_TOLERANCE <= remote_now - self.reached_at <= seconds
+        was_set_back = now < self.stored_at - facts.SAME_MOMENT_SECONDS
+        return now - self.arrived_at <= seconds and not was_set_back
 
     def age(self, now: float, remote_now: float | None) -> float | None:
         """Seconds since the message was sent, or else since it reached the account; None if that is not known.
@@ -156,6 +162,9 @@ def _as_text(value: object) -> str:
 
 _COLUMNS = tuple(StoredEvent.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own column names
+_MOMENT = "coalesce(reached_at, sent_at, arrived_at)"
+"""`StoredEvent.moment`, as the indexes have it."""
+
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
 
 ORDERED_BEYOND = 50
@@ -310,23 +319,14 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
                 age = most
         else:
             age, age_known = most or 0.0, most is not None
-    reached_at = sent_at if remote_now is None else remote_now - age
-    if reached_at is None:
-        reached_at = _last_reached_at(connection)
     return replace(
         event,
         sent_at=sent_at,
         stored_at=now,
         arrived_at=now - age,
-        reached_at=reached_at,
+        reached_at=None if remote_now is None else remote_now - age,
         age_known=int(age_known),
     )
-
-
-def _last_reached_at(connection: Connection) -> float:
-    """Of the newest row: the best guess for an event without any time on piv.day's clock."""
-    row = next(connection.rows("SELECT reached_at FROM events ORDER BY seq DESC LIMIT 1"), None)
-    return float(row[0] or 0.0) if row else 0.0
 
 
 # --- whether two are one event
@@ -455,17 +455,17 @@ def newest_first(found: Sequence[StoredEvent]) -> list[StoredEvent]:
     """The events in the order in which they reached the account, the newest first. Those that came together are in the
     order of their own times: a webhook that is tried again comes after a newer one."""
     ordered: list[StoredEvent] = []
-    waiting = sorted(found, key=lambda event: (event.reached_at or 0.0, event.seq), reverse=True)
+    waiting = sorted(found, key=lambda event: (event.moment, event.seq), reverse=True)
     while waiting:
-        since = (waiting[0].reached_at or 0.0) - TOGETHER_SECONDS
-        together = [event for event in waiting if (event.reached_at or 0.0) >= since]
+        since = waiting[0].moment - TOGETHER_SECONDS
+        together = [event for event in waiting if event.moment >= since]
         ordered += sorted(together, key=_own_time, reverse=True)
         waiting = waiting[len(together) :]
     return ordered
 
 
 def _own_time(event: StoredEvent) -> tuple[int, float, int]:
-    return event.age_known, (event.reached_at or 0.0) if event.sent_at is None else event.sent_at, event.seq
+    return event.age_known, event.moment if event.sent_at is None else event.sent_at, event.seq
 
 
 def codes(
@@ -484,7 +484,7 @@ def codes(
         values.append(subject)
     if confirmed_only:
         where.append("message_id IS NOT NULL")
-    condition = f"{' AND '.join(where)} ORDER BY reached_at DESC, seq DESC LIMIT ?"
+    condition = f"{' AND '.join(where)} ORDER BY {_MOMENT} DESC, seq DESC LIMIT ?"
     return newest_first(_many(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
 
 
@@ -499,17 +499,15 @@ def without_code(connection: Connection, subject: str | None, *, limit: int, aft
     return newest_first(_many(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
 
 
-def last_heard(connection: Connection) -> dict[str, float]:
-    """When each number's newest SMS came, on piv.day's clock. One indexed query for each number; a single query reads
+def last_heard(connection: Connection) -> dict[str, int]:
+    """The newest SMS of each number. One indexed query for each number; a single query reads
     all rows."""
-    heard: dict[str, float] = {}
+    heard: dict[str, int] = {}
     subject = ""
-    query = (
-        "SELECT subject, max(reached_at) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
-    )
+    query = "SELECT subject, max(seq) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
     while row := next(connection.rows(query, (subject,)), None):
         subject = str(row[0])
-        heard[subject] = float(row[1])
+        heard[subject] = int(row[1])
     return heard
 
 
@@ -625,9 +623,7 @@ def last_before(connection: Connection, before: float) -> int:
 def erase(connection: Connection, subject: str) -> int:
     """Delete all messages of a number for good: the SMS history does not bring them back. Returns how many."""
     newest = next(
-        connection.rows(
-            "SELECT max(coalesce(sent_at, reached_at)) FROM events WHERE subject = ? AND text IS NOT NULL", (subject,)
-        )
+        connection.rows(f"SELECT max({_MOMENT}) FROM events WHERE subject = ? AND text IS NOT NULL", (subject,))
     )[0]
     polls.note_erased(connection, subject, float(newest or 0.0))
     return connection.execute("DELETE FROM events WHERE subject = ? AND account = ?", (subject, connection.account))
@@ -651,7 +647,7 @@ def prune(connection: Connection, *, before: float, remote_before: float | None,
         old = [
             event.seq
             for event in _many(connection, "seq > ? ORDER BY seq LIMIT ?", (through, max(0, at_most - deleted)))
-            if event.stored_at < before and (event.reached_at or 0.0) < remote_before and not _would_return(event)
+            if event.recorded_at < before and event.moment < remote_before and not _would_return(event)
         ]
         for start in range(0, len(old), MAX_AT_ONCE):
             part = old[start : start + MAX_AT_ONCE]

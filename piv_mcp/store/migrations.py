@@ -105,11 +105,11 @@ STEPS = (
 
     -- the time on our clock at which this store recorded it
     ALTER TABLE events ADD COLUMN stored_at REAL;
-    -- as arrived_at, on piv.day's clock; if unknown, of the row before
+    -- as arrived_at, on piv.day's clock, where that was known
     ALTER TABLE events ADD COLUMN reached_at REAL;
     -- 0: arrived_at is not to be believed
     ALTER TABLE events ADD COLUMN age_known INTEGER NOT NULL DEFAULT 1;
-    UPDATE events SET stored_at = arrived_at, reached_at = coalesce(sent_at, arrived_at);
+    UPDATE events SET stored_at = arrived_at;
     INSERT INTO facts (name, value)
         SELECT 'webhook:received@1', max(arrived_at) FROM events WHERE source = 'webhook' HAVING count(*) > 0;
 
@@ -134,9 +134,11 @@ STEPS = (
     CREATE INDEX events_history ON events (subject, text_key, sent_at)
         WHERE digest IS NULL AND text_key IS NOT NULL;
     CREATE INDEX events_history_new ON events (subject, seq) WHERE digest IS NULL AND text_key IS NOT NULL;
-    CREATE INDEX events_codes ON events (account, reached_at, seq) WHERE code IS NOT NULL;
-    CREATE INDEX events_codes_subject ON events (subject, reached_at, seq) WHERE code IS NOT NULL;
-    CREATE INDEX events_heard ON events (subject, reached_at, seq) WHERE text IS NOT NULL;
+    CREATE INDEX events_codes ON events (account, coalesce(reached_at, sent_at, arrived_at), seq)
+        WHERE code IS NOT NULL;
+    CREATE INDEX events_codes_subject ON events (subject, coalesce(reached_at, sent_at, arrived_at), seq)
+        WHERE code IS NOT NULL;
+    CREATE INDEX events_heard ON events (subject, seq) WHERE text IS NOT NULL;
     """,
 )
 

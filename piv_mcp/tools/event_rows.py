@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.api.events import EVENTS
+from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.services import Services
 from piv_mcp.store import polls
@@ -84,11 +85,13 @@ class EventRow(BaseModel):
 class Rows:
     """The rows of one answer. Make it with `rows_of`."""
 
-    def __init__(self, app: Services, looked_through: Mapping[str, int]) -> None:
+    def __init__(
+        self, phonebook: Phonebook, now: float, remote_now: float | None = None, looked_through: Mapping[str, int] = {}
+    ) -> None:
         self.fence = Fence()
-        self._phonebook = app.phonebook
-        self._now = app.clock.time()
-        self._remote_now = app.inbox.remote_time()
+        self._phonebook = phonebook
+        self._now = now
+        self._remote_now = remote_now
         self._looked_through = looked_through
 
     def codes(self, found: Sequence[StoredEvent]) -> tuple[Code, list[Code] | None]:
@@ -165,12 +168,13 @@ class Rows:
 async def rows_of(app: Services, found: Sequence[StoredEvent]) -> Rows:
     """What makes the rows of these events."""
     unconfirmed = {event.subject for event in found if event.text is not None and not event.confirmed and event.subject}
-    return Rows(app, await app.store.read(polls.looked_through, sorted(unconfirmed)) if unconfirmed else {})
+    looked = await app.store.read(polls.looked_through, sorted(unconfirmed)) if unconfirmed else {}
+    return Rows(app.phonebook, app.clock.time(), app.inbox.remote_time(), looked)
 
 
 def _received_at(event: StoredEvent) -> datetime:
     """The message's own time, or else when it reached the account, on piv.day's clock."""
-    return utc(event.sent_at or event.reached_at or event.arrived_at)
+    return utc(event.moment if event.sent_at is None else event.sent_at)
 
 
 MAX_VALUE_CHARS = 500

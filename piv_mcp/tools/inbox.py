@@ -19,9 +19,7 @@ from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, Code, EventRow, Message, rows_of
 from piv_mcp.tools.parameters import PivNumId, Switch, limited
 from piv_mcp.tools.spec import Ctx, read
-from piv_mcp.tools.unknowns import unknowns
-
-GO_ON = "No code yet. To go on waiting, call again with this after"
+from piv_mcp.tools.unknowns import unheard, unread
 
 STALE_SECONDS = 600
 """Age from which a code is not one that a caller can be waiting for."""
@@ -144,7 +142,7 @@ async def get_latest_code(
     owner = await app.store.read(cursor.identity)
     last = await app.store.read(events.last_seq)
     found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 1)
-    found = [event for event in found if (found[0].reached_at or 0) - (event.reached_at or 0) <= RECENT_CODES_SECONDS]
+    found = [event for event in found if found[0].moment - event.moment <= RECENT_CODES_SECONDS]
     quiet = await _without_code(app, piv_num_id, found, max_age_seconds)
     rows = await rows_of(app, [*found, *quiet])
     notes = [f"The SMS history could not be read ({problem.message}): a message may be missing."] if problem else []
@@ -155,7 +153,7 @@ async def get_latest_code(
         notes.insert(0, "Name the number to search its SMS history, too.")
     if not found:
         notes.insert(0, "No message with a code is in the inbox.")
-        notes += await unknowns(app, piv_num_id)
+        notes += await unheard(app)
     elif stale:
         notes.insert(0, _old(age))
         if any(is_recent(rows.age(other), max_age_seconds) for other in found[1:]):
@@ -208,23 +206,20 @@ async def wait_for_code(
     found, quiet = waited.found, waited.without_code
     rows = await rows_of(app, [*found, *quiet])
     notes = [*reader.notes, *_about(quiet, has_code=bool(found))]
-    status = "timeout"
+    after, status = reader.after(waited.cursor), "timeout"
     if found:
         age = rows.age(found[0])
         status = "ok" if is_recent(age, STALE_SECONDS) else "stale"
         if status == "stale":
-            notes.append(f"{_old(age)} To wait for a new one, call again with this after.")
+            notes.append(f"{_old(age)} To wait for a new one, call again with after={after}.")
         elif age is not None and age >= LATE_SECONDS:
             notes.append(f"It arrived late: it is {span(age)} old and may not be the one you wait for.")
         if waited.more:
-            notes.append(f"{waited.more} more codes came before these: call again with this after for them.")
+            notes.append(f"{waited.more} more codes came before these: call again with after={after} for them.")
     else:
-        missing = await unknowns(app, piv_num_id)
-        notes.append(
-            "No code yet. To go on waiting, call again with this after"
-            + (": nothing is missed." if not missing else ".")
-        )
-        notes += missing
+        missed = await unread(app, piv_num_id)
+        going_on = f"No code yet. To go on waiting, call again with after={after}"
+        notes += [f"{going_on}." if missed else f"{going_on}: nothing is missed.", *missed, *await unheard(app)]
         notes += await _captured(app, piv_num_id, app.clock.time() - waited.seconds - wait.JUST_BEFORE)
     newest, others = rows.codes(found) if found else (None, None)
     return WaitedCode(
@@ -232,7 +227,7 @@ async def wait_for_code(
         newest=newest,
         others=others,
         newer_without_code=rows.messages(quiet),
-        after=reader.after(waited.cursor),
+        after=after,
         waited_seconds=round(waited.seconds, 1),
         note=_join(*notes),
         untrusted=rows.fence.notice,
@@ -334,7 +329,8 @@ async def wait_for_event(
     rows = await rows_of(app, waited.found)
     notes = list(reader.notes)
     if not waited.found:
-        notes += ["Nothing yet. To go on waiting, call again with this after.", *await unknowns(app, None)]
+        going_on = f"Nothing yet. To go on waiting, call again with after={reader.after(waited.cursor)}."
+        notes += [going_on, *await unheard(app)]
     return WaitedEvents(
         status="ok" if waited.found else "timeout",
         events=[rows.event(event) for event in waited.found],
