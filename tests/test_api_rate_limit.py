@@ -1,6 +1,7 @@
 """The client's own request limit: its policy, the limiter of one process, and how calls use it."""
 
 import asyncio
+import math
 from collections import Counter
 
 import pytest
@@ -61,6 +62,36 @@ def test_a_key_sends_95_requests_in_a_minute_and_no_more() -> None:
     assert seconds_to_wait(Priority.PERSON, sent, now=1000.0) == 60
     assert seconds_to_wait(Priority.PERSON, sent, now=1059.0) == 1
     assert seconds_to_wait(Priority.PERSON, sent, now=1060.0) == 0
+
+
+def test_the_wait_is_for_the_request_whose_end_frees_a_slot() -> None:
+    sent = {Priority.PERSON: [1000.0, 1010.0, *[1020.0] * 94]}
+    assert seconds_to_wait(Priority.PERSON, sent, now=1030.0) == 40
+    sent = {Priority.BACKFILL: [1000.0, 1010.0, *[1020.0] * 19]}
+    assert seconds_to_wait(Priority.BACKFILL, sent, now=1030.0) == 40
+
+
+def test_a_longer_pause_is_kept_and_none_is_longer_than_the_longest() -> None:
+    assert Pause().extended(30, 1000.0) == Pause(1030.0, 30)
+    assert Pause(1030.0, 30).extended(10, 1000.0) == Pause(1030.0, 30)
+    assert Pause(1030.0, 30).extended(40, 1000.0) == Pause(1040.0, 40)
+    assert Pause(4600.0, 3600).extended(10, 1000.0) == Pause(1065.0, 3600)
+    assert Pause(1030.0, 30).extended(math.inf, 1000.0) == Pause(1065.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("wait", "pause", "message"),
+    [
+        (0.2, Pause(), "This minute's requests are used up; the next slot is in 1 s"),
+        (44.1, Pause(5.0, 90), "This minute's requests are used up; the next slot is in 45 s"),
+        (5.0, Pause(10.0), "piv.day asked for a pause; the next slot is in 5 s"),
+        (5.0, Pause(10.0, 90), "piv.day asked for a pause of 90 seconds; the next slot is in 5 s"),
+    ],
+)
+def test_a_call_without_a_slot_says_why_and_when(wait: float, pause: Pause, message: str) -> None:
+    error = no_slot(wait, pause=pause, now=5.0)
+    assert (error.message, error.retry_after) == (message, wait)
+    assert error.hint == f"Wait {math.ceil(wait)} s, then repeat"
 
 
 def test_a_clock_that_was_set_back_stops_nobody_for_good() -> None:

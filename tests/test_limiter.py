@@ -13,11 +13,11 @@ import pytest
 from harness import Connect, until
 from moving_clock import MovingClock
 
-from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WINDOW, Priority
+from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WINDOW, YIELD, Priority
 from piv_mcp.errors import RateLimitedError
 from piv_mcp.store import Connection, Store, facts, leases
 from piv_mcp.store import rate_limit as requests
-from piv_mcp.store.rate_limit import RECHECK_SECONDS, SharedLimiter
+from piv_mcp.store.rate_limit import SharedLimiter
 
 
 @pytest.fixture
@@ -233,8 +233,49 @@ async def test_a_clock_that_is_put_right_lets_those_go_who_waited_by_the_wrong_o
     waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
     await until(lambda: clock.sleeping, seconds=30, what="the wait")
     clock.correct(50)
-    clock.advance(RECHECK_SECONDS)
+    clock.advance(1)
     await asyncio.wait_for(waiting, 30)
+
+
+async def test_no_call_sleeps_longer_than_it_must(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(0.5)
+    with pytest.raises(RateLimitedError):
+        await limiter.acquire(Priority.PERSON, timeout=0.25)
+    waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    clock.advance(0.5)
+    await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_person_who_is_about_to_look_again_still_goes_first(stores: list[Store]) -> None:
+    """The pause is over for everybody at the same moment, and a waiting call sleeps up to a second beyond it."""
+    clock = MovingClock(speed=0)
+    await SharedLimiter(stores[0], clock).pause(30)
+    now = clock.time()
+    await stores[0].write(requests.take_slot, Priority.PERSON, "person", now)
+    clock.advance(30.5)
+    with pytest.raises(RateLimitedError) as caught:
+        await SharedLimiter(stores[1], clock).acquire(Priority.BACKFILL, timeout=0)
+    assert caught.value.retry_after == YIELD
+    await SharedLimiter(stores[1], clock).acquire(Priority.WAIT, timeout=0)
+    clock.advance(1)
+    await SharedLimiter(stores[1], clock).acquire(Priority.BACKFILL, timeout=0)
+
+
+async def test_a_poll_that_gives_up_takes_no_person_s_place(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(30)
+    person = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    with pytest.raises(RateLimitedError):
+        await limiter.acquire(Priority.WAIT, timeout=0)
+    assert len(await who_waits(stores[1])) == 1
+    clock.advance(30)
+    await asyncio.wait_for(person, 30)
+    assert await who_waits(stores[1]) == []
 
 
 async def test_without_a_store_the_rest_of_the_patience_is_kept(stores: list[Store]) -> None:

@@ -465,6 +465,72 @@ async def test_a_number_on_any_page_is_found_without_the_server_s_search(
     assert [page.get("offset") for page in pages] == [None, "0"]
 
 
+async def test_an_older_number_is_found_on_a_later_page_but_not_on_any(modern_app: Connected) -> None:
+    sandbox = modern_app.sandbox
+    (id_,) = rented(sandbox, "+5215512345678")
+    sandbox.state.numbers[id_].created_at -= timedelta(days=900)
+    sandbox.add_numbers(4 * 200)
+    assert (await modern_app.ok("get_number", piv_num_id="+52 55 1234 5678"))["piv_num_id"] == id_
+    pages = [query.get("offset") for _, path, query, _ in modern_app.sent if path == "/numbers"]
+    assert pages == [None, "0", "200", "400", "600", "800"]
+    sandbox.add_numbers(200)
+    modern_app.services.phonebook.__init__(modern_app.services.client)
+    said = await modern_app.error("get_number", piv_num_id="+52 55 1234 5678")
+    assert said.startswith("NUMBER_NOT_FOUND: ")
+    assert len(modern_app.sent) == 6
+
+
+async def test_the_search_goes_on_until_a_page_that_is_not_full(modern_app: Connected) -> None:
+    modern_app.sandbox.add_numbers(150)
+    await modern_app.error("get_number", piv_num_id="+52 55 1234 5678")
+    assert len(modern_app.sent) == 2
+
+
+async def test_a_search_asks_for_digits_that_every_form_of_a_number_has(modern_app: Connected) -> None:
+    (id_,) = rented(modern_app.sandbox, "+5511987654321")
+    assert (await modern_app.ok("get_number", piv_num_id="(11) 8765-4321"))["piv_num_id"] == id_
+    assert [query.get("search") for _, path, query, _ in modern_app.sent if path == "/numbers"] == ["7654321"]
+
+
+async def test_an_id_that_is_known_is_taken_as_it_is_whatever_it_looks_like(modern_app: Connected) -> None:
+    ids = ["1-800-FLOWERS", TAKEN, "467"]
+    numbers = modern_app.sandbox.state.numbers
+    for id_, old in zip(ids, rented(modern_app.sandbox, "+46700000001", "+46700000002", "+46700000003"), strict=True):
+        numbers[id_] = numbers.pop(old)
+        numbers[id_].piv_num_id = id_
+    await modern_app.ok("list_numbers")
+    for id_ in ids:
+        assert (await modern_app.ok("get_number", piv_num_id=id_))["piv_num_id"] == id_
+        assert len(modern_app.sent) == 1
+
+
+async def test_six_digits_may_be_a_number(modern_app: Connected) -> None:
+    assert (await modern_app.error("get_number", piv_num_id="123456")).startswith("NUMBER_NOT_FOUND: ")
+
+
+async def test_digits_within_a_number_name_nobody(modern_app: Connected) -> None:
+    rented(modern_app.sandbox, "+442079460958")
+    assert (await modern_app.error("get_number", piv_num_id="20794609")).startswith("NUMBER_NOT_FOUND: ")
+
+
+async def test_of_many_numbers_five_are_named(modern_app: Connected) -> None:
+    rented(modern_app.sandbox, *(f"+467{index}0001234567" for index in range(7)))
+    said = await modern_app.error("get_number", piv_num_id="01234567")
+    assert "7 numbers end in these digits" in said
+    assert said.count("0001234567 (") == 5
+    assert "), ..." in said
+
+
+async def test_a_full_page_of_a_search_does_not_say_that_others_are_given_up(modern_app: Connected) -> None:
+    (id_,) = shared(modern_app.sandbox, 20)
+    await modern_app.ok("list_numbers")
+    others = [{"piv_num_id": f"other{index}", "phone_number": TAKEN, "status": "expired"} for index in range(200)]
+    body = json.dumps({"success": True, "data": {"numbers": others}})
+    modern_app.sandbox.fail_next(Failure(kind="status", status=200, path="/numbers", body=body))
+    modern_app.services.phonebook._seen_at[TAKEN] = -1e9  # pyright: ignore[reportPrivateUsage]
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == id_
+
+
 async def test_ending_digits_of_one_number_are_refused_with_the_number_named(modern_app: Connected) -> None:
     (id_,) = rented(modern_app.sandbox, "+442079460958")
     said = await modern_app.error("rename_number", piv_num_id="7946 0958", custom_name="x")

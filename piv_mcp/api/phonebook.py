@@ -55,7 +55,7 @@ class Phonebook:
         self._country_codes: set[str] = set()
         """The beginnings of the account's numbers in E.164, with the country code in them."""
         self._searched: set[str] = set()
-        """The phone numbers, as they were typed, for which the API was searched with success."""
+        """The phone numbers, as they were typed, for which the API was searched."""
 
     def remember(self, numbers: "list[Number]") -> None:
         for number in numbers:
@@ -163,10 +163,9 @@ class Phonebook:
                 break
             page = await self._client.numbers.list(limit=200, offset=200 * index)
             self.remember(page.items)
-            if len(page.items) < 200:
+            if page.length < 200:
                 break
-        if self._matches(text):
-            self._searched.add(text)
+        self._searched.add(text)
 
     def _unknown(self, text: str) -> InvalidRequestError | NotFoundError:
         """The error for a phone number that the account does not have. Its last digits are not enough."""
