@@ -43,6 +43,7 @@ OPTIONAL: dict[str, object] = {
     "keywords": ["proxies"],
     "banned_words": ["casino"],
     "languages": ["de"],
+    "after": "c1AAAAAAAA",
     "sender": "Acme",
     "format": "php",
     "spending_id": "sp_0123456789",

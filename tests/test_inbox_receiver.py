@@ -507,7 +507,7 @@ async def test_events_of_any_depth_are_read_bounded(modern_app: Connected, level
     nested = opened * levels + "1" + closed * levels
     event = event_of(b'{"event_type":"white.failed","data":{"job_id":"j","x":' + nested.encode() + b"}}", time.time())
     await modern_app.services.inbox.record(event)
-    for tool, more in (("list_events", {}), ("wait_for_event", {"types": ["white.failed"], "after": 0})):
+    for tool, more in (("list_events", {}), ("wait_for_event", {"types": ["white.failed"]})):
         assert "deeper levels left out" in str(await modern_app.ok(tool, **more))
     (resource,) = (await modern_app.client.read_resource("piv://inbox")).contents
     assert isinstance(resource, TextResourceContents)

@@ -94,6 +94,10 @@ async def test_a_time_out_answers_with_a_cursor_that_misses_nothing(app: Connect
     assert (second["status"], second["newest"]["code"]) == ("ok", "482913")
 
 
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
 async def test_a_cursor_of_a_store_that_was_set_aside_misses_nothing_and_says_so(
     connect: Connect, data_dir: Path
 ) -> None:
@@ -106,7 +110,9 @@ async def test_a_cursor_of_a_store_that_was_set_aside_misses_nothing_and_says_so
     store.write_bytes(b"damaged" * 2000)
     async with connect() as app:
         for code in ("333444", "555666", "777888"):
-            await app.services.inbox.record(event_of(sms_webhook(number, f"Your code is {code}", code), time.time()))
+            await app.services.inbox.record(
+                event_of(sms_webhook(number, f"Your code is {code}", code, now()), time.time())
+            )
         answer = await app.ok("list_events", number=number, after=cursor)
         assert "no longer exists" in answer["note"]
         found = [event.get("code") for event in answer["events"]]

@@ -144,11 +144,13 @@ class History:
                     known = await self._store.read(events.count_known, found)
                     if (total or 0) - (last.total or total or 0) <= len(found) - known + new_outbound:
                         break  # else a new message stands further back, since its time is wrong
-        new = await self._record(found, last, remote_at)
-        with suppress(StoreError):  # without the note, other processes only read the history once more
-            look = polls.Look(started, seq, remote_at, total)
-            await self._store.write(polls.note_look, piv_num_id, look)
-        return new
+        wanted = self._wanted(found, last, remote_at)
+        new = 0
+        while len(wanted) > AT_ONCE:
+            new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE]))
+            del wanted[:AT_ONCE]
+        look = polls.Look(started, seq, remote_at, total)
+        return new + _count_new(await self._inbox.record_all(wanted, (piv_num_id, look)))
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
         """Read the history now, for at most `seconds`, unless this process has just done so.
@@ -267,19 +269,21 @@ class History:
         """Messages from before this time on piv.day's clock are not taken in: they were erased, or would soon be."""
         return max(self._inbox.kept_since(remote_at), last.erased_at or 0.0)
 
-    async def _record(self, found: list[StoredEvent], last: polls.Look, remote_at: float | None) -> int:
+    def _wanted(self, found: list[StoredEvent], last: polls.Look, remote_at: float | None) -> list[StoredEvent]:
+        """The messages that are taken in, the oldest first."""
         kept_since = self._kept_since(last, remote_at)
         wanted = [
             event
             for event in found
             if (event.sent_at or 0.0) > kept_since or (not last.erased_at and not _has_time(event))
         ]
-        # Store the oldest first. The list's order cannot be trusted (see `_pages`), so sort by time, then by id.
+        # The list's order cannot be trusted (see `_pages`), so sort by time, then by id.
         wanted.sort(key=lambda event: (event.sent_at or 0.0, len(event.message_id or ""), event.message_id))
-        new = 0
-        for start in range(0, len(wanted), AT_ONCE):
-            new += sum(is_new for _, is_new in await self._inbox.record_all(wanted[start : start + AT_ONCE]))
-        return new
+        return wanted
+
+
+def _count_new(stored: list[tuple[StoredEvent, bool]]) -> int:
+    return sum(is_new for _, is_new in stored)
 
 
 def _is_inbound(sms: Sms) -> bool:

@@ -6,9 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Store, events, facts
+from piv_mcp.store import Connection, Store, events, facts, polls
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.polls import Look
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 
@@ -60,13 +61,16 @@ class Inbox:
         batch = self._batch
         return (await asyncio.shield(batch.result()))[place]
 
-    async def record_all(self, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
-        """Store several events in one commit, in their order.
+    async def record_all(
+        self, batch: Sequence[StoredEvent], look: tuple[str, Look] | None = None
+    ) -> list[tuple[StoredEvent, bool]]:
+        """Store several events in one commit, in their order, and with them the finished look at a number's history that
+        brought the last of them.
 
         Raises:
             StoreError: no event was stored.
         """
-        stored = await self.store.write(events.add_all, batch)
+        stored = await self.store.write(_add_all, batch, look)
         self.changes.notify()
         return stored
 
@@ -85,3 +89,12 @@ class Inbox:
         if that is not known, this machine's clock stands in for it."""
         now = self.clock.time() if remote_now is None else remote_now
         return now - self.days * DAY_SECONDS + 3600
+
+
+def _add_all(
+    connection: Connection, batch: Sequence[StoredEvent], look: tuple[str, Look] | None
+) -> list[tuple[StoredEvent, bool]]:
+    stored = events.add_all(connection, batch)
+    if look is not None:
+        polls.note_look(connection, *look)
+    return stored

@@ -131,7 +131,7 @@ class Rows:
     def _confirmed(self, event: StoredEvent) -> str:
         if event.confirmed:
             return FOUND
-        return ABSENT if event.seq <= self._looked_through.get(event.subject or "", 0) else NOT_LOOKED
+        return ABSENT if event.seq <= self._looked_through.get(event.subject or "", -1) else NOT_LOOKED
 
     def _code(self, event: StoredEvent, *, with_text: bool) -> Code:
         return Code(

@@ -30,7 +30,11 @@ LATE_SECONDS = 300
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
 
-After = Annotated[str, Field(max_length=1000, description="The after of the previous answer: continues without a gap.")]
+After = Annotated[
+    str,
+    limited(1000, least=0),
+    Field(description="The after of the previous answer: continues without a gap."),
+]
 Timeout = Annotated[
     float,
     Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead."),

@@ -1,0 +1,441 @@
+"""Which code is the newest, how old it is, and whether it is new: with clocks that are wrong, sources that are late,
+and cursors of other stores."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import ERAS, Connect, Connected, Era, content_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inbox_home import Home, codes, open_another, open_home
+from mcp.client import Client
+from moving_clock import MovingClock
+from processes import sms_webhook
+
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.config import load
+from piv_mcp.inbox import cursor
+from piv_mcp.inbox.cursor import Cursor, CursorError
+from piv_mcp.inbox.history import POLL_SECONDS
+from piv_mcp.inbox.parse import event_of
+from piv_mcp.inbox.wait import CODES_AT_ONCE
+from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.server import build_server
+from piv_mcp.store import events
+from piv_mcp.store.events import StoredEvent
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
+
+
+def webhook(number: str, text: str, code: str | None = None, *, ago: float = 0.0) -> bytes:
+    return sms_webhook(number, text, code, (datetime.now(UTC) - timedelta(seconds=ago)).isoformat())
+
+
+async def record(app: Connected, body: bytes) -> StoredEvent:
+    inbox = app.services.inbox
+    return (await inbox.record(event_of(body, inbox.clock.time(), inbox.remote_time())))[0]
+
+
+# The order
+
+
+async def test_a_webhook_that_is_tried_again_late_does_not_hide_the_newer_one(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    await record(modern_app, webhook(number, "Acme code 222002", ago=2))
+    await record(modern_app, webhook(number, "Acme code 111001", ago=45))
+    for tool in ("get_latest_code", "wait_for_code"):
+        answer = await modern_app.ok(tool, number=number)
+        assert (answer["status"], answer["newest"]["code"]) == ("ok", "222002")
+        (other,) = answer["others"]
+        assert (other["code"], 43 <= other["age_seconds"] <= 60) == ("111001", True)
+        assert answer["newest"]["age_seconds"] < 10
+
+
+def an_event(seq: int, moment: float, sent_at: float | None) -> StoredEvent:
+    return StoredEvent(
+        "sms.received", "webhook", moment, "{}", seq, sent_at=sent_at, stored_at=moment, reached_at=moment
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.none() | st.integers(-2000, 2000)), max_size=12), st.randoms())
+def test_the_order_is_that_of_arrival_and_of_their_own_times_among_those_that_came_together(
+    times: list[tuple[int, int | None]], shuffle: Any
+) -> None:
+    found = [an_event(n + 1, moment, None if sent is None else moment + sent) for n, (moment, sent) in enumerate(times)]
+    ordered = events.newest_first(found)
+    assert sorted(event.seq for event in ordered) == [event.seq for event in found]
+    shuffle.shuffle(found)
+    assert events.newest_first(found) == ordered, "whatever the order in which they are read"
+    for earlier, later in zip(ordered[1:], ordered, strict=False):
+        assert later.moment > earlier.moment - events.TOGETHER_SECONDS, "nothing passes what came minutes later"
+    together = [event for event in ordered if event.moment >= max(e.moment for e in ordered) - events.TOGETHER_SECONDS]
+    own = [event.moment if event.sent_at is None else event.sent_at for event in together]
+    assert own == sorted(own, reverse=True)
+
+
+# Clocks
+
+
+@pytest.mark.parametrize("ahead", [70.0, 180.0, 3600.0, -70.0, -3600.0])
+@pytest.mark.parametrize("when", ["before the wait", "between two looks", "during the wait"])
+async def test_no_code_is_hidden_by_a_clock_that_is_wrong(data_dir: Path, ahead: float, when: str) -> None:
+    async with open_home(data_dir) as home, open_another(home) as other:
+        home.clock.correct(ahead)
+        number = home.numbers[0]
+        if when == "between two looks":
+            await other.history.look(number, Priority.PERSON)
+        if when == "during the wait":
+            waiting = home.waiting(number)
+            await home.asleep()
+        await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        if when == "during the wait":
+            home.clock.advance(POLL_SECONDS)
+            waited = await waiting  # pyright: ignore[reportPossiblyUnboundVariable]
+        else:
+            if when == "between two looks":  # another process has seen it before the wait begins
+                await other.history.look(number, Priority.PERSON)
+            waited = await home.wait(number)
+        assert codes(waited) == ["482913"]
+
+
+@pytest.mark.parametrize("looked_by", ["the same process", "another"])
+async def test_the_cursor_of_a_wait_finds_what_another_process_saw_first(data_dir: Path, looked_by: str) -> None:
+    async with open_home(data_dir) as home, open_another(home) as other:
+        home.clock.correct(180)
+        number = home.numbers[0]
+        first = await home.wait(number, seconds=0)
+        await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        await (other if looked_by == "another" else home).history.look(number, Priority.PERSON)
+        assert codes(await home.wait(number, after=first.cursor)) == ["482913"]
+
+
+async def test_a_clock_that_was_ahead_for_a_while_hides_no_later_code(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.ok("get_latest_code", number=number)
+        clock.correct(3600)
+        clock.advance(POLL_SECONDS)
+        await app.sandbox.receive_sms(number, "Your code is 111111", deliver=False)
+        assert (await app.ok("get_latest_code", number=number))["newest"]["code"] == "111111"
+        clock.correct(-3600)
+        clock.advance(POLL_SECONDS)
+        await app.sandbox.receive_sms(number, "Your code is 222222", deliver=False)
+        latest = await app.ok("get_latest_code", number=number)
+        assert (latest["status"], latest["newest"]["code"]) == ("ok", "222222")
+        assert latest["newest"]["age_seconds"] < 60
+        assert (await app.ok("wait_for_code", number=number))["newest"]["code"] == "222222"
+
+
+async def test_a_code_that_was_stored_while_the_clock_was_ahead_is_not_new_an_hour_later(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        clock.correct(3600)
+        await app.ok("get_latest_code", number=number)
+        await record(app, webhook(number, "Your code is 111111"))
+        clock.correct(-3600)
+        clock.advance(3600)
+        app.sandbox.advance(timedelta(hours=1))
+        latest = await app.ok("get_latest_code", number=number)
+        assert latest["status"] == "stale"
+        waited = await app.ok("wait_for_code", number=number, timeout_seconds=0)
+        assert waited["status"] == "timeout"
+
+
+async def test_without_a_date_of_the_answers_the_age_is_unknown_and_the_code_not_new(connect: Connect) -> None:
+    sandbox = Sandbox()
+    sandbox.date_shift = None
+    async with connect(sandbox=sandbox) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        latest = await app.ok("get_latest_code", number=number)
+        assert latest["status"] == "stale"
+        assert "age_seconds" not in latest["newest"]
+        assert "is not known" in latest["note"]
+        assert (await app.ok("wait_for_code", number=number, timeout_seconds=0))["status"] == "timeout"
+        await app.sandbox.receive_sms(number, "Your code is 737373", deliver=False)
+        answer = await app.ok("wait_for_code", number=number)
+        assert (answer["status"], answer["newest"]["code"]) == ("ok", "737373"), "the look before tells its age"
+
+
+@pytest.mark.parametrize("received_at", [datetime(1999, 1, 1, tzinfo=UTC), None], ids=["1999", "none"])
+async def test_a_message_whose_own_time_is_nonsense_is_new_if_the_last_look_did_not_show_it(
+    home: Home, received_at: datetime | None
+) -> None:
+    number = home.numbers[0]
+    first = await home.wait(number, seconds=0)
+    await home.history.look(number, Priority.PERSON)
+    await home.sandbox.receive_sms(number, "Your code is 199900", deliver=False)
+    home.sandbox.state.numbers[number].messages[-1].received_at = received_at  # type: ignore[assignment]
+    home.clock.advance(POLL_SECONDS)
+    waited = await home.wait(number, after=first.cursor)
+    assert codes(waited) == ["199900"]
+    age = waited.found[0].age(home.clock.time(), home.inbox.remote_time())
+    assert age is not None
+    assert age <= POLL_SECONDS + 1
+
+
+# The history's order
+
+
+async def test_a_message_from_the_future_does_not_end_the_look_at_its_page(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    await home.sandbox.receive_sms(number, "Code 9999", deliver=False, received_at=now + timedelta(days=2))
+    await home.history.look(number, Priority.PERSON)
+    for n in range(60):
+        await home.sandbox.receive_sms(
+            number, f"Code {1000 + n}", deliver=False, received_at=now + timedelta(seconds=n / 100)
+        )
+    assert await home.history.look(number, Priority.PERSON) == 60
+
+
+async def test_a_new_message_of_an_old_date_far_back_in_the_history_is_found(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for n in range(300):
+        await home.sandbox.receive_sms(
+            number, f"Code {1000 + n}", deliver=False, received_at=now - timedelta(minutes=n)
+        )
+    await home.history.look(number, Priority.PERSON)
+    await home.sandbox.receive_sms(number, "Code 199900", deliver=False)
+    home.sandbox.state.numbers[number].messages[-1].received_at = datetime(1999, 1, 1, tzinfo=UTC)
+    assert await home.history.look(number, Priority.PERSON) == 1
+    home.sandbox.requests.clear()
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert len(home.polls()) == 1, "and then one page is enough again"
+
+
+async def test_what_a_number_sent_does_not_make_each_look_read_everything(home: Home) -> None:
+    number = home.numbers[0]
+    for n in range(120):
+        await home.sandbox.receive_sms(number, f"Code {1000 + n}", deliver=False)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.direction = "outbound"
+        message.received_at -= timedelta(hours=1)
+    await home.history.look(number, Priority.PERSON)
+    home.sandbox.requests.clear()
+    await home.history.look(number, Priority.PERSON)
+    assert len(home.polls()) == 1
+
+
+# Cursors
+
+
+numbers = st.integers(0, 2**40)
+
+
+@given(numbers, st.frozensets(st.integers(1, 10**6), max_size=20), st.binary(min_size=5, max_size=5))
+def test_a_cursor_is_read_as_it_was_written_and_by_no_other_store(
+    seq: int, beyond: frozenset[int], owner: bytes
+) -> None:
+    where = Cursor(seq, frozenset(seq + offset for offset in beyond))
+    text = cursor.write(where, owner)
+    assert cursor.read(text, owner) == where
+    with pytest.raises(CursorError):
+        cursor.read(text, bytes(byte ^ 1 for byte in owner))
+
+
+@given(st.text(max_size=60) | st.text("c1AQgw-_=9", max_size=60).map("c1".__add__))
+def test_any_other_text_is_no_cursor(text: str) -> None:
+    with pytest.raises(CursorError):
+        cursor.read(text, b"\x00\xff\x00\xff\x01")
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("made_up", [0, "0", "", "null", None])
+async def test_a_made_up_cursor_makes_no_old_code_new(connect: Connect, era: Era, made_up: object) -> None:
+    """Clients that send every parameter invent `after=0`."""
+    async with connect(era=era) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        old = app.sandbox.now - timedelta(hours=2)
+        await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+        for _ in range(2):
+            answer = await app.ok("wait_for_code", number=number, timeout_seconds=0, after=made_up)
+            assert answer["status"] == "timeout"
+            await app.ok("get_latest_code", number=number)  # which reads the history
+        assert "note" in answer
+
+
+async def test_what_the_first_look_brings_in_past_a_cursor_is_stale_if_it_is_old(modern_app: Connected) -> None:
+    app = modern_app
+    number = app.sandbox.add_numbers(1)[0]
+    first = await app.ok("list_events")
+    old = app.sandbox.now - timedelta(hours=2)
+    await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+    answer = await app.ok("wait_for_code", number=number, after=first["after"])
+    assert (answer["status"], answer["newest"]["code"]) == ("stale", "482913")
+    assert "2 hours old: do not use it as a new one" in answer["note"]
+    assert f"after={answer['after']}" in answer["note"]
+    again = await app.ok("wait_for_code", number=number, after=answer["after"], timeout_seconds=0)
+    assert again["status"] == "timeout"
+
+
+@pytest.mark.parametrize("count", [CODES_AT_ONCE, CODES_AT_ONCE + 1, 3 * CODES_AT_ONCE + 2])
+async def test_codes_beyond_those_shown_are_said_and_not_passed(modern_app: Connected, count: int) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    answer = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
+    for n in range(count):
+        await record(modern_app, webhook(number, f"Your code is {1000 + n}", ago=count - n))
+    seen: list[str] = []
+    while len(seen) < count:
+        answer = await modern_app.ok("wait_for_code", number=number, after=answer["after"])
+        assert answer["status"] == "ok"
+        shown = [row["code"] for row in (answer["newest"], *answer.get("others", []))]
+        assert len(shown) == min(CODES_AT_ONCE, count - len(seen))
+        left = count - len(seen) - len(shown)
+        assert (f"{left} more codes" in answer.get("note", "")) == (left > 0)
+        seen += shown
+    assert seen == [str(1000 + n) for n in reversed(range(count))], "each once, the newest first"
+    await record(modern_app, webhook(number, "Your code is 9999"))
+    last = await modern_app.ok("wait_for_code", number=number, after=answer["after"])
+    assert (last["newest"]["code"], last.get("others")) == ("9999", None)
+
+
+async def test_a_code_that_comes_while_others_are_left_is_the_newest(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    first = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
+    for n in range(7):
+        await record(modern_app, webhook(number, f"Your code is {1000 + n}", ago=10 - n))
+    shown = await modern_app.ok("wait_for_code", number=number, after=first["after"])
+    await record(modern_app, webhook(number, "Your code is 9999"))
+    answer = await modern_app.ok("wait_for_code", number=number, after=shown["after"])
+    assert [answer["newest"]["code"], *(row["code"] for row in answer["others"])] == ["9999", "1001", "1000"]
+
+
+async def test_a_cursor_of_a_deleted_store_is_ignored_also_where_it_is_smaller(
+    connect: Connect, data_dir: Path
+) -> None:
+    async with connect() as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await record(app, webhook(number, "Your code is 111111"))
+        old = (await app.ok("list_events"))["after"]
+    for file in data_dir.glob("store.sqlite3*"):
+        file.unlink()
+    async with connect() as app:
+        for n in range(20):
+            await record(app, webhook(number, f"Your code is {2000 + n}"))
+        answer = await app.ok("wait_for_code", number=number, after=old)
+        assert answer["newest"]["code"] == "2019"
+        assert "no longer exists" in answer["note"]
+        assert "nothing is missed" not in answer["note"]
+
+
+# Messages without a code
+
+
+async def test_a_newer_message_without_a_code_is_shown_beside_an_older_code(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    first = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
+    await record(modern_app, webhook(number, "Acme: see you soon", ago=150))
+    await record(modern_app, webhook(number, "Acme code 333003", ago=100))
+    await record(modern_app, webhook(number, "Nimbus: tap the link we sent", ago=1))
+    for tool, more in (("get_latest_code", {}), ("wait_for_code", {"after": first["after"]})):
+        answer = await modern_app.ok(tool, number=number, **more)
+        assert answer["newest"]["code"] == "333003"
+        (quiet,) = answer["newer_without_code"]
+        assert "Nimbus: tap the link" in quiet["text"]
+        assert "no code was recognised" in answer["note"]
+        assert "⟦" in quiet["text"], "between the marks of a stranger's text"
+
+
+async def test_a_wait_that_ends_without_a_code_shows_what_came(modern_app: Connected) -> None:
+    number, other = modern_app.sandbox.add_numbers(2)
+    await record(modern_app, webhook(other, "Nimbus: for another number"))
+    await record(modern_app, webhook(number, "Nimbus: tap the link we sent"))
+    answer = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
+    assert answer["status"] == "timeout"
+    assert [("Nimbus: tap" in row["text"]) for row in answer["newer_without_code"]] == [True]
+    again = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0, after=answer["after"])
+    assert "newer_without_code" not in again
+    latest = await modern_app.ok("get_latest_code", number=number)
+    assert (latest["status"], len(latest["newer_without_code"])) == ("none", 1)
+
+
+async def test_a_part_of_a_longer_sms_says_that_another_part_is_missing(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    await record(modern_app, webhook(number, "(1/2) Hello from Acme, the code that you asked for is on its way and"))
+    answer = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
+    assert "part 1 of 2" in answer["note"]
+    assert answer["newer_without_code"][0]["part"] == "1 of 2"
+
+
+# What is not known
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=None), "could not be read since"),
+        (
+            Failure(kind="status", code="PERMISSION_DENIED", path="/numbers/*/sms", times=None),
+            "could not be read since",
+        ),
+        (Failure(kind="html", path="/numbers/*/sms", times=None), "could not be read since"),
+        (
+            Failure(kind="rate_limited", retry_after=86_400, path="/numbers/*/sms", times=None),
+            "could not be read since",
+        ),
+    ],
+    ids=["401", "403", "no JSON", "429"],
+)
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_wait_that_could_not_look_says_why_and_since_when(
+    connect: Connect, era: Era, failure: Failure, said: str
+) -> None:
+    clock = MovingClock()
+    async with connect(era=era, clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        app.sandbox.fail_next(failure)
+        answer = await app.ok("wait_for_code", number=number, timeout_seconds=1)
+        assert answer["status"] == "timeout"
+        assert said in answer["note"]
+        assert "nothing is missed" not in answer["note"]
+
+
+async def test_polling_goes_on_after_a_refused_key_that_is_good_again(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.fail_next(Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=2))
+    waiting = home.waiting(number)
+    await home.polled()
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    while not waiting.done():
+        home.clock.advance(POLL_SECONDS)
+        await asyncio.sleep(0.02)
+    assert codes(await waiting) == ["482913"]
+    assert await home.history.trouble(number) is None
+
+
+async def test_another_process_knows_that_the_history_cannot_be_read(data_dir: Path) -> None:
+    async with open_home(data_dir) as home, open_another(home) as other:
+        number = home.numbers[0]
+        home.sandbox.fail_next(Failure(kind="html", path="/numbers/*/sms", times=None))
+        await home.history.refresh(number, seconds=5)
+        home.sandbox.clear_failures()
+        trouble = await other.history.trouble(number)
+        assert trouble is not None
+        assert trouble.since == pytest.approx(home.clock.time(), abs=2)
+        assert await other.history.refresh(number, seconds=5) is None
+        assert await other.history.trouble(number) is None
+
+
+async def test_an_inbox_that_never_heard_a_webhook_says_so_until_one_comes(connect: Connect) -> None:
+    async with connect(webhook_port=8787, sandbox=Sandbox()) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        for tool, more in (("wait_for_code", {"number": number}), ("wait_for_event", {"types": []})):
+            answer = await app.ok(tool, timeout_seconds=0, **more)
+            assert "No webhook has ever been received here" in answer["note"]
+            assert "nothing is missed" in answer["note"] or tool == "wait_for_event"
+        await record(app, webhook(number, "See you at dinner"))
+        answer = await app.ok("wait_for_code", number=number, timeout_seconds=0)
+        assert "No webhook has ever" not in answer["note"]
+
+
+async def test_without_a_key_a_wait_says_that_only_webhooks_bring_messages(data_dir: Path) -> None:
+    async with Client(build_server(load(data_dir=data_dir, webhook_port=0))) as client:
+        answer = content_of(await client.call_tool("wait_for_code", {"number": "abc-1", "timeout_seconds": 0}))
+    assert "No API key" in answer["note"]
+    assert "nothing is missed" not in answer["note"]
