@@ -245,8 +245,10 @@ async def test_no_call_sleeps_longer_than_it_must(stores: list[Store]) -> None:
         await limiter.acquire(Priority.PERSON, timeout=0.25)
     waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
     await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    assert await stores[1].read(lambda c: c.count("SELECT count(*) FROM requests")) == 0
     clock.advance(0.5)
     await asyncio.wait_for(waiting, 30)
+    assert await stores[1].read(lambda c: c.count("SELECT count(*) FROM requests")) == 1
 
 
 async def test_a_person_who_is_about_to_look_again_still_goes_first(stores: list[Store]) -> None:

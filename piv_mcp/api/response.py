@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-import structlog
 from pydantic import ValidationError
 
 from piv_mcp.api.endpoint import Endpoint, NoData
@@ -16,7 +15,6 @@ from piv_mcp.api.text import as_object, parse_json
 from piv_mcp.errors import ApiError, MalformedAnswerError, OutcomeUnknownError, error_class
 
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
 Clean = Callable[[str, int], str]
 """Makes text from the server safe to show, cut to at most so many characters."""
 
@@ -98,7 +96,10 @@ def _read(call: Call[T], value: object) -> T:
     """The documented value. Rows of a list that cannot be read are left out."""
     answer = good_rows(value, call.endpoint.adapter.validate_python)
     if unreadable := _unreadable(value, answer):
-        _log.warning("rows of a list cannot be read", path=call.endpoint.template, rows=unreadable)
+        import structlog  # late: it costs start-up time, and listing the tools needs it not
+
+        log = structlog.get_logger(__name__)
+        log.warning("rows of a list cannot be read", path=call.endpoint.template, rows=unreadable)
     return answer
 
 

@@ -10,7 +10,11 @@ from functools import cache
 
 from piv_mcp.text.invisible import is_invisible
 
-_SCHEME = re.compile(r"(?i)(?:tel|sms|callto):")
+_SCHEME = re.compile(r"(?i)^(?:tel|sms|callto):")
+_LABEL = re.compile(r" *\([^\W\d_][^()0-9]*\)$")
+"""What kind of number it is, such as `(mobile)`."""
+_CONTEXT = re.compile(r"(?i);phone-context=(?:(\+[0-9][0-9(). -]*)|[^;]*)")
+"""Where a local number of a `tel:` address is valid: below these first digits, or in a domain."""
 _DIALLED = re.compile(r"\(?\+?\(?[0-9][0-9A-Za-z+()./ ~*#;:,=-]*")
 """What may be a phone number, perhaps with an extension or letters."""
 _DIGITS_ALONE = re.compile(r"\(?\+?\(?[0-9][0-9()./ -]*")
@@ -33,10 +37,14 @@ class PhoneNumberError(ValueError):
 
 
 def plain(typed: str) -> str:
-    """The text with ASCII digits, spaces and hyphens, without `tel:` and the bidi marks that address books insert.
-    Control characters stay: no phone number has one."""
+    """The text with ASCII digits, spaces and hyphens, without `tel:`, the label and the bidi marks that address books
+    add. Control characters stay: no phone number has one."""
     text = "".join(_plain(char) for char in typed.strip()).strip()
-    return text[found.end() :].strip() if (found := _SCHEME.match(text)) else text
+    text = _SCHEME.sub("", _LABEL.sub("", text)).strip()
+    if (context := _CONTEXT.search(text)) is None:
+        return text
+    number = text[: context.start()] + text[context.end() :]
+    return number if context[1] is None or is_international(number) else context[1] + number.lstrip("0")
 
 
 def is_dialled(text: str) -> bool:
