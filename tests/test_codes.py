@@ -3,6 +3,7 @@
 import json
 import time
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piv_mcp.inbox.codes.extract import extract_code
+from piv_mcp.inbox.codes.given import choose_code
+from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.inbox.codes.text import normalise
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -29,6 +32,13 @@ HOSTILE = {
     "digits": "1" * 10_000,
     "hyphens": "a1-" * 3_400,
     "names": "code " * 2_000,
+    "lost": "".join(f"a?{chr(97 + i % 26)}?b{chr(97 + i // 26 % 26)} " for i in range(1_600)),
+    "misread": "Ã©Ð’" * 3_000,
+    "marks": "**1" * 3_000,
+    "masks": "*** 1 " * 1_600,
+    "entities": "&#49;" * 2_000,
+    "tags": "<b " * 3_000,
+    "things": "price 1200 " * 900,
     "spelt": "1 " * 5_000,
     "dots": "x." * 5_000,
     "hosts": "@a.b" * 2_500,
@@ -106,6 +116,45 @@ CODES = {
     "stop-after-code": ("480031 is your code. Reply STOP to 41411.", "480031"),
     "amount-before-linked-code": ("Your One-Time Password for INR 1234.00 is 672643.", "672643"),
     "unknown-language": ("Blorp zib: 482913. Quux fnord.", "482913"),
+    "brand-and-number": ("Nimbus: 664120", "664120"),
+    "number-and-brand": ("664120 Nimbus", "664120"),
+    "brand-of-several-words": ("Big Shop: 664120", "664120"),
+    "brand-with-digits": ("Route66: 330918", "330918"),
+    "brand-with-a-number": ("Studio 54: 664120", "664120"),
+    "brand-and-four-digits": ("Quill 4471", "4471"),
+    "brand-and-mixed": ("Acme: A7K2Q9", "A7K2Q9"),
+    "brand-and-hash": ("<#> Acme: 664120\nkL9x2PqR7aB", "664120"),
+    "brand-in-han": ("【晨星】330918，请勿泄露", "330918"),
+    "brand-and-validity": ("551209 (valid 5 min) - Fern", "551209"),
+    "brand-and-warning": ("Fern: 551209. No lo compartas.", "551209"),
+    "brand-and-number-to-call": ("Fern: 551209. Questions? Call 0800 447 120", "551209"),
+    "no-code-word": ("Put 551209 into the box to prove it's you", "551209"),
+    "no-code-word-entering": ("Confirm your number by entering 551209 in the app", "551209"),
+    "digits-by-hyphens": ("Your code is 5-5-1-2-0-9", "551209"),
+    "digits-by-commas": ("Su código es 5, 5, 1, 2, 0, 9", "551209"),
+    "digits-by-points-in-a-row": ("Votre code est 8.8.1.2.0.4", "881204"),
+    "digits-in-brackets": ("Your code is [5][5][1][2][0][9]", "551209"),
+    "pairs-with-different-marks": ("Your code is 55 12-09", "551209"),
+    "halves-far-apart": ("Your code is 551 - 209", "551209"),
+    "letters-apart": ("Your code is A-7-K-2-Q-9", "A7K2Q9"),
+    "bold": ("Your code is **447120**.", "447120"),
+    "underlined": ("Your code is __447120__", "447120"),
+    "marks-in-marks": ("Your code is *_447120_*", "447120"),
+    "mark-before": ("Your code is @447120", "447120"),
+    "masks-as-marks": ("Your code is •881204•", "881204"),
+    "bold-label": ("**Code:** 718203", "718203"),
+    "tags": ("Your code is <b>881204</b>", "881204"),
+    "numero-sign": ("Your code is №881204", "881204"),
+    "utf-8-as-cp1252": ("Votre code de vÃ©rification, achat de 12,00 EUR : 881204", "881204"),
+    "utf-8-as-cp1251": ("РљРѕРґ: 881204, СЃСѓРјРјР° 120,00", "881204"),
+    "utf-8-as-latin-1": ("éª\x8cè¯\x81ç\xa0\x81ï¼\x9a881204", "881204"),
+    "lost-letters": ("C�digo de verificaci�n 881204, compra 120,00", "881204"),
+    "question-marks-for-letters": ("C?digo de verificaci?n 881204, compra 120,00", "881204"),
+    "entities": ("Votre code de s&eacute;curit&eacute;&nbsp;: 881204", "881204"),
+    "digits-as-entities": ("Your code is &#56;&#56;&#49;&#50;&#48;&#52;", "881204"),
+    "old-code-without-more": ("Ancien code 4471. Nouveau code 8841", "8841"),
+    "reference-in-brackets": ("OTP 330812 (Ref. code: HTYP)", "330812"),
+    "sign-in-over-wifi": ("Hotel WiFi: your one-time login OTP is 551209", "551209"),
 }
 
 NONE = {
@@ -136,6 +185,38 @@ NONE = {
     "version": "App version 4.2.1800 is available.",
     "barcode": "barcode 123456",
     "dialling-code": "Dial *123*5# to top up.",
+    "masked-phone": "We sent a verification code to ***-***-4471. Didn't ask? Ignore.",
+    "masked-phone-in-pairs": "Code envoyé au ** ** ** 44 71",
+    "masked-phone-and-a-particle": "인증번호를 ***-4471로 발송했습니다",
+    "masked-phone-in-brackets": "Code sent to (•••) •••-8812",
+    "masked-phone-by-x": "OTP sent to +91-XXXXX-X8812",
+    "phone-after-to": "We sent an SMS with a code to 07700 900123.",
+    "end-of-a-number": "קוד נשלח למספר שמסתיים ב-8812",
+    "puk": "Your PUK code is 44712093, keep it for SIM 8944110066447120938",
+    "puk-with-a-number": "PUK1 88120447 PIN1 0000",
+    "puk-after-the-code": "Twój kod PUK: 44712093",
+    "wifi": "WiFi password is 44712093",
+    "wifi-after-the-password": "Пароль от Wi-Fi: 88120447",
+    "ride": "Your ride PIN is 4471",
+    "ride-after-the-code": "El PIN de tu viaje es 8812",
+    "driver": "Your driver is here. PIN: 4471",
+    "meeting": "Join Zoom: Meeting ID 884 4120 937, passcode 447120",
+    "voicemail": "Voicemail PIN reset. New PIN 447120",
+    "door-after-the-code": "Access code for the building: 4471",
+    "label-alone": "Balance: 1200",
+    "label-alone-order": "Order: 664120",
+    "label-alone-call": "Call 664120",
+    "label-and-number-word": "Case no. 664120",
+    "label-of-two-words": "Meter reading: 664120",
+    "label-alone-price": "Preis: 8203",
+    "label-alone-ticket": "Билет 718203",
+    "label-alone-seat": "座席 8203",
+    "label-after": "1200 followers",
+    "round-amount": "Loan up to 300000! Code CASH24",
+    "time-of-day": "Meet at 1430",
+    "day-and-month": "Your PIN was changed on 14-05 at 1822. Ref 88120",
+    "link-token": "Reset your password: https://id.example.org/r?token=88129034",
+    "received": "Fern: payment 551209 received",
 }
 
 
@@ -215,6 +296,120 @@ def test_separators_are_dropped(digits: str) -> None:
         assert extract_code(f"Your verification code: {digits[:3]}{separator}{digits[3:]}") == digits
 
 
+GIVEN = {
+    "the-code": ("Your code is 811739", "811739", ("811739", "api")),
+    "end-of-a-card": ("OTP for card XX1245 is 811739", "1245", ("811739", "text")),
+    "a-lost-zero": ("验证码：057596", "57596", ("057596", "text")),
+    "an-int-with-lost-zeros": ("验证码：057596", 57596, ("057596", "api")),
+    "a-piece": ("Your code is 902 118", "902", ("902118", "text")),
+    "separators": ("Your code is 902 118", "902-118", ("902118", "api")),
+    "tag": ("G-123456 is your Google code", "G-123456", ("123456", "api")),
+    "letters-and-hyphen": ("AB12-CD34 is your code", "AB12-CD34", ("AB12CD34", "api")),
+    "another-case": ("Your code is ab12cd", "AB12CD", ("ab12cd", "api")),
+    "digits-of-another-script": ("رمز ٥٥١٩٢٠", "٥٥١٩٢٠", ("551920", "api")),
+    "word-that-our-reading-knows": ("TRUSTED LOCATION PASSCODE: mifsuc", "mifsuc", ("mifsuc", "api")),
+    "one-of-two": ("123456 654321", "654321", ("654321", "api")),
+    "labelled-otherwise": ("Ref 4471. Code 551209", "4471", ("551209", "text")),
+    "only-a-label": ("Order 551209 shipped", "551209", (None, None)),
+    "not-in-the-text": ("Your code is 551209", "447120", ("551209", "text")),
+    "telephone-number": ("Call 0800 123 456", "0800123456", (None, None)),
+    "null-word": ("Your code is 551209", "null", ("551209", "text")),
+    "dash": ("Your code is 551209", "-", ("551209", "text")),
+    "zero": ("Your code is 551209", 0, ("551209", "text")),
+    "true": ("Your code is 551209", True, ("551209", "text")),
+    "object": ("Your code is 551209", {"value": "551209"}, ("551209", "text")),
+    "nothing": ("Your code is 551209", None, ("551209", "text")),
+    "without-text": (None, "551209", ("551209", "api")),
+    "without-text-tag": (None, "G-551209", ("551209", "api")),
+    "without-text-int": ("  ", 57596, ("57596", "api")),
+    "without-text-filler": (None, "N/A", (None, None)),
+    "without-text-capitals": (None, "NULL", (None, None)),
+    "without-text-undefined": (None, "undefined", (None, None)),
+    "without-text-zeros": (None, "000000", (None, None)),
+    "without-text-link": (None, "https://example.com/551209", (None, None)),
+    "without-text-sentence": (None, "Use 551209 before the 14th of May, please", (None, None)),
+    "without-text-huge": (None, 10**6000, (None, None)),
+    "without-text-list": (None, ["551209"], (None, None)),
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.from_regex(r"[G0-9 -]{0,9}"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(("text", "given_code", "answer"), GIVEN.values(), ids=GIVEN)
+def test_the_code_of_the_api_counts_where_it_holds(
+    text: str | None, given_code: object, answer: tuple[str | None, str | None]
+) -> None:
+    assert choose_code(text, given_code) == answer
+
+
+@given(st.none() | TEXTS, JSON)
+@settings(max_examples=400, deadline=None)
+def test_any_code_of_the_api_is_taken_only_if_it_stands_in_the_text(text: str | None, value: object) -> None:
+    code, source = choose_code(text, value)
+    assert (code is None) == (source is None)
+    if code is not None:
+        assert 3 <= len(code) <= 10
+        assert code.isascii()
+        assert code.isalnum()
+    if source == "text":
+        assert code == extract_code(text or "")
+    if source == "api" and code is not None and text is not None and text.strip():
+        rest = iter(normalise(text))
+        assert all(char in rest for char in code)
+
+
+@given(st.from_regex(r"[0-9]{6}", fullmatch=True), st.from_regex(r"[0-9]{1,5}", fullmatch=True))
+@settings(max_examples=100, deadline=None)
+def test_a_piece_of_a_number_in_the_text_is_no_code_of_the_api(digits: str, piece: str) -> None:
+    assert choose_code(f"Your code is {digits}.", piece)[0] == digits
+    assert choose_code(f"Your code is {digits}.", digits) == (digits, "api")
+
+
+PARTS = {
+    "(1/2) Your code is": (1, 2),
+    "1/2: Your code is": (1, 2),
+    "[2/3] 551209. Do not share": (2, 3),
+    "with anyone. (2/3)": (2, 3),
+    "Part 1 of 2 Your code": (1, 2),
+    "msg 2 of 3: 551209": (2, 3),
+    "(Part 1/2) Your code": (1, 2),
+    "（1/2）您的验证码": (1, 2),
+    "Teil 1 von 2: Ihr Code": (1, 2),
+    "Parte 2 de 3. Su código": (2, 3),
+    "Часть 1 из 2. Ваш код": (1, 2),
+    "Your code is 551209 part 2/2": (2, 2),
+    "Your code is 551209": None,
+    "1/2 price today": None,
+    "Open 24/7": None,
+    "(24/7) support": None,
+    "12/05 at 14:30: dentist": None,
+    "(02/05) See you": None,
+    "Wordle 4/6": None,
+    "Rate us: 4/5": None,
+    "(3/2) wrong": None,
+    "(1/1) whole": None,
+    "5/10/2026: Your code": None,
+    "Add 1/2-cup of milk": None,
+    "Part 1 of 20": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize(("text", "part_of"), PARTS.items())
+def test_a_part_of_a_longer_message_is_told(text: str, part_of: tuple[int, int] | None) -> None:
+    assert parts_of(text) == part_of
+
+
+@given(TEXTS)
+@settings(max_examples=100, deadline=None)
+def test_any_text_is_a_sensible_part_or_none(text: str) -> None:
+    part_of = parts_of(text)
+    assert part_of is None or 1 <= part_of[0] <= part_of[1] <= 9
+
+
 def cpu_seconds(*texts: str) -> float:
     """The least of a few measurements: CPU time of this process alone, so that a busy machine changes little."""
 
@@ -257,12 +452,16 @@ def test_corpus_parts_have_nothing_in_common() -> None:
     assert not develop & measure
 
 
-@pytest.mark.parametrize("name", ["develop", "measure"])
-def test_corpus_floors(name: str) -> None:
-    rows = part(name)
-    answers = [(row, extract_code(row.text)) for row in rows]
-    exact = sum(found == row.code for row, found in answers) / len(rows)
-    without = [found for row, found in answers if row.code is None]
-    false = sum(found is not None for found in without) / len(without)
-    assert exact >= 0.95
-    assert false <= 0.02
+def exact(rows: Sequence[Row]) -> float:
+    return sum(extract_code(row.text) == row.code for row in rows) / len(rows)
+
+
+@pytest.mark.parametrize(("name", "floor"), [("develop", 0.99), ("measure", 0.98)])
+def test_corpus_floors(name: str, floor: float) -> None:
+    assert exact(part(name)) >= floor
+    without = [row for row in part(name) if row.code is None]
+    assert exact(without) >= 0.98  # at most two false codes in a hundred messages
+
+
+def test_corpus_of_somebody_who_had_not_seen_the_extractor() -> None:
+    assert exact([row for row in part("develop") if row.source.startswith("own, by somebody")]) >= 0.99

@@ -16,7 +16,7 @@ from piv_mcp.inbox.codes.numbers import MAX_SIZE, judge_mixed, judge_numbers, ju
 _WORD, _RUN, _NUMBER, _STOP = 1, 2, 3, 4
 # A word, a run of letters outside ASCII, a word with digits, the end of a sentence. Folding replaces
 # punctuation outside ASCII, so that every character left there is a letter.
-_TOKEN: Final = re.compile(r"([a-z]+(?![a-z0-9]))|([^\x00-\x7f]+)|([a-z0-9]+)|([.!?;\n]+)")
+_TOKEN: Final = re.compile(r"([a-z\ufffd]+(?![a-z0-9\ufffd]))|([^\x00-\x7f\ufffd]+)|([a-z0-9]+)|([.!?;\n]+)")
 _SITES: Final = (
     "com|net|org|gov|edu|info|biz|app|dev|io|online|site|shop|xyz|example"
     "|ru|ua|uk|fr|pl|cz|br|mx|ar|cn|jp|kr|tr|gr|il|ir|au|ca|nl|eu|vn|th"
@@ -29,7 +29,9 @@ _ADDRESS: Final = re.compile(
 )
 # The hash that ends a message for Android's SMS Retriever.
 _APP_HASH: Final = re.compile(r"(?:^|\s)(?=\S{0,10}[a-z])(?=\S{0,10}[0-9A-Z])[A-Za-z0-9+/]{11}\s*$")
-_SPELT_OUT: Final = re.compile(r"(?<![^\s:\"'(\[【「])[A-Za-z0-9](?: [A-Za-z0-9]){3,9}(?![^\s.,;!\"')\]】」])")
+_SPELT_OUT: Final = re.compile(
+    r"(?<![^\s:\"'(\[【「])[A-Za-z0-9]([ -])[A-Za-z0-9](?:\1[A-Za-z0-9]){2,8}(?![^\s.,;!\"')\]】」])"
+)
 _HYPHENATED: Final = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9]{2,6}(?:-[A-Za-z0-9]{2,6}){1,2}(?![A-Za-z0-9-])")
 _SEPARATORS: Final = frozenset(" -.,:/")
 
@@ -84,7 +86,7 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
     spelt = _joined_pieces(plain, folded)
     items: list[Item] = []
     numbers: list[Item] = []
-    open_phrases: list[tuple[list[str], Kind, int, float]] = []
+    open_phrases: list[tuple[tuple[str, ...], Kind, int, float]] = []
     place = 0.0
     sentence = words = known = skip_to = 0
     for match in _TOKEN.finditer(folded):
@@ -114,14 +116,17 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
             continue
         if group == _NUMBER:
             items.append(item := Item(start, end, place, place + 1, sentence))
-            numbers.append(item)
+            if word[:-1].isalpha() and classify(word[:-1]) is Kind.LOCK:
+                item.kind = Kind.LOCK  # "PUK2"
+            else:
+                numbers.append(item)
             place += 1
             open_phrases = []
             continue
         words += 1
         kind = classify(word)
         if open_phrases:
-            still: list[tuple[list[str], Kind, int, float]] = []
+            still: list[tuple[tuple[str, ...], Kind, int, float]] = []
             for rest, phrase_kind, begin, begin_place in open_phrases:
                 if rest[0] != word and not (rest[0][-1] == "*" and word.startswith(rest[0][:-1])):
                     continue
@@ -132,8 +137,8 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
                 else:
                     still.append((rest[1:], phrase_kind, begin, begin_place))
             open_phrases = still
-        for phrase in phrases(word):
-            open_phrases.append((list(phrase.rest), phrase.kind, start, place))
+        if begun := phrases(word):
+            open_phrases += [(phrase.rest, phrase.kind, start, place) for phrase in begun]
         if kind is not None:
             items.append(Item(start, end, place, place + 1, sentence, kind))
             known += 1
@@ -155,7 +160,7 @@ def _joined_pieces(plain: str, folded: str) -> dict[int, tuple[str, int, float]]
     """
     found: dict[int, tuple[str, int, float]] = {}
     for match in _SPELT_OUT.finditer(plain, 0, len(folded)):
-        value = match.group().replace(" ", "")
+        value = match.group().replace(match.group(1), "")
         if not value.isdigit() and (value.isupper() or any(map(str.isdigit, value))):
             found[match.start()] = (value, match.end(), 0.8)
     if "-" not in folded:

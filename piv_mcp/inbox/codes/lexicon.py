@@ -1,12 +1,12 @@
 """Look up what kind of word a word is, and so what it says about the numbers around it."""
 
 import re
-from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from piv_mcp.inbox.codes import words
+from piv_mcp.inbox.codes.repair import LOST
 from piv_mcp.inbox.codes.text import fold_words
 
 
@@ -35,8 +35,9 @@ class Kind(IntEnum):
     COURIER = 19
     USE = 20
     VALIDITY = 21
-    DOOR = 22
-    NOT_A_CODE = 23  # a whole label such as "pick-up code", found by joining two words
+    LOCK = 22
+    THING = 23
+    NOT_A_CODE = 24  # a whole label such as "pick-up code", found by joining two words
 
 
 class Phrase(NamedTuple):
@@ -73,7 +74,7 @@ _LISTS: Final = (
     (Kind.DONE, words.DONE),
     (Kind.COURIER, words.COURIER),
     (Kind.PARCEL, words.PARCEL),
-    (Kind.DOOR, words.DOOR),
+    (Kind.LOCK, words.LOCK),
     (Kind.COUPON, words.COUPON),
     (Kind.ORDER, words.ORDER),
     (Kind.OTHER_LABEL, words.OTHER_LABEL),
@@ -88,6 +89,7 @@ _LISTS: Final = (
     (Kind.NEGATION, words.NEGATION),
     (Kind.COPULA, words.COPULA),
     (Kind.NUMBER, words.NUMBER),
+    (Kind.THING, words.THING),
 )
 _exact: dict[str, Kind] = {}
 _stems: dict[str, Kind] = {}
@@ -102,6 +104,7 @@ _COMPOUND: Final = re.compile(
     r"(?:s|n|r|en|et|em|u|ul|nn?|ne|isi|in|illa|ille|a|as|ja|ot|t|nummer|ga)?$"
 )
 _COMPOUND_CODE: Final = re.compile(r"^(?:code|koo?d|passw|kennw|losen|ord|parool|salas|tan|pin)")
+_OFTEN_LOST: Final = "eoauicsngyzrltd"
 _ARABIC_PREFIX: Final = re.compile("^(?:[وفبلک]{0,2}ال|لل|[وفبلک])(?=..)")
 _HEBREW_PREFIX: Final = re.compile("^[הובלמשכ]{1,2}(?=..)")
 
@@ -147,8 +150,19 @@ def _compound_kind(word: str) -> Kind | None:
     is_code = _COMPOUND_CODE.match(tail.group()) is not None
     if head in (Kind.SIGN_IN, Kind.ONE_TIME_CODE) and is_code:
         return Kind.ONE_TIME_CODE
-    if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.DOOR):
+    if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.LOCK):
         return Kind.NOT_A_CODE if is_code else Kind.ORDER
+    return None
+
+
+def _damaged_kind(word: str) -> Kind | None:
+    """The kind of a word with one or two lost letters, which are mostly vowels with an accent."""
+    if word.count(LOST) > 2 or len(word) < 2 * word.count(LOST) + 2:
+        return None
+    for letter in _OFTEN_LOST:
+        kind = classify(word.replace(LOST, letter, 1))
+        if kind is not None:
+            return kind
     return None
 
 
@@ -159,6 +173,8 @@ def classify(word: str) -> Kind | None:
         _load()  # not on import: the lists take time to read, and most commands need none
     if word in _brands:
         return None
+    if LOST in word:
+        return _damaged_kind(word)
     kind = _compound_kind(word) if len(word) > 6 and word.isascii() else None
     if kind is None:
         kind = _look_up(word)
@@ -167,12 +183,12 @@ def classify(word: str) -> Kind | None:
         bare = prefix.sub("", word)
         if bare != word:
             kind = _look_up(bare)
+            kind = _look_up(word[1:]) if kind is None else kind
     return kind
 
 
-def phrases(word: str) -> Sequence[Phrase]:
-    """The phrases that begin with this word. Call `classify` first, which loads the lists."""
-    return _phrases.get(word, ())
+phrases: Final = _phrases.get
+"""The phrases that begin with a word. Call `classify` first, which loads the lists."""
 
 
 def is_unspaced(char: str) -> bool:

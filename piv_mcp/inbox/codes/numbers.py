@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from piv_mcp.inbox.codes.lexicon import Kind, classify
@@ -17,9 +19,15 @@ _UNITS: Final = frozenset(
     | {"sec", "secs", "st", "tb", "th", "tl", "uah", "usd", "x", "zl", "byn"}
 )
 # A number after one of these is part of a name, a path or an address.
-_ADDRESS_SIGNS: Final = frozenset("@_/\\^")
-# Characters that hide the digits of a card, besides "*".
-_MASKS: Final = frozenset("•·×")
+_ADDRESS_SIGNS: Final = frozenset("_/^")
+# Characters that hide digits of a card or a telephone number.
+_MASK: Final = "[*•·×●○∗✱]"
+_MASKS: Final = frozenset(_MASK[1:-1])
+_MASK_ENDS: Final = frozenset((*_MASKS, "#", "x", "X"))
+_MASKED: Final = re.compile(rf"(?:{_MASK}[ #]?{_MASK}|##|(?<![A-Za-z])[xX]{{2,}})[-.() ]{{0,3}}$")
+_MASK_AFTER: Final = re.compile(rf"[-() ]{{0,2}}{_MASK}{{2}}")
+_SHOWN_DIGITS: Final = 4
+_LINKS: Final = (":", "=")
 _PHONE_LENGTH: Final = 9
 _YEARS: Final = range(1900, 2100)
 
@@ -39,20 +47,26 @@ class Verdict(NamedTuple):
 
 def judge_word(value: str, low: str, plain: str, start: int, end: int) -> float | None:
     """How much a word without digits looks like a code; None if it cannot be one."""
-    if not 4 <= len(value) <= MAX_SIZE:
+    size = end - start
+    if not 4 <= size <= MAX_SIZE:
         return None
-    vowels = sum(map(low[start:end].count, "aeiouy"))
-    weight = -1.0 if vowels * 3 > len(value) else 0.5 if vowels * 5 <= len(value) > 4 else -0.2
+    vowels = _count_vowels(low[start:end])
+    weight = -1.0 if vowels * 3 > size else 0.5 if vowels * 5 <= size > 4 else -0.2
     if value.isupper():
         return weight
-    before = plain[:start].rstrip(" \n\"'([")[-1:]
+    near = plain[max(0, start - 9) : start]
     after = plain[end : end + 2]
-    if before not in (":", "=") and vowels * 5 <= len(value) and plain[:start].rstrip()[-1:].isalpha():
+    if near.rstrip(" \n\"'([")[-1:] in _LINKS:
+        return weight - 0.3 if not after.strip() or after[0] in ".\n\"'" else None
+    if vowels * 5 <= size and near.rstrip()[-1:].isalpha():
         # "your login code is abkdqz": a real word has more vowels
         return weight - 0.3 if not after.strip() or after[0] in ".\n" else None
-    if before in (":", "=") and (not after.strip() or after[0] in ".\n\"'"):
-        return weight - 0.3
     return None
+
+
+@lru_cache(maxsize=8192)
+def _count_vowels(low: str) -> int:
+    return sum(map(low.count, "aeiouy"))
 
 
 def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
@@ -94,8 +108,12 @@ def judge_numbers(plain: str, spans: list[tuple[int, int]]) -> list[Verdict]:
     """Judge groups of digits that have one separator between each. A span is (start, end) in `plain`."""
     verdicts: list[Verdict] = []
     blocks: list[tuple[int, int]] = []
-    first = 0
-    for index in range(1, len(spans) + 1):
+    first = _shown_groups(plain, spans)
+    if not first and len(spans) == 1:
+        return [_single(plain, spans[0], 0)]
+    if first:
+        verdicts.append(_not_a_code(0, first - 1))
+    for index in range(first + 1, len(spans) + 1):
         if index == len(spans) or plain[spans[index - 1][1]] == " ":
             blocks.append((first, index - 1))
             first = index
@@ -115,6 +133,21 @@ def judge_numbers(plain: str, spans: list[tuple[int, int]]) -> list[Verdict]:
                 verdicts.append(_joined(plain, spans, low, high))
         at += taken
     return verdicts
+
+
+def _shown_groups(plain: str, spans: list[tuple[int, int]]) -> int:
+    """How many of the groups are the shown end of a masked number: ***-4471, ** ** 44 71."""
+    start, end = spans[0]
+    if end - start > _SHOWN_DIGITS:
+        return 0
+    near = plain[max(0, start - 8) : start]
+    if near.rstrip(" -.()")[-1:] not in _MASK_ENDS or not _MASKED.search(near):
+        return 0
+    count = size = 0
+    while count < len(spans) and size < _SHOWN_DIGITS:
+        size += spans[count][1] - spans[count][0]
+        count += 1
+    return count
 
 
 def _is_list(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> bool:
@@ -156,7 +189,7 @@ def _spaced(
         return count, [Verdict(first, last, value, weight)]
     if not foreign and even and sizes[0] == 1 and 4 <= count <= MAX_SIZE:
         return count, [Verdict(first, last, "".join(plain[a:b] for a, b in groups), 1.4)]
-    if plain[begin] == "0" and sizes[0] < 5 and total >= _PHONE_LENGTH:
+    if plain[begin] == "0" and sizes[0] < 6 and total >= _PHONE_LENGTH:
         foreign = True  # a telephone number: 010 551204
     if foreign or total > MAX_SIZE or (total >= _PHONE_LENGTH and count > 2):
         if count == 2 and max(sizes) >= 5 and not foreign:
@@ -181,8 +214,9 @@ def _joined(plain: str, spans: list[tuple[int, int]], first: int, last: int) -> 
         return _not_a_code(first, last)
     mark = marks.pop()
     even = len(set(sizes)) == 1
-    if mark == ".":
-        return Verdict(first, last, value, 1.0) if sizes == [3, 3] else _not_a_code(first, last)
+    if mark in "./":
+        pieces = sizes == [3, 3] or (sizes == [2, 2, 2] and not _is_date(value, sizes))
+        return Verdict(first, last, value, 1.0) if pieces else _not_a_code(first, last)
     if mark != "-" or _is_date(value, sizes) or plain[end : end + 1] == "-" or plain[begin - 1 : begin] == "-":
         return _not_a_code(first, last)
     if sizes == [4, 4] and _is_round_time(value[:4]) and _is_round_time(value[4:]):
@@ -201,6 +235,9 @@ def _is_round_time(value: str) -> bool:
 
 
 def _is_date(value: str, sizes: list[int]) -> bool:
+    if sizes == [2, 2]:
+        day, month = sorted((int(value[:2]), int(value[2:])), reverse=True)
+        return 1 <= month <= 12 and day <= 31
     if len(sizes) != 3:
         return False
     a, b, c = int(value[: sizes[0]]), int(value[sizes[0] : -sizes[2]]), int(value[-sizes[2] :])
@@ -229,21 +266,22 @@ def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
     before, after = plain[start - 1 : start] if start else "", plain[end : end + 1]
     before2, after2 = plain[start - 2 : start - 1] if start > 1 else "", plain[end + 1 : end + 2]
     weight = _BY_LENGTH[size]
-    if before == "*" or after == "*" or before in _MASKS:
-        # *482913* is bold type; *4471 and **4471 are the end of a card; *123# is a dialling code
-        if before != "*" or after != "*" or before2 == "*" or after2 == "*" or after2.isdigit():
-            return dead
-    elif (
+    if (
         before in _ADDRESS_SIGNS
+        or (before == "@" and before2.isalnum())
         or after in ("@", "_")
         or before == before2 == "."
         or (after == "/" and after2.isalnum())
+        or _MASK_AFTER.match(plain, end)
     ):
         return dead
-    elif before == "#":
+    if before in _MASKS or after in _MASKS or after == "#":
+        # *4471 is the end of a card, and *123# a dialling code; *482913 may be half of bold type
+        if size <= _SHOWN_DIGITS or (before == "*" and after == "#") or after2.isdigit():
+            return dead
         weight -= 1.0
-    elif after == "#":
-        return dead
+    elif before in ("#", "@"):
+        weight -= 1.0
     elif before == "-" and before2.isalpha() and before2.isascii():
         # The tags of Google and Facebook: G-123456 and FB-12345 are codes without any other word
         weight += 2.4 if plain[max(0, start - 4) : start].split()[-1:] in (["G-"], ["FB-"]) else 0.6
@@ -251,6 +289,10 @@ def _single(plain: str, span: tuple[int, int], index: int) -> Verdict:
         weight -= 0.5
     if size == 4 and int(value) in _YEARS:
         weight -= 1.0
+    elif size == 4 and _is_round_time(value):
+        weight -= 0.5
+    elif size > 4 and value.endswith("000"):
+        weight -= 1.0  # probably an amount
     if size > 8 and value[0] == "0":
         weight -= 2.0
     return Verdict(index, index, value, weight)

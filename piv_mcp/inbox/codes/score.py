@@ -44,7 +44,8 @@ class Before(NamedTuple):
     name: float  # the weight of the best word that names a code
     cost: float  # of a label of another kind of number
     enter: float  # the weight of a verb such as "enter"
-    linked: bool  # "is" or a colon stands between the name and the candidate
+    linked: bool  # "is" or a colon stands directly before the candidate
+    named: bool  # a name is near
     direct: bool  # the name is beside the candidate
 
 
@@ -69,14 +70,26 @@ def score(message: ParsedMessage, signs: Signs, index: int, folded: str) -> floa
     total -= before.cost * (0.3 if after.named else 1.0) + after.cost
     if item.labelled:
         total += 4.0
-    if before.linked:
+    value = item.value or ""
+    bare = value == signs.bare and len(value) > 3 and (value.isdigit() or before.linked or not message.words)
+    if bare:
+        total += _bare_bonus(message, item)
+    if before.linked and (before.named or bare):
         total += 1.3
     return total + _place_bonus(message, item, folded) - _message_cost(items, signs, item)
 
 
+def _bare_bonus(message: ParsedMessage, item: Item) -> float:
+    """The bonus of the only number in a message that names nothing: less with each unknown word."""
+    if not message.words:
+        return 6.0
+    ends_line = message.plain[item.end : item.end + 9].lstrip(" .!*\"')]}>")[:1] in ("", "\n")
+    return max(0.0, 2.4 - 0.2 * (message.words - message.known)) + 0.5 * ends_line
+
+
 def _look_before(items: list[Item], signs: Signs, index: int, folded: str) -> Before:
     item = items[index]
-    colon = folded[max(0, item.start - 3) : item.start].rstrip(" \n" + _OPEN)[-1:] in (":", "=")
+    colon = folded[max(0, item.start - 6) : item.start].rstrip(" \n" + _OPEN)[-1:] in (":", "=")
     linked, direct, named = colon, False, False
     name = cost = enter = refused = filler = 0.0
     numbers = 0
@@ -133,7 +146,7 @@ def _look_before(items: list[Item], signs: Signs, index: int, folded: str) -> Be
             reach, price = _OTHER_LABELS[kind]
             if kind is Kind.PHONE and folded.endswith(" to ", 0, item.start):
                 reach = 5.0  # "text CODE to 60022"
-            elif not clear:
+            elif not clear and kind is not Kind.OLD:
                 continue
             if kind is Kind.NUMBER:
                 filler += 1.0
@@ -144,7 +157,7 @@ def _look_before(items: list[Item], signs: Signs, index: int, folded: str) -> Be
             if distance - filler <= reach - (kind is Kind.NUMBER) and not _COMMA.search(folded, cue.end, item.start):
                 cost = max(cost, price)
                 label = kind if kind is not Kind.NUMBER else None
-    return Before(name, cost + refused, enter, linked and named, direct)
+    return Before(name, cost + refused, enter, linked, named, direct)
 
 
 def _look_after(items: list[Item], index: int, folded: str, labelled: bool) -> After:
@@ -181,7 +194,7 @@ def _look_after(items: list[Item], index: int, folded: str, labelled: bool) -> A
         elif kind is Kind.USE and distance < 1.1:
             used = 0.9
         elif kind is Kind.NOT_A_CODE:
-            if distance < 5 and not name and not numbers:
+            if distance < 5 and not name and not numbers and not labelled:
                 cost = max(cost, _NOT_A_CODE_COST)
         elif distance < _ADJACENT and not folded[item.end : cue.start].strip(" -"):
             if kind in (Kind.TIME, Kind.MONEY):
@@ -259,7 +272,10 @@ def _message_cost(items: list[Item], signs: Signs, item: Item) -> float:
         else:
             cost += (2.8 if signs.parcels == 1 else 4.2) + (0.6 if sentence in signs.parcel_sentences else 0.0)
     if signs.courier_sentences:
-        cost += 4.0 if signs.parcels or sentence in signs.courier_sentences else 2.0
+        here = signs.parcels or sentence in signs.courier_sentences
+        cost += 4.0 if here else 3.0 if min(signs.courier_sentences) < sentence else 2.0
+    if signs.lock is not None and signs.lock.sentence <= sentence:
+        cost += 1.5 if signs.lock.start > item.start else 3.0 if signs.sign_in else 4.5
     if signs.coupon:
         cost += 0.6 if signs.names_code else 1.2 if signs.sign_in else 2.2
         if sentence in signs.coupon_sentences and not signs.sign_in:

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Final
 
+from piv_mcp.inbox.codes.repair import LOST, repair, tidy
+
 # A code is near the start or the end of a message. The middle of a very long one is left out, which
 # bounds the time that a hostile text can take.
 _HEAD_CHARS: Final = 1600
@@ -62,6 +64,8 @@ def _normal(char: str) -> str:
         return ""
     if char in _DASHES:
         return "-"
+    if char == "№":
+        return "#"
     if char == "，":
         # A full-width comma separates words and is never part of a number, as an ASCII comma can be.
         return "、"
@@ -77,7 +81,7 @@ def _folded(char: str) -> str:
         return "!"
     if char in _COMMAS:
         return ","
-    if ord(char) > 0x7F and unicodedata.category(char)[0] not in "LMN":
+    if ord(char) > 0x7F and char != LOST and unicodedata.category(char)[0] not in "LMN":
         return " "
     lower = char.lower()[:1] or char
     if lower in _PLAIN_LETTERS:
@@ -96,7 +100,8 @@ _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
 
 def normalise(text: str) -> str:
     """The text with ASCII digits, spaces and hyphens, without invisible characters, at most 2,001 characters long."""
-    return _plain(text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else text[:_HEAD_CHARS] + "\n" + text[-_TAIL_CHARS:])
+    short = text if len(text) <= _HEAD_CHARS + _TAIL_CHARS else text[:_HEAD_CHARS] + "\n" + text[-_TAIL_CHARS:]
+    return tidy(_plain(repair(short)))
 
 
 def fold_words(text: str) -> str:

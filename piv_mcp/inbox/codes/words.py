@@ -10,6 +10,7 @@ from typing import Final
 
 # Words that name a one-time code without any other word.
 ONE_TIME_CODE: Final = """
+pw,pwd,passwd,
 mobiletan,mobile tan,sms tan,secure code,securecode,safekey,security key,activation key,one time key,
 cle d activation,clé d'activation,chiave di accesso,tijdelijke code,код доступа,رقم التعريف,رمز التفعيل,
 رمز التأكيد,رمز الأمان,رمز الدخول,رمز التحقق,كود التفعيل,كود التحقق,код подтверждения,код підтвердження,
@@ -59,6 +60,7 @@ mã đăng,mã bảo,mã truy,mã số,nhập mã,la ma,là mã,mã này,ma này
 
 # Words for signing in, confirming and security; they add weight to a code word beside them.
 SIGN_IN: Final = """
+melden sie sich an,melde dich an,anzumelden,einzuloggen,
 bevestig*,activer*,herstel*,wiederherstell*,zurücksetz*,recover*,restore*,reset,resetting,recuper*,
 récupér*,réinitialis*,restablec*,redefin*,ripristin*,återställ*,gjenopprett*,nulstil*,palaut*,nollaus*,
 lähtestam*,atjauno*,atkūr*,відновл*,восстанов*,сброс*,възстанов*,odzysk*,resetow*,obnov*,helyreállít*,
@@ -112,6 +114,8 @@ kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,kwemeza,fanamarin*,podtverz
 
 # Verbs that ask for the code to be typed: enter, type.
 ENTER: Final = """
+put,pop,entering,typing,inputting,putting in,fill in,tap in,plug in,coloca,coloque,ponga,ponha,escreva,
+introduciendo,ingresando,mettez,tippen,scrivi,metti,vulin,knappa in,
 enter,type,input,insert,key in,introduce,introduzca,ingrese,ingresa,teclea,digita,digite,insira,introduza,
 saisissez,saisir,saisis,entrez,entrer,tapez,composez,renseignez,eingeben,inserisci,inserire,digitare,voer,
 vul,ange,skriv,tast,indtast,oppgi,syötä,sisesta*,ievadi*,įveskite,wpisz,przepisz,zadejte,zadajte,opište,
@@ -128,6 +132,7 @@ immetti,typ,skriva,skriv inn,skriv in,näppäile,kirjoita,syöttää,trükkige,n
 
 # Weaker verbs: use, give.
 USE: Final = """
+with,
 use,using,usa,utilice,utiliza,utilize,utilisez,utilise,provide,submit,verwende*,nutze*,benutze*,utilizza,
 gebruik,använd,bruk,brug,käytä,anna,kasuta*,izmanto*,naudokite,użyj,podaj,použijte,použite,használja,
 folosiți,folosește,foloseste,koristite,uporabite,përdorni,kullan*,gunakan,pakai,gamitin,tumia,используйте,
@@ -143,6 +148,8 @@ lieferando,lieferheld,ticketmaster,ticketswap,bookingcom,bookmyshow,couponbirds,
 
 # Parcels, deliveries, and goods that are picked up with a code.
 PARCEL: Final = """
+afhalen,odebra*,забрать,забер*,забрати,
+pengambilan,
 taquilla,casillero,cacifo,recoger,recogerlo,recogerla,recoge,recógelo,recojo,recogido,
 cajero automático de paquetes,retrouvez votre colis,алу коды,алып кету,locker*,mailbox,click collect,
 ячейк*,комірк*,клетка,skrinka,schránk*,zbox,fach,schließfach,kluis,skap,luukku,kapp,pickup,pick up,
@@ -167,18 +174,34 @@ dang giao,vận đơn,van don,penerimaan,pengiriman,diantar,bungkusan,penghantar
 お届け,택배,무인함,운송장,배달,배송,수령,픽업
 """
 
-# Doors and their keypads. A PIN for one is no one-time code either.
-DOOR: Final = """
+# What a secret opens besides accounts: doors, wireless networks, SIM cards, voicemail, meetings, rides.
+LOCK: Final = """
+cod ușă,bike pin,garaż*,furtk*,schránce na klíče,uși,kasa şifresi,门口,保险箱,保險箱,金庫,вайфа*,вай фая,
+elevator,combination,archive password,zip password,parental control,tv pin,klatki,skrytk*,开门,開門,入室,
+ワイファイ,zoom id,la course,votre course,course uber,course bolt,besprechungs,join the call,上车,上車,
+entry pin,entry code,ドア,printer,wireless password,wireless key,वाईफाई,वाई फाई,wohnungs,gebäude,חניה,בניין,
+לבניין,zoom passcode,zoom password,teams passcode,webex passcode,webex password,lock,wifi,wi fi,wlan,router,
+hotspot,wpa,ssid,network key,network password,guest network,puk,sim pin,sim lock,voicemail,voice mail,
+buzón de voz,messagerie vocale,segreteria,голосовая почта,голосовой почты,голосовую почту,meeting*,webinar*,
+conference,teleconference,dial in,besprechung,reunión,réunion,riunione,reunião,vergadering,spotkani*,
+toplantı,конференц*,встреч*,会议,會議,会議,ミーティング,회의,rapat,cuộc họp,ride,rides,trip,taxi,cab,viaje,
+corrida,viagem,trajet,fahrt,corsa,viaggio,поездк*,поїздк*,yolculu*,perjalanan,chuyến đi,行程,乘车,乗車,탑승,
+przejazd*,scooter,bike unlock,safe code,safe pin,key box,keybox,key safe,room pin,room code,room password,
+pdf,puertas,edificio,apartamento,alojamiento,garaje,alarma,cerradura,candado,caja fuerte,appartement,
+logement,serrure,boîte à clés,alarme,coffre,schlüsselbox,schlüsseltresor,tresor,wohnung,tür,alarmanlage,
+appartamento,allarme,serratura,cassaforte,garagem,fechadura,cofre,mieszkani*,sejf*,замк*,сейф*,квартир*,
+роутер*,kapı,kapısı,kapının,kablosuz,вай фай,无线网,無線網,无线密码,와이파이,واي فاي,الواي فاي,وای فای,ไวไฟ,
 door,doors,gate,keypad,building,apartment,garage,alarm,lockbox,lock box,intercom,entrance,puerta,portón,
 portero,portão,porta,porte,immeuble,digicode,portail,interphone,türcode,haustür*,eingangstür,cancello,
 portone,citofono,deur,poort,portkod*,dörr*,dørkode*,ovikoodi*,alaovi*,ovi,uksekood*,durvju,laiptinės,drzwi,
-bramy,brama,bramk*,domofon*,dveře,dveří,dverí,vchod*,kapukód*,kapu,ajtó*,ușă,interfon*,ulaz*,vrata,kapı*,
+bramy,brama,bramk*,domofon*,dveře,dveří,dverí,vchod*,kapukód*,kapu,ajtó*,ușă,interfon*,ulaz*,vrata,
 πόρτα*,εισόδου,דלת,שער,הבניין,الباب,باب,بوابة,درب,दरवाज*,ประตู,pintu,门禁,大门,门锁,門禁,門鎖,玄関,
 オートロック,현관,공동현관,도어락,출입,домофон*,подъезд*,двер*,ворот*,калитк*,під'їзд*
 """
 
 # Orders, bookings, invoices, references, cases: they have numbers that nobody types as a code.
 ORDER: Final = """
+reserver*,po box,box no,
 शिकायत*,आवेदन*,অভিযোগ*,আবেদন*,ਸ਼ਿਕਾਇਤ,புகார்*,ఫిర్యాదు*,подразделен*,访客,访客码,整理番号,จอง,เที่ยวบิน,
 สมาชิก,会员卡,지점,오류코드,错误码,错误代码,エラーコード,에러코드,customer*,client,clients,client's,
 cliente*,clienti,klant*,klantcode*,kunde*,kunden*,kund,kundens,asiakas*,klient*,klijent*,zákazn*,ügyfél*,
@@ -189,16 +212,16 @@ artikel*,artículo,artikkel*,tuote*,termék*,termek*,produs*,proizvod*,izdelek,�
 προϊόν*,προϊοντ*,מוצר,المنتج,منتج,محصول,کالا,उत्पाद*,পণ্য*,สินค้า,sản phẩm,san pham,produk,商品,产品,產品,
 상품,제품,fejlkode,felkod*,feilkode*,virhekoodi*,virhe*,kļūd*,klaid*,błąd,błędu,bledu,chyby,greška,greške,
 napake,xəta,xatolik,lỗi,ma loi,ralat,galat,خطأ,الخطأ,خطای,שגיאה,त्रुटि,ত্রুটি,ข้อผิดพลาด,エラー,故障,class,
-course,lesson,school,student*,étudiant*,alumno,branch,ifsc,услуг*,послуг*,nacional,ملی,fiscal,fiscale,
+lesson,school,student*,étudiant*,alumno,branch,ifsc,услуг*,послуг*,nacional,ملی,fiscal,fiscale,
 steuer*,impôt,tributario,податков*,налог*,vergi,ไปรษณีย์,psč,irányítószám,country,dialling,dialing,
 area code,promo code,discount code,barras,barre,strichcode,barcode*,codigo de barras,código de barras,
-code barre,code barres,gate,lock,lockbox,box,alarm,intercom,entrance,домофон*,reclam*,queja,брон*,
+code barre,code barres,reclam*,queja,брон*,
 бронюван*,取票,兑奖,pocztow*,poštov*,postinumer*,postnum*,postcode*,почтов*,поштов*,пощенск*,kode pos,
 poskod,mã bưu,posta kodu,ταχυδρομ*,מיקוד,邮编,郵遞區號,郵便番号,우편번호,الرمز البريدي,رمز بريدي,کد پستی,
 पिन कोड क्षेत्र,parking,promotion,order,orders,booking*,reservation*,ref,refs,refno,reference*,ticket*,
 invoice*,bill,tracking,track,transaction*,txn,txns,trx,trxid,txnid,utr,rrn,claim,complaint*,pnr,flight,
 plate,error,erreur,fehler*,errore,erro,chyba,hiba,eroare,грешка,ошибк*,помилк*,hata,σφάλμα*,versioncode,
-serial,certificate,roll,postcode,postal,zip,barcode,qr,swift,tax,door,unicode,vscode,area,
+serial,certificate,roll,postcode,postal,zip,barcode,qr,swift,tax,unicode,vscode,area,
 prescription,batch,lot,conduct,dress,locator,incident,purchase code,folio,pedido*,reserva*,factura*,
 fatura*,localizador,referencia,referência,expediente,trámite,protocolo,nota,processo,commande*,réservation,
 facture*,référence,réf,bestell*,buchung*,auftrag*,rechnung*,kundennummer,vorgang*,referenz*,termin,
@@ -221,17 +244,21 @@ postnummer,plz,postleitzahl,codex,errorcode,statuscode
 
 # Labels of other numbers. They do not stop a word beside them from naming a code ("your ID code").
 OTHER_LABEL: Final = """
+benutzer*,utilisateur,identifiant,usuario,usuário,utente,gebruiker,användare,bruger,bruker,käyttäjä*,
+użytkownik*,uživatel*,felhasználó*,utilizator*,kullanıcı*,логин,логін,пользовател*,користувач*,χρήστη*,
+المستخدم,משתמש,用户名,使用者,아이디,at,po,
 from,user,username,userid,user id,portal,reclamo,número de caso,solicitud,solicitação,demande,anfrage,
 antrag,richiesta,aanvraag,section,article,chapter,page,paragraph,terms,number plate,licence,license,号码,
 號碼,二维码,扫码,条码,编码,付款码,会员码,健康码,序列码,序列号,手机号,手机号码,户号,학번,고객번호,顧客番号,
 契約番号,会員,id,case,session,member,membership,network,site,screen,host,station,visit,consulta,cita,
 patient,seat,gate,room,platform,street,apt,flat,version,model,train,bus,hall,table,badge,place,voiture,
-kundennr,wagen,platz,zug,zimmer,huone,каб,gab,cabinet,gabinet,route,rx,wifi,wi fi,exam,policy,queue,zone,
+kundennr,wagen,platz,zug,zimmer,huone,каб,gab,cabinet,gabinet,route,rx,exam,policy,queue,zone,
 number of,loan,emi,application,meter,appointment,dossier
 """
 
 # Discounts and gifts.
 COUPON: Final = """
+gift card,prepaid card,actiecode*,kortingscode*,
 红包,領取,领取,coupon*,promo*,presale,invitation code,invite code,voucher*,discount*,off,gift,giftcard,
 referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,
 desconto*,ahorra,rebaja*,rabat*,gutschein*,sparst,sparen,reduc*,réduc*,remise,achat bon,sconto,sconti,
@@ -246,6 +273,8 @@ khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скид�
 
 # Cards and accounts; the digits that follow are their last digits or their number.
 CARD: Final = """
+ลงท้ายด้วย,ลงท้าย,끝자리,끝나는,berakhir*,kết thúc,eindigend,eindigt,kończąc*,заканчива*,закінчу*,končíc*,
+végződ*,terminant,
 sort code,sort codes,
 card,cards,ending,ends,ending in,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
 karte,kreditkarte,endziffer*,endet,endend,tarjeta*,terminada,terminado,cuenta*,cartão,cartao,final,conta,
@@ -261,7 +290,8 @@ tai khoan,stk,kartu,rek,akaun,akaunti,karta*,карта*,карт,карты,к�
 
 # Telephone numbers and short codes to call or write to.
 PHONE: Final = """
-line,emergency line,linka,linku,signalez,sulkupalvel*,spärra,spær,sperr*,notruf,meld via,denuncie,
+anruf,
+,emergency line,linka,linku,signalez,sulkupalvel*,spärra,spær,sperr*,notruf,meld via,denuncie,
 denuncia al,segnala*,rapporter*,anmäl,相談,通報,举报,舉報,專線,专线,상담,แจ้ง,lapor*,help,support,service,
 customer service,hilfe,kundenservice,ayuda,ajuda,suporte,aide,aiuto,assistenza,hulp,klantenservice,hjälp,
 kundtjänst,hjelp,kundeservice,hjælp,apua,asiakaspalvelu,pomoc,pomoć,segítség,ajutor,yardım,помощь,
@@ -282,6 +312,7 @@ bild,звоните,позвоните,тел,телефон*,дзвоніть,�
 
 # Amounts of money: their labels and currencies.
 MONEY: Final = """
+kwh,kw,
 bonus,бонус*,баллов,rs,inr,usd,eur,euro,euros,gbp,aed,sar,kes,ksh,ngn,ghs,zar,php,idr,rp,rm,myr,sgd,aud,
 cad,nzd,hkd,twd,nt,jpy,cny,rmb,krw,vnd,thb,baht,try,tl,azn,sum,som,so'm,uzs,kzt,rub,rur,pln,zl,zł,kc,kč,
 czk,ft,huf,lei,ron,bgn,din,rsd,hrk,kn,kr,sek,nok,dkk,isk,chf,egp,qar,kwd,bhd,omr,jod,irr,irt,pkr,bdt,npr,
@@ -293,6 +324,7 @@ attempts,people,homes,steps,marks,btc,eth,percent
 
 # Names of amounts, which their number follows.
 AMOUNT: Final = """
+up to,bis zu,jusqu à,fino a,
 amount,amt,total,balance,bal,paid,price,fee,fare,premium,importe,saldo,monto,valor,montant,solde,betrag,
 kontostand,guthaben,importo,totale,bedrag,belopp,beløp,beløb,summa,kwota,částka,suma,sumă,sold,iznos,
 stanje,tutar*,bakiye,limit,balans,qoldiq,số tiền,so tien,sd,jumlah,nominal,baki,balanse,salio,сумма,баланс,
@@ -364,7 +396,8 @@ starý,předchozí,régi,korábbi,vechi,vechiul,stari,eski,önceki,cũ,lama,ст
 
 # Something has already happened. These words are only told apart from unknown ones.
 DONE: Final = """
-changed,updated,disabled,enabled,sent,required,needed,ready,hidden,pending,requested,confirmed,verified,
+received,completed,processed,erhalten,recibido,reçu,ricevuto,recebido,получен*,отримано,
+changed,updated,disabled,enabled,required,needed,ready,hidden,pending,confirmed,verified,
 activated,authenticated,registered,registering,approved,authorised,authorized,verificado,verificada,
 confirmado,confirmada,confirmé,confirmée,activé,activada,activado,registrado,registrada,bestätigt,
 registriert,aktiviert,confermato,confermata,attivato,registrato,bevestigd,geactiveerd,bekräftad,bekräftat,
@@ -388,6 +421,8 @@ hiệu lực,hieu luc,hết hạn,het han,berlaku,sah,действ*,действ
 
 # People whom one tells a code, rather than typing it.
 COURIER: Final = """
+řidič,řidiče,řidiči,chauffeur,motorista,conductor,şoför*,sürücü*,водител*,водій,водію,司机,司機,ドライバー,
+운전기사,kierowc*,conducente,autista,sopir,pengemudi,tài xế,السائق,للسائق,راننده,motoboy,rider,
 the counter,at checkout desk,comptoir,en caisse,à la caisse,caissier,an der kasse,kasse,kassan,kassa,
 alla cassa,in cassa,en caja,no caixa,na kasie,przy kasie,u pokladny,pénztár*,на кассе,на касі,на каса,
 kasada,ταμείο,לקופה,בקופה,レジ,店頭,계산대,柜台,櫃台,แคชเชียร์,courier,courier's,driver,delivery agent,
@@ -399,6 +434,7 @@ kuriera,futár*,curier*,курьер*,кур'єр,куриер*,dostavljač*,kur
 
 # Negations, as in warnings not to pass a code on.
 NEGATION: Final = """
+알려주지,타인에게,공유하지,
 never,don,dont,not,nobody,noone,anyone,beware,nunca,jamás,nadie,no,não,ninguém,jamais,ne,pas,personne,nie,
 niemals,nicht,niemandem,mai,non,nessuno,nooit,niet,niemand,aldrig,inte,ikke,ingen,älä,koskaan,kellekään,
 nigdy,nikomu,nikdy,soha,senkinek,nimănui,nu,niciodată,nikome,nikad,nikoli,asla,kimseyle,kimse,không,khong,
@@ -419,4 +455,93 @@ NUMBER: Final = """
 संख्या,क्रमांक,সংখ্যা,no,nr,nro,num,number,núm,numero,número,numéro,nummer,nº,č,čís,číslo,sz,szám,broj,št,
 numara,no.lu,số,so,nomor,nombor,номер,№,αριθ,αρ,համար,ნომერი,מספר,מס,رقم,شماره,नंबर,নম্বর,எண்,号,號,番,번,
 code de conduite,dated,dt,since,year,anno,año,ano,année,jahr
+"""
+
+# What numbers count or name. In a message that names no code, the number beside such a word is no code.
+THING: Final = """
+receipt,available,cost,costs,prices,contract,salary,wage,wages,lottery,draw,weight,height,speed,temperature,
+temp,distance,size,quantity,qty,stock,debt,passport,insurance,level,floor,row,track,tram,coach,terminal,
+stand,booth,aisle,odometer,mileage,population,units,count,payout,income,profit,value,rate,age,dob,permit,
+warranty,result,file,form,document,letter,ballot,employee,preis,kosten,vertrag*,beleg,belegnr,quittung*,
+gehalt,lohn,miete,sitz*,reihe,flug*,gleis,linie,wartenummer,losnummer,gewinn,gewicht,größe,menge,anzahl,
+schulden,stockwerk,etage,aktenzeichen,akte,versicherung*,ausweis*,kennzeichen,postfach,filiale,prix,coût,
+contrat,quittance,salaire,loyer,siège,rangée,vol,quai,poids,taille,quantité,dette,étage,assurance,passeport,
+plaque,agence,billet,âge,precio,costo,coste,contrato,recibo,salario,sueldo,alquiler,asiento,fila,vuelo,
+andén,turno,lote,peso,tamaño,talla,cantidad,deuda,piso,planta,póliza,pasaporte,matrícula,sucursal,
+disponible,boleto,billete,sorteo,premio,edad,prezzo,contratto,ricevuta,stipendio,affitto,posto,volo,binario,
+coda,lotto,taglia,quantità,debito,piano,polizza,passaporto,targa,disponibile,biglietto,preço,custo,salário,
+aluguel,assento,poltrona,voo,plataforma,tamanho,quantidade,dívida,andar,apólice,passaporte,placa,agência,
+disponível,bilhete,passagem,sorteio,prêmio,prémio,idade,prijs,bon,salaris,huur,stoel,rij,vlucht,spoor,
+wachtrij,volgnummer,aantal,schuld,verdieping,polis*,paspoort,kenteken,filiaal,beschikbaar,kaartje,pris,
+kostnad,avtal,avtale,aftale,kvitto,lön,lønn,løn,hyra,husleje,plats,plass,plads,flyg,lott,vikt,vekt,vægt,
+antal,antall,våning,etasje,försäkring,forsikring,regnr,biljett,billett,hinta,sopimus*,kuitti*,palkka,vuokra,
+paikka,lento*,raide,jono*,vuoronumero,paino,määrä,kerros,vakuutus*,lippu*,cena,cenu,koszt,umow*,paragon*,
+pensja,czynsz,miejsce,peron,kolejk*,waga,rozmiar,ilość,dług,piętro,paszport*,bilet*,nagroda,smlouv*,zmluv*,
+účtenk*,mzda,nájem*,sedadlo,nástupišt*,fronta,váha,velikost,množství,dluh,patro,pojist*,poistk*,lístek,
+lístok,jízdenk*,vstupenk*,výhra,összeg*,szerződés*,nyugta,blokk,bérlet,ülés,járat*,vágány,sorszám*,súly,
+méret,mennyiség,tartozás,emelet,kötvény*,jegy*,nyeremény*,preț,chitanț*,salariu,chirie,zbor,coadă,greutate,
+cantitate,datorie,etaj,poliț*,premiu,цен*,стоимост*,договор*,контракт*,чек*,зарплат*,аренд*,мест*,ряд*,
+рейс*,поезд*,вагон*,платформ*,очеред*,лот*,вес,размер*,количеств*,долг*,этаж*,полис*,паспорт*,госномер*,
+билет*,выигрыш*,приз*,возраст,страниц*,доступно,штраф*,тариф*,цін*,варт*,догов*,оренд*,місц*,потяг*,черг*,
+вага,розмір*,кільк*,борг*,поверх*,поліс*,квит*,виграш*,полет*,място,опашка,cijena,ugovor*,ulaznica,sjedište,
+τιμή,κόστος,συμβόλαιο,σύμβαση,απόδειξη,μισθός,ενοίκιο,θέση,πτήση,ουρά,βάρος,ποσότητα,χρέος,όροφος,εισιτήριο,
+fiyat*,ücret*,sözleşme*,makbuz,fiş,maaş,kira,koltuk,uçuş,sefer,kuyruk,miktar,adet,borç,pasaport,plaka,ödül,
+السعر,سعر,التكلفة,عقد,إيصال,الراتب,راتب,الإيجار,مقعد,رحلة,دور,الوزن,الكمية,الطابق,بوليصة,جواز,تذكرة,جائزة,
+מחיר,עלות,חוזה,קבלה,משכורת,מושב,טיסה,משקל,כמות,קומה,פוליסה,דרכון,פרס,قیمت,هزینه,قرارداد,رسید,حقوق,اجاره,
+صندلی,پرواز,صف,وزن,تعداد,بدهی,طبقه,بلیط,جایزه,कीमत,मूल्य,अनुबंध,रसीद,वेतन,किराया,सीट,उड़ान,फ्लाइट,ट्रेन,
+टिकट,कतार,मात्रा,पॉलिसी,इनाम,लॉटरी,ราคา,สัญญา,ใบเสร็จ,เงินเดือน,ค่าเช่า,ที่นั่ง,คิว,น้ำหนัก,กรมธรรม์,ตั๋ว,
+รางวัล,ยอด,giá,chi phí,hợp đồng,biên lai,chuyến bay,số dư,số lượng,số ghế,số vé,mã vé,harga,biaya,kontrak,
+kuitansi,gaji,sewa,kursi,penerbangan,antrian,antrean,giliran,berat,ukuran,lantai,paspor,tiket*,hadiah,
+undian,价格,價格,费用,費用,合同,收据,收據,工资,工資,租金,座位,座位号,座號,排队号,排隊號,排号,体重,數量,数量,
+楼层,樓層,保单,護照,护照,车牌,車牌,票号,票號,奖金,中奖,桌号,房号,房號,票价,积分,積分,班次,価格,料金,領収書,
+給料,家賃,座席,便名,整理券,番号札,保険,パスポート,チケット,当選,部屋番号,가격,요금,비용,계약,영수증,급여,
+월세,좌석,항공편,편명,대기번호,수량,보험,여권,차량번호,티켓,당첨,점수,fine,fines,chambre,habitación,
+habitacion,stanza,quarto,pokój,kamer,房间,房間,部屋,객실,номер комнат*,комнат*,кімнат*,версия,версии,
+versión,versão,versione,sürüm,バージョン,版本,버전,alert,alerta,ext,extension,survey,poll,vote,decode,
+encode,index,durchwahl,nebenstelle,anexo,ramal,добавочн*,préstamo,prêt,kredit,darlehen,empréstimo,prestito,
+lening,pożyczk*,займ*,кредит*,kredi,electricity usage,data usage,water usage,won,win,wins,winner,prize,
+jackpot,rent,consumption,verbrauch,consumo,due,owed,owing,score,steps,credited,debited,deposit,refund,
+reading,calories,zählerstand,punkte,puntaje,pontuação,счёт,очк*,шаг*,步数,得分,歩数,スコア,job,task,issue,
+build,bug,commit,quote,offer,bid,estimate,cash,interest,charge,withdrawal,payment,payments,spent,spend,
+views,likes,followers,members,votes,users,visitors,downloads,subscribers,warehouse,store,shop,suite,exit,
+course,status,department,unit,block,tower,pier,dock,court,lane,bed,ward,verse,episode,season,channel,
+station,frequency,node,server,event,pallet,container,truck,vehicle,load,pump,tank,fuel,gas,water,sensor,
+machine,asset,part,sku,ean,isbn,imei,iccid,vin,ssn,mrn,dose,pulse,bpm,time,timer,birthday,anniversary,
+attendance,capacity,seats,guests,pax,words,rows,records,room,bay,house,sector,zone,width,length,depth,
+altitude,price,fare,bonus,sold,bought,shares,loss,turnover,budget,limit,calls,messages,emails,photos,files,
+address,street,district,postbox,bus,train,flight,boat,ferry,car,cars,bike,taxi,plot,acre,round,match,goals,
+rating,grade,marks,lesson,case,angebot,los,mitglied,mitglieder,kassenbon,zahlung,gebühr,zinsen,ausgaben,
+einnahmen,lager,laden,geschäft,ausgang,kurs,abteilung,einheit,turm,bett,folge,kanal,datum,uhrzeit,besucher,
+nutzer,wörter,haus,bereich,breite,länge,höhe,tiefe,adresse,auftrag,aufgabe,ticket,wagen,hausnummer,offre,
+devis,espèces,intérêts,frais,dépenses,revenus,entrepôt,magasin,sortie,cours,statut,bâtiment,lit,épisode,
+chaîne,heure,visiteurs,membres,largeur,longueur,hauteur,tâche,métro,voiture,maison,oferta,efectivo,interés,
+cargo,gasto,gastos,ingresos,pago,almacén,tienda,salida,curso,estado,departamento,unidad,bloque,torre,cama,
+episodio,canal,fecha,hora,visitantes,miembros,ancho,altura,dirección,tarea,autobús,tren,metro,coche,casa,
+offerta,preventivo,contanti,interessi,spesa,spese,pagamento,magazzino,negozio,uscita,corso,stato,reparto,
+unità,blocco,letto,canale,data,visitatori,membri,larghezza,altezza,indirizzo,compito,treno,dinheiro,juros,
+taxa,despesas,receita,armazém,loja,saída,unidade,bloco,episódio,membros,largura,endereço,tarefa,ônibus,
+autocarro,trem,comboio,carro,aanbieding,offerte,contant,rente,uitgaven,betaling,magazijn,winkel,uitgang,
+cursus,afdeling,gebouw,aflevering,kanaal,leden,breedte,hoogte,adres,taak,trein,huis,erbjudande,ränta,avgift,
+utgifter,betalning,butik,utgång,avdelning,medlemmar,bredd,höjd,adress,uppgift,tåg,bil,hus,tilbud,gebyr,
+butikk,utgang,avdeling,dato,medlem,medlemmer,tog,tarjous,korko,maksu,myymälä,kauppa,uloskäynti,osasto,
+päivämäärä,jäsen*,osoite,tehtävä,juna,talo,bussi,gotówka,odsetki,opłata,wydatki,płatność,magazyn,sklep,
+wyjście,oddział,budynek,łóżko,odcinek,kanał,członk*,szerokość,wysokość,zadanie,pociąg,autobus,samochód,
+nabídka,hotovost,úrok,poplatek,výdaje,platba,sklad,obchod,východ,oddělení,budova,díl,člen,členové,šířka,
+výška,adresa,úkol,vlak,dům,ajánlat,készpénz,kamat,díj,kiadás,fizetés,raktár,kijárat,osztály,épület,csatorna,
+dátum,szélesség,magasság,cím,feladat,vonat,busz,autó,ház,ofertă,numerar,dobândă,taxă,cheltuieli,plată,
+depozit,magazin,ieșire,secție,clădire,episod,lățime,înălțime,adresă,sarcină,autobuz,mașină,casă,предложени*,
+наличн*,процент*,комисси*,расход*,доход*,платеж*,платёж*,склад*,магазин*,выход*,курс*,статус*,отдел*,
+корпус*,кровать,серия,канал*,дата,посетител*,участник*,подписчик*,просмотр*,лайк*,ширина,высота,длина,
+адрес*,задач*,задани*,автобус*,машин*,дом,табельный,товар,пропозиц*,готівк*,відсот*,комісі*,витрат*,платіж*,
+склад,вихід,відділ*,учасник*,перегляд*,завдан*,будинок,προσφορά,μετρητά,τόκος,χρέωση,έξοδα,πληρωμή,αποθήκη,
+κατάστημα,έξοδος,τμήμα,κτίριο,κανάλι,ημερομηνία,μέλη,διεύθυνση,τρένο,λεωφορείο,teklif*,nakit,faiz,ödeme*,
+gider,gelir,depo,mağaza,çıkış,bölüm,bina,tarih,üye,üyeler,takipçi,görev,otobüs,araba,عرض,نقدا,فائدة,رسوم,
+مصاريف,دفعة,مستودع,متجر,مخرج,قسم,مبنى,قناة,تاريخ,أعضاء,عنوان,مهمة,قطار,حافلة,سيارة,הצעה,מזומן,ריבית,עמלה,
+הוצאות,תשלום,מחסן,חנות,יציאה,מחלקה,בניין,ערוץ,תאריך,חברים,כתובת,משימה,רכבת,אוטובוס,רכב,पता,दुकान,भुगतान,
+ब्याज,शुल्क,बस,तारीख,सदस्य,ร้าน,สาขา,ที่อยู่,วันที่,รถ,บ้านเลขที่,ค่าธรรมเนียม,ดอกเบี้ย,cửa hàng,địa chỉ,
+chi nhánh,lãi suất,ngày,toà nhà,số nhà,toko,cabang,alamat,gedung,bunga,pembayaran,tanggal,anggota,kereta,
+mobil,rumah,报价,現金,现金,利息,手续费,支出,收入,仓库,店铺,门店,出口,课程,状态,部门,楼栋,床位,频道,日期,
+会员数,粉丝,点赞,播放量,地址,任务,公交,火车,门牌号,工单,工号,見積,手数料,倉庫,店舗,状態,部署,建物,
+チャンネル,日付,会員数,フォロワー,再生回数,住所,課題,電車,番地,견적,현금,이자,수수료,지출,창고,매장,출구,
+상태,부서,건물,채널,날짜,팔로워,조회수,주소,과제,버스,기차,송장번호
 """
