@@ -64,8 +64,8 @@ class Inbox:
     async def record_all(
         self, batch: Sequence[StoredEvent], look: tuple[str, Look] | None = None
     ) -> list[tuple[StoredEvent, bool]]:
-        """Store several events in one commit, in their order, and with them the finished look at a number's history that
-        brought the last of them.
+        """Store several events in one commit, in their order, and with them the finished look at a number's history
+        that brought the last of them.
 
         Raises:
             StoreError: no event was stored.

@@ -84,7 +84,7 @@ class Retention:
         moved = abs((now - wall) - (self._ticks[1] - monotonic))
         seen = await self._store.read(facts.number, CLOCK_SEEN)
         if moved > JUMP_SECONDS or now < seen - JUMP_SECONDS:
-            _log.warning("the clock of this machine has jumped: no old events are deleted for an hour")
+            _log.warning("the clock of this machine was set: no old events are deleted for an hour")
             await self._store.write(facts.put, CLOCK_JUMPED, str(now))
         await self._store.write(facts.put, CLOCK_SEEN, str(now))
         return not 0 <= now - await self._store.read(facts.number, CLOCK_JUMPED) < ROUND_SECONDS

@@ -7,6 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 
+_WITH_SLEEP: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+"""The system's clock that goes on while the machine sleeps: `time.monotonic` does so on Windows only."""
+
+
 class Clock:
     """The current time, and waiting. Tests replace it by a clock that they can move."""
 
@@ -15,8 +19,9 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary moment. Setting the system's clock does not change them."""
-        return time.monotonic()
+        """Seconds since an arbitrary moment, those while the machine slept included. Setting the system's clock does
+        not change them."""
+        return time.monotonic() if _WITH_SLEEP is None else time.clock_gettime(_WITH_SLEEP)
 
     async def sleep(self, seconds: float) -> None:
         """`asyncio.sleep`."""
