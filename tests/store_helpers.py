@@ -16,14 +16,16 @@ from piv_mcp.store.events import StoredEvent
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
 
+NAMES = "SELECT name FROM facts WHERE name NOT GLOB '*:*' AND name <> 'pruned_through' ORDER BY name"
+
+
 def put(name: str, value: str = "1") -> database.Job[None]:
     return lambda connection: facts.put(connection, name, value)
 
 
 def names(connection: Connection) -> list[str]:
-    """What the tests have put; the store keeps a fact of its own."""
-    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
-    return [str(name) for (name,) in connection.rows(query)]
+    """What the tests have put; the store's own facts have names with a colon."""
+    return [str(name) for (name,) in connection.rows(NAMES)]
 
 
 def get(name: str) -> database.Job[str | None]:
@@ -50,8 +52,7 @@ def script(code: str, *args: object) -> list[str]:
     """The command line of a small program that uses the store in a process of its own."""
     head = "import asyncio, os, sys, time\nfrom pathlib import Path\n"
     head += "from piv_mcp import log\nfrom piv_mcp.store import Store, facts\nlog.configure()\n"
-    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
-    head += f"def names(c): return [name for name, in c.rows({query!r})]\n"
+    head += f"def names(c): return [name for name, in c.rows({NAMES!r})]\n"
     return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
 
 
