@@ -21,19 +21,10 @@ import structlog
 from piv_mcp.errors import StoreError
 from piv_mcp.store import recovery
 from piv_mcp.store.connection import Connection
-from piv_mcp.store.files import Files, files_at, inode_of, locked, size_of
-from piv_mcp.store.migrations import migrate
+from piv_mcp.store.files import inode_of
+from piv_mcp.store.opening import Opened, open_store
 from piv_mcp.store.space import make_shrinkable
-from piv_mcp.store.sqlite import (
-    SqliteConnection,
-    concerns_the_file,
-    connect,
-    is_damage,
-    is_new,
-    refuse_newer,
-    store_error,
-    transaction,
-)
+from piv_mcp.store.sqlite import SqliteConnection, concerns_the_file, is_damage, store_error, transaction
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -44,45 +35,13 @@ Outcome = tuple[Any, Exception | None]
 BUSY_SECONDS = 2.0
 """How long a write waits, from when it was handed in: below the 5 s that piv.day gives a webhook."""
 
-GRACE_SECONDS = 0.25
+LATER_SECONDS = 0.25
 """How much later a write is given up that waits behind others: SQLite is to say first why the file is locked."""
 
 IDLE_SECONDS = 1.0
 """How often a process that writes nothing looks whether its files are still those of the store."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Open:
-    """A connection, and what it has open. `size` is that of the database when it was last looked at, in bytes."""
-
-    path: Path
-    connection: SqliteConnection
-    files: Files
-    size: int
-    waits: float
-    """How long it waits for a lock, in seconds."""
-
-    def is_current(self) -> bool:
-        """Whether these are still the store's files, and nobody has cut them."""
-        if files_at(self.path) != self.files:
-            return False
-        size = size_of(self.path)
-        if size < self.size and recovery.is_cut(self.path, self.connection, size):
-            return False
-        self.size = size
-        return True
-
-    def wait_until(self, until: float, usual: float) -> None:
-        """Wait for other processes' transactions up to this time of the monotonic clock."""
-        seconds = min(usual, max(0.0, until - time.monotonic()))
-        if abs(seconds - self.waits) > GRACE_SECONDS / 2:
-            self.connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
-            self.waits = seconds
-
-    def close(self) -> None:
-        self.connection.raw.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +82,8 @@ class Store:
         self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
-        self._reading: _Open | None = None
-        self._writing: _Open | None = None
+        self._reading: Opened | None = None
+        self._writing: Opened | None = None
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -158,7 +117,7 @@ class Store:
         self._waiting = []
         self._handed.put(group)
         loop = asyncio.get_running_loop()
-        group.timer = loop.call_later(self._busy_seconds + GRACE_SECONDS, self._give_up, group, loop)
+        group.timer = loop.call_later(self._busy_seconds + LATER_SECONDS, self._give_up, group, loop)
 
     def _give_up(self, group: _Group, loop: asyncio.AbstractEventLoop) -> None:
         """Let nobody wait longer whose write was not begun in time. One that was begun may be on disk already."""
@@ -166,7 +125,7 @@ class Store:
             error = "the store is busy: another program has it locked, or it is being made anew"
             _resolve(group, [(None, StoreError(error)) for _ in group.writes])
         elif group.state == "begun":
-            group.timer = loop.call_later(GRACE_SECONDS, self._give_up, group, loop)
+            group.timer = loop.call_later(LATER_SECONDS, self._give_up, group, loop)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(connection, ...)` on the reading connection.
@@ -215,7 +174,7 @@ class Store:
         with transaction(opened.connection, "BEGIN"):
             return job(opened.connection)
 
-    def _open_for_reading(self) -> _Open:
+    def _open_for_reading(self) -> Opened:
         opened = self._reading
         if opened is not None and opened.is_current():
             return opened
@@ -223,7 +182,7 @@ class Store:
             self._stop_reading()
         if self._reading is not None or (self.path.exists() and not recovery.is_complete(self.path)):
             raise _NotCurrentError
-        self._reading = opened = _open(self.path, self._busy_seconds)
+        self._reading = opened = open_store(self.path, self._busy_seconds)
         opened.connection.execute("PRAGMA query_only = ON")
         return opened
 
@@ -325,11 +284,11 @@ class Store:
             group.change("begun", "waiting")
         raise StoreError("the store file was replaced three times during one write")
 
-    def _open_for_writing(self) -> _Open:
+    def _open_for_writing(self) -> Opened:
         if self._writing is None or not self._writing.is_current():
             self._reader.submit(self._renew).result()
         if self._writing is None:
-            self._writing = _open(self.path, self._busy_seconds)
+            self._writing = open_store(self.path, self._busy_seconds)
             make_shrinkable(self._writing.connection)
         return self._writing
 
@@ -378,39 +337,3 @@ def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]
                 outcomes.append((None, error))
             connection.execute("RELEASE job")
     return outcomes
-
-
-def _open(path: Path, busy_seconds: float) -> _Open:
-    """Open the store, or make it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    until = time.monotonic() + recovery.MEND_SECONDS
-    while True:
-        with locked(path):
-            if recovery.is_complete(path):
-                return _open_locked(path, busy_seconds)
-            if time.monotonic() > until:
-                recovery.complete(path)
-                return _open_locked(path, busy_seconds)
-        time.sleep(0.05)
-
-
-def _open_locked(path: Path, busy_seconds: float) -> _Open:
-    # Never open and close an existing database file outside SQLite: closing it drops all POSIX locks that this
-    # process holds on it. Another process that ends would then believe that it is the last one and delete the
-    # write-ahead log, with committed events in it.
-    if not size_of(path):
-        recovery.create(path)
-    connection = connect(path, busy_seconds)
-    try:
-        refuse_newer(connection)
-        if is_new(connection):
-            connection.raw.close()
-            recovery.create(path)
-            connection = connect(path, busy_seconds)
-        connection.execute("PRAGMA journal_mode = WAL")
-        migrate(connection)
-        connection.count("PRAGMA user_version")  # opens the log and its index
-        return _Open(path, connection, files_at(path), size_of(path), busy_seconds)
-    except BaseException:
-        connection.raw.close()
-        raise

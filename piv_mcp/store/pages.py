@@ -187,7 +187,7 @@ def _value(kind: int, content: bytes) -> Value:
     if kind in (8, 9):
         return kind - 8
     if kind % 2:
-        return content.decode("utf-8", "surrogatepass")
+        return content.decode()
     raise UnreadableCellError  # we store no blobs
 
 

@@ -1,0 +1,81 @@
+"""Opens the store's file, and knows whether it is still the store's."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from piv_mcp.store import recovery
+from piv_mcp.store.files import Files, files_at, locked, size_of
+from piv_mcp.store.migrations import migrate
+from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, refuse_newer
+
+SAME_SECONDS = 0.1
+"""Times that SQLite waits for a lock differ by more, or are not set anew."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """A connection, and what it has open. `size` is that of the database when it was last looked at, in bytes."""
+
+    path: Path
+    connection: SqliteConnection
+    files: Files
+    size: int
+    waits: float
+    """How long it waits for a lock, in seconds."""
+
+    def is_current(self) -> bool:
+        """Whether these are still the store's files, and nobody has cut them."""
+        if files_at(self.path) != self.files:
+            return False
+        size = size_of(self.path)
+        if size < self.size and recovery.is_cut(self.path, self.connection, size):
+            return False
+        self.size = size
+        return True
+
+    def wait_until(self, until: float, usual: float) -> None:
+        """Wait for other processes' transactions up to this time of the monotonic clock."""
+        seconds = min(usual, max(0.0, until - time.monotonic()))
+        if abs(seconds - self.waits) > SAME_SECONDS:
+            self.connection.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
+            self.waits = seconds
+
+    def close(self) -> None:
+        self.connection.raw.close()
+
+
+def open_store(path: Path, busy_seconds: float) -> Opened:
+    """Open the store, or make it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = time.monotonic() + recovery.MEND_SECONDS
+    while True:
+        with locked(path):
+            if recovery.is_complete(path):
+                return _open_locked(path, busy_seconds)
+            if time.monotonic() > until:
+                recovery.complete(path)
+                return _open_locked(path, busy_seconds)
+        time.sleep(0.05)
+
+
+def _open_locked(path: Path, busy_seconds: float) -> Opened:
+    # Never open and close an existing database file outside SQLite: closing it drops all POSIX locks that this
+    # process holds on it. Another process that ends would then believe that it is the last one and delete the
+    # write-ahead log, with committed events in it.
+    if not size_of(path):
+        recovery.create(path)
+    connection = connect(path, busy_seconds)
+    try:
+        refuse_newer(connection)
+        if is_new(connection):
+            connection.raw.close()
+            recovery.create(path)
+            connection = connect(path, busy_seconds)
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection)
+        connection.count("PRAGMA user_version")  # opens the log and its index
+        return Opened(path, connection, files_at(path), size_of(path), busy_seconds)
+    except BaseException:
+        connection.raw.close()
+        raise
