@@ -84,6 +84,8 @@ class Store:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._reading: Opened | None = None
         self._writing: Opened | None = None
+        self._mended = 0
+        """The inode of the file whose indexes were made anew last."""
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -137,7 +139,7 @@ class Store:
         def job(connection: Connection) -> T:
             return fn(connection, *args, **kwargs)
 
-        for report in (self._report, None):
+        for report in (self._report, self._report, None):
             try:
                 return await self._run_read(job)
             except (sqlite3.Error, _NotCurrentError) as error:
@@ -214,7 +216,7 @@ class Store:
                 return recovery.renew(self.path, opened.files, opened.connection, self._close_both)
         return False
 
-    def _repair(self, error: sqlite3.Error, *, by_index: bool) -> None:
+    def _repair(self, error: sqlite3.Error) -> None:
         """Repair a damaged file, or set it aside."""
         with suppress(sqlite3.DatabaseError):
             if self._renew():
@@ -222,7 +224,9 @@ class Store:
         opened = self._writing or self._reading
         inode = opened.files.database if opened is not None else inode_of(self.path)
         self._close_both()
-        if not (by_index and recovery.mend(self.path, inode)):
+        is_first = inode != self._mended
+        self._mended = inode
+        if not (is_first and recovery.mend(self.path, inode)):
             recovery.set_aside(self.path, inode, error)
 
     def _close_both(self) -> None:
@@ -262,7 +266,7 @@ class Store:
 
     def _commit_group(self, group: _Group) -> list[Outcome]:
         """The outcomes; none if the group was given up, or its callers are gone."""
-        for attempt in range(3):
+        for _ in range(3):
             try:
                 opened = self._open_for_writing()
                 if not group.change("waiting", "begun"):
@@ -276,7 +280,7 @@ class Store:
                 if not is_damage(error):
                     raise
                 group.change("begun", "waiting")
-                self._reader.submit(self._repair, error, by_index=attempt == 0).result()
+                self._reader.submit(self._repair, error).result()
                 continue
             # What was made anew from our own connection holds this commit.
             if opened.is_current() or self._reader.submit(self._renew).result():

@@ -1,13 +1,15 @@
 """Opens the store's file, and knows whether it is still the store's."""
 
+import sqlite3
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from piv_mcp.store import recovery
 from piv_mcp.store.files import Files, files_at, locked, size_of
 from piv_mcp.store.migrations import migrate
-from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, refuse_newer
+from piv_mcp.store.sqlite import SqliteConnection, connect, damage, is_new, primary_code, refuse_newer
 
 SAME_SECONDS = 0.1
 """Times that SQLite waits for a lock differ by more, or are not set anew."""
@@ -65,13 +67,11 @@ def _open_locked(path: Path, busy_seconds: float) -> Opened:
     # write-ahead log, with committed events in it.
     if not size_of(path):
         recovery.create(path)
-    connection = connect(path, busy_seconds)
+    connection = _connect(path, busy_seconds)
+    if connection is None:
+        recovery.create(path)
+        connection = connect(path, busy_seconds)
     try:
-        refuse_newer(connection)
-        if is_new(connection):
-            connection.raw.close()
-            recovery.create(path)
-            connection = connect(path, busy_seconds)
         connection.execute("PRAGMA journal_mode = WAL")
         migrate(connection)
         connection.count("PRAGMA user_version")  # opens the log and its index
@@ -79,3 +79,22 @@ def _open_locked(path: Path, busy_seconds: float) -> Opened:
     except BaseException:
         connection.raw.close()
         raise
+
+
+def _connect(path: Path, busy_seconds: float) -> SqliteConnection | None:
+    """A connection to a file with tables; None if it has none yet."""
+    with ExitStack() as failed:
+        try:
+            connection = connect(path, busy_seconds)
+            failed.callback(connection.raw.close)
+            refuse_newer(connection)
+            if is_new(connection):
+                return None
+        except UnicodeError as error:  # in the text of an error
+            raise damage("its schema is no text") from error
+        except sqlite3.OperationalError as error:
+            if primary_code(error) == sqlite3.SQLITE_ERROR:
+                raise damage(str(error)) from error
+            raise
+        failed.pop_all()
+        return connection

@@ -27,7 +27,7 @@ class UnreadableCellError(Exception):
     """The bytes are no row."""
 
 
-_UNREADABLE = (UnreadableCellError, IndexError, struct.error, UnicodeDecodeError)
+_UNREADABLE = (UnreadableCellError, IndexError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _value(kind: int, content: bytes) -> Value:
     if kind in (8, 9):
         return kind - 8
     if kind % 2:
-        return content.decode()
+        return content.decode("utf-8", "replace")
     raise UnreadableCellError  # we store no blobs
 
 

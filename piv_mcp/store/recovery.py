@@ -101,6 +101,8 @@ def mend(path: Path, inode: int) -> bool:
                 refuse_newer(connection)
                 connection.execute("REINDEX")
                 sound = is_sound(connection, "integrity_check")
+        except UnicodeError:  # in the text of an error
+            return False
         except sqlite3.DatabaseError as error:
             if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise

@@ -17,7 +17,7 @@ from piv_mcp.store import events, facts, migrations
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.files import create_private, remove_all, side
 from piv_mcp.store.pages import USUAL_PAGE_SIZE, Image, read_image
-from piv_mcp.store.sqlite import SqliteConnection, primary_code
+from piv_mcp.store.sqlite import SqliteConnection
 
 DAMAGE = "damage:"
 """What the names of the facts about the last damage begin with."""
@@ -76,9 +76,15 @@ def fill(new: SqliteConnection, kept: Path) -> Damage:
     try:
         _copy(kept, scratch)
         with closing(sqlite3.connect(scratch, isolation_level=None)) as old:
+            old.text_factory = _text
             return _Filling(new, old, kept).run()
     finally:
         remove_all(scratch)
+
+
+def _text(content: bytes) -> str:
+    """A text that is damaged inside is kept, too."""
+    return content.decode("utf-8", "replace")
 
 
 def _copy(kept: Path, scratch: Path) -> None:
@@ -196,9 +202,12 @@ class _Filling:
     def _carry(self, table: _Table) -> None:
         for columns, row in self._from_both_ends(table):
             self._put(table, columns, row)
+        found = f"SELECT count(*) FROM {table.name}"  # noqa: S608 - our own name
+        if (self._counted(table) or 0) > self.new.count(found) and not table.broken:
+            table.broken, table.first_missing, table.last_missing = True, _ANY[0], _ANY[-1]
         if table.broken:
             self._carry_between(table)
-        table.found = self.new.count(f"SELECT count(*) FROM {table.name}")  # noqa: S608 - our own name
+        table.found = self.new.count(found)
 
     def _from_both_ends(self, table: _Table) -> Iterator[tuple[list[str], Row]]:
         """The rows up to the first that cannot be read, and those after the last one."""
@@ -212,9 +221,7 @@ class _Filling:
                     if place is not None:
                         table.reached(int(row[place]), order)
                     yield columns, row
-            except sqlite3.DatabaseError as error:
-                if primary_code(error) == sqlite3.SQLITE_ERROR:
-                    return  # the damaged file is older, and has no such table
+            except (sqlite3.DatabaseError, UnicodeError):  # also an error whose own text is damaged
                 table.broken = True
             else:
                 return
@@ -271,12 +278,17 @@ class _Filling:
         """The id before the first event that was found; 0 if there is none."""
         return max(0, self.new.count("SELECT min(seq) FROM events") - 1)
 
+    def _counted(self, table: _Table) -> int | None:
+        """How many rows the damaged file has, by an index; None if no index is whole."""
+        with suppress(sqlite3.DatabaseError, UnicodeError):
+            return int(self.old.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608
+        return None
+
     def _lost(self, table: _Table) -> int:
         """How many rows could not be read, at most."""
         if not table.broken:
             return 0
-        with suppress(sqlite3.DatabaseError):  # by an index, if one is whole
-            (count,) = self.old.execute(f"SELECT count(*) FROM {table.name}").fetchone()  # noqa: S608
+        if (count := self._counted(table)) is not None:
             return max(0, count - table.found)
         if table.key is None or self.image is None:
             return 0

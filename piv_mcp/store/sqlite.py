@@ -12,6 +12,9 @@ from piv_mcp.store.connection import Row, Value
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """What the write-ahead log shrinks to after a checkpoint. SQLite begins a checkpoint at 4 MB."""
 
+MAX_VERSION = 10_000
+"""A higher number of the schema is rubbish."""
+
 
 class SqliteConnection:
     """A `Connection` to an SQLite file."""
@@ -69,6 +72,8 @@ def refuse_newer(connection: SqliteConnection) -> None:
         StoreError: it has.
     """
     version = connection.count("PRAGMA user_version")
+    if not 0 <= version <= MAX_VERSION:
+        raise damage(f"no version has the schema {version}")
     if version > len(migrations.STEPS):
         raise StoreError(
             f"the store belongs to a newer version of piv-mcp (its schema is {version}, this version knows"
@@ -94,7 +99,15 @@ def is_sound(connection: SqliteConnection, check: str = "quick_check") -> bool:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    is_no_text = "Could not decode to UTF-8" in str(error)  # SQLite does not look at the content of texts
+    return is_no_text or primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def damage(problem: str) -> sqlite3.DatabaseError:
+    """The error of SQLite about a damaged file, for damage that SQLite itself does not see."""
+    error = sqlite3.DatabaseError(problem)
+    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+    return error
 
 
 def primary_code(error: sqlite3.Error) -> int:
