@@ -177,12 +177,14 @@ class Store:
             return job(opened.connection)
 
     def _open_for_reading(self) -> Opened:
-        opened = self._reading
+        opened, writing = self._reading, self._writing
         if opened is not None and opened.is_current():
             return opened
         if opened is not None and inode_of(self.path) not in (0, opened.files.database):
             self._stop_reading()
-        if self._reading is not None or (self.path.exists() and not recovery.is_complete(self.path)):
+        # SQLite shares the files of a log between the connections of a process, also those that were deleted.
+        is_stale = self._reading is not None or (writing is not None and not writing.is_current())
+        if is_stale or (self.path.exists() and not recovery.is_complete(self.path)):
             raise _NotCurrentError
         self._reading = opened = open_store(self.path, self._busy_seconds)
         opened.connection.execute("PRAGMA query_only = ON")
