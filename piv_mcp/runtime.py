@@ -9,7 +9,6 @@ import os
 import secrets
 import stat
 import tempfile
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -291,19 +290,46 @@ def webhook_secret(settings: Settings, directory: Path) -> str:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in this file, made once by whichever process comes first."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(24))
-    except FileExistsError:
-        pass
-    for _ in range(100):  # another process may be between making the file and writing it
-        secret = path.read_text(encoding="ascii", errors="replace").strip()
-        if secret:
-            _close(path)
+    """The secret in this file, made once by whichever process comes first.
+
+    Raises:
+        OSError: the file cannot be read or written, for example on a full disk. Nothing half is left.
+    """
+    from piv_mcp.store.files import locked  # late: see Runtime._start
+
+    if secret := _read_secret(path):
+        return secret
+    with locked(path):
+        if secret := _read_secret(path):
             return secret
-        time.sleep(0.01)
-    raise ConfigError(f"{path} is empty", hint="Delete it: a new secret is made at the next start")
+        secret = secrets.token_urlsafe(24)
+        _write_private(path, secret)
+        return secret
+
+
+def _read_secret(path: Path) -> str:
+    """The secret; empty if there is none. An empty file is what 0.1.0 left on a full disk."""
+    try:
+        secret = path.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    if secret:
+        _close(path)
+    return secret
+
+
+def _write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, completely or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _close(path: Path) -> None:

@@ -14,7 +14,7 @@ from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, pu
 from piv_mcp import log
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recovery
-from piv_mcp.store.files import inode_of
+from piv_mcp.store.files import create_private, inode_of, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.salvage import Damage, last_damage
 
@@ -400,6 +400,20 @@ def an_entry(n: int) -> Entry:
         quoted_at=0,
         expires_at=600,
     )
+
+
+@pytest.mark.parametrize("left", ["empty", "without tables"])
+async def test_a_file_that_a_full_disk_left_without_tables_counts_as_new(store_path: Path, left: str) -> None:
+    store_id = await filled(store_path)
+    os.replace(store_path, store_path.with_name("store.sqlite3.corrupt-20260101T000000Z"))
+    if left == "empty":
+        create_private(store_path)
+    else:
+        with closing(sqlite3.connect(store_path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        assert size_of(store_path) > 0
+    found = await opened(store_path)
+    assert (found.store_id, len(found.ids), found.entries) == (store_id, COUNT, ENTRIES)
 
 
 async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_path: Path) -> None:
