@@ -18,7 +18,7 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp.config import Settings, is_plain_host
-from piv_mcp.errors import ConfigError, StoreError
+from piv_mcp.errors import ConfigError, NewerStoreError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
 from piv_mcp.text.guessable import checked_secret
@@ -144,6 +144,7 @@ class Runtime:
             self._redactor.add(settings.webhook_host)
         store = Store(settings.store_path(directory))
         self._stack.push_async_callback(store.close)
+        await _refuse_newer(store)
         changes = Changes(store, self.clock)
         self._stack.push_async_callback(changes.close)
         inbox = Inbox(store, changes, days=settings.inbox_days, clock=self.clock)
@@ -276,6 +277,22 @@ class Runtime:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(stop)
+
+
+async def _refuse_newer(store: "Store") -> None:
+    """Start nothing on a store of a newer version. Other faults of the store can pass; each call says them.
+
+    Raises:
+        NewerStoreError: the store is of a newer version.
+    """
+    from piv_mcp.store import facts  # late: see Runtime._start
+
+    try:
+        await store.read(facts.get, facts.STORE_ID)
+    except NewerStoreError:
+        raise
+    except StoreError as error:
+        _log.error("the store cannot be used", problem=error.message)
 
 
 def webhook_secret(settings: Settings, directory: Path) -> str:

@@ -390,3 +390,8 @@ def _many(connection: Connection, condition: str, values: Sequence[Value]) -> li
 
 def _event(row: Row) -> StoredEvent:
     return StoredEvent(**dict(zip(_COLUMNS, row, strict=True)))
+
+
+def erase(connection: Connection, subject: str) -> int:
+    """Delete the events about a number for good; returns how many there were."""
+    return connection.execute("DELETE FROM events WHERE subject = ?", (subject,))

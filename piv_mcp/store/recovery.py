@@ -90,7 +90,7 @@ def mend(path: Path, inode: int) -> bool:
 
     Raises:
         sqlite3.Error: the file is locked.
-        StoreError: it is of a newer version.
+        NewerStoreError: it is of a newer version.
     """
     with locked(path):
         if inode_of(path) != inode:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from piv_mcp.errors import StoreError
+from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.store import migrations
 from piv_mcp.store.connection import Row, Value
 
@@ -52,7 +52,7 @@ def transaction(connection: SqliteConnection, begin: str = "BEGIN IMMEDIATE") ->
     """Commit at the end of the block; roll back if the block or the commit fails.
 
     Raises:
-        StoreError: the schema is newer than this version of piv-mcp.
+        NewerStoreError: the schema is newer than this version of piv-mcp.
     """
     connection.execute(begin)
     try:
@@ -69,16 +69,15 @@ def refuse_newer(connection: SqliteConnection) -> None:
     """A newer piv-mcp can have brought the file up to date at any time, also while this process has it open.
 
     Raises:
-        StoreError: it has.
+        NewerStoreError: it has.
     """
     version = connection.count("PRAGMA user_version")
     if not 0 <= version <= MAX_VERSION:
         raise damage(f"no version has the schema {version}")
     if version > len(migrations.STEPS):
-        raise StoreError(
+        raise NewerStoreError(
             f"the store belongs to a newer version of piv-mcp (its schema is {version}, this version knows"
-            f" {len(migrations.STEPS)}), so that this version neither reads nor writes it",
-            hint="Update piv-mcp, or restart this client so that it starts the newer version",
+            f" {len(migrations.STEPS)}), so that this version neither reads nor writes it"
         )
 
 
