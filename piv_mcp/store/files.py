@@ -26,7 +26,18 @@ class Files(NamedTuple):
 
 
 def files_at(path: Path) -> Files:
-    return Files(inode_of(path), inode_of(f"{path}-wal"), inode_of(f"{path}-shm"))
+    return look(path)[0]
+
+
+def look(path: Path) -> tuple[Files, int]:
+    """The files, and the size of the database in bytes."""
+    name = str(path)
+    try:
+        found = os.stat(name)
+        database, size = found.st_ino, found.st_size
+    except OSError:
+        database, size = 0, 0
+    return Files(database, inode_of(name + "-wal"), inode_of(name + "-shm")), size
 
 
 def inode_of(path: Path | str) -> int:

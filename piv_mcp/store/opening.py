@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piv_mcp.store import recovery
-from piv_mcp.store.files import Files, files_at, locked, size_of
+from piv_mcp.store.files import Files, locked, look, size_of
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.sqlite import SqliteConnection, connect, damage, is_new, primary_code, refuse_newer
 
@@ -27,10 +27,10 @@ class Opened:
     """How long it waits for a lock, in seconds."""
 
     def is_current(self) -> bool:
-        """Whether these are still the store's files, and nobody has cut them."""
-        if files_at(self.path) != self.files:
+        """Whether these are still the store's files, and nobody has cut them. Takes three calls of the system."""
+        files, size = look(self.path)
+        if files != self.files:
             return False
-        size = size_of(self.path)
         if size < self.size and recovery.is_cut(self.path, self.connection, size):
             return False
         self.size = size
@@ -75,7 +75,7 @@ def _open_locked(path: Path, busy_seconds: float) -> Opened:
         connection.execute("PRAGMA journal_mode = WAL")
         migrate(connection)
         connection.count("PRAGMA user_version")  # opens the log and its index
-        return Opened(path, connection, files_at(path), size_of(path), busy_seconds)
+        return Opened(path, connection, *look(path), busy_seconds)
     except BaseException:
         connection.raw.close()
         raise
