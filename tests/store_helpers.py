@@ -6,9 +6,11 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import until
 
 from piv_mcp.store import Connection, Store, database, events, facts
 from piv_mcp.store.events import StoredEvent
@@ -64,8 +66,22 @@ async def run_script(code: str, *args: object) -> str:
     return out.decode()
 
 
+async def run_together(code: str, store_path: Path, names: list[str]) -> None:
+    """Run the program once for each name, at the same moment."""
+    store_path.parent.mkdir(exist_ok=True)
+    go = store_path.parent / "go"
+    running = [asyncio.create_task(run_script(code, store_path, name, go)) for name in names]
+    await until(lambda: len(list(store_path.parent.glob("*.ready"))) == len(names), seconds=30, what="processes")
+    go.touch()
+    await asyncio.gather(*running)
+
+
 PUT_ONE = """
     async def main():
+        if len(sys.argv) > 3:
+            Path(f"{sys.argv[3]}-{sys.argv[2]}.ready").touch()
+            while not os.path.exists(sys.argv[3]):
+                pass
         store = Store(Path(sys.argv[1]))
         await store.write(facts.put, sys.argv[2], "1")
         await store.read(facts.get, sys.argv[2])

@@ -1,6 +1,5 @@
 """A damaged store is set aside, and what matters is taken over."""
 
-import asyncio
 import os
 import sqlite3
 import time
@@ -9,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script
+from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
 
 from piv_mcp import log
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recovery
-from piv_mcp.store.files import create_private, inode_of, size_of
+from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.salvage import Damage, last_damage
 
@@ -419,10 +418,10 @@ async def test_a_file_that_a_full_disk_left_without_tables_counts_as_new(store_p
 async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_path: Path) -> None:
     store_path.parent.mkdir()
     damage(store_path)
-    await asyncio.gather(*(run_script(PUT_ONE, store_path, f"p{n}") for n in range(3)))
+    await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     assert len(list(store_path.parent.glob("*.corrupt-*"))) == 1
     store = Store(store_path)
-    assert await store.read(names) == ["p0", "p1", "p2"]
+    assert await store.read(names) == [f"p{n}" for n in range(6)]
     await store.close()
 
 
@@ -442,9 +441,11 @@ async def test_a_store_that_is_replaced_under_a_running_process_is_the_one_it_us
 ) -> None:
     await store.write(put("old"))
     await store.read(get("old"))
-    for side in ("", "-wal", "-shm"):
-        store_path.with_name(store_path.name + side).unlink()
-    await run_script(PUT_ONE, store_path, "theirs")
+    other = store_path.with_name("other")
+    await run_script(PUT_ONE, other, "theirs")
+    for name in ("", "-wal", "-shm"):
+        side(store_path, name).unlink()
+    os.replace(other, store_path)
     await store.write(put("ours"))
     assert await store.read(names) == ["ours", "theirs"]
     out = await run_script(

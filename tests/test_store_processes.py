@@ -1,6 +1,7 @@
 """The store of several processes, on a full disk, and behind a lock."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import threading
@@ -8,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, script
+from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, run_together, script
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, database, facts, recovery
+from piv_mcp.store.files import inode_of, locked, side
+from piv_mcp.store.sqlite import damage
 
 # Several processes
 
@@ -51,11 +54,51 @@ async def test_a_write_after_another_process_has_closed_the_file_is_there_for_al
 
 
 async def test_many_processes_that_start_together_make_one_store(store_path: Path) -> None:
-    await asyncio.gather(*(run_script(PUT_ONE, store_path, f"p{n}") for n in range(4)))
+    await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     store = Store(store_path)
-    assert await store.read(names) == ["p0", "p1", "p2", "p3"]
+    assert await store.read(names) == [f"p{n}" for n in range(6)]
     await store.close()
     assert not list(store_path.parent.glob("*corrupt*"))
+
+
+@posix_only
+@pytest.mark.parametrize("why", ["made", "mended", "made anew"])
+async def test_the_file_is_made_and_repaired_by_one_process_at_a_time(store_path: Path, why: str) -> None:
+    store = Store(store_path)
+    if why == "made":
+        create_folder(store_path)
+    else:
+        await store.write(put("before"))
+    told = False
+
+    def damaged_once(connection: Connection) -> None:
+        nonlocal told
+        if why == "mended" and not told:
+            told = True
+            raise damage("told once")
+        facts.put(connection, "after", "1")
+
+    with locked(store_path):
+        if why == "made anew":
+            side(store_path, "-wal").unlink()
+        before = what_is_there(store_path)
+        writing = asyncio.create_task(store.write(damaged_once))
+        await asyncio.wait({writing}, timeout=0.5)
+        assert not writing.done()
+        assert what_is_there(store_path) == before
+    await writing
+    assert await store.read(get("after")) == "1"
+    await store.close()
+
+
+def what_is_there(store_path: Path) -> tuple[int, list[str]]:
+    """The file, and the names of what is not SQLite's own: closing deletes that."""
+    found = sorted(os.listdir(store_path.parent))
+    return inode_of(store_path), [name for name in found if not name.endswith(("-wal", "-shm"))]
+
+
+def create_folder(store_path: Path) -> None:
+    store_path.parent.mkdir()
 
 
 @posix_only
