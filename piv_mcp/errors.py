@@ -3,6 +3,7 @@
 PivError                        root: `code`, `message`, and `hint` where the next step is known
 ├─ ConfigError                  a bad setting
 ├─ StoreError                   the store cannot be read or written
+│  └─ NewerStoreError           it belongs to a newer version of piv-mcp
 ├─ MalformedEventError          a webhook body that is not a JSON object
 └─ ApiError                     a call of the API failed: `status`, `code`, `retry_after`, `effect`, ...
    ├─ AuthenticationError       401: the key is missing, expired or revoked
@@ -64,6 +65,12 @@ class StoreError(PivError):
     """The store cannot be read or written."""
 
     code = "STORE_ERROR"
+
+
+class NewerStoreError(StoreError):
+    """A newer piv-mcp has brought the store up to date; this one neither reads nor writes it."""
+
+    hint = "Update piv-mcp, or restart this client so that it starts the newer version"
 
 
 class MalformedEventError(PivError):

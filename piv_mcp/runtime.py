@@ -9,7 +9,6 @@ import os
 import secrets
 import stat
 import tempfile
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp.config import Settings, is_plain_host
-from piv_mcp.errors import ConfigError
+from piv_mcp.errors import ConfigError, NewerStoreError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
 from piv_mcp.text.guessable import checked_secret
@@ -147,6 +146,7 @@ class Runtime:
             settings.store_path(directory), key_digest=accounts.digest(key.get_secret_value()) if key else None
         )
         self._stack.push_async_callback(store.close)
+        await _refuse_newer(store)
         changes = Changes(store, self.clock)
         self._stack.push_async_callback(changes.close)
 
@@ -273,6 +273,22 @@ class Runtime:
         self._stack.push_async_callback(stop)
 
 
+async def _refuse_newer(store: "Store") -> None:
+    """Start nothing on a store of a newer version. Other faults of the store can pass; each call says them.
+
+    Raises:
+        NewerStoreError: the store is of a newer version.
+    """
+    from piv_mcp.store import facts  # late: see Runtime._start
+
+    try:
+        await store.read(facts.get, facts.STORE_ID)
+    except NewerStoreError:
+        raise
+    except StoreError as error:
+        _log.error("the store cannot be used", problem=error.message)
+
+
 def webhook_secret(settings: Settings, directory: Path) -> str:
     """The secret path segment: as set, or made once for this data directory."""
     if settings.webhook_secret is not None:
@@ -285,19 +301,46 @@ def webhook_secret(settings: Settings, directory: Path) -> str:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in this file, made once by whichever process comes first."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(24))
-    except FileExistsError:
-        pass
-    for _ in range(100):  # another process may be between making the file and writing it
-        secret = path.read_text(encoding="ascii", errors="replace").strip()
-        if secret:
-            _close(path)
+    """The secret in this file, made once by whichever process comes first.
+
+    Raises:
+        OSError: the file cannot be read or written, for example on a full disk. Nothing half is left.
+    """
+    from piv_mcp.store.files import locked  # late: see Runtime._start
+
+    if secret := _read_secret(path):
+        return secret
+    with locked(path):
+        if secret := _read_secret(path):
             return secret
-        time.sleep(0.01)
-    raise ConfigError(f"{path} is empty", hint="Delete it: a new secret is made at the next start")
+        secret = secrets.token_urlsafe(24)
+        _write_private(path, secret)
+        return secret
+
+
+def _read_secret(path: Path) -> str:
+    """The secret; empty if there is none. An empty file is what 0.1.0 left on a full disk."""
+    try:
+        secret = path.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    if secret:
+        _close(path)
+    return secret
+
+
+def _write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner can read, completely or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _close(path: Path) -> None:

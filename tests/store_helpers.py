@@ -6,9 +6,11 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import until
 
 from piv_mcp.store import Connection, Store, database, events, facts
 from piv_mcp.store.events import StoredEvent
@@ -16,14 +18,16 @@ from piv_mcp.store.events import StoredEvent
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
 
+NAMES = "SELECT name FROM facts WHERE name NOT GLOB '*:*' AND name <> 'pruned_through' ORDER BY name"
+
+
 def put(name: str, value: str = "1") -> database.Job[None]:
     return lambda connection: facts.put(connection, name, value)
 
 
 def names(connection: Connection) -> list[str]:
-    """What the tests have put; the store keeps a fact of its own."""
-    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
-    return [str(name) for (name,) in connection.rows(query)]
+    """What the tests have put; the store's own facts have names with a colon."""
+    return [str(name) for (name,) in connection.rows(NAMES)]
 
 
 def get(name: str) -> database.Job[str | None]:
@@ -50,8 +54,7 @@ def script(code: str, *args: object) -> list[str]:
     """The command line of a small program that uses the store in a process of its own."""
     head = "import asyncio, os, sys, time\nfrom pathlib import Path\n"
     head += "from piv_mcp import log\nfrom piv_mcp.store import Store, facts\nlog.configure()\n"
-    query = "SELECT name FROM facts WHERE name NOT GLOB 'store:*' AND name <> 'pruned_through' ORDER BY name"
-    head += f"def names(c): return [name for name, in c.rows({query!r})]\n"
+    head += f"def names(c): return [name for name, in c.rows({NAMES!r})]\n"
     return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
 
 
@@ -63,8 +66,22 @@ async def run_script(code: str, *args: object) -> str:
     return out.decode()
 
 
+async def run_together(code: str, store_path: Path, names: list[str]) -> None:
+    """Run the program once for each name, at the same moment."""
+    store_path.parent.mkdir(exist_ok=True)
+    go = store_path.parent / "go"
+    running = [asyncio.create_task(run_script(code, store_path, name, go)) for name in names]
+    await until(lambda: len(list(store_path.parent.glob("*.ready"))) == len(names), seconds=30, what="processes")
+    go.touch()
+    await asyncio.gather(*running)
+
+
 PUT_ONE = """
     async def main():
+        if len(sys.argv) > 3:
+            Path(f"{sys.argv[3]}-{sys.argv[2]}.ready").touch()
+            while not os.path.exists(sys.argv[3]):
+                pass
         store = Store(Path(sys.argv[1]))
         await store.write(facts.put, sys.argv[2], "1")
         await store.read(facts.get, sys.argv[2])

@@ -6,11 +6,13 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from store_helpers import run_script
 from test_cli import findings
 
 from piv_mcp.config import default_directory, former_directories, load
@@ -181,6 +183,47 @@ def test_a_secret_that_others_can_read_becomes_private(data_dir: Path) -> None:
     (data_dir / "page-key").chmod(0o644)
     assert kept_secret(data_dir / "page-key") == secret
     assert stat.S_IMODE((data_dir / "page-key").stat().st_mode) == 0o600
+
+
+FULL_DISK = """
+    import resource, signal
+    from piv_mcp.config import load
+    from piv_mcp.errors import PivError
+    from piv_mcp.runtime import Runtime, kept_secret
+    from piv_mcp.store.directory import open_directory
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    data, size = Path(sys.argv[1]), int(sys.argv[2])
+    async def start():
+        runtime = Runtime(load(data_dir=data, webhook_port=0))
+        services = await runtime.services()
+        await services.store.write(facts.put, "works", "1")
+        await runtime.stop()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        asyncio.run(start())
+    except PivError as error:
+        print(type(error).__name__)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print([file.name for file in data.iterdir() if not file.name.endswith("-lock") and file.stat().st_size == 0])
+    asyncio.run(start())
+    print("started", len(kept_secret(data / "webhook-secret")))
+"""
+
+
+@posix_only
+@pytest.mark.parametrize("size", [0, 100, 5000, 30_000])
+async def test_a_full_disk_at_the_first_start_is_over_when_there_is_space(data_dir: Path, size: int) -> None:
+    said = (await run_script(FULL_DISK, data_dir, size)).splitlines()
+    assert said[0] in ("ConfigError", "StoreError")
+    assert said[1:] == ["[]", "started 32"]
+
+
+def test_the_first_of_many_makes_the_secret_of_all(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700)
+    (data_dir / "page-key").touch()
+    with ThreadPoolExecutor(8) as many:
+        made = set(many.map(kept_secret, [data_dir / "page-key"] * 40))
+    assert made == {(data_dir / "page-key").read_text()}
 
 
 async def test_without_a_home_the_start_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -309,7 +309,7 @@ async def test_a_cursor_of_a_deleted_store_is_ignored_also_where_it_is_smaller(
         await record(app, webhook(number, "Your code is 111111"))
         old = (await app.ok("list_events"))["after"]
     for suffix in ("", "-wal", "-shm"):
-        (data_dir / f"store.sqlite3{suffix}").unlink(missing_ok=True)  # noqa: ASYNC240
+        (data_dir / f"store.sqlite3{suffix}").unlink(missing_ok=True)
     async with connect() as app:
         for n in range(20):
             await record(app, webhook(number, f"Your code is {2000 + n}"))

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import stat
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -147,19 +148,61 @@ async def test_a_file_of_the_first_step_is_brought_up_to_date_with_all_it_holds(
     await store.close()
 
 
-async def test_a_file_of_a_newer_version_is_used_and_left_as_it_is(store_path: Path) -> None:
+def make_newer(store_path: Path) -> None:
+    """As a newer version does, with the file open elsewhere or not."""
+    with closing(sqlite3.connect(store_path, isolation_level=None)) as newer:
+        newer.execute("CREATE TABLE of_tomorrow (x)")
+        newer.execute("PRAGMA user_version = 999")
+
+
+def dump(store_path: Path) -> list[str]:
+    with closing(sqlite3.connect(store_path)) as connection:
+        return list(connection.iterdump())
+
+
+async def test_a_file_of_a_newer_version_is_refused_with_what_to_do_and_left_as_it_is(store_path: Path) -> None:
     store = Store(store_path)
     await store.write(put("kept"))
     await store.close()
-    newer = sqlite3.connect(store_path)
-    newer.execute("CREATE TABLE of_tomorrow (x)")
-    newer.execute("PRAGMA user_version = 999")
-    newer.commit()
-    newer.close()
+    make_newer(store_path)
+    before = dump(store_path)
     again = Store(store_path)
-    assert await again.read(get("kept")) == "1"
-    assert await again.read(lambda c: c.count("PRAGMA user_version")) == 999
+    for refused in (again.read(get("kept")), again.write(put("new"))):
+        with pytest.raises(StoreError, match=r"newer version of piv-mcp.*999") as caught:
+            await refused
+        assert "Update piv-mcp, or restart this client" in (caught.value.hint or "")
     await again.close()
+    assert dump(store_path) == before
+    assert not list(store_path.parent.glob("*corrupt*"))
+
+
+async def test_a_process_beside_a_newer_one_stops_writing_and_reading_and_says_so(
+    store: Store, store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await store.write(put("kept"))
+    assert await store.read(get("kept")) == "1"
+    make_newer(store_path)
+    before = dump(store_path)
+    with pytest.raises(StoreError, match="newer version"):
+        await store.write(put("new"))
+    with pytest.raises(StoreError, match="newer version"):
+        await store.read(get("kept"))
+    assert dump(store_path) == before
+    assert "newer version" in capsys.readouterr().out
+
+
+async def test_the_version_is_looked_at_inside_the_transaction(store: Store, store_path: Path) -> None:
+    """A newer process that migrates while a write waits for its lock comes first."""
+    await store.write(put("kept"))
+    newer = sqlite3.connect(store_path, isolation_level=None)
+    newer.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(store.write(put("late")))
+    await asyncio.sleep(0.2)
+    newer.execute("PRAGMA user_version = 999")
+    newer.execute("COMMIT")
+    newer.close()
+    with pytest.raises(StoreError, match="newer version"):
+        await writing
 
 
 async def test_a_step_that_breaks_off_leaves_the_old_version(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

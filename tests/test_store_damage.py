@@ -1,15 +1,21 @@
 """A damaged store is set aside, and what matters is taken over."""
 
-import asyncio
+import os
 import sqlite3
+import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script
+from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
 
-from piv_mcp.store import Connection, Store, facts, journal
+from piv_mcp import log
+from piv_mcp.errors import StoreError
+from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recovery
+from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.salvage import Damage, last_damage
 
 # Damage
 
@@ -72,25 +78,290 @@ async def test_damage_under_a_running_process_begins_a_new_store_and_keeps_the_o
 async def test_damage_that_only_reading_meets_is_repaired_within_the_same_call(store_path: Path) -> None:
     store = Store(store_path)
     await store.write(put("old"))
-    assert await store.read(get("old")) == "1"
-    told = False
+    told = 0
 
-    def damaged_once(connection: Connection) -> str | None:
+    def damaged(connection: Connection, times: int) -> str | None:
         nonlocal told
-        if not told:
-            told = True
+        if told < times:
+            told += 1
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
         return facts.get(connection, "old")
 
-    assert await store.read(damaged_once) is None
+    assert await store.read(damaged, 1) == "1"
     await store.write(put("new"))
-    assert await store.read(get("new")) == "1"
+    assert await store.read(names) == ["new", "old"]
     await store.close()
-    assert (
-        len([kept for kept in store_path.parent.glob("*.corrupt-*") if not kept.name.endswith(("-wal", "-shm"))]) == 1
+    assert set_aside(store_path) == [], "SQLite's own check finds nothing in it"
+
+
+# What is carried over
+
+COUNT, ENTRIES = 600, 200
+
+
+async def filled(store_path: Path) -> str:
+    """Write events and entries of the journal; returns the store's id."""
+    store = Store(store_path)
+    await add_all(
+        store,
+        [
+            an_event(n, subject=f"number-{n % 7}", text=f"code {n}", text_key=f"key-{n}", payload="x" * 300)
+            for n in range(COUNT)
+        ],
     )
+    await store.write(lambda connection: [journal.insert(connection, an_entry(n)) for n in range(ENTRIES)])
+    store_id = await store.read(facts.get, facts.STORE_ID)
+    await store.close()
+    assert store_id is not None
+    return store_id
+
+
+@dataclass
+class Found:
+    """What a store holds when it was opened after the damage."""
+
+    ids: list[int]
+    entries: int
+    store_id: str | None
+    damage: Damage | None
+    next_id: int
+
+
+def read_all(connection: Connection, table: str) -> None:
+    for query in (f"SELECT * FROM {table}", f"SELECT count(*) FROM {table}"):  # noqa: S608
+        list(connection.rows(query))
+
+
+async def opened(store_path: Path) -> Found:
+    """Use the store as a server does: every row is read, and one is written."""
+    store = Store(store_path)
+    try:
+        for table in ("events", "spending", "facts"):
+            await store.read(read_all, table)
+        await store.read(events.after, 0, limit=10_000)
+        await store.read(events.codes, None, limit=10_000)
+        ids = await store.read(lambda c: [int(seq) for (seq,) in c.rows("SELECT seq FROM events ORDER BY seq")])
+        stored, _ = await store.write(events.add, an_event(time.time_ns()))
+        return Found(
+            ids,
+            await store.read(lambda c: c.count("SELECT count(*) FROM spending")),
+            await store.read(facts.get, facts.STORE_ID),
+            await store.read(last_damage),
+            stored.seq,
+        )
+    finally:
+        await store.close()
+
+
+def set_aside(store_path: Path) -> list[Path]:
+    """The databases that were set aside."""
+    found = sorted(store_path.parent.glob("*.corrupt-*"))
+    return [file for file in found if not file.name.endswith(("-wal", "-shm", "-journal"))]
+
+
+PAGE = 4096
+
+
+def damage_page(store_path: Path, number: int, with_: bytes = b"\xff") -> None:
+    with store_path.open("r+b") as file:
+        file.seek((number - 1) * PAGE)
+        file.write(with_ * PAGE)
+
+
+def root_pages(store_path: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(store_path)) as connection:
+        return dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage"))
+
+
+def content(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def event_pages(store_path: Path) -> list[int]:
+    """The pages that hold the events themselves."""
+    whole = content(store_path)
+    return [n for n in range(1, len(whole) // PAGE + 1) if b"x" * 300 in whole[(n - 1) * PAGE : n * PAGE]]
+
+
+def replace_file(store_path: Path, content: bytes) -> None:
+    for file in store_path.parent.iterdir():
+        file.unlink()
+    store_path.write_bytes(content)
+
+
+@pytest.mark.parametrize("rubbish", [b"\xff", b"\0"], ids=["ones", "zeros"])
+async def test_a_damaged_page_costs_its_own_rows_and_no_more(store_path: Path, rubbish: bytes) -> None:
+    store_id = await filled(store_path)
+    roots = root_pages(store_path)
+    whole = content(store_path)
+    pages = len(whole) // PAGE
+    for number in sorted({1, *roots.values(), *range(3, pages + 1, 9)}):
+        replace_file(store_path, whole)
+        damage_page(store_path, number, rubbish)
+        found = await opened(store_path)
+        assert set(found.ids) <= set(range(1, COUNT + 1))
+        assert len(found.ids) >= COUNT - 12, f"page {number}"
+        assert found.entries >= ENTRIES - 40, f"page {number}"
+        assert found.next_id > COUNT, "a cursor of before never hides a new event"
+        if number != roots["facts"]:
+            assert found.store_id == store_id, f"cursors go on, page {number}"
+        missing = COUNT - len(found.ids) + ENTRIES - found.entries
+        assert (found.damage.lost if found.damage else 0) == missing
+        gone = set(range(1, COUNT + 1)) - set(found.ids)
+        assert (found.damage.through if found.damage else 0) >= max(gone, default=0)
+
+
+async def test_several_damaged_pages_cost_their_own_rows_and_no_more(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_id = await filled(store_path)
+    leaves = event_pages(store_path)
+    for number in (root_pages(store_path)["events"], leaves[5], leaves[20], leaves[-1]):
+        damage_page(store_path, number)
+    log.configure()
+    found = await opened(store_path)
+    assert COUNT - 36 <= len(found.ids) < COUNT
+    assert found.store_id == store_id
+    assert found.damage is not None
+    assert found.damage.lost >= COUNT - len(found.ids)
+    assert found.damage.events == len(found.ids)
+    assert found.damage.entries == found.entries == ENTRIES
+    told = capsys.readouterr().err
+    assert f'"not_readable": {found.damage.lost}' in told
+    assert f'"events": {len(found.ids)}' in told
+
+
+async def test_a_damaged_page_of_an_index_costs_nothing(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    roots = root_pages(store_path)
+    for name in ("events_codes", "events_digest", "sqlite_autoindex_spending_1"):
+        damage_page(store_path, roots[name])
+    found = await opened(store_path)
+    assert found.ids == list(range(1, COUNT + 1))
+    assert (found.store_id, found.next_id, found.entries) == (store_id, COUNT + 1, ENTRIES)
+    assert found.damage is not None
+    assert (found.damage.lost, found.damage.through) == (0, 0)
+
+
+async def test_an_index_that_does_not_fit_its_table_is_made_anew_in_place(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    inode = inode_of(store_path)
+    with closing(sqlite3.connect(store_path, isolation_level=None)) as raw:
+        raw.execute("PRAGMA writable_schema = ON")
+        (index,) = raw.execute("SELECT * FROM sqlite_master WHERE name = 'events_type'").fetchall()
+        raw.execute("DELETE FROM sqlite_master WHERE name = 'events_type'")
+    with closing(sqlite3.connect(store_path, isolation_level=None)) as raw:
+        raw.execute("UPDATE events SET type = 'another' WHERE seq <= 50")
+        raw.execute("PRAGMA writable_schema = ON")
+        raw.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
+    store = Store(store_path)
+    assert await store.write(events.prune, before=0.0, remote_before=None, keep=500) == 100, "deleting is what meets it"
+    found, _ = await store.read(events.after, 0, types=["domain.registered"], limit=1000)
+    assert len(found) == 500
+    assert await store.read(facts.get, facts.STORE_ID) == store_id
+    await store.close()
+    assert inode_of(store_path) == inode
+    assert set_aside(store_path) == []
+
+
+async def test_damage_in_the_log_costs_what_was_in_it_and_no_more(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    code = """
+        from piv_mcp.store import events
+        from piv_mcp.store.events import StoredEvent
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            for n in range(20):
+                event = StoredEvent("white.failed", "webhook", 1.0, "{}", digest=f"late-{n}")
+                await store.write(events.add, event)
+            os._exit(0)
+        asyncio.run(main())
+    """
+    await run_script(code, store_path)
+    log_file = store_path.with_name("store.sqlite3-wal")
+    pages = len(content(log_file)) // PAGE
+    assert pages > 20
+    damage_page(log_file, pages // 2)
+    found = await opened(store_path)
+    assert found.ids[:COUNT] == list(range(1, COUNT + 1))
+    assert found.store_id == store_id
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+async def test_a_file_that_was_cut_keeps_the_events_before_the_cut(store_path: Path, share: float) -> None:
+    store_id = await filled(store_path)
+    os.truncate(store_path, int(len(content(store_path)) * share))
+    found = await opened(store_path)
+    assert len(found.ids) > 0.6 * share * COUNT
+    assert found.store_id == store_id
+    assert found.next_id > COUNT
+    assert found.damage is not None
+    assert found.damage.lost >= COUNT - len(found.ids)
+
+
+async def test_two_damages_in_a_row_cost_two_pages(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    damage_page(store_path, event_pages(store_path)[10])
+    await opened(store_path)
+    damage_page(store_path, event_pages(store_path)[11])
+    found = await opened(store_path)
+    assert len(set_aside(store_path)) == 2
+    assert COUNT - 24 <= len([seq for seq in found.ids if seq <= COUNT]) < COUNT
+    assert found.store_id == store_id
+    assert found.next_id == COUNT + 2, "one was written after each"
+    assert found.entries == ENTRIES
+
+
+async def test_a_damaged_file_of_an_earlier_version_is_carried_over_and_brought_up_to_date(store_path: Path) -> None:
+    store_path.parent.mkdir()
+    with closing(sqlite3.connect(store_path)) as old:
+        for step in migrations.STEPS[:2]:
+            old.executescript(step)
+        rows = [("white.failed", "webhook", float(n), "x" * 300) for n in range(COUNT)]
+        old.executemany("INSERT INTO events (type, source, arrived_at, payload) VALUES (?, ?, ?, ?)", rows)
+        old.execute(
+            "INSERT INTO spending (id, kind, area, arguments, fingerprint, state, quote, quoted_at, expires_at)"
+            " VALUES ('sp_1', 'k', 'a', '{}', 'f', 'unknown', '{}', 0, 1)"
+        )
+        old.execute("PRAGMA user_version = 2")
+        old.commit()
+    damage_page(store_path, root_pages(store_path)["events"])
+    found = await opened(store_path)
+    assert len(found.ids) == COUNT
+    assert found.entries == 1
+    assert found.next_id == COUNT + 1
+
+
+async def test_deleted_rows_do_not_come_back_from_a_damaged_file(store_path: Path) -> None:
+    await filled(store_path)
+    store = Store(store_path)
+    await store.write(events.prune, before=0.0, remote_before=None, keep=200)
+    await store.close()
+    damage_page(store_path, root_pages(store_path)["events"])
+    found = await opened(store_path)
+    assert found.ids == list(range(COUNT - 199, COUNT + 1))
+
+
+async def test_the_disk_that_is_full_during_recovery_leaves_the_damaged_file_for_the_next_start(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store_path)
+    damage_page(store_path, root_pages(store_path)["events"])
+    with monkeypatch.context() as full:
+
+        def no_space(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        full.setattr(recovery, "fill", no_space)
+        store = Store(store_path)
+        with pytest.raises(StoreError, match="No space left"):
+            await store.write(events.add, an_event(1))
+        await store.close()
+    assert inode_of(store_path) == 0, "nothing half"
+    found = await opened(store_path)
+    assert len(found.ids) == COUNT
 
 
 async def test_the_spending_journal_is_taken_over_from_a_damaged_store(store_path: Path) -> None:
@@ -130,13 +401,27 @@ def an_entry(n: int) -> Entry:
     )
 
 
+@pytest.mark.parametrize("left", ["empty", "without tables"])
+async def test_a_file_that_a_full_disk_left_without_tables_counts_as_new(store_path: Path, left: str) -> None:
+    store_id = await filled(store_path)
+    os.replace(store_path, store_path.with_name("store.sqlite3.corrupt-20260101T000000Z"))
+    if left == "empty":
+        create_private(store_path)
+    else:
+        with closing(sqlite3.connect(store_path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        assert size_of(store_path) > 0
+    found = await opened(store_path)
+    assert (found.store_id, len(found.ids), found.entries) == (store_id, COUNT, ENTRIES)
+
+
 async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_path: Path) -> None:
     store_path.parent.mkdir()
     damage(store_path)
-    await asyncio.gather(*(run_script(PUT_ONE, store_path, f"p{n}") for n in range(3)))
+    await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     assert len(list(store_path.parent.glob("*.corrupt-*"))) == 1
     store = Store(store_path)
-    assert await store.read(names) == ["p0", "p1", "p2"]
+    assert await store.read(names) == [f"p{n}" for n in range(6)]
     await store.close()
 
 
@@ -156,9 +441,11 @@ async def test_a_store_that_is_replaced_under_a_running_process_is_the_one_it_us
 ) -> None:
     await store.write(put("old"))
     await store.read(get("old"))
-    for side in ("", "-wal", "-shm"):
-        store_path.with_name(store_path.name + side).unlink()
-    await run_script(PUT_ONE, store_path, "theirs")
+    other = store_path.with_name("other")
+    await run_script(PUT_ONE, other, "theirs")
+    for name in ("", "-wal", "-shm"):
+        side(store_path, name).unlink()
+    os.replace(other, store_path)
     await store.write(put("ours"))
     assert await store.read(names) == ["ours", "theirs"]
     out = await run_script(

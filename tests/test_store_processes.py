@@ -1,16 +1,20 @@
 """The store of several processes, on a full disk, and behind a lock."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, script
+from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, run_together, script
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, database
+from piv_mcp.store import Connection, Store, database, facts, recovery
+from piv_mcp.store.files import inode_of, locked, side
+from piv_mcp.store.sqlite import damage
 
 # Several processes
 
@@ -50,11 +54,51 @@ async def test_a_write_after_another_process_has_closed_the_file_is_there_for_al
 
 
 async def test_many_processes_that_start_together_make_one_store(store_path: Path) -> None:
-    await asyncio.gather(*(run_script(PUT_ONE, store_path, f"p{n}") for n in range(4)))
+    await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     store = Store(store_path)
-    assert await store.read(names) == ["p0", "p1", "p2", "p3"]
+    assert await store.read(names) == [f"p{n}" for n in range(6)]
     await store.close()
     assert not list(store_path.parent.glob("*corrupt*"))
+
+
+@posix_only
+@pytest.mark.parametrize("why", ["made", "mended", "made anew"])
+async def test_the_file_is_made_and_repaired_by_one_process_at_a_time(store_path: Path, why: str) -> None:
+    store = Store(store_path)
+    if why == "made":
+        create_folder(store_path)
+    else:
+        await store.write(put("before"))
+    told = False
+
+    def damaged_once(connection: Connection) -> None:
+        nonlocal told
+        if why == "mended" and not told:
+            told = True
+            raise damage("told once")
+        facts.put(connection, "after", "1")
+
+    with locked(store_path):
+        if why == "made anew":
+            side(store_path, "-wal").unlink()
+        before = what_is_there(store_path)
+        writing = asyncio.create_task(store.write(damaged_once))
+        await asyncio.wait({writing}, timeout=0.5)
+        assert not writing.done()
+        assert what_is_there(store_path) == before
+    await writing
+    assert await store.read(get("after")) == "1"
+    await store.close()
+
+
+def what_is_there(store_path: Path) -> tuple[int, list[str]]:
+    """The file, and the names of what is not SQLite's own: closing deletes that."""
+    found = sorted(os.listdir(store_path.parent))
+    return inode_of(store_path), [name for name in found if not name.endswith(("-wal", "-shm"))]
+
+
+def create_folder(store_path: Path) -> None:
+    store_path.parent.mkdir()
 
 
 @posix_only
@@ -143,8 +187,70 @@ async def test_a_locked_file_is_an_error_in_good_time_and_writes_go_on_afterward
     await store.close()
 
 
+async def test_every_write_behind_a_lock_is_refused_in_time_however_many_wait(store_path: Path) -> None:
+    store = Store(store_path, busy_seconds=0.5)
+    await store.write(put("before"))
+    other = sqlite3.connect(store_path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def one(name: str) -> float:
+        started = time.monotonic()
+        with pytest.raises(StoreError, match=r"locked by another program|has it locked"):
+            await store.write(put(name))
+        return time.monotonic() - started
+
+    waiting: list[asyncio.Task[float]] = []
+    for n in range(20):  # each comes in a turn of the loop of its own, and so in a group of its own
+        waiting.append(asyncio.create_task(one(f"n{n}")))
+        await asyncio.sleep(0.02)
+    took = await asyncio.gather(*waiting)
+    assert max(took) < 2 * 0.5 + 0.5, "not one after the other"
+    other.execute("ROLLBACK")
+    other.close()
+    await store.write(put("after"))
+    assert await store.read(names) == ["after", "before"], "what was refused is not written later"
+    await store.close()
+
+
 async def test_a_lock_is_waited_for_less_than_a_webhook_may_take() -> None:
-    assert 2 * database.BUSY_SECONDS < 5, "a group that waits, and the one behind it"
+    assert database.BUSY_SECONDS + 2 * database.LATER_SECONDS < 5
+
+
+async def test_a_write_that_was_begun_is_not_given_up(store_path: Path) -> None:
+    """It may be on disk already."""
+    store = Store(store_path, busy_seconds=0.2)
+    await store.write(put("before"))
+
+    def slow(connection: Connection) -> str:
+        time.sleep(1.0)
+        facts.put(connection, "slow", "1")
+        return "written"
+
+    assert await store.write(slow) == "written"
+    assert await store.read(get("slow")) == "1"
+    await store.close()
+
+
+async def test_writes_during_a_long_recovery_are_refused_in_time(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = threading.Event()
+    create = recovery.create
+
+    def slow_create(path: Path) -> None:
+        made.wait(10)
+        create(path)
+
+    monkeypatch.setattr(recovery, "create", slow_create)
+    store = Store(store_path, busy_seconds=0.2)
+    started = time.monotonic()
+    results = await asyncio.gather(*(store.write(put(f"n{n}")) for n in range(3)), return_exceptions=True)
+    assert time.monotonic() - started < 2
+    assert all(isinstance(result, StoreError) and "busy" in result.message for result in results)
+    made.set()
+    await store.write(put("after"))
+    assert await store.read(names) == ["after"]
+    await store.close()
 
 
 async def test_a_place_that_cannot_be_written_is_an_error_for_writing_and_reading(tmp_path: Path) -> None:

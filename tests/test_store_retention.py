@@ -2,14 +2,19 @@
 
 import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_helpers import add_all, an_event
 
-from piv_mcp.store import Store, events
+from piv_mcp.store import Store, events, facts, space
 from piv_mcp.store import migrations as schema
-from piv_mcp.store.database import SqliteConnection
+from piv_mcp.store.files import side, size_of
+from piv_mcp.store.space import INCREMENTAL, make_shrinkable, shrink
+from piv_mcp.store.sqlite import MAX_LOG_BYTES, SqliteConnection
 
 # Retention
 
@@ -82,3 +87,78 @@ def test_pruning_in_steps_deletes_what_both_clocks_call_old_or_is_too_many_and_n
     first = sorted(left)[:at_most]
     assert not any(is_old(seq) for seq in first)
     connection.raw.close()
+
+
+# The size of the file
+
+
+async def test_space_of_deleted_events_is_given_back_in_small_steps(store: Store, store_path: Path) -> None:
+    await add_all(store, [an_event(n, payload="x" * 2000) for n in range(1000)])
+    await store.write(events.prune, before=0.0, remote_before=None, keep=10)
+    steps = 0
+    while given := await store.write(shrink, 100):
+        assert given <= 100
+        steps += 1
+    assert steps > 5
+    await store.close()
+    assert size_of(store_path) < 300_000
+    again = Store(store_path)
+    assert len(await seqs(again)) == 10
+    assert await again.write(shrink, 100) == 0
+    await again.close()
+
+
+async def test_a_file_of_an_earlier_version_shrinks_too(store_path: Path) -> None:
+    store_path.parent.mkdir()
+    with closing(sqlite3.connect(store_path)) as old:
+        for step in schema.STEPS:
+            old.executescript(step)
+        old.execute(f"PRAGMA user_version = {len(schema.STEPS)}")
+        rows = [("white.failed", "webhook", float(n), "x" * 2000) for n in range(1000)]
+        old.executemany("INSERT INTO events (type, source, arrived_at, payload) VALUES (?, ?, ?, ?)", rows)
+        old.commit()
+        old.execute("DELETE FROM events WHERE seq <= 990")
+        old.commit()
+    before = size_of(store_path)
+    store = Store(store_path)
+    await store.write(shrink, 100)
+    assert await seqs(store) == list(range(991, 1001))
+    assert await store.read(lambda c: c.count("PRAGMA auto_vacuum")) == INCREMENTAL
+    await store.close()
+    assert size_of(store_path) < before / 5
+
+
+async def test_a_file_that_cannot_be_converted_now_is_used_as_it_is(store_path: Path) -> None:
+    store_path.parent.mkdir()
+    with closing(sqlite3.connect(store_path, isolation_level=None)) as old:
+        old.execute("PRAGMA journal_mode = WAL")
+        for step in schema.STEPS:
+            old.executescript(step)
+        old.execute(f"PRAGMA user_version = {len(schema.STEPS)}")
+        old.execute("BEGIN")
+        old.execute("SELECT count(*) FROM events").fetchone()
+        raw = sqlite3.connect(store_path, isolation_level=None, timeout=0)
+        raw.execute("PRAGMA max_page_count = 1")
+        make_shrinkable(SqliteConnection(raw))
+        assert raw.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+        raw.execute("INSERT INTO facts VALUES ('used', '1')")
+        assert shrink(SqliteConnection(raw), 10) == 0
+        raw.close()
+
+
+async def test_a_large_file_of_an_earlier_version_is_not_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "MOST_CONVERTED", 10_000)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        for step in schema.STEPS:
+            raw.executescript(step)
+        make_shrinkable(SqliteConnection(raw))
+        assert raw.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+
+
+async def test_the_log_does_not_stay_as_large_as_it_once_was(store: Store, store_path: Path) -> None:
+    log = side(store_path, "-wal")
+    await store.write(facts.put, "huge", "x" * 40_000_000)
+    assert size_of(log) > 40_000_000
+    for n in range(20):
+        await store.write(facts.put, f"n{n}", "x" * 100_000)
+    assert size_of(log) <= MAX_LOG_BYTES

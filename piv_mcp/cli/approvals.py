@@ -28,19 +28,19 @@ def run(store_path: Path) -> None:
         PivError: the store cannot be read or written.
         click.ClickException: something waits, and this is not a terminal.
     """
-    is_terminal = all(_is_terminal(stream) for stream in (sys.stdin, sys.stdout))
+    at_terminal = all(is_terminal(stream) for stream in (sys.stdin, sys.stdout))
     waiting = asyncio.run(_waiting(store_path))
     if not waiting:
         click.echo("Nothing waits for approval.")
     for entry in waiting:
         _show(entry)
-        if is_terminal:
+        if at_terminal:
             click.echo(_decide(store_path, entry) if entry.state == "quoted" else _settle(store_path, entry))
-    if waiting and not is_terminal:
+    if waiting and not at_terminal:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Python has None for a stream that is closed at the start."""
     return stream is not None and not stream.closed and stream.isatty()
 

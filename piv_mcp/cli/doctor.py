@@ -18,6 +18,7 @@ from piv_mcp.errors import PivError
 from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Store, events, facts
 from piv_mcp.store.directory import open_directory
+from piv_mcp.store.salvage import Damage, last_damage
 from piv_mcp.text.times import span
 from piv_mcp.web.health import Health, proof_of
 from piv_mcp.web.listener import listen
@@ -75,17 +76,21 @@ async def _store(settings: Settings) -> Finding:
     store = Store(path)
     try:
         count, heard = await store.write(events.summary)
+        damage = await store.read(last_damage)
     except PivError as error:
-        return Finding(
-            "store",
-            False,
-            f"{path}: {error.message}",
-            "free disk space, close other programs that use the file, or set PIV_DATA_DIR",
-        )
+        advice = error.hint or "free disk space, close other programs that use the file, or set PIV_DATA_DIR"
+        return Finding("store", False, f"{path}: {error.message}", advice)
     finally:
         await store.close()
     last = f"the last {span(time.time() - heard)} ago" if heard else "none yet"
-    return Finding("store", True, f"{path}: {count} events, {last}")
+    return Finding("store", True, f"{path}: {count} events, {last}{_damage(damage)}")
+
+
+def _damage(damage: Damage | None) -> str:
+    if damage is None:
+        return ""
+    lost = f"up to {damage.lost} rows could not be read" if damage.lost else "all that was in it could be read"
+    return f"; the file was damaged {span(time.time() - damage.at)} ago: {lost}"
 
 
 async def _secret(settings: Settings) -> Finding:

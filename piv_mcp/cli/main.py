@@ -239,6 +239,44 @@ def approvals(flags: dict[str, Any]) -> None:
         raise click.ClickException(_words(error)) from None
 
 
+@main.group()
+def store() -> None:
+    """Copy the store, or erase a number's messages."""
+
+
+@store.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_obj
+def backup(flags: dict[str, Any], file: Path) -> None:
+    """Copy the store to a new FILE, also while servers run."""
+    settings = _load(flags)
+    from piv_mcp.cli.store import backup as copy  # late: the other commands start without it
+    from piv_mcp.store.directory import open_directory  # late: the other commands start without it
+
+    log.configure("ERROR", "text")
+    try:
+        copy(settings.store_path(open_directory(settings)), file)
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
+
+
+@store.command()
+@click.option("--number", required=True, help="the number's id, or its phone number")
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.pass_obj
+def erase(flags: dict[str, Any], number: str, yes: bool) -> None:
+    """Delete the messages of a number for good."""
+    settings = _load(flags)
+    from piv_mcp.cli.store import erase as erase_messages  # late: the other commands start without it
+    from piv_mcp.store.directory import open_directory  # late: the other commands start without it
+
+    log.configure("ERROR", "text")
+    try:
+        erase_messages(settings, settings.store_path(open_directory(settings)), number, yes=yes)
+    except PivError as error:
+        raise click.ClickException(_words(error)) from None
+
+
 @main.command()
 @click.pass_obj
 def receive(flags: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import structlog
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.store import events, facts
+from piv_mcp.store.space import shrink
 from piv_mcp.text.times import DAY_SECONDS
 
 MAX_KEPT_EVENTS = 1_000_000
@@ -25,6 +26,9 @@ FIRST_ROUND_SECONDS = 30.0
 
 JUMP_SECONDS = 60.0
 """A clock that has moved by so much more or less than it should has jumped."""
+
+PAGES_AT_ONCE = 100
+"""Free pages of the store's file that one step gives back to the disk."""
 
 TOLD_BY = 9
 """Newest webhooks whose own times tell piv.day's clock where nothing else does: without a key."""
@@ -69,6 +73,8 @@ class Retention:
             deleted += step
         if deleted:
             _log.info("old events deleted", events=deleted)
+        while await self._store.write(shrink, PAGES_AT_ONCE):
+            pass  # each step lets other writes pass
         return deleted
 
     async def _remote_time(self) -> float | None:

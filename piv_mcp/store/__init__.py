@@ -1,8 +1,10 @@
 """All SQL of the project. Data that must survive a crash is kept in one SQLite file, shared by all processes of the
 machine.
 
-`database.py` opens the file and commits; `recovery.py` replaces a damaged file. The other modules hold the SQL of their
-tables as named functions that take a `Connection`; `Store.read` and `Store.write` run them.
+`database.py` commits, on a file that `opening.py` opens. `recovery.py` makes the file anew when it is damaged or gone,
+with what `salvage.py` can read of it, by SQLite or from its pages. `space.py` gives space back, and `backup.py` is for
+the owner. The other modules hold the SQL of their tables as named functions that take a `Connection`; `Store.read` and
+`Store.write` run them.
 """
 
 from piv_mcp.store.connection import Connection

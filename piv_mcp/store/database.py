@@ -5,24 +5,26 @@ its group is on disk (WAL, `synchronous=FULL`). Reads have a thread and a connec
 """
 
 import asyncio
-import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import structlog
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import accounts
-from piv_mcp.store.connection import Connection, Row, Value
-from piv_mcp.store.migrations import migrate
-from piv_mcp.store.recovery import inode_of, is_damage, locked, primary_code, set_aside, take_over
+from piv_mcp.store import recovery
+from piv_mcp.store.connection import Connection
+from piv_mcp.store.files import inode_of
+from piv_mcp.store.opening import Opened, open_store
+from piv_mcp.store.space import make_shrinkable
+from piv_mcp.store.sqlite import SqliteConnection, concerns_the_file, is_damage, store_error, transaction
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -31,57 +33,40 @@ Outcome = tuple[Any, Exception | None]
 """What a job returned, or what it raised."""
 
 BUSY_SECONDS = 2.0
-"""How long a write waits for another process's transaction: below the 5 s that piv.day gives a webhook."""
+"""How long a write waits, from when it was handed in: below the 5 s that piv.day gives a webhook."""
+
+LATER_SECONDS = 0.25
+"""How much later a write is given up that waits behind others: SQLite is to say first why the file is locked."""
+
+IDLE_SECONDS = 1.0
+"""How often a process that writes nothing looks whether its files are still those of the store."""
 
 _log = structlog.get_logger(__name__)
-
-
-class SqliteConnection:
-    """A `Connection` to an SQLite file."""
-
-    def __init__(self, raw: sqlite3.Connection, key_digest: str | None = None) -> None:
-        self.raw = raw
-        self.account = accounts.UNCLAIMED
-        self._key_digest = key_digest
-
-    def find_account(self) -> None:
-        """Learn whose rows are meant, at the beginning of each transaction: another process may have found two keys to
-        be of one account."""
-        self.account = accounts.of_key(self, self._key_digest) or self.account
-
-    def add_key(self) -> None:
-        """Give a new key its account."""
-        if self._key_digest is not None and accounts.of_key(self, self._key_digest) is None:
-            with _transaction(self):
-                if accounts.of_key(self, self._key_digest) is None:  # another process may have been quicker
-                    accounts.add_key(self, self._key_digest)
-
-    def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
-        return self.raw.execute(sql, values).rowcount
-
-    def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterator[Row]:
-        return self.raw.execute(sql, values)
-
-    def count(self, sql: str, values: Sequence[Value] = ()) -> int:
-        row = self.raw.execute(sql, values).fetchone()
-        return int(row[0] or 0) if row else 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """A connection, and the inode of its file."""
-
-    connection: SqliteConnection
-    inode: int
-
-    def close(self) -> None:
-        self.connection.raw.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
     job: Job[Any]
     done: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Writes that share a commit. It is given up, whole, if it was not begun by `until` (of the monotonic clock)."""
+
+    writes: list[_Write]
+    until: float
+    state: Literal["waiting", "begun", "ended"] = "waiting"
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    timer: asyncio.TimerHandle | None = None
+
+    def change(self, before: str, after: Literal["waiting", "begun", "ended"]) -> bool:
+        """Whether it was in the state `before`."""
+        with self.lock:
+            if self.state != before:
+                return False
+            self.state = after
+            return True
 
 
 class Store:
@@ -96,20 +81,24 @@ class Store:
         self._key_digest = key_digest
         self._busy_seconds = busy_seconds
         self._waiting: list[_Write] = []
-        self._handed: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
+        self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
-        self._reading: _Open | None = None
-        self._writing: _Open | None = None
+        self._reading: Opened | None = None
+        self._writing: Opened | None = None
+        self._mended = 0
+        """The inode of the file whose indexes were made anew last."""
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(connection, ...)` in a transaction; returns when it is on disk.
 
-        `fn` may run a second time after a rollback, so it must change nothing but the store.
+        `fn` may run a second time, after a rollback or when the file was replaced meanwhile, so it must change nothing
+        but the store.
 
         Raises:
-            StoreError: nothing was written (disk full, file locked); the same call may work later.
+            StoreError: nothing was written (disk full, file locked, a newer version); unless it is of a newer version,
+                the same call may work later.
         """
         if self._closed:
             raise StoreError("the store is closed")
@@ -126,9 +115,21 @@ class Store:
         return await done
 
     def _hand_over(self) -> None:
-        if self._waiting:
-            self._handed.put(self._waiting)
-            self._waiting = []
+        if not self._waiting:
+            return
+        group = _Group(self._waiting, time.monotonic() + self._busy_seconds)
+        self._waiting = []
+        self._handed.put(group)
+        loop = asyncio.get_running_loop()
+        group.timer = loop.call_later(self._busy_seconds + LATER_SECONDS, self._give_up, group, loop)
+
+    def _give_up(self, group: _Group, loop: asyncio.AbstractEventLoop) -> None:
+        """Let nobody wait longer whose write was not begun in time. One that was begun may be on disk already."""
+        if group.change("waiting", "ended"):
+            error = "the store is busy: another program has it locked, or it is being made anew"
+            _resolve(group, [(None, StoreError(error)) for _ in group.writes])
+        elif group.state == "begun":
+            group.timer = loop.call_later(LATER_SECONDS, self._give_up, group, loop)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(connection, ...)` on the reading connection.
@@ -140,16 +141,14 @@ class Store:
         def job(connection: Connection) -> T:
             return fn(connection, *args, **kwargs)
 
-        try:
-            return await self._run_read(job)
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise _store_error(error) from error
-            await self.write(self._damage_report(error))  # the writing thread replaces the file
-        try:
-            return await self._run_read(job)
-        except sqlite3.Error as error:
-            raise _store_error(error) from error
+        for report in (self._report, self._report, None):
+            try:
+                return await self._run_read(job)
+            except (sqlite3.Error, _NotCurrentError) as error:
+                if report is None or (isinstance(error, sqlite3.Error) and not is_damage(error)):
+                    raise store_error(error) from error
+                await self.write(report(error))
+        raise AssertionError
 
     async def _run_read(self, job: Job[T]) -> T:
         if self._closed:
@@ -157,7 +156,7 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
         except OSError as error:
-            raise _store_error(error) from error
+            raise store_error(error) from error
 
     async def close(self) -> None:
         """Commit the queued writes and close the file."""
@@ -175,70 +174,131 @@ class Store:
     # --- the reading thread
 
     def _read(self, job: Job[T]) -> T:
-        if self._reading is None or self._reading.inode != inode_of(self.path):
+        opened = self._open_for_reading()
+        with transaction(opened.connection, "BEGIN"):
+            return job(opened.connection)
+
+    def _open_for_reading(self) -> Opened:
+        opened, writing = self._reading, self._writing
+        if opened is not None and opened.is_current():
+            return opened
+        if opened is not None and inode_of(self.path) not in (0, opened.files.database):
             self._stop_reading()
-            self._reading = _open(self.path, self._busy_seconds, self._key_digest)
-            self._reading.connection.execute("PRAGMA query_only = ON")
-        self._reading.connection.find_account()
-        return job(self._reading.connection)
+        # SQLite shares the files of a log between the connections of a process, also those that were deleted.
+        is_stale = self._reading is not None or (writing is not None and not writing.is_current())
+        if is_stale or (self.path.exists() and not recovery.is_complete(self.path)):
+            raise _NotCurrentError
+        self._reading = opened = open_store(self.path, self._busy_seconds, self._key_digest)
+        opened.connection.execute("PRAGMA query_only = ON")
+        return opened
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.close()
             self._reading = None
 
-    def _set_aside(self, inode: int, error: sqlite3.Error) -> None:
-        self._stop_reading()
-        set_aside(self.path, inode, error)
-
-    def _damage_report(self, error: sqlite3.Error) -> Job[None]:
-        """A job that tells the writing thread that the reader's file is damaged. It does nothing if the file was
-        replaced meanwhile."""
-        damaged = self._reading.inode if self._reading is not None else inode_of(self.path)
+    def _report(self, error: Exception) -> Job[None]:
+        """A job that has the writing thread repair what the reader has met, unless the file was replaced meanwhile."""
+        met = self._reading.files.database if self._reading is not None else inode_of(self.path)
 
         def job(_: Connection) -> None:
-            if inode_of(self.path) == damaged:
+            nonlocal met
+            if isinstance(error, sqlite3.Error) and inode_of(self.path) == met:
+                met = 0
                 raise error
 
         return job
 
+    # --- repairs, on the reading thread while the writing one waits: one thread closes both connections, since Windows
+    # renames no open file
+
+    def _renew(self) -> bool:
+        """Make the store anew from a connection whose files are not the store's any more; returns whether that was
+        done. Afterwards both connections are closed, unless they are current."""
+        for opened in (self._writing, self._reading):
+            if opened is not None and not opened.is_current():
+                return recovery.renew(self.path, opened.files, opened.connection, self._close_both)
+        return False
+
+    def _repair(self, error: sqlite3.Error) -> None:
+        """Repair a damaged file, or set it aside."""
+        with suppress(sqlite3.DatabaseError):
+            if self._renew():
+                return
+        opened = self._writing or self._reading
+        inode = opened.files.database if opened is not None else inode_of(self.path)
+        self._close_both()
+        is_first = inode != self._mended
+        self._mended = inode
+        if not (is_first and recovery.mend(self.path, inode)):
+            recovery.set_aside(self.path, inode, error)
+
+    def _close_both(self) -> None:
+        self._stop_reading()
+        self._stop_writing()
+
     # --- the writing thread
 
     def _write_groups(self) -> None:
-        while (handed := self._handed.get()) is not None:
-            group = [write for write in handed if not write.done.cancelled()]
-            if not group:
-                continue
+        while (group := self._next_group()) is not None:
             outcomes: list[Outcome]
             try:
-                outcomes = self._commit_group([write.job for write in group])
+                outcomes = self._commit_group(group)
             except Exception as error:
-                _log.error("store write failed", problem=str(error), waiting=len(group))
-                outcomes = [(None, _store_error(error)) for _ in group]
-            with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
-                group[0].done.get_loop().call_soon_threadsafe(_resolve, group, outcomes)
+                _log.error("store write failed", problem=str(error), waiting=len(group.writes))
+                outcomes = [(None, store_error(error)) for _ in group.writes]
+            group.state = "ended"
+            if outcomes:
+                with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
+                    group.writes[0].done.get_loop().call_soon_threadsafe(_resolve, group, outcomes)
         self._stop_writing()
 
-    def _commit_group(self, jobs: list[Job[Any]]) -> list[Outcome]:
+    def _next_group(self) -> _Group | None:
+        while True:
+            try:
+                return self._handed.get(timeout=IDLE_SECONDS if self._writing is not None else None)
+            except queue.Empty:
+                self._look()
+
+    def _look(self) -> None:
+        """What this process has open may be the last there is of a deleted file."""
+        try:
+            if self._writing is not None and not self._writing.is_current():
+                self._reader.submit(self._renew).result()
+        except Exception as error:
+            _log.error("the store's files were deleted, and it cannot be made anew", problem=str(error))
+
+    def _commit_group(self, group: _Group) -> list[Outcome]:
+        """The outcomes; none if the group was given up, or its callers are gone."""
         for _ in range(3):
             try:
-                if self._writing is not None and self._writing.inode != inode_of(self.path):
-                    self._stop_writing()  # another process renamed the file, or somebody deleted it
-                if self._writing is None:
-                    self._writing = _open(self.path, self._busy_seconds, self._key_digest)
-                inode = self._writing.inode
-                results = _commit(self._writing.connection, jobs)
+                opened = self._open_for_writing()
+                if not group.change("waiting", "begun"):
+                    return []
+                group.writes = [write for write in group.writes if not write.done.cancelled()]
+                if not group.writes:
+                    return []
+                opened.wait_until(group.until, self._busy_seconds)
+                outcomes = _commit(opened.connection, [write.job for write in group.writes])
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
-                inode = self._writing.inode if self._writing is not None else inode_of(self.path)
-                self._stop_writing()
-                # On the reading thread, which closes its own connection first: Windows cannot rename an open file.
-                self._reader.submit(self._set_aside, inode, error).result()
+                group.change("begun", "waiting")
+                self._reader.submit(self._repair, error).result()
                 continue
-            if inode == inode_of(self.path):
-                return results
+            # What was made anew from our own connection holds this commit.
+            if opened.is_current() or self._reader.submit(self._renew).result():
+                return outcomes
+            group.change("begun", "waiting")
         raise StoreError("the store file was replaced three times during one write")
+
+    def _open_for_writing(self) -> Opened:
+        if self._writing is None or not self._writing.is_current():
+            self._reader.submit(self._renew).result()
+        if self._writing is None:
+            self._writing = open_store(self.path, self._busy_seconds, self._key_digest)
+            make_shrinkable(self._writing.connection)
+        return self._writing
 
     def _stop_writing(self) -> None:
         if self._writing is not None:
@@ -246,8 +306,14 @@ class Store:
             self._writing = None
 
 
-def _resolve(group: list[_Write], outcomes: list[Outcome]) -> None:
-    for write, (value, problem) in zip(group, outcomes, strict=True):
+class _NotCurrentError(Exception):
+    """The reader's files are not the store's any more: the writing thread makes the store anew."""
+
+
+def _resolve(group: _Group, outcomes: list[Outcome]) -> None:
+    if group.timer is not None:
+        group.timer.cancel()
+    for write, (value, problem) in zip(group.writes, outcomes, strict=True):
         if write.done.done():
             continue  # the caller was cancelled during the write
         if problem is None:
@@ -259,84 +325,23 @@ def _resolve(group: list[_Write], outcomes: list[Outcome]) -> None:
 def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]:
     """Run the jobs in one transaction. If a job fails, only its own changes are rolled back."""
     try:
-        with _transaction(connection):
+        with transaction(connection):
             return [(job(connection), None) for job in jobs]
     except sqlite3.Error as error:
-        if _concerns_the_file(error):
+        if concerns_the_file(error):
             raise
     except Exception as error:
         _log.debug("a write failed; its group is written one by one", problem=type(error).__name__)
     outcomes: list[Outcome] = []
-    with _transaction(connection):
+    with transaction(connection):
         for job in jobs:
             connection.execute("SAVEPOINT job")
             try:
                 outcomes.append((job(connection), None))
             except Exception as error:
-                if isinstance(error, sqlite3.Error) and _concerns_the_file(error):
+                if isinstance(error, sqlite3.Error) and concerns_the_file(error):
                     raise
                 connection.execute("ROLLBACK TO job")
                 outcomes.append((None, error))
             connection.execute("RELEASE job")
     return outcomes
-
-
-@contextmanager
-def _transaction(connection: SqliteConnection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.find_account()
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.raw.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _open(path: Path, busy_seconds: float, key_digest: str | None) -> _Open:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked(path):
-        # Never open and close an existing database file outside SQLite: closing it drops all POSIX locks that this
-        # process holds on it. Another process that ends would then believe that it is the last one and delete the
-        # write-ahead log, with committed events in it.
-        is_new = False
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # side files get the same mode
-            is_new = True
-        raw = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-        connection = SqliteConnection(raw, key_digest)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            migrate(connection)
-            if is_new:
-                take_over(connection, path)
-            connection.add_key()
-        except BaseException:
-            raw.close()
-            raise
-        return _Open(connection, inode_of(path))
-
-
-def _concerns_the_file(error: sqlite3.Error) -> bool:
-    """Whether the error is about the whole file (disk full, I/O error, damage) and not about one job's SQL."""
-    mistaken = primary_code(error) == sqlite3.SQLITE_ERROR
-    return is_damage(error) or (isinstance(error, sqlite3.OperationalError) and not mistaken)
-
-
-def _store_error(error: Exception) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, OSError):
-        return StoreError(f"the store cannot be opened: {error.strerror}")
-    code = primary_code(error) if isinstance(error, sqlite3.Error) else 0
-    reason = {
-        sqlite3.SQLITE_FULL: "the disk is full",
-        sqlite3.SQLITE_BUSY: "the store is locked by another program",
-        sqlite3.SQLITE_LOCKED: "the store is locked by another program",
-        sqlite3.SQLITE_READONLY: "the store is read-only",
-        sqlite3.SQLITE_CANTOPEN: "the store cannot be opened",
-        sqlite3.SQLITE_IOERR: "the disk reports an error",
-    }.get(code, f"the store failed ({type(error).__name__})")
-    return StoreError(reason)

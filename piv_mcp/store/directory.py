@@ -17,7 +17,7 @@ import structlog
 
 from piv_mcp.config import STORE_FILE, Settings, former_directories
 from piv_mcp.errors import ConfigError
-from piv_mcp.store.recovery import locked
+from piv_mcp.store.files import locked
 
 KEPT_SECRETS = ("page-key", "webhook-secret")
 OURS = (STORE_FILE, *KEPT_SECRETS, "approvals", "exports")

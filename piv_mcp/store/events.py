@@ -620,13 +620,15 @@ def last_before(connection: Connection, before: float) -> int:
     return 0
 
 
-def erase(connection: Connection, subject: str) -> int:
-    """Delete all messages of a number for good: the SMS history does not bring them back. Returns how many."""
-    newest = next(
-        connection.rows(f"SELECT max({_MOMENT}) FROM events WHERE subject = ? AND text IS NOT NULL", (subject,))
-    )[0]
-    polls.note_erased(connection, subject, float(newest or 0.0))
-    return connection.execute("DELETE FROM events WHERE subject = ? AND account = ?", (subject, connection.account))
+def erase(connection: Connection, subject: str, through: float = 0.0) -> int:
+    """Delete all messages of a number for good. Returns how many there were.
+
+    The SMS history does not bring back what was sent until then, nor until `through` (on piv.day's clock).
+    """
+    query = f"SELECT max({_MOMENT}) FROM events WHERE subject = ? AND text IS NOT NULL"  # noqa: S608 - our own names
+    (newest,) = next(connection.rows(query, (subject,)))
+    polls.note_erased(connection, subject, max(through, float(newest or 0.0)))
+    return connection.execute("DELETE FROM events WHERE subject = ?", (subject,))
 
 
 def prune(connection: Connection, *, before: float, remote_before: float | None, keep: int, at_most: int = 5000) -> int:

@@ -1,26 +1,115 @@
-"""Recovery from a damaged store file: rename it, and copy the readable journal entries into a new file.
+"""Recovery of a store whose files are damaged, or are no longer those that its processes have open.
 
-Only the spending journal is copied. It exists nowhere else, and an entry whose outcome is unknown must keep blocking
-equal actions. The inbox is filled again from the SMS history.
+What is made new is made beside the old and renamed, so that a file at the store's path is always complete. It is always
+a new file: other processes see that, leave the old one, and open it.
 """
 
 import os
+import shutil
 import sqlite3
-import sys
 import time
-from collections.abc import Generator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import structlog
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import events
-from piv_mcp.store.connection import Connection
+from piv_mcp.store.files import (
+    SIDES,
+    Files,
+    create_private,
+    files_at,
+    inode_of,
+    locked,
+    remove_all,
+    side,
+    size_of,
+    sync_folder,
+)
+from piv_mcp.store.migrations import migrate
+from piv_mcp.store.salvage import fill
+from piv_mcp.store.sqlite import SqliteConnection, connect, is_sound, primary_code, refuse_newer
 
-JOURNAL_TABLE = "spending"
+MEND_SECONDS = 3.0
+"""How long a process that starts waits for those that still have a deleted log open: each looks once a second."""
+
+SMALLEST = 512
+"""Bytes of the smallest database that has a table."""
 
 _log = structlog.get_logger(__name__)
+
+
+def create(path: Path) -> None:
+    """Make the store, with what can be read of the newest damaged one, if there is one. The caller has it locked.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be made, for example on a full disk. Nothing is left of it.
+    """
+    new = _beside(path)
+    try:
+        create_private(new)
+        with closing(connect(new, 0).raw) as raw:
+            connection = SqliteConnection(raw)
+            connection.execute("PRAGMA journal_mode = MEMORY")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            damaged = _newest_damaged(path)
+            if damaged is not None:
+                _take_over(connection, damaged)
+            migrate(connection)
+        _put_in_place(new, path)
+    finally:
+        remove_all(new)
+
+
+def _take_over(connection: SqliteConnection, damaged: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    found = fill(connection, damaged)
+    connection.execute("COMMIT")
+    _log.warning(
+        "what could be read of the damaged store was copied",
+        events=found.events,
+        journal_entries=found.entries,
+        not_readable=found.lost,
+        kept=str(damaged),
+    )
+
+
+def damaged_copies(path: Path) -> list[Path]:
+    """The damaged files that were set aside, the oldest first."""
+    found = path.parent.glob(f"{path.name}.corrupt-*")
+    return sorted(file for file in found if not file.name.endswith((*SIDES, "-journal", ".reading")))
+
+
+def _newest_damaged(path: Path) -> Path | None:
+    return max(damaged_copies(path), default=None)
+
+
+def mend(path: Path, inode: int) -> bool:
+    """Make the indexes of a damaged file anew; returns whether it is sound then, or another process has replaced it.
+
+    Raises:
+        sqlite3.Error: the file is locked.
+        NewerStoreError: it is of a newer version.
+    """
+    with locked(path):
+        if inode_of(path) != inode:
+            return True
+        try:
+            with closing(connect(path, 1.0).raw) as raw:
+                connection = SqliteConnection(raw)
+                refuse_newer(connection)
+                connection.execute("REINDEX")
+                sound = is_sound(connection, "integrity_check")
+        except UnicodeError:  # in the text of an error
+            return False
+        except sqlite3.DatabaseError as error:
+            if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            return False
+    if sound:
+        _log.warning("the store's indexes were damaged: they were made anew, and nothing is lost")
+    return sound
 
 
 def set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
@@ -28,17 +117,23 @@ def set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
     with locked(path):
         if inode_of(path) != inode:
             return
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = path.with_name(f"{path.name}.corrupt-{now}")
-        while aside.exists():
-            aside = aside.with_name(f"{aside.name}x")
+        aside = _aside(path)
         _rename_all(path, aside)
     _log.error(
-        "the store was damaged: the file was renamed and a new one created",
+        "the store was damaged: the file was renamed and a new one is made",
         problem=str(error),
         kept=str(aside),
-        do="nothing: SMS are fetched again from the history, and the readable journal entries are copied",
+        do="nothing: what can be read of it is copied",
     )
+
+
+def _aside(path: Path) -> Path:
+    """A name for a damaged file that is not taken."""
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"{path.name}.corrupt-{now}")
+    while aside.exists():
+        aside = aside.with_name(f"{aside.name}x")
+    return aside
 
 
 def _rename_all(path: Path, aside: Path) -> None:
@@ -48,8 +143,8 @@ def _rename_all(path: Path, aside: Path) -> None:
         StoreError: another program has one of them open, which keeps it from being renamed on Windows.
     """
     renamed: list[tuple[Path, Path]] = []
-    for side in ("-wal", "-shm", ""):  # the database last: a new one must never be opened with the old log
-        source, target = path.with_name(path.name + side), aside.with_name(aside.name + side)
+    for name in (*SIDES, ""):  # the database last: a new one must never be opened with the old log
+        source, target = side(path, name), side(aside, name)
         try:
             source.rename(target)
         except FileNotFoundError:
@@ -61,66 +156,118 @@ def _rename_all(path: Path, aside: Path) -> None:
         renamed.append((source, target))
 
 
-def take_over(connection: Connection, path: Path) -> None:
-    """Copy the readable journal entries of the newest damaged file, if there is one, into the new store at `path`."""
-    files = (file for file in path.parent.glob(f"{path.name}.corrupt-*") if not file.name.endswith(("-wal", "-shm")))
-    kept = max(files, default=None)
-    if kept is None:
-        return
-    # The time in seconds is higher than any event id of the old store: no store has held so many events.
-    events.begin_after(connection, int(time.time()))
-    entries = _readable(kept)
-    for entry in entries:
-        columns, marks = ", ".join(entry), ", ".join("?" * len(entry))
-        connection.execute(
-            f"INSERT OR IGNORE INTO {JOURNAL_TABLE} ({columns}) VALUES ({marks})",  # noqa: S608 - our own names
-            list(entry.values()),
-        )
-    _log.warning("journal entries were copied from the damaged store", entries=len(entries), kept=str(kept))
+# --- files that are not those that a process has open
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def renew(path: Path, known: Files, connection: SqliteConnection, close: Callable[[], None]) -> bool:
+    """Make the store's file anew from what `connection` sees, after somebody has deleted, replaced or cut one of the
+    files `known`, which it has open. Returns false, and does nothing, if another process has made a new one.
+
+    `close` closes all connections of this process.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be made, for example on a full disk. Nothing was changed.
+    """
+    with locked(path):
+        now = files_at(path)
+        if now.database not in (0, known.database):
+            close()
+            return False
+        new = _beside(path)
+        try:
+            # The log is whole where only its index is gone, and other processes may have written more to it.
+            is_log_whole = now[:2] == known[:2] and now.log_index != known.log_index
+            sound = _copy_files(path, new) if is_log_whole else _copy_view(connection, new)
+            close()
+            if sound:
+                _put_in_place(new, path)
+            elif is_log_whole:
+                _rename_all(path, _aside(path))
+            else:
+                _put_in_place(new, _aside(path))
+                remove_all(path)  # the copy holds all that was in them
+        finally:
+            remove_all(new)
+    _log.error(
+        "the store's files were deleted or cut while in use: the store was made anew from what was still open",
+        whole=sound,
+        do="nothing" if sound else "nothing: what can be read of it is copied",
+    )
+    return True
 
 
-def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 if the error has none."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+def is_cut(path: Path, connection: SqliteConnection, size: int) -> bool:
+    """Whether the file, which has become smaller, was cut. It also gets smaller when free pages are given back."""
+    if size < SMALLEST:
+        return True
+    if size >= connection.count("PRAGMA page_count") * connection.count("PRAGMA page_size"):
+        return False
+    with closing(connect(path, 0).raw) as raw:  # its own: what another one remembers of the file hides a hole
+        return not is_sound(SqliteConnection(raw))
 
 
-def inode_of(path: Path) -> int:
-    """The inode, which tells a file from another that replaced it; 0 if there is no file."""
+def is_complete(path: Path) -> bool:
+    """Whether a process can open the files at the path. SQLite never leaves a log without its database, or the index of
+    a log that is gone: somebody deleted one of them, and a process that has it open will make the store anew."""
+    now = files_at(path)
+    return now.are_a_set and not (now.log and size_of(path) < SMALLEST)
+
+
+def complete(path: Path) -> None:
+    """Make a store of files that are not complete, and that no process has made anew. The caller has it locked."""
+    now = files_at(path)
+    if size_of(path) >= SMALLEST:
+        new = _beside(path)
+        try:
+            create_private(new)
+            shutil.copyfile(path, new)
+            _put_in_place(new, path)
+        finally:
+            remove_all(new)
+    else:
+        aside = _aside(path)
+        _rename_all(path, aside)
+        if not aside.exists():
+            create_private(aside)
+    _log.error("one of the store's files was deleted: what it alone held is lost", log=bool(now.log))
+
+
+def _copy_files(path: Path, new: Path) -> bool:
+    """Copy the database and its log; returns whether the copy is sound."""
+    create_private(new)
+    for name in ("", "-wal"):
+        shutil.copyfile(side(path, name), side(new, name))
+    with closing(connect(new, 0).raw) as raw:
+        connection = SqliteConnection(raw)
+        sound = is_sound(connection)
+        if sound:
+            connection.count("PRAGMA wal_checkpoint(TRUNCATE)")
+    return sound
+
+
+def _copy_view(connection: SqliteConnection, new: Path) -> bool:
+    """Copy what the connection sees, page by page; returns whether the copy is sound."""
+    create_private(new)
+    with closing(connect(new, 0).raw) as raw:
+        connection.raw.backup(raw)
+        return is_sound(SqliteConnection(raw))
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Rename a complete file to its name. A log of the file before would be taken for its own."""
+    opened = os.open(new, os.O_RDWR)
     try:
-        return path.stat().st_ino
-    except OSError:
-        return 0
-
-
-@contextmanager
-def locked(path: Path) -> Generator[None]:
-    """Keep other processes from opening or renaming the file. Windows needs no lock: it cannot rename an open file."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl  # Windows has no such module
-
-    lock = os.open(path.with_name(f"{path.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        os.fsync(opened)
     finally:
-        os.close(lock)
+        os.close(opened)
+    os.replace(new, path)
+    for name in SIDES:
+        side(path, name).unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
-def _readable(kept: Path) -> list[dict[str, str | int | float | None]]:
-    """The entries before and after the damaged part, the oldest first. The file is only read."""
-    found: dict[int, dict[str, str | int | float | None]] = {}
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(f"{kept.as_uri()}?mode=ro", uri=True)) as old:
-        for order in ("ASC", "DESC"):
-            with suppress(sqlite3.DatabaseError):
-                cursor = old.execute(f"SELECT * FROM {JOURNAL_TABLE} ORDER BY seq {order}")  # noqa: S608
-                names = [column[0] for column in cursor.description]
-                for row in cursor:
-                    entry = dict(zip(names, row, strict=True))
-                    found[int(entry["seq"])] = entry
-    return [found[seq] for seq in sorted(found)]
+def _beside(path: Path) -> Path:
+    """The name of a file in the making. One can be left by a process that was killed."""
+    new = path.with_name(f"{path.name}.new")
+    remove_all(new)
+    return new

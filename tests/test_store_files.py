@@ -1,0 +1,286 @@
+"""Files of the store that are deleted, replaced or cut while processes use them."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from harness import until
+from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, script
+
+from piv_mcp.errors import StoreError
+from piv_mcp.store import Connection, Store, facts, recovery
+from piv_mcp.store.files import inode_of, side, size_of
+
+pytestmark = posix_only
+
+SIDES_AND_FILE = ["-wal", "-shm", ""]
+
+SERVER = """
+    from contextlib import suppress
+    async def main():
+        store = Store(Path(sys.argv[1]))
+        for line in iter(sys.stdin.readline, ""):
+            command, _, name = line.strip().partition(" ")
+            try:
+                if command == "put":
+                    await store.write(facts.put, name, "1")
+                    print("done", flush=True)
+                elif command == "get":
+                    print(await store.read(facts.get, name), flush=True)
+            except Exception as error:
+                print(f"{type(error).__name__}: {error}", flush=True)
+        await store.close()
+    asyncio.run(main())
+"""
+"""Another server process, which does what it is told."""
+
+
+class Process:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def tell(self, command: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n".encode())
+        return (await asyncio.wait_for(self._process.stdout.readline(), 20)).decode().strip()
+
+    async def kill(self) -> None:
+        self._process.kill()
+        await self._process.wait()
+
+
+@asynccontextmanager
+async def another_process(store_path: Path) -> AsyncGenerator[Process]:
+    command = script(SERVER, store_path)
+    process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def names_in(store_path: Path) -> list[str]:
+    """What the next process finds."""
+    store = Store(store_path)
+    try:
+        await store.write(put("next"))
+        return await store.read(names)
+    finally:
+        await store.close()
+
+
+def delete(store_path: Path, name: str) -> None:
+    side(store_path, name).unlink()
+
+
+@pytest.mark.parametrize("name", SIDES_AND_FILE)
+async def test_what_was_acknowledged_survives_a_deleted_file_and_a_kill(store_path: Path, name: str) -> None:
+    async with another_process(store_path) as process:
+        for n in range(20):
+            assert await process.tell(f"put before-{n}") == "done"
+        delete(store_path, name)
+        for n in range(20):
+            assert await process.tell(f"put after-{n}") == "done"
+        await process.kill()
+    wanted = {f"{when}-{n}" for when in ("before", "after") for n in range(20)}
+    assert wanted <= set(await names_in(store_path))
+
+
+@pytest.mark.parametrize("name", SIDES_AND_FILE)
+async def test_two_processes_go_on_with_one_store_after_a_file_was_deleted(store_path: Path, name: str) -> None:
+    async with another_process(store_path) as first, another_process(store_path) as second:
+        for n, process in enumerate((first, second, first, second)):
+            assert await process.tell(f"put before-{n}") == "done"
+            assert await process.tell(f"get before-{n}") == "1"
+        delete(store_path, name)
+        for n in range(6):
+            writer, reader = (first, second) if n % 2 else (second, first)
+            assert await writer.tell(f"put after-{n}") == "done"
+            assert await reader.tell(f"get after-{n}") == "1"
+            assert await reader.tell("get before-3") == "1"
+        await first.kill()
+        await second.kill()
+    found = await names_in(store_path)
+    assert {f"before-{n}" for n in range(4)} | {f"after-{n}" for n in range(6)} <= set(found)
+
+
+@pytest.mark.parametrize("name", SIDES_AND_FILE)
+async def test_a_process_that_starts_after_a_file_was_deleted_waits_for_those_that_have_it_open(
+    store_path: Path, name: str
+) -> None:
+    async with another_process(store_path) as process:
+        assert await process.tell("put before") == "done"
+        delete(store_path, name)
+        assert "before" in await names_in(store_path)
+        assert await process.tell("get next") == "1"
+        await process.kill()
+    assert {"before", "next"} <= set(await names_in(store_path))
+
+
+@pytest.mark.parametrize("name", SIDES_AND_FILE)
+async def test_a_process_that_only_reads_notices_a_deleted_file_too(store_path: Path, name: str) -> None:
+    writer = Store(store_path)
+    await writer.write(put("before"))
+    reader = Store(store_path)
+    assert await reader.read(get("before")) == "1"
+    delete(store_path, name)
+    assert await reader.read(get("before")) == "1"
+    await writer.write(put("after"))
+    assert await reader.read(names) == ["after", "before"]
+    await writer.close()
+    await reader.close()
+    assert await names_in(store_path) == ["after", "before", "next"]
+
+
+@pytest.mark.parametrize("name", ["-wal", "-shm"])
+async def test_a_file_beside_the_database_that_was_replaced_is_noticed(store_path: Path, name: str) -> None:
+    async with another_process(store_path) as process:
+        assert await process.tell("put before") == "done"
+        beside = side(store_path, name)
+        os.replace(write(store_path.parent / "other", b""), beside)
+        assert await process.tell("put after") == "done"
+        await process.kill()
+    assert {"before", "after"} <= set(await names_in(store_path))
+
+
+def write(file: Path, content: bytes) -> Path:
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize("size", [0, 4096, 40_000])
+async def test_a_database_that_was_cut_is_made_anew_from_what_is_still_open(store_path: Path, size: int) -> None:
+    async with another_process(store_path) as process:
+        for n in range(50):
+            assert await process.tell(f"put before-{n}") == "done"
+        os.truncate(store_path, min(size, size_of(store_path) - 1))
+        assert await process.tell("put after") == "done"
+        await process.kill()
+    assert {f"before-{n}" for n in range(50)} | {"after"} <= set(await names_in(store_path))
+
+
+async def test_a_database_that_was_cut_after_a_checkpoint_loses_only_what_nobody_remembers(store_path: Path) -> None:
+    store = Store(store_path)
+    await store.write(put("old", "x" * 4_000_000))
+    await store.write(put("before"))
+    with closing(sqlite3.connect(store_path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    await store.write(put("late"))
+    os.truncate(store_path, 2_000_000)
+    await store.write(put("after"))
+    found = await store.read(names)
+    await store.close()
+    assert {"before", "late", "after"} <= set(found)
+    assert await names_in(store_path) == sorted([*found, "next"])
+
+
+async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: Store, store_path: Path) -> None:
+    await store.write(put("big", "x" * 1_000_000))
+    with closing(sqlite3.connect(store_path, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        await store.write(put("seen"))
+        inode = inode_of(store_path)
+        other.execute("UPDATE facts SET value = '1' WHERE name = 'big'")
+        other.execute("VACUUM")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.execute("INSERT INTO facts VALUES ('grown', ?)", ("x" * 100_000,))
+    assert size_of(store_path) < 200_000
+    await store.write(put("after"))
+    assert inode_of(store_path) == inode, "the same file"
+    assert await store.read(get("seen")) == "1"
+
+
+async def test_a_write_is_refused_until_the_store_can_be_made_anew(
+    store: Store, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write(put("before"))
+    with monkeypatch.context() as full:
+
+        def no_space(*_: object) -> bool:
+            raise OSError(28, "No space left on device")
+
+        full.setattr(recovery, "_copy_view", no_space)
+        delete(store_path, "-wal")
+        for _ in range(2):
+            with pytest.raises(StoreError, match="No space left"):
+                await store.write(put("refused"))
+    await store.write(put("after"))
+    assert await store.read(names) == ["after", "before"]
+
+
+async def test_an_idle_process_makes_the_store_anew_by_itself(store: Store, store_path: Path) -> None:
+    await store.write(put("before"))
+    delete(store_path, "-wal")
+
+    await until(lambda: ("before", "1") in facts_in(store_path), seconds=10, what="a store made anew")
+
+
+def facts_in(store_path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(f"{store_path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        return list(connection.execute("SELECT name, value FROM facts WHERE name NOT GLOB '*:*'"))
+
+
+@pytest.mark.parametrize("left", [("-shm",), ("-wal",), ("-wal", "-shm")], ids="+".join)
+async def test_what_a_dead_process_and_a_deleted_file_leave_is_used_after_a_while(
+    store_path: Path, left: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MEND_SECONDS", 0.2)
+    async with another_process(store_path) as process:
+        assert await process.tell("put before") == "done"
+        await process.kill()
+    for name in ("-wal", "-shm", *([] if left == ("-shm",) else [""])):
+        if name not in left:
+            delete(store_path, name)
+    found = await names_in(store_path)
+    assert "next" in found
+    assert ("before" in found) == ("-wal" in left), "the log alone held it"
+
+
+async def test_the_second_look_after_the_commit_writes_again_what_went_to_a_replaced_file(
+    store: Store, store_path: Path
+) -> None:
+    await store.write(put("first"))
+    replaced = False
+
+    def replace_meanwhile(connection: Connection) -> None:
+        nonlocal replaced
+        facts.put(connection, "ours", "1")
+        if not replaced:
+            replaced = True
+            for name in SIDES_AND_FILE:
+                side(store_path, name).unlink(missing_ok=True)
+            subprocess.run(script(PUT_ONE, store_path, "theirs"), check=True, timeout=30)
+
+    await store.write(replace_meanwhile)
+    assert await store.read(names) == ["ours", "theirs"]
+    out = await run_script(
+        """
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            print(await store.read(names))
+            await store.close()
+        asyncio.run(main())
+        """,
+        store_path,
+    )
+    assert out.strip() == "['ours', 'theirs']"
+
+
+async def test_the_looks_cost_next_to_nothing(store: Store) -> None:
+    await store.write(put("first"))
+    await store.read(get("first"))
+    opened = store._writing  # pyright: ignore[reportPrivateUsage]
+    assert opened is not None
+    started = time.perf_counter()
+    for _ in range(1000):
+        assert opened.is_current()
+    assert time.perf_counter() - started < 0.2
