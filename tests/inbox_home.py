@@ -24,7 +24,7 @@ from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Sandbox, SandboxTransport
 from piv_mcp.store import Store
 from piv_mcp.store.changes import Changes
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.rate_limit import SharedLimiter
 
 PATIENCE = 30.0

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from harness import until
 
-from piv_mcp.store import Connection, Store, database, events, facts
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store import Connection, Store, database, facts, recording
+from piv_mcp.store.event import StoredEvent
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
@@ -45,7 +45,7 @@ def an_event(n: int, *, arrived_at: float | None = None, **changes: Any) -> Stor
 async def add_all(store: Store, batch: list[StoredEvent]) -> None:
     def job(connection: Connection) -> None:
         for event in batch:
-            events.add(connection, event)
+            recording.add(connection, event)
 
     await store.write(job)
 

@@ -24,8 +24,7 @@ from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wait import CODES_AT_ONCE
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server import build_server
-from piv_mcp.store import events
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import TOGETHER_SECONDS, StoredEvent, newest_first
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -66,13 +65,13 @@ def test_the_order_is_that_of_arrival_and_of_their_own_times_among_those_that_ca
     times: list[tuple[int, int | None]], shuffle: Any
 ) -> None:
     found = [an_event(n + 1, moment, None if sent is None else moment + sent) for n, (moment, sent) in enumerate(times)]
-    ordered = events.newest_first(found)
+    ordered = newest_first(found)
     assert sorted(event.seq for event in ordered) == [event.seq for event in found]
     shuffle.shuffle(found)
-    assert events.newest_first(found) == ordered, "whatever the order in which they are read"
+    assert newest_first(found) == ordered, "whatever the order in which they are read"
     for earlier, later in zip(ordered[1:], ordered, strict=False):
-        assert later.moment > earlier.moment - events.TOGETHER_SECONDS, "nothing passes what came minutes later"
-    together = [event for event in ordered if event.moment >= max(e.moment for e in ordered) - events.TOGETHER_SECONDS]
+        assert later.moment > earlier.moment - TOGETHER_SECONDS, "nothing passes what came minutes later"
+    together = [event for event in ordered if event.moment >= max(e.moment for e in ordered) - TOGETHER_SECONDS]
     own = [event.moment if event.sent_at is None else event.sent_at for event in together]
     assert own == sorted(own, reverse=True)
 

@@ -20,10 +20,10 @@ from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import MalformedEventError
 from piv_mcp.inbox.parse import event_of, event_of_sms
-from piv_mcp.store import Connection, events, polls
+from piv_mcp.store import Connection, events, polls, recording
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.database import SqliteConnection
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.untrusted import MAX_TEXT, Fence, visible
 from piv_mcp.tools.event_rows import NOT_LOOKED, Rows
 
@@ -155,8 +155,8 @@ def storable(event: StoredEvent) -> None:
     """It goes into a store, comes back as it was, and can be shown."""
     connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
-    first, new = events.add(connection, event)
-    again, new_again = events.add(connection, event)
+    first, new = recording.add(connection, event)
+    again, new_again = recording.add(connection, event)
     assert (new, new_again, again) == (True, False, first)
     assert everything(connection) == [first]
     connection.raw.close()
@@ -214,21 +214,23 @@ def test_the_codes_own_field_wins_over_the_text_where_it_holds_one(given_code: o
 
 
 def test_a_retry_with_a_new_timestamp_is_the_same_event(stored: Connection) -> None:
-    first, new = events.add(stored, event_of(body({"job_id": "j", "name": "n"}, "white.completed"), time.time()))
+    first, new = recording.add(stored, event_of(body({"job_id": "j", "name": "n"}, "white.completed"), time.time()))
     retry = event_of(body({"name": "n", "job_id": "j"}, "white.completed", "2026-05-22T12:35:03Z"), time.time())
-    again, new_again = events.add(stored, retry)
+    again, new_again = recording.add(stored, retry)
     assert (new, new_again, again.seq) == (True, False, first.seq)
 
 
 def test_a_retried_sms_is_the_same_message_however_late(stored: Connection) -> None:
-    events.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
-    _, new = events.add(stored, event_of(sms_body("code 482913", at=NOW, sent=NOW + timedelta(days=40)), time.time()))
+    recording.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
+    _, new = recording.add(
+        stored, event_of(sms_body("code 482913", at=NOW, sent=NOW + timedelta(days=40)), time.time())
+    )
     assert not new
 
 
 def test_the_same_words_in_another_second_are_another_message(stored: Connection) -> None:
-    events.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
-    _, new = events.add(stored, event_of(sms_body("code 482913", at=NOW + timedelta(seconds=1)), time.time()))
+    recording.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
+    _, new = recording.add(stored, event_of(sms_body("code 482913", at=NOW + timedelta(seconds=1)), time.time()))
     assert new
     assert len(everything(stored)) == 2
 
@@ -237,7 +239,7 @@ def test_the_same_restore_two_minutes_later_is_another_event(stored: Connection)
     data = {"restored": [], "failed": [{"piv_num_id": NUMBER, "refunded": 6}], "total_refunded": 6}
 
     def is_new(at: str) -> bool:
-        return events.add(stored, event_of(body(data, "number.restore_completed", at), time.time()))[1]
+        return recording.add(stored, event_of(body(data, "number.restore_completed", at), time.time()))[1]
 
     assert is_new("2026-05-22T12:34:56Z")
     assert not is_new("2026-05-22T12:35:26Z"), "a retry"
@@ -248,8 +250,8 @@ def test_the_same_restore_two_minutes_later_is_another_event(stored: Connection)
 
 def test_a_restore_of_several_numbers_is_found_by_each_of_them(stored: Connection) -> None:
     numbers = ["vzPA1-kHKSg-EAL7e-Jqd3o", "abc12-defgh-ijklm-nopqr"]
-    sms, _ = events.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
-    restored, _ = events.add(stored, event_of(EVENT_EXAMPLES["number.restore_completed"].encode(), time.time()))
+    sms, _ = recording.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
+    restored, _ = recording.add(stored, event_of(EVENT_EXAMPLES["number.restore_completed"].encode(), time.time()))
     for number in numbers:
         assert restored.matches({"piv_num_id": number, "total_restored": "1"})
         found, total = events.after(stored, 0, subject=number)
@@ -276,35 +278,35 @@ def history(text: str = "Your code is 482913", **changes: Any) -> StoredEvent:
 @pytest.mark.parametrize("first", ["webhook", "history"])
 def test_webhook_and_history_of_one_message_are_one_event_in_either_order(stored: Connection, first: str) -> None:
     pair = [webhook(), history()] if first == "webhook" else [history(), webhook()]
-    (one, new), (other, new_again) = (events.add(stored, event) for event in pair)
+    (one, new), (other, new_again) = (recording.add(stored, event) for event in pair)
     assert (new, new_again, one.seq) == (True, False, other.seq)
     (kept,) = everything(stored)
     assert (kept.source, kept.message_id, kept.sender, kept.confirmed) == (first, "42", "Google", True)
     assert (kept.code, kept.code_source) == ("482913", "api")
     for event in pair:
-        assert events.add(stored, event) == (kept, False), "and later repetitions change nothing"
+        assert recording.add(stored, event) == (kept, False), "and later repetitions change nothing"
 
 
 def test_white_space_and_clocks_that_differ_do_not_make_two_messages(stored: Connection) -> None:
-    events.add(stored, webhook("Your code\n is 482913 "))
-    _, new = events.add(stored, history("Your code is  482913", at=NOW + timedelta(minutes=10)))
+    recording.add(stored, webhook("Your code\n is 482913 "))
+    _, new = recording.add(stored, history("Your code is  482913", at=NOW + timedelta(minutes=10)))
     assert not new
-    _, new = events.add(stored, history("Your code is 482913", at=NOW + timedelta(hours=2), id_="43"))
+    _, new = recording.add(stored, history("Your code is 482913", at=NOW + timedelta(hours=2), id_="43"))
     assert new
 
 
 def test_two_messages_of_the_same_words_find_their_own_counterparts(stored: Connection) -> None:
     later = NOW + timedelta(seconds=90)
     for event in (webhook(), webhook(at=later), history(at=later, id_="8"), history(at=NOW, id_="7")):
-        events.add(stored, event)
+        recording.add(stored, event)
     found = {event.sent_at: event.message_id for event in everything(stored)}
     assert found == {NOW.timestamp(): "7", later.timestamp(): "8"}
 
 
 def test_the_same_message_on_two_numbers_is_two_events(stored: Connection) -> None:
-    events.add(stored, webhook())
+    recording.add(stored, webhook())
     other = event_of_sms("another-number", history_sms("Your code is 482913", at=NOW), now=time.time())
-    _, new = events.add(stored, other)
+    _, new = recording.add(stored, other)
     assert new
 
 
@@ -312,11 +314,11 @@ def test_the_code_of_the_api_comes_late_under_a_new_id_so_that_no_cursor_misses_
     stored: Connection,
 ) -> None:
     text = "Ahoj 7741 nebo 8852 prosim"  # no code that one could find
-    first, _ = events.add(stored, history(text))
+    first, _ = recording.add(stored, history(text))
     assert first.code is None
     cursor = events.last_seq(stored)
     assert events.codes(stored, NUMBER, after=cursor) == []
-    events.add(stored, webhook(text, code="8852"))
+    recording.add(stored, webhook(text, code="8852"))
     (found,) = events.codes(stored, NUMBER, after=cursor)
     assert (found.code, found.code_source, found.message_id) == ("8852", "api", "42")
     assert found.seq > cursor
@@ -324,8 +326,8 @@ def test_the_code_of_the_api_comes_late_under_a_new_id_so_that_no_cursor_misses_
 
 
 def test_the_history_does_not_take_the_code_of_the_api_away(stored: Connection) -> None:
-    events.add(stored, webhook("Ahoj 7741 nebo 8852 prosim", code="8852"))
-    events.add(stored, history("Ahoj 7741 nebo 8852 prosim"))
+    recording.add(stored, webhook("Ahoj 7741 nebo 8852 prosim", code="8852"))
+    recording.add(stored, history("Ahoj 7741 nebo 8852 prosim"))
     (kept,) = everything(stored)
     assert (kept.code, kept.code_source, kept.confirmed) == ("8852", "api", True)
 
@@ -346,7 +348,7 @@ def test_four_messages_from_two_sources_in_any_order_and_repeated_are_four_event
     ]
     deliveries = [event for pair in pairs for event in pair]
     for index in [*order, *repeated]:
-        events.add(connection, deliveries[index])
+        recording.add(connection, deliveries[index])
     kept = everything(connection)
     connection.raw.close()
     assert len(kept) == 4
@@ -379,7 +381,7 @@ def test_a_message_of_the_history_is_as_old_as_it_says_unless_the_last_look_know
     if (ago := LOOKED[looked]) is not None:
         polls.note_look(stored, NUMBER, polls.Look(at=now - ago, remote_at=remote_now - ago))
     sms = history_sms("Your code is 1234", at=NOW + timedelta(seconds=sent))
-    event, _ = events.add(stored, event_of_sms(NUMBER, sms, now=now, remote_now=remote_now))
+    event, _ = recording.add(stored, event_of_sms(NUMBER, sms, now=now, remote_now=remote_now))
     assert event.age_known
     assert event.age_when_stored == pytest.approx(age, abs=0.01)
     assert event.reached_at == pytest.approx(remote_now - event.age_when_stored, abs=0.01)
@@ -395,7 +397,7 @@ def test_without_piv_days_clock_only_the_last_look_tells_an_age(
     if looked:
         polls.note_look(stored, NUMBER, polls.Look(at=now - 3))
     row = {"id": 5, "message_body": "Your code is 1234", "direction": "inbound", "received_at": at}
-    event, _ = events.add(stored, event_of_sms(NUMBER, Sms.model_validate(row), now=now))
+    event, _ = recording.add(stored, event_of_sms(NUMBER, Sms.model_validate(row), now=now))
     assert event.age_known == looked
     age = event.age(now, None)
     assert age == (pytest.approx(3, abs=0.1) if looked else None)

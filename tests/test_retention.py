@@ -15,7 +15,7 @@ from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.retention import ROUND_SECONDS, TOLD_BY, Retention
+from piv_mcp.inbox.retention import PRUNE_SECONDS, TOLD_BY, Retention
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.store import events
 from piv_mcp.text.times import DAY_SECONDS
@@ -65,7 +65,7 @@ async def test_pruning_runs_by_itself(connect: Connect) -> None:
             old = await record(code, days=3)
 
             async def pruned(seq: int = old) -> bool:
-                clock.advance(ROUND_SECONDS)
+                clock.advance(PRUNE_SECONDS)
                 await app.ok("get_account")
                 return (await inbox.store.read(events.span))[0] == seq
 
@@ -83,7 +83,7 @@ async def test_a_clock_that_is_wrong_for_one_start_deletes_nothing(data_dir: Pat
         home.clock.correct(-wrong)
         later = Retention(home.inbox)
         for _ in range(3):
-            home.clock.advance(2 * ROUND_SECONDS)
+            home.clock.advance(2 * PRUNE_SECONDS)
             await home.history.look(home.numbers[0], Priority.PERSON)
             assert await later.prune() == 0
         assert await left(home) == ["1000", "1001", "5555"]
@@ -94,7 +94,7 @@ async def test_nothing_old_is_deleted_within_an_hour_of_a_jump_of_the_clock(data
         retention = Retention(home.inbox)
         home.clock.correct(3600)
         assert await retention.prune() == 0
-        home.clock.advance(ROUND_SECONDS - 60)
+        home.clock.advance(PRUNE_SECONDS - 60)
         assert await retention.prune() == 0
         assert await Retention(home.inbox).prune() == 0, "another process knows of the jump as well"
         home.clock.advance(120)

@@ -12,7 +12,7 @@ from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, pu
 
 from piv_mcp import log
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recovery
+from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recording, recovery
 from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.salvage import Damage, last_damage
@@ -143,7 +143,7 @@ async def opened(store_path: Path) -> Found:
         await store.read(events.after, 0, limit=10_000)
         await store.read(events.codes, None, limit=10_000)
         ids = await store.read(lambda c: [int(seq) for (seq,) in c.rows("SELECT seq FROM events ORDER BY seq")])
-        stored, _ = await store.write(events.add, an_event(time.time_ns()))
+        stored, _ = await store.write(recording.add, an_event(time.time_ns()))
         return Found(
             ids,
             await store.read(lambda c: c.count("SELECT count(*) FROM spending")),
@@ -270,12 +270,12 @@ async def test_damage_in_the_log_costs_what_was_in_it_and_no_more(store_path: Pa
     store_id = await filled(store_path)
     code = """
         from piv_mcp.store import events
-        from piv_mcp.store.events import StoredEvent
+        from piv_mcp.store.event import StoredEvent
         async def main():
             store = Store(Path(sys.argv[1]))
             for n in range(20):
                 event = StoredEvent("white.failed", "webhook", 1.0, "{}", digest=f"late-{n}")
-                await store.write(events.add, event)
+                await store.write(recording.add, event)
             os._exit(0)
         asyncio.run(main())
     """
@@ -357,7 +357,7 @@ async def test_the_disk_that_is_full_during_recovery_leaves_the_damaged_file_for
         full.setattr(recovery, "fill", no_space)
         store = Store(store_path)
         with pytest.raises(StoreError, match="No space left"):
-            await store.write(events.add, an_event(1))
+            await store.write(recording.add, an_event(1))
         await store.close()
     assert inode_of(store_path) == 0, "nothing half"
     found = await opened(store_path)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_helpers import add_all, an_event
 
-from piv_mcp.store import Store, events, facts, space
+from piv_mcp.store import Store, events, facts, recording, space
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.files import side, size_of
 from piv_mcp.store.space import INCREMENTAL, make_shrinkable, shrink
@@ -67,7 +67,7 @@ def test_pruning_in_steps_deletes_what_both_clocks_call_old_or_is_too_many_and_n
     connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     schema.migrate(connection)
     for n, (here, there) in enumerate(ages):
-        events.add(connection, an_event(n, arrived_at=here, reached_at=there))
+        recording.add(connection, an_event(n, arrived_at=here, reached_at=there))
     for hole in holes:
         connection.execute("DELETE FROM events WHERE seq = ?", (hole,))
     there_before = {seq for (seq,) in connection.rows("SELECT seq FROM events")}

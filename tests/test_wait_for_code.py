@@ -15,7 +15,7 @@ from piv_mcp.inbox import wait
 from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Failure
-from piv_mcp.store import Store, events
+from piv_mcp.store import Store, events, recording
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -177,7 +177,7 @@ async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_store
     waiting = home.waiting(home.numbers[0])
     await home.asleep()
     event = event_of(sms_webhook(home.numbers[0], "Your code is 482913", "482913"), home.clock.time())
-    await other.write(lambda c: events.add(c, event))
+    await other.write(lambda c: recording.add(c, event))
     home.clock.advance(0.25)
     waited = await waiting
     assert (codes(waited), waited.seconds) == (["482913"], 0.25)

@@ -29,8 +29,8 @@ from piv_mcp.errors import (
 )
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
-from piv_mcp.store import Connection, events, leases, polls
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store import Connection, events, leases, polls, recording
+from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
 
 PAGES = (50, *[200] * 10)
 """Page sizes of one reading of the history, in messages. Reading ends with the first page whose oldest message is
@@ -141,7 +141,7 @@ class History:
                 found += [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
                 if await self._is_known(piv_num_id, page.items, last, remote_at):
                     new_outbound = sum(not _is_inbound(sms) and not _was_seen(sms, last) for sms in read)
-                    known = await self._store.read(events.count_known, found)
+                    known = await self._store.read(recording.count_known, found)
                     if (total or 0) - (last.total or total or 0) <= len(found) - known + new_outbound:
                         break  # else a new message stands further back, since its time is wrong
         wanted = self._wanted(found, last, remote_at)
@@ -259,11 +259,11 @@ class History:
             return False
         oldest = page[-1]
         sent_at = oldest.received_at.timestamp() if oldest.received_at else None
-        if sent_at is not None and events.CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
+        if sent_at is not None and CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
             return True
         if not _is_inbound(oldest):
             return _was_seen(oldest, last)
-        return await self._store.read(events.knows, self._event(piv_num_id, oldest, remote_at))
+        return await self._store.read(recording.knows, self._event(piv_num_id, oldest, remote_at))
 
     def _kept_since(self, last: polls.Look, remote_at: float | None) -> float:
         """Messages from before this time on piv.day's clock are not taken in: they were erased, or would soon be."""
@@ -294,12 +294,12 @@ def _was_seen(outbound: Sms, last: polls.Look) -> bool:
     """Whether a message that the number sent was there at the last look."""
     if outbound.received_at is None or last.remote_at is None:
         return False
-    return events.CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
+    return CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
 
 
 def _has_time(event: StoredEvent) -> bool:
     """Whether the message says when it was sent. What is dated before piv.day began says nothing."""
-    return event.sent_at is not None and event.sent_at > events.CREDIBLE_SINCE
+    return event.sent_at is not None and event.sent_at > CREDIBLE_SINCE
 
 
 async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:

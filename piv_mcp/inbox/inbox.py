@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, events, facts, polls
+from piv_mcp.store import Connection, Store, facts, polls, recording
 from piv_mcp.store.changes import Changes
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.polls import Look
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
@@ -94,7 +94,7 @@ class Inbox:
 def _add_all(
     connection: Connection, batch: Sequence[StoredEvent], look: tuple[str, Look] | None
 ) -> list[tuple[StoredEvent, bool]]:
-    stored = events.add_all(connection, batch)
+    stored = recording.add_all(connection, batch)
     if look is not None:
         polls.note_look(connection, *look)
     return stored

@@ -6,8 +6,8 @@ from typing import Any
 from piv_mcp.api.events import SmsReceived, WebhookEvent, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
 from piv_mcp.inbox.codes.given import choose_code
-from piv_mcp.store import events
-from piv_mcp.store.events import SMS_RECEIVED, StoredEvent
+from piv_mcp.store import event
+from piv_mcp.store.event import SMS_RECEIVED, StoredEvent
 from piv_mcp.text.sameness import same_text_key
 from piv_mcp.text.surrogates import replace_surrogates
 
@@ -59,9 +59,9 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
 def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> str:
     """Of an SMS, number, text and time are what a retry cannot change; its code may be forged."""
     if text_key is None or not isinstance(parsed.data, SmsReceived):
-        return events.digest(parsed.event_type, parsed.fields or parsed.raw)
+        return event.digest(parsed.event_type, parsed.fields or parsed.raw)
     received_at = parsed.data.received_at
-    return events.digest(SMS_RECEIVED, [subject, text_key, received_at and round(received_at.timestamp())])
+    return event.digest(SMS_RECEIVED, [subject, text_key, received_at and round(received_at.timestamp())])
 
 
 def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | None = None) -> StoredEvent:

@@ -18,10 +18,10 @@ from piv_mcp.text.times import DAY_SECONDS
 MAX_KEPT_EVENTS = 1_000_000
 """Maximum number of events kept, whatever their age."""
 
-ROUND_SECONDS = 3600.0
+PRUNE_SECONDS = 3600.0
 """Pause between two rounds, and how long none deletes what is old after a jump of the clock."""
 
-FIRST_ROUND_SECONDS = 30.0
+FIRST_SECONDS = 30.0
 """The first round comes so long after the start, when piv.day's clock is known."""
 
 JUMP_SECONDS = 60.0
@@ -52,11 +52,11 @@ class Retention:
 
     async def run(self) -> None:
         """Prune until cancelled."""
-        await self._clock.sleep(FIRST_ROUND_SECONDS)
+        await self._clock.sleep(FIRST_SECONDS)
         while True:
             with suppress(StoreError):
                 await self.prune()
-            await self._clock.sleep(ROUND_SECONDS)
+            await self._clock.sleep(PRUNE_SECONDS)
 
     async def prune(self) -> int:
         """Delete what is too old or too many, in small steps that do not delay other writes. Returns how many."""
@@ -93,4 +93,4 @@ class Retention:
             _log.warning("the clock of this machine was set: no old events are deleted for an hour")
             await self._store.write(facts.put, CLOCK_JUMPED, str(now))
         await self._store.write(facts.put, CLOCK_SEEN, str(now))
-        return not 0 <= now - await self._store.read(facts.number, CLOCK_JUMPED) < ROUND_SECONDS
+        return not 0 <= now - await self._store.read(facts.number, CLOCK_JUMPED) < PRUNE_SECONDS

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from piv_mcp.inbox.cursor import Cursor
-from piv_mcp.store import events
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store import event, events
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _shown(found: list[StoredEvent], quiet: list[StoredEvent], cursor: Cursor | 
 
 def newer(quiet: list[StoredEvent], code: StoredEvent) -> list[StoredEvent]:
     """Those of the messages that are newer than the message with the code, the newest first."""
-    ordered = events.newest_first([*quiet, code])
+    ordered = event.newest_first([*quiet, code])
     return ordered[: ordered.index(code)]
 
 

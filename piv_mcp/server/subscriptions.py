@@ -20,7 +20,7 @@ from piv_mcp.services import Lifespan, Services
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
-    from piv_mcp.store.events import StoredEvent
+    from piv_mcp.store.event import StoredEvent
 
 INBOX = "piv://inbox"
 MAX_WAIT_SECONDS = 60.0

@@ -13,7 +13,7 @@ from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.services import Services
 from piv_mcp.store import polls
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import Fence, one_line
 
@@ -49,7 +49,7 @@ class Code(BaseModel):
     text: str | None = None
 
 
-class Message(BaseModel):
+class SmsWithoutCode(BaseModel):
     """One message in which no code was recognised. `part` where it is one part of a longer one."""
 
     model_config = ConfigDict(frozen=True)
@@ -99,7 +99,7 @@ class Rows:
         newest, *others = found
         return self._code(newest, with_text=True), [self._code(event, with_text=False) for event in others] or None
 
-    def messages(self, found: Sequence[StoredEvent]) -> list[Message] | None:
+    def messages(self, found: Sequence[StoredEvent]) -> list[SmsWithoutCode] | None:
         """Messages in which no code was recognised."""
         return [self._message(event) for event in found] or None
 
@@ -142,9 +142,9 @@ class Rows:
             **self._common(event),
         )
 
-    def _message(self, event: StoredEvent) -> Message:
+    def _message(self, event: StoredEvent) -> SmsWithoutCode:
         part = parts_of(event.text or "")
-        return Message(
+        return SmsWithoutCode(
             part=f"{part[0]} of {part[1]}" if part else None,
             text=self._text(event),
             **self._common(event),

@@ -1,6 +1,5 @@
 """Tools of the inbox: read codes and events, and wait for them."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -10,14 +9,15 @@ from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor, wait
 from piv_mcp.inbox.codes.parts import parts_of
-from piv_mcp.inbox.cursor import Cursor, CursorError
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.services import Services, services
 from piv_mcp.store import events
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import span
 from piv_mcp.tools.answers import Answer, Bounded
-from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, Code, EventRow, Message, rows_of
+from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, Code, EventRow, SmsWithoutCode, rows_of
 from piv_mcp.tools.parameters import PivNumId, Switch, limited
+from piv_mcp.tools.reader import Reader
 from piv_mcp.tools.spec import Ctx, read
 from piv_mcp.tools.unknowns import unheard, unread
 
@@ -63,7 +63,7 @@ class LatestCode(Answer):
     status: str
     newest: Code | None = None
     others: list[Code] | None = None
-    newer_without_code: list[Message] | None = None
+    newer_without_code: list[SmsWithoutCode] | None = None
     after: str
     note: str | None = None
     untrusted: str | None = None
@@ -76,7 +76,7 @@ class WaitedCode(Answer):
     status: str
     newest: Code | None = None
     others: list[Code] | None = None
-    newer_without_code: list[Message] | None = None
+    newer_without_code: list[SmsWithoutCode] | None = None
     after: str
     waited_seconds: float
     note: str | None = None
@@ -197,7 +197,7 @@ async def wait_for_code(
     """Wait for the next SMS code on a number. One that came in the last minute counts, unless after is given."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
-    reader = await _Reader.at(app, after)
+    reader = await Reader.at(app, after)
     waited = await wait.wait_for_code(
         app.inbox,
         app.history,
@@ -264,7 +264,7 @@ async def list_events(
     """List received events (SMS, deliveries, registrations, finished sites): the newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
-    reader = await _Reader.at(app, after)
+    reader = await Reader.at(app, after)
     last = await app.store.read(events.last_seq)
     found, total = await app.store.read(
         events.after,
@@ -316,7 +316,7 @@ async def wait_for_event(
             code="VALIDATION_ERROR",
             hint=f"Events: {', '.join(EVENTS)}",
         )
-    reader = await _Reader.at(app, after)
+    reader = await Reader.at(app, after)
     wanted = {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()
     }
@@ -361,41 +361,6 @@ def _old(age: int | None) -> str:
     if age is None:
         return "How old this code is is not known: do not use it as a new one."
     return f"This code is {span(age)} old: do not use it as a new one."
-
-
-_NOT_GIVEN = frozenset({"", "0", "null", "none", "undefined"})
-"""What clients and models write for a cursor that they do not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Where a caller goes on reading, and what is to be said of that."""
-
-    cursor: Cursor | None
-    owner: bytes
-    notes: list[str]
-
-    @classmethod
-    async def at(cls, app: Services, after: str | None) -> "_Reader":
-        owner = await app.store.read(cursor.identity)
-        if after is None or after.strip().casefold() in _NOT_GIVEN:
-            return cls(None, owner, [])
-        try:
-            where = cursor.read(after.strip(), owner)
-        except CursorError as error:
-            # Do not continue from the first event: a code of hours ago would be returned as the one waited for.
-            return cls(
-                None, owner, [f"The given after {error.message}: it is ignored, and only the last minute counts."]
-            )
-        pruned, last = await app.store.read(events.span)
-        if where.seq > last:
-            return cls(None, owner, ["The given after is of a later state of this inbox: it is ignored."])
-        if where.seq < pruned:
-            return cls(where, owner, [f"Events after it, up to {pruned}, are gone: the inbox no longer keeps them."])
-        return cls(where, owner, [])
-
-    def after(self, where: Cursor) -> str:
-        return cursor.write(where, self.owner)
 
 
 def _progress(ctx: Ctx, what: str) -> wait.Progress:

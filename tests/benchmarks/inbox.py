@@ -24,7 +24,7 @@ from pathlib import Path
 
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.store import Store, events
+from piv_mcp.store import Store, event, events
 from piv_mcp.store.changes import Changes
 
 SECRET = "a-secret-path-of-the-benchmark"
@@ -238,7 +238,7 @@ def filled(path: Path, count: int) -> None:
     connection.close()
 
 
-COLUMNS = tuple(events.StoredEvent.__dataclass_fields__)
+COLUMNS = tuple(event.StoredEvent.__dataclass_fields__)
 
 
 async def _create(path: Path) -> None:

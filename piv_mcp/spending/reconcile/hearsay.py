@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from piv_mcp.spending import actions
 from piv_mcp.store import Connection, events, journal
-from piv_mcp.store.events import StoredEvent
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry
 
 LATEST_ENTRIES = 500

@@ -1,0 +1,42 @@
+"""Where a caller of the inbox goes on reading: the cursor that it gives, and what is to be said of it."""
+
+from dataclasses import dataclass
+
+from piv_mcp.inbox import cursor
+from piv_mcp.inbox.cursor import Cursor, CursorError
+from piv_mcp.services import Services
+from piv_mcp.store import events
+
+NOT_GIVEN = frozenset({"", "0", "null", "none", "undefined"})
+"""What clients and models write for a cursor that they do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Where a caller goes on reading, and what is to be said of that."""
+
+    cursor: Cursor | None
+    owner: bytes
+    notes: list[str]
+
+    @classmethod
+    async def at(cls, app: Services, after: str | None) -> "Reader":
+        owner = await app.store.read(cursor.identity)
+        if after is None or after.strip().casefold() in NOT_GIVEN:
+            return cls(None, owner, [])
+        try:
+            where = cursor.read(after.strip(), owner)
+        except CursorError as error:
+            # Do not continue from the first event: a code of hours ago would be returned as the one waited for.
+            return cls(
+                None, owner, [f"The given after {error.message}: it is ignored, and only the last minute counts."]
+            )
+        pruned, last = await app.store.read(events.span)
+        if where.seq > last:
+            return cls(None, owner, ["The given after is of a later state of this inbox: it is ignored."])
+        if where.seq < pruned:
+            return cls(where, owner, [f"Events after it, up to {pruned}, are gone: the inbox no longer keeps them."])
+        return cls(where, owner, [])
+
+    def after(self, where: Cursor) -> str:
+        return cursor.write(where, self.owner)
