@@ -33,6 +33,8 @@ _SPELT_OUT: Final = re.compile(
     r"(?<![^\s:\"'(\[【「])[A-Za-z0-9]([ -])[A-Za-z0-9](?:\1[A-Za-z0-9]){2,8}(?![^\s.,;!\"')\]】」])"
 )
 _HYPHENATED: Final = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9]{2,6}(?:-[A-Za-z0-9]{2,6}){1,2}(?![A-Za-z0-9-])")
+_SHORT_WORD: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,3}$|nr$")
+_NO_ABBREVIATIONS: Final = ("pin", "otp", "tan")
 _SEPARATORS: Final = frozenset(" -.,:/")
 
 
@@ -131,6 +133,8 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
                 if rest[0] != word and not (rest[0][-1] == "*" and word.startswith(rest[0][:-1])):
                     continue
                 if len(rest) == 1:
+                    while items and items[-1].start >= begin:
+                        items.pop()  # a phrase says more than its words
                     items.append(Item(begin, end, begin_place, place + 1, sentence, phrase_kind))
                     known += 1
                     kind = None
@@ -182,9 +186,9 @@ def _ends_sentence(folded: str, start: int, end: int) -> bool:
         return True
     if end < len(folded) and folded[end] not in " \n":
         return False
-    # The point of an abbreviation ends no sentence: "Rs. 500", "No. 12", "Ref. 4455".
-    before = folded[max(0, start - 4) : start]
-    return len(before) < 4 or before.isalnum() or not before[-1].isalpha()
+    # The point of an abbreviation ends no sentence: "Rs. 500", "No. 12", "Tel. 4455", "Kundennr. 4455".
+    word = _SHORT_WORD.search(folded, max(0, start - 4), start)
+    return word is None or word.group() in _NO_ABBREVIATIONS
 
 
 def _read_numbers(plain: str, folded: str, numbers: list[Item]) -> set[int]:
