@@ -27,10 +27,11 @@ _ADDRESS: Final = re.compile(
     r"|(?<![a-z0-9@.-])[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,40}){0,4}\."
     rf"(?:[a-z]{{2,12}}/[!-~]*|(?:{_SITES})(?![a-z0-9.-]))"
 )
+_DOTTED: Final = re.compile(r"\.[a-z0-9]|://")
 # The hash that ends a message for Android's SMS Retriever.
 _APP_HASH: Final = re.compile(r"(?:^|\s)(?=\S{0,10}[a-z])(?=\S{0,10}[0-9A-Z])[A-Za-z0-9+/]{11}\s*$")
 _SPELT_OUT: Final = re.compile(
-    r"(?<![^\s:\"'(\[【「])[A-Za-z0-9]([ -])[A-Za-z0-9](?:\1[A-Za-z0-9]){2,8}(?![^\s.,;!\"')\]】」])"
+    r"[A-Za-z0-9]([ -])(?<![^\s:\"'(\[【「]..)[A-Za-z0-9](?:\1[A-Za-z0-9]){2,8}(?![^\s.,;!\"')\]】」])"
 )
 _HYPHENATED: Final = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9]{2,6}(?:-[A-Za-z0-9]{2,6}){1,2}(?![A-Za-z0-9-])")
 _SHORT_WORD: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,3}$|nr$")
@@ -74,7 +75,7 @@ class ParsedMessage(NamedTuple):
 
 def blank_addresses(folded: str) -> str:
     """Replace web and mail addresses in the folded text by as many spaces."""
-    return _ADDRESS.sub(lambda match: " " * len(match.group()), folded) if "." in folded else folded
+    return _ADDRESS.sub(lambda match: " " * len(match.group()), folded) if _DOTTED.search(folded) else folded
 
 
 def parse_message(plain: str, folded: str) -> ParsedMessage:
@@ -82,7 +83,7 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
 
     `plain` is the normalised text, `folded` the same in lower case and without accents, of the same length.
     """
-    app_hash = _APP_HASH.search(plain)
+    app_hash = _APP_HASH.search(plain, max(0, len(plain.rstrip()) - 12))
     if app_hash is not None:
         folded = folded[: app_hash.start()]
     spelt = _joined_pieces(plain, folded)
