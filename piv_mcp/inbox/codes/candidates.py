@@ -27,12 +27,15 @@ _ADDRESS: Final = re.compile(
     r"|(?<![a-z0-9@.-])[a-z0-9-]{1,40}(?:\.[a-z0-9-]{1,40}){0,4}\."
     rf"(?:[a-z]{{2,12}}/[!-~]*|(?:{_SITES})(?![a-z0-9.-]))"
 )
+_DOTTED: Final = re.compile(r"\.[a-z0-9]|://")
 # The hash that ends a message for Android's SMS Retriever.
 _APP_HASH: Final = re.compile(r"(?:^|\s)(?=\S{0,10}[a-z])(?=\S{0,10}[0-9A-Z])[A-Za-z0-9+/]{11}\s*$")
 _SPELT_OUT: Final = re.compile(
-    r"(?<![^\s:\"'(\[【「])[A-Za-z0-9]([ -])[A-Za-z0-9](?:\1[A-Za-z0-9]){2,8}(?![^\s.,;!\"')\]】」])"
+    r"[A-Za-z0-9]([ -])(?<![^\s:\"'(\[【「]..)[A-Za-z0-9](?:\1[A-Za-z0-9]){2,8}(?![^\s.,;!\"')\]】」])"
 )
 _HYPHENATED: Final = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9]{2,6}(?:-[A-Za-z0-9]{2,6}){1,2}(?![A-Za-z0-9-])")
+_SHORT_WORD: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,3}$|nr$")
+_NO_ABBREVIATIONS: Final = ("pin", "otp", "tan")
 _SEPARATORS: Final = frozenset(" -.,:/")
 
 
@@ -72,7 +75,7 @@ class ParsedMessage(NamedTuple):
 
 def blank_addresses(folded: str) -> str:
     """Replace web and mail addresses in the folded text by as many spaces."""
-    return _ADDRESS.sub(lambda match: " " * len(match.group()), folded) if "." in folded else folded
+    return _ADDRESS.sub(lambda match: " " * len(match.group()), folded) if _DOTTED.search(folded) else folded
 
 
 def parse_message(plain: str, folded: str) -> ParsedMessage:
@@ -80,7 +83,7 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
 
     `plain` is the normalised text, `folded` the same in lower case and without accents, of the same length.
     """
-    app_hash = _APP_HASH.search(plain)
+    app_hash = _APP_HASH.search(plain, max(0, len(plain.rstrip()) - 12))
     if app_hash is not None:
         folded = folded[: app_hash.start()]
     spelt = _joined_pieces(plain, folded)
@@ -131,6 +134,8 @@ def parse_message(plain: str, folded: str) -> ParsedMessage:
                 if rest[0] != word and not (rest[0][-1] == "*" and word.startswith(rest[0][:-1])):
                     continue
                 if len(rest) == 1:
+                    while items and items[-1].start >= begin:
+                        items.pop()  # a phrase says more than its words
                     items.append(Item(begin, end, begin_place, place + 1, sentence, phrase_kind))
                     known += 1
                     kind = None
@@ -182,9 +187,9 @@ def _ends_sentence(folded: str, start: int, end: int) -> bool:
         return True
     if end < len(folded) and folded[end] not in " \n":
         return False
-    # The point of an abbreviation ends no sentence: "Rs. 500", "No. 12", "Ref. 4455".
-    before = folded[max(0, start - 4) : start]
-    return len(before) < 4 or before.isalnum() or not before[-1].isalpha()
+    # The point of an abbreviation ends no sentence: "Rs. 500", "No. 12", "Tel. 4455", "Kundennr. 4455".
+    word = _SHORT_WORD.search(folded, max(0, start - 4), start)
+    return word is None or word.group() in _NO_ABBREVIATIONS
 
 
 def _read_numbers(plain: str, folded: str, numbers: list[Item]) -> set[int]:

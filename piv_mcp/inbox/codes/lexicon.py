@@ -100,7 +100,7 @@ _SHORTEST_STEM: Final = 3
 _MAX_STEM: Final = 14
 # A code word at the end of a compound: "Bestätigungscode", "vahvistuskoodi", "Abholcode".
 _COMPOUND: Final = re.compile(
-    r"(?:code|kode|kod|kood|koodi|kodi|parool|salasana|passwort|kennwort|losen|ord|tan|pin|nummer)"
+    r"(?:code|kode|kod|kood|koodi|kodi|parool|salasana|passwort|kennwort|losen|ord|tan|pin|nummer|nr)"
     r"(?:s|n|r|en|et|em|u|ul|nn?|ne|isi|in|illa|ille|a|as|ja|ot|t|nummer|ga)?$"
 )
 _COMPOUND_CODE: Final = re.compile(r"^(?:code|koo?d|passw|kennw|losen|ord|parool|salas|tan|pin)")
@@ -152,17 +152,22 @@ def _compound_kind(word: str) -> Kind | None:
         return Kind.ONE_TIME_CODE
     if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.LOCK):
         return Kind.NOT_A_CODE if is_code else Kind.ORDER
+    if head in (Kind.CARD, Kind.OTHER_LABEL, Kind.THING) and not is_code:
+        return Kind.OTHER_LABEL
     return None
 
 
 def _damaged_kind(word: str) -> Kind | None:
     """The kind of a word with one or two lost letters, which are mostly vowels with an accent."""
-    if word.count(LOST) > 2 or len(word) < 2 * word.count(LOST) + 2:
+    lost = word.count(LOST)
+    if lost > 2 or len(word) < 2 * lost + 2:
         return None
     for letter in _OFTEN_LOST:
-        kind = classify(word.replace(LOST, letter, 1))
-        if kind is not None:
-            return kind
+        mended = word.replace(LOST, letter, 1)
+        kinds = [classify(mended)] if lost == 1 else map(_look_up, (mended.replace(LOST, x) for x in _OFTEN_LOST))
+        for kind in kinds:
+            if kind is not None:
+                return kind
     return None
 
 

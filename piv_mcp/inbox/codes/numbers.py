@@ -96,8 +96,8 @@ def judge_mixed(value: str, low: str) -> tuple[str, int, float, bool] | None:
             return None
         if kind is not None and 3 < digits <= MAX_SIZE:
             return (value[:digits], 0, _BY_LENGTH[digits], True)
-    if not 4 <= len(low) <= MAX_SIZE:
-        return None
+    if not 4 <= len(low) <= MAX_SIZE or "xxx" in low:
+        return None  # 98XXXXXX12 is masked
     weight = 0.6 if len(low) < 9 else -0.6
     if value != low and value != value.upper():
         weight -= 0.2

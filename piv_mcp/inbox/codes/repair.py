@@ -28,24 +28,26 @@ def _single_bytes(encoding: str) -> dict[str, str]:
 
 # UTF-8 that was read as one of these: "cÃ³digo", "РљРѕРґ".
 _MISREAD: Final = tuple(map(_single_bytes, ("cp1252", "cp1251")))
+# In cp1251, the first of three bytes is a small letter, which words in Cyrillic have too; of two bytes, a capital.
+_LAST_FIRST_BYTE: Final = ("\xf4", "\xdf")
 _TO_LATIN_1: Final = tuple(str.maketrans({**table, LOST: "\xff"}) for table in _MISREAD)
 
 
-def _misread_pair(table: dict[str, str]) -> str:
+def _misread_pair(table: dict[str, str], last: str) -> str:
     """A pattern for the first two bytes of a misread character."""
-    first = "".join(char for char, byte in table.items() if "\xc2" <= byte <= "\xf4")
+    first = "".join(char for char, byte in table.items() if "\xc2" <= byte <= last)
     then = "".join(char for char, byte in table.items() if byte < "\xc0")
     return f"[{re.escape(first)}][{re.escape(then)}]"
 
 
-_MAYBE_MISREAD: Final = re.compile("|".join(map(_misread_pair, _MISREAD)))
+_MAYBE_MISREAD: Final = re.compile("|".join(map(_misread_pair, _MISREAD, _LAST_FIRST_BYTE)))
 _ABOVE_ASCII: Final = re.compile("[^\x00-\x7f]{2,}")
 
 # The patterns begin with a plain set of characters, which is quick to look for; what stands before is looked at then.
 # The same marks on both sides: **447120**, _*447120*_, $447120$.
 _MARK: Final = r"[*_•·×$€£+^/\\.#%@=~|-]"
 _MARKED: Final = re.compile(
-    rf"({_MARK}(?<![A-Za-z0-9].)(?<!{_MARK}.){_MARK}{{0,2}})([0-9A-Za-z][0-9A-Za-z -]{{1,10}}[0-9A-Za-z])"
+    rf"({_MARK}(?<![A-Za-z0-9].)(?<!{_MARK}.){_MARK}{{0,2}})([0-9A-Za-z][0-9A-Za-z -]{{2,10}}[0-9A-Za-z])"
     rf"({_MARK}{{1,3}})(?![A-Za-z0-9*_/#@|~^]|[.-][A-Za-z0-9])"
 )
 # Digits one by one, with the same between each two: "5-5-1-2", "5, 5, 1, 2", "[5][5][1][2]".
@@ -57,7 +59,7 @@ _APART: Final = re.compile(
     r"(?![A-Za-z0-9*%]|[.,:/-][0-9]| ?- ?[0-9]|,? [0-9])"
 )
 # Halves with a wide or unusual mark between: "551 - 209", "551·209".
-_HALVES: Final = re.compile(r"([0-9](?<![A-Za-z0-9].)[0-9]{1,3})(?: - |  |[·•_])(?=[0-9]{2,4}(?![A-Za-z0-9]))")
+_HALVES: Final = re.compile(r"([0-9](?<![A-Za-z0-9].)[0-9]{1,3})(?: [-/] |  |[·•_])(?=[0-9]{2,4}(?![A-Za-z0-9]))")
 
 
 def repair(text: str) -> str:
@@ -75,11 +77,12 @@ def repair(text: str) -> str:
 
 def _decode(match: re.Match[str]) -> str:
     run = match.group()
-    for table in _TO_LATIN_1:
+    for table, last in zip(_TO_LATIN_1, _LAST_FIRST_BYTE, strict=True):
+        latin = run.translate(table)
         with suppress(UnicodeError):
-            read = run.translate(table).encode("latin-1").decode("utf-8", "replace")
+            read = latin.encode("latin-1").decode("utf-8", "replace")
             lost = read.count(LOST)
-            if not lost or 2 < len(read) - lost >= lost:
+            if max(latin.replace("\xff", ""), default="") <= last and (not lost or 2 < len(read) - lost >= lost):
                 return read
     return run
 

@@ -275,7 +275,7 @@ def _message_cost(items: list[Item], signs: Signs, item: Item) -> float:
         here = signs.parcels or sentence in signs.courier_sentences
         cost += 4.0 if here else 3.0 if min(signs.courier_sentences) < sentence else 2.0
     if signs.lock is not None and signs.lock.sentence <= sentence:
-        cost += 1.5 if signs.lock.start > item.start else 3.0 if signs.sign_in else 4.5
+        cost += 2.5 if signs.lock.start > item.start else 3.0 if signs.sign_in else 4.5
     if signs.coupon:
         cost += 0.6 if signs.names_code else 1.2 if signs.sign_in else 2.2
         if sentence in signs.coupon_sentences and not signs.sign_in:

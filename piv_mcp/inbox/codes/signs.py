@@ -20,11 +20,11 @@ _SUBJECTS: Final = (
     Kind.CARD,
     Kind.AMOUNT,
     Kind.INVALID,
-    Kind.OLD,
     Kind.DONE,
 )
 _FILLERS: Final = (Kind.NUMBER, Kind.NEGATION, Kind.COPULA)  # "no." is also a negation
 _NAME_BEFORE: Final = re.compile(r"(?<!\w)(?!Your|You|We|The|My|Our|This)[A-Z][A-Za-z]*[ &'-]{1,3}$")
+_LONG_WORD: Final = 4
 _BESIDE: Final = 0.4  # in words
 _NOWHERE: Final[frozenset[int]] = frozenset()
 _SEPARATOR: Final = re.compile("[0-9:=,(]")
@@ -175,6 +175,8 @@ def _is_of_a_thing(message: ParsedMessage, at: int) -> bool:
                 return True
         elif cue.kind not in _FILLERS:
             break
+        elif cue.kind is not Kind.COPULA and cue.end - cue.start < _LONG_WORD:
+            return True  # "donor no. 1200"
         start = cue.word_start
     after = items[at + 1] if at + 1 < len(items) else item
     return after.kind is Kind.THING and after.sentence == item.sentence and after.word_start - item.word_end < _BESIDE
