@@ -98,7 +98,7 @@ async def test_a_pause_of_an_older_version_ends_within_the_window(stores: list[S
     limiter = SharedLimiter(stores[0], clock)
     await limiter.pause(asked)
     until = clock.time() + 3600
-    await stores[1].write(lambda c: facts.put(c, requests.PAUSED_UNTIL, str(until)))
+    await stores[1].write(lambda c: facts.put_own(c, requests.PAUSED_UNTIL, str(until)))
     with pytest.raises(RateLimitedError) as caught:
         await limiter.acquire(Priority.PERSON, timeout=0)
     assert caught.value.retry_after == MAX_PAUSE
@@ -114,7 +114,7 @@ async def test_a_pause_of_an_older_version_is_no_longer_when_the_server_asks_for
     clock = MovingClock(speed=0)
     limiter = SharedLimiter(stores[0], clock)
     until = clock.time() + 3600
-    await stores[1].write(lambda c: facts.put(c, requests.PAUSED_UNTIL, str(until)))
+    await stores[1].write(lambda c: facts.put_own(c, requests.PAUSED_UNTIL, str(until)))
     await limiter.pause(10)
     clock.advance(MAX_PAUSE)
     await limiter.acquire(Priority.PERSON, timeout=0)

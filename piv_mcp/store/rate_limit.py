@@ -87,7 +87,8 @@ def take_slot(connection: Connection, priority: Priority, token: str, now: float
 
 
 def note_sent(connection: Connection, priority: Priority, at: float) -> None:
-    connection.execute("INSERT INTO requests (at, priority) VALUES (?, ?)", (at, priority.value))
+    statement = "INSERT INTO requests (at, priority, account) VALUES (?, ?, ?)"
+    connection.execute(statement, (at, priority.value, connection.account))
 
 
 def extend_pause(connection: Connection, seconds: float, now: float) -> None:
@@ -97,7 +98,7 @@ def extend_pause(connection: Connection, seconds: float, now: float) -> None:
 
 def _pause(connection: Connection, now: float) -> Pause:
     """The stored pause. One that would last too long, by another version or a wrong clock, is shortened for good."""
-    stored = Pause(facts.number(connection, PAUSED_UNTIL), facts.number(connection, PAUSE_ASKED))
+    stored = Pause(facts.own_number(connection, PAUSED_UNTIL), facts.own_number(connection, PAUSE_ASKED))
     pause = stored.bounded(now)
     if pause != stored:
         _put(connection, pause)
@@ -105,8 +106,8 @@ def _pause(connection: Connection, now: float) -> Pause:
 
 
 def _put(connection: Connection, pause: Pause) -> None:
-    facts.put(connection, PAUSED_UNTIL, str(pause.until))
-    facts.put(connection, PAUSE_ASKED, str(pause.asked))
+    facts.put_own(connection, PAUSED_UNTIL, str(pause.until))
+    facts.put_own(connection, PAUSE_ASKED, str(pause.asked))
 
 
 def _recently_sent(connection: Connection, now: float) -> dict[Priority, list[float]]:
@@ -115,6 +116,7 @@ def _recently_sent(connection: Connection, now: float) -> dict[Priority, list[fl
     connection.execute("DELETE FROM requests WHERE at <= ?", (now - WINDOW,))
     connection.execute("UPDATE requests SET at = ? WHERE at > ?", (now, now))
     sent: dict[Priority, list[float]] = {}
-    for priority, at in connection.rows("SELECT priority, at FROM requests"):
+    query = "SELECT priority, at FROM requests WHERE account = ?"
+    for priority, at in connection.rows(query, (connection.account,)):
         sent.setdefault(Priority(priority), []).append(float(at))
     return sent
