@@ -11,6 +11,7 @@ import pytest
 from harness import until
 from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, sms_webhook, within
 
+from piv_mcp.inbox.backfill import LAST_ROUND_END
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.store import Store, events, facts
 
@@ -117,7 +118,7 @@ async def after_its_first_round(machine: Machine, name: str) -> AsyncGenerator[S
         store = Store(machine.data_dir / "store.sqlite3")
 
         async def over() -> bool:
-            return float(await store.read(lambda c: facts.get(c, "backfill:done")) or 0) > started
+            return float(await store.read(lambda c: facts.get(c, f"{LAST_ROUND_END}@1")) or 0) > started
 
         await until(over, seconds=15, what="its round", every=0.05)
         await store.close()

@@ -25,7 +25,7 @@ from piv_mcp.store import migrations as schema
 from piv_mcp.store.database import SqliteConnection
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.untrusted import MAX_TEXT, Fence, visible
-from piv_mcp.tools.event_rows import NOT_LOOKED, Rows
+from piv_mcp.tools.event_rows import NOT_LOOKED, RowMaker
 
 NUMBER = "vzPA1-kHKSg-EAL7e-Jqd3o"
 SUBJECTS = {
@@ -160,7 +160,7 @@ def storable(event: StoredEvent) -> None:
     assert (new, new_again, again) == (True, False, first)
     assert everything(connection) == [first]
     connection.raw.close()
-    shown = Rows(Phonebook(None), 0).event(first).model_dump_json()
+    shown = RowMaker(Phonebook(None), 0).event(first).model_dump_json()
     assert not any(sign in shown for sign in ("\u202e", "\u200b", "\x00"))
 
 
@@ -421,7 +421,7 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_that_talks_to_the_assistant_is_data_between_the_marks(text: str) -> None:
     event = webhook(f"{text} Your code is 482913", "482913")
-    rows = Rows(Phonebook(None), time.time())
+    rows = RowMaker(Phonebook(None), time.time())
     newest, _ = rows.codes([event])
     assert newest.code == "482913"
     assert newest.text is not None
@@ -501,7 +501,7 @@ def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
         deep = {"x\u202e": [deep]}
     data = {"job_id": "j", "name": "\u202e" * 5000, "deep": deep, **{f"k{n}": n for n in range(500)}}
     event = event_of(body(data, "white.completed"), time.time())
-    shown = Rows(Phonebook(None), 0).event(event).model_dump_json()
+    shown = RowMaker(Phonebook(None), 0).event(event).model_dump_json()
     assert len(shown) < 10_000
     assert "\u202e" not in shown
 
@@ -534,7 +534,7 @@ async def test_names_and_texts_that_nobody_documented_are_fenced(modern_app: Con
 
 
 def test_a_captured_message_is_wrapped_like_any_sms() -> None:
-    rows = Rows(Phonebook(None), 0)
+    rows = RowMaker(Phonebook(None), 0)
     row = rows.event(event_of(EVENT_EXAMPLES["verify.completed"].encode(), time.time()))
     assert row.data is not None
     assert row.data["captured_message"].startswith(f"⟦{rows.fence.mark}⟧")

@@ -28,7 +28,7 @@ EVENTS_AT_ONCE = 10
 WITHOUT_CODE_AT_ONCE = 3
 """Maximum number of messages without a code that one wait returns."""
 
-COUNTED = 50
+CODES_COUNTED = 50
 """Codes are counted up to this number."""
 
 Progress = Callable[[float, float], Awaitable[None]]
@@ -99,7 +99,7 @@ async def wait_for_code(
 
     async def codes(*, confirmed_only: bool) -> list[StoredEvent]:
         found = await inbox.store.read(
-            events.codes, piv_num_id, after=span.after, confirmed_only=confirmed_only, limit=COUNTED
+            events.codes, piv_num_id, after=span.after, confirmed_only=confirmed_only, limit=CODES_COUNTED
         )
         return [event for event in found if span.counts(event)]
 

@@ -82,7 +82,7 @@ class EventRow(BaseModel):
     problem: str | None = None
 
 
-class Rows:
+class RowMaker:
     """The rows of one answer. Make it with `rows_of`."""
 
     def __init__(
@@ -165,11 +165,11 @@ class Rows:
         return None if event.text is None else self.fence.wrap(event.text, MAX_TEXT_CHARS)
 
 
-async def rows_of(app: Services, found: Sequence[StoredEvent]) -> Rows:
+async def rows_of(app: Services, found: Sequence[StoredEvent]) -> RowMaker:
     """What makes the rows of these events."""
     unconfirmed = {event.subject for event in found if event.text is not None and not event.confirmed and event.subject}
     looked = await app.store.read(polls.looked_through, sorted(unconfirmed)) if unconfirmed else {}
-    return Rows(app.phonebook, app.clock.time(), app.inbox.remote_time(), looked)
+    return RowMaker(app.phonebook, app.clock.time(), app.inbox.remote_time(), looked)
 
 
 def _received_at(event: StoredEvent) -> datetime:
