@@ -16,6 +16,7 @@ from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, scri
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, facts, recovery
 from piv_mcp.store.files import inode_of, side, size_of
+from piv_mcp.store.sqlite import SqliteConnection
 
 pytestmark = posix_only
 
@@ -181,6 +182,17 @@ async def test_a_database_that_was_cut_after_a_checkpoint_loses_only_what_nobody
     await store.close()
     assert {"before", "late", "after"} <= set(found)
     assert await names_in(store_path) == sorted([*found, "next"])
+
+
+async def test_looking_at_an_empty_file_leaves_its_log(store: Store, store_path: Path) -> None:
+    """SQLite deletes the log of an empty database when it opens it, and the log may hold all there is."""
+    await store.write(put("before"))
+    os.truncate(store_path, 0)
+    log = inode_of(side(store_path, "-wal"))
+    with closing(sqlite3.connect(":memory:")) as unused:
+        assert recovery.is_cut(store_path, SqliteConnection(unused), 0)
+    assert inode_of(side(store_path, "-wal")) == log
+    assert await store.write(get("before")) == "1"
 
 
 async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: Store, store_path: Path) -> None:

@@ -253,6 +253,33 @@ async def test_writes_during_a_long_recovery_are_refused_in_time(
     await store.close()
 
 
+async def test_a_write_that_was_rolled_back_for_a_long_repair_is_refused_in_time(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(store_path, busy_seconds=0.2)
+    await store.write(put("before"))
+    repaired = threading.Event()
+    mend = recovery.mend
+
+    def slow_mend(path: Path, inode: int) -> bool:
+        repaired.wait(10)
+        return mend(path, inode)
+
+    def met_late(connection: Connection) -> None:
+        time.sleep(2 * (0.2 + database.LATER_SECONDS))
+        raise damage("met late")
+
+    monkeypatch.setattr(recovery, "mend", slow_mend)
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="busy"):
+        await store.write(met_late)
+    assert time.monotonic() - started < 5
+    repaired.set()
+    await store.write(put("after"))
+    assert await store.read(names) == ["after", "before"]
+    await store.close()
+
+
 async def test_a_place_that_cannot_be_written_is_an_error_for_writing_and_reading(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way of the directory")
     store = Store(tmp_path / "file" / "store.sqlite3")
