@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
+from store_helpers import PATIENCE, PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
 
 from piv_mcp import log
 from piv_mcp.errors import StoreError
@@ -135,8 +135,8 @@ def read_all(connection: Connection, table: str) -> None:
 
 
 async def opened(store_path: Path) -> Found:
-    """Use the store as a server does: every row is read, and one is written."""
-    store = Store(store_path)
+    """Use the store as a server does, only with more patience: every row is read, and one is written."""
+    store = Store(store_path, busy_seconds=PATIENCE)
     try:
         for table in ("events", "spending", "facts"):
             await store.read(read_all, table)

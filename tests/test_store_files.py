@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import until
-from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, script
+from store_helpers import PATIENCE, PUT_ONE, get, names, posix_only, put, run_script, script
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, facts, recovery
@@ -23,9 +23,8 @@ pytestmark = posix_only
 SIDES_AND_FILE = ["-wal", "-shm", ""]
 
 SERVER = """
-    from contextlib import suppress
     async def main():
-        store = Store(Path(sys.argv[1]))
+        store = Store(Path(sys.argv[1]), busy_seconds=20)
         for line in iter(sys.stdin.readline, ""):
             command, _, name = line.strip().partition(" ")
             try:
@@ -71,7 +70,7 @@ async def another_process(store_path: Path) -> AsyncGenerator[Process]:
 
 async def names_in(store_path: Path) -> list[str]:
     """What the next process finds."""
-    store = Store(store_path)
+    store = Store(store_path, busy_seconds=PATIENCE)
     try:
         await store.write(put("next"))
         return await store.read(names)
