@@ -15,6 +15,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recovery
 from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.pages import read_image
 from piv_mcp.store.salvage import Damage, last_damage
 
 # Damage
@@ -179,6 +180,11 @@ def content(file: Path) -> bytes:
     return file.read_bytes()
 
 
+def append(file: Path, more: bytes) -> None:
+    with file.open("ab") as opened_file:
+        opened_file.write(more)
+
+
 def event_pages(store_path: Path) -> list[int]:
     """The pages that hold the events themselves."""
     whole = content(store_path)
@@ -336,12 +342,57 @@ async def test_a_damaged_file_of_an_earlier_version_is_carried_over_and_brought_
 
 async def test_deleted_rows_do_not_come_back_from_a_damaged_file(store_path: Path) -> None:
     await filled(store_path)
-    store = Store(store_path)
-    await store.write(events.prune, before=0.0, keep=200)
-    await store.close()
+    with closing(sqlite3.connect(store_path)) as raw:
+        raw.execute("PRAGMA secure_delete = OFF")  # as in most builds of SQLite: the pages keep what was in them
+        raw.execute("DELETE FROM events WHERE seq <= 400")
+        raw.commit()
+    assert len(event_pages(store_path)) > 50
     damage_page(store_path, root_pages(store_path)["events"])
     found = await opened(store_path)
-    assert found.ids == list(range(COUNT - 199, COUNT + 1))
+    assert found.ids == list(range(401, COUNT + 1))
+
+
+async def test_what_was_carried_over_from_an_earlier_version_is_migrated_like_any_old_file(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store_path)
+    damage_page(store_path, root_pages(store_path)["events"])
+    step = "UPDATE events SET problem = 'moved'"
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, step))
+    assert len((await opened(store_path)).ids) == COUNT
+    store = Store(store_path)
+    assert await store.read(lambda c: c.count("SELECT count(*) FROM events WHERE problem = 'moved'")) == COUNT
+    await store.close()
+
+
+async def test_new_ids_come_after_all_old_ones_though_nothing_says_which_was_the_last(store_path: Path) -> None:
+    await filled(store_path)
+    for number in (root_pages(store_path)["sqlite_sequence"], event_pages(store_path)[-1]):
+        damage_page(store_path, number)
+    found = await opened(store_path)
+    assert max(found.ids) < COUNT
+    assert found.next_id > COUNT, "an id is never given twice"
+    assert found.damage is not None
+    assert COUNT <= found.damage.through < found.next_id
+
+
+async def test_what_was_not_committed_is_not_read_from_a_log(store_path: Path) -> None:
+    code = """
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            await store.write(facts.put, "before", "1")
+            os._exit(0)
+        asyncio.run(main())
+    """
+    await run_script(code, store_path)
+    log_file = side(store_path, "-wal")
+    before = read_image(store_path)
+    frames = content(log_file)
+    begun = bytearray(frames[-PAGE - 24 :])
+    begun[4:8] = bytes(4)  # no frame of a commit's end
+    begun[24:] = b"\xff" * PAGE
+    append(log_file, bytes(begun))
+    assert read_image(store_path).log == before.log
 
 
 async def test_the_disk_that_is_full_during_recovery_leaves_the_damaged_file_for_the_next_start(
