@@ -17,11 +17,12 @@ from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.pages import read_image
 from piv_mcp.store.salvage import Damage, last_damage
+from piv_mcp.store.sqlite import damage
 
 # Damage
 
 
-def damage(store_path: Path) -> bytes:
+def overwrite(store_path: Path) -> bytes:
     """Overwrite all but nothing of the file; returns what it holds then."""
     rubbish = b"this is no database " * 4096
     store_path.write_bytes(rubbish)
@@ -38,7 +39,7 @@ async def test_a_corrupt_file_is_set_aside_at_the_start_and_kept(
     store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store_path.parent.mkdir()
-    rubbish = damage(store_path)
+    rubbish = overwrite(store_path)
     store = Store(store_path)
     await store.write(put("new"))
     assert await store.read(get("new")) == "1"
@@ -52,7 +53,7 @@ async def test_a_corrupt_file_is_set_aside_at_the_start_and_kept(
 
 async def test_a_corrupt_file_that_is_only_read_is_set_aside_too(store_path: Path) -> None:
     store_path.parent.mkdir()
-    rubbish = damage(store_path)
+    rubbish = overwrite(store_path)
     store = Store(store_path)
     assert await store.read(get("new")) is None
     await store.write(put("new"))
@@ -468,7 +469,7 @@ async def test_a_file_that_a_full_disk_left_without_tables_counts_as_new(store_p
 
 async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_path: Path) -> None:
     store_path.parent.mkdir()
-    damage(store_path)
+    overwrite(store_path)
     await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     assert len(list(store_path.parent.glob("*.corrupt-*"))) == 1
     store = Store(store_path)
@@ -476,10 +477,19 @@ async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_p
     await store.close()
 
 
+async def test_a_file_that_another_process_has_replaced_meanwhile_is_left_alone(store_path: Path) -> None:
+    await filled(store_path)
+    before = content(store_path)
+    recovery.set_aside(store_path, inode_of(store_path) + 1, damage("of the file before"))
+    assert recovery.mend(store_path, inode_of(store_path) + 1)
+    assert content(store_path) == before
+    assert set_aside(store_path) == []
+
+
 async def test_two_files_damaged_within_one_second_are_both_kept(store_path: Path) -> None:
     store_path.parent.mkdir()
     for _ in range(2):
-        damage(store_path)
+        overwrite(store_path)
         store = Store(store_path)
         await store.write(put("new"))
         await store.close()
