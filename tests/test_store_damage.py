@@ -166,10 +166,14 @@ def set_aside(store_path: Path) -> list[Path]:
 PAGE = 4096
 
 
+def overwrite_at(file: Path, place: int, rubbish: bytes) -> None:
+    with file.open("r+b") as opened_file:
+        opened_file.seek(place)
+        opened_file.write(rubbish)
+
+
 def damage_page(store_path: Path, number: int, with_: bytes = b"\xff") -> None:
-    with store_path.open("r+b") as file:
-        file.seek((number - 1) * PAGE)
-        file.write(with_ * PAGE)
+    overwrite_at(store_path, (number - 1) * PAGE, with_ * PAGE)
 
 
 def root_pages(store_path: Path) -> dict[str, int]:
@@ -364,6 +368,25 @@ async def test_what_was_carried_over_from_an_earlier_version_is_migrated_like_an
     store = Store(store_path)
     assert await store.read(lambda c: c.count("SELECT count(*) FROM events WHERE problem = 'moved'")) == COUNT
     await store.close()
+
+
+async def test_a_text_that_is_damaged_inside_makes_no_call_fail_for_ever(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    place = content(store_path).index(b"x" * 300) + 100
+    overwrite_at(store_path, place, b"\xff")
+    found = await opened(store_path)
+    assert found.ids == list(range(1, COUNT + 1)), "the row is kept, with a mark in the place of the byte"
+    assert found.store_id == store_id
+
+
+@pytest.mark.parametrize(
+    ("place", "rubbish"), [(60, b"\xff\xff\xff\xff"), (44, b"\x00\x00\x00\x99")], ids=["version", "format"]
+)
+async def test_rubbish_in_the_header_is_damage(store_path: Path, place: int, rubbish: bytes) -> None:
+    store_id = await filled(store_path)
+    overwrite_at(store_path, place, rubbish)
+    found = await opened(store_path)
+    assert (len(found.ids), found.entries, found.store_id) == (COUNT, ENTRIES, store_id)
 
 
 async def test_new_ids_come_after_all_old_ones_though_nothing_says_which_was_the_last(store_path: Path) -> None:
