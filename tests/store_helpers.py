@@ -18,6 +18,9 @@ from piv_mcp.store.event import StoredEvent
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
 
+PATIENCE = 20.0
+"""Seconds that a write may wait in a test that is not about waiting, on a machine that is busy with other tests."""
+
 NAMES = "SELECT name FROM facts WHERE name NOT GLOB '*:*' AND name <> 'pruned_through' ORDER BY name"
 
 
@@ -82,7 +85,7 @@ PUT_ONE = """
             Path(f"{sys.argv[3]}-{sys.argv[2]}.ready").touch()
             while not os.path.exists(sys.argv[3]):
                 pass
-        store = Store(Path(sys.argv[1]))
+        store = Store(Path(sys.argv[1]), busy_seconds=20)
         await store.write(facts.put, sys.argv[2], "1")
         await store.read(facts.get, sys.argv[2])
         await store.close()

@@ -106,7 +106,7 @@ async def test_what_no_webhook_brought_before_or_after_kill_9_of_the_owner_is_fi
 
         await until(listed, seconds=10, what="the back-fill", every=0.05)
         (event,) = (await survivor.call("list_events"))["events"]
-        assert (event["code"], event["source"], event["confirmed"]) == ("135790", "history", True)
+        assert (event["code"], event["source"], event["confirmed"]) == ("135790", "history", "in the SMS history")
 
 
 @asynccontextmanager
@@ -144,7 +144,7 @@ async def test_an_sms_that_came_while_nothing_ran_is_there_within_ten_seconds_of
         assert await until(latest, seconds=10, what="the code", every=0.05) == "246810"
         assert time.monotonic() - started < 10
         newest = (await server.call("get_latest_code"))["newest"]
-        assert (newest["source"], newest["confirmed"]) == ("history", True)
+        assert (newest["source"], newest["confirmed"]) == ("history", "in the SMS history")
 
 
 async def test_an_event_that_was_acknowledged_survives_kill_9_at_once_afterwards(machine: Machine) -> None:

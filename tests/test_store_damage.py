@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from store_helpers import PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
+from store_helpers import PATIENCE, PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
 
 from piv_mcp import log
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recording, recovery
 from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.pages import read_image
 from piv_mcp.store.salvage import Damage, last_damage
+from piv_mcp.store.sqlite import damage
 
 # Damage
 
 
-def damage(store_path: Path) -> bytes:
+def overwrite(store_path: Path) -> bytes:
     """Overwrite all but nothing of the file; returns what it holds then."""
     rubbish = b"this is no database " * 4096
     store_path.write_bytes(rubbish)
@@ -37,7 +39,7 @@ async def test_a_corrupt_file_is_set_aside_at_the_start_and_kept(
     store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store_path.parent.mkdir()
-    rubbish = damage(store_path)
+    rubbish = overwrite(store_path)
     store = Store(store_path)
     await store.write(put("new"))
     assert await store.read(get("new")) == "1"
@@ -51,7 +53,7 @@ async def test_a_corrupt_file_is_set_aside_at_the_start_and_kept(
 
 async def test_a_corrupt_file_that_is_only_read_is_set_aside_too(store_path: Path) -> None:
     store_path.parent.mkdir()
-    rubbish = damage(store_path)
+    rubbish = overwrite(store_path)
     store = Store(store_path)
     assert await store.read(get("new")) is None
     await store.write(put("new"))
@@ -135,8 +137,8 @@ def read_all(connection: Connection, table: str) -> None:
 
 
 async def opened(store_path: Path) -> Found:
-    """Use the store as a server does: every row is read, and one is written."""
-    store = Store(store_path)
+    """Use the store as a server does, only with more patience: every row is read, and one is written."""
+    store = Store(store_path, busy_seconds=PATIENCE)
     try:
         for table in ("events", "spending", "facts"):
             await store.read(read_all, table)
@@ -164,10 +166,14 @@ def set_aside(store_path: Path) -> list[Path]:
 PAGE = 4096
 
 
+def overwrite_at(file: Path, place: int, rubbish: bytes) -> None:
+    with file.open("r+b") as opened_file:
+        opened_file.seek(place)
+        opened_file.write(rubbish)
+
+
 def damage_page(store_path: Path, number: int, with_: bytes = b"\xff") -> None:
-    with store_path.open("r+b") as file:
-        file.seek((number - 1) * PAGE)
-        file.write(with_ * PAGE)
+    overwrite_at(store_path, (number - 1) * PAGE, with_ * PAGE)
 
 
 def root_pages(store_path: Path) -> dict[str, int]:
@@ -177,6 +183,11 @@ def root_pages(store_path: Path) -> dict[str, int]:
 
 def content(file: Path) -> bytes:
     return file.read_bytes()
+
+
+def append(file: Path, more: bytes) -> None:
+    with file.open("ab") as opened_file:
+        opened_file.write(more)
 
 
 def event_pages(store_path: Path) -> list[int]:
@@ -336,12 +347,76 @@ async def test_a_damaged_file_of_an_earlier_version_is_carried_over_and_brought_
 
 async def test_deleted_rows_do_not_come_back_from_a_damaged_file(store_path: Path) -> None:
     await filled(store_path)
-    store = Store(store_path)
-    await store.write(events.prune, before=0.0, remote_before=None, keep=200)
-    await store.close()
+    with closing(sqlite3.connect(store_path)) as raw:
+        raw.execute("PRAGMA secure_delete = OFF")  # as in most builds of SQLite: the pages keep what was in them
+        raw.execute("DELETE FROM events WHERE seq <= 400")
+        raw.commit()
+    assert len(event_pages(store_path)) > 50
     damage_page(store_path, root_pages(store_path)["events"])
     found = await opened(store_path)
-    assert found.ids == list(range(COUNT - 199, COUNT + 1))
+    assert found.ids == list(range(401, COUNT + 1))
+
+
+async def test_what_was_carried_over_from_an_earlier_version_is_migrated_like_any_old_file(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store_path)
+    damage_page(store_path, root_pages(store_path)["events"])
+    step = "UPDATE events SET problem = 'moved'"
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, step))
+    assert len((await opened(store_path)).ids) == COUNT
+    store = Store(store_path)
+    assert await store.read(lambda c: c.count("SELECT count(*) FROM events WHERE problem = 'moved'")) == COUNT
+    await store.close()
+
+
+async def test_a_text_that_is_damaged_inside_makes_no_call_fail_for_ever(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    place = content(store_path).index(b"x" * 300) + 100
+    overwrite_at(store_path, place, b"\xff")
+    found = await opened(store_path)
+    assert found.ids == list(range(1, COUNT + 1)), "the row is kept, with a mark in the place of the byte"
+    assert found.store_id == store_id
+
+
+@pytest.mark.parametrize(
+    ("place", "rubbish"), [(60, b"\xff\xff\xff\xff"), (44, b"\x00\x00\x00\x99")], ids=["version", "format"]
+)
+async def test_rubbish_in_the_header_is_damage(store_path: Path, place: int, rubbish: bytes) -> None:
+    store_id = await filled(store_path)
+    overwrite_at(store_path, place, rubbish)
+    found = await opened(store_path)
+    assert (len(found.ids), found.entries, found.store_id) == (COUNT, ENTRIES, store_id)
+
+
+async def test_new_ids_come_after_all_old_ones_though_nothing_says_which_was_the_last(store_path: Path) -> None:
+    await filled(store_path)
+    for number in (root_pages(store_path)["sqlite_sequence"], event_pages(store_path)[-1]):
+        damage_page(store_path, number)
+    found = await opened(store_path)
+    assert max(found.ids) < COUNT
+    assert found.next_id > COUNT, "an id is never given twice"
+    assert found.damage is not None
+    assert COUNT <= found.damage.through < found.next_id
+
+
+async def test_what_was_not_committed_is_not_read_from_a_log(store_path: Path) -> None:
+    code = """
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            await store.write(facts.put, "before", "1")
+            os._exit(0)
+        asyncio.run(main())
+    """
+    await run_script(code, store_path)
+    log_file = side(store_path, "-wal")
+    before = read_image(store_path)
+    frames = content(log_file)
+    begun = bytearray(frames[-PAGE - 24 :])
+    begun[4:8] = bytes(4)  # no frame of a commit's end
+    begun[24:] = b"\xff" * PAGE
+    append(log_file, bytes(begun))
+    assert read_image(store_path).log == before.log
 
 
 async def test_the_disk_that_is_full_during_recovery_leaves_the_damaged_file_for_the_next_start(
@@ -417,7 +492,7 @@ async def test_a_file_that_a_full_disk_left_without_tables_counts_as_new(store_p
 
 async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_path: Path) -> None:
     store_path.parent.mkdir()
-    damage(store_path)
+    overwrite(store_path)
     await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     assert len(list(store_path.parent.glob("*.corrupt-*"))) == 1
     store = Store(store_path)
@@ -425,10 +500,19 @@ async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_p
     await store.close()
 
 
+async def test_a_file_that_another_process_has_replaced_meanwhile_is_left_alone(store_path: Path) -> None:
+    await filled(store_path)
+    before = content(store_path)
+    recovery.set_aside(store_path, inode_of(store_path) + 1, damage("of the file before"))
+    assert recovery.mend(store_path, inode_of(store_path) + 1)
+    assert content(store_path) == before
+    assert set_aside(store_path) == []
+
+
 async def test_two_files_damaged_within_one_second_are_both_kept(store_path: Path) -> None:
     store_path.parent.mkdir()
     for _ in range(2):
-        damage(store_path)
+        overwrite(store_path)
         store = Store(store_path)
         await store.write(put("new"))
         await store.close()

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 from harness import until
-from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, script
+from store_helpers import PATIENCE, PUT_ONE, get, names, posix_only, put, run_script, script
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, facts, recovery
 from piv_mcp.store.files import inode_of, side, size_of
+from piv_mcp.store.sqlite import SqliteConnection
 
 pytestmark = posix_only
 
 SIDES_AND_FILE = ["-wal", "-shm", ""]
 
 SERVER = """
-    from contextlib import suppress
     async def main():
-        store = Store(Path(sys.argv[1]))
+        store = Store(Path(sys.argv[1]), busy_seconds=20)
         for line in iter(sys.stdin.readline, ""):
             command, _, name = line.strip().partition(" ")
             try:
@@ -70,7 +70,7 @@ async def another_process(store_path: Path) -> AsyncGenerator[Process]:
 
 async def names_in(store_path: Path) -> list[str]:
     """What the next process finds."""
-    store = Store(store_path)
+    store = Store(store_path, busy_seconds=PATIENCE)
     try:
         await store.write(put("next"))
         return await store.read(names)
@@ -181,6 +181,17 @@ async def test_a_database_that_was_cut_after_a_checkpoint_loses_only_what_nobody
     await store.close()
     assert {"before", "late", "after"} <= set(found)
     assert await names_in(store_path) == sorted([*found, "next"])
+
+
+async def test_looking_at_an_empty_file_leaves_its_log(store: Store, store_path: Path) -> None:
+    """SQLite deletes the log of an empty database when it opens it, and the log may hold all there is."""
+    await store.write(put("before"))
+    os.truncate(store_path, 0)
+    log = inode_of(side(store_path, "-wal"))
+    with closing(sqlite3.connect(":memory:")) as unused:
+        assert recovery.is_cut(store_path, SqliteConnection(unused), 0)
+    assert inode_of(side(store_path, "-wal")) == log
+    assert await store.write(get("before")) == "1"
 
 
 async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: Store, store_path: Path) -> None:

@@ -181,6 +181,7 @@ async def test_what_was_deleted_before_leaves_no_trace_either(store_path: Path) 
     """SQLite as others build it leaves the bytes of deleted rows where they were."""
     store_path.parent.mkdir()
     with closing(sqlite3.connect(store_path)) as old:
+        old.execute("PRAGMA auto_vacuum = INCREMENTAL")  # or opening it would write it anew
         old.execute("PRAGMA secure_delete = OFF")
         for step in schema.STEPS:
             old.executescript(step)

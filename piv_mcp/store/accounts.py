@@ -8,7 +8,7 @@ import hashlib
 
 from piv_mcp.store.connection import Connection
 
-TABLES = ("events", "spending", "questions", "requests", "waiting", "watches", "looks")
+OWNED_TABLES = ("events", "spending", "questions", "requests", "waiting", "watches", "looks")
 """The tables whose rows belong to an account."""
 
 UNCLAIMED = 1
@@ -54,7 +54,7 @@ def identify(connection: Connection, user_id: str) -> int:
         connection.execute("UPDATE accounts SET user_id = ? WHERE id = ?", (user_id, mine))
         return mine
     if known != mine:
-        for table in (*TABLES, "keys"):
+        for table in (*OWNED_TABLES, "keys"):
             connection.execute(f"UPDATE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
         connection.account = known
     return known

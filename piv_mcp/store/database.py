@@ -88,6 +88,8 @@ class Store:
         self._writing: Opened | None = None
         self._mended = 0
         """The inode of the file whose indexes were made anew last."""
+        self._problem = ""
+        """Why the store could not be made anew when this process looked last."""
         self._closed = False
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -141,14 +143,17 @@ class Store:
         def job(connection: Connection) -> T:
             return fn(connection, *args, **kwargs)
 
-        for report in (self._report, self._report, None):
+        for _ in range(2):  # what is mended in place can be met again
             try:
                 return await self._run_read(job)
             except (sqlite3.Error, _NotCurrentError) as error:
-                if report is None or (isinstance(error, sqlite3.Error) and not is_damage(error)):
+                if isinstance(error, sqlite3.Error) and not is_damage(error):
                     raise store_error(error) from error
-                await self.write(report(error))
-        raise AssertionError
+                await self.write(self._report(error))
+        try:
+            return await self._run_read(job)
+        except (sqlite3.Error, _NotCurrentError) as error:
+            raise store_error(error) from error
 
     async def _run_read(self, job: Job[T]) -> T:
         if self._closed:
@@ -265,8 +270,11 @@ class Store:
         try:
             if self._writing is not None and not self._writing.is_current():
                 self._reader.submit(self._renew).result()
+            self._problem = ""
         except Exception as error:
-            _log.error("the store's files were deleted, and it cannot be made anew", problem=str(error))
+            if str(error) != self._problem:  # once, and not each second
+                _log.error("the store's files were deleted, and it cannot be made anew", problem=str(error))
+            self._problem = str(error)
 
     def _commit_group(self, group: _Group) -> list[Outcome]:
         """The outcomes; none if the group was given up, or its callers are gone."""

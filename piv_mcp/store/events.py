@@ -150,12 +150,6 @@ def last_seq(connection: Connection) -> int:
     return connection.count("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
 
 
-def begin_after(connection: Connection, seq: int) -> None:
-    """Start the event ids of a new store after `seq`, so that cursors of the previous store are recognised."""
-    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (seq,))
-    facts.put(connection, PRUNED_THROUGH, str(seq))
-
-
 def pruned_through(connection: Connection) -> int:
     """The id up to which events may have been deleted."""
     return int(facts.number(connection, PRUNED_THROUGH))

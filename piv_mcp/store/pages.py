@@ -193,6 +193,9 @@ def _value(kind: int, content: bytes) -> Value:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """(a number of one to nine bytes, where it ends)."""
+    value = data[at]
+    if value < 0x80:
+        return value, at + 1
     value = 0
     for index in range(MAX_VARINT):
         byte = data[at + index]

@@ -168,15 +168,22 @@ class _Filling:
     new: SqliteConnection
     old: sqlite3.Connection
     kept: Path
-    image: Image | None = field(default=None)
+    image: Image | None = None
+    statements: dict[tuple[str, int], tuple[str, list[int]]] = field(
+        default_factory=dict[tuple[str, int], tuple[str, list[int]]]
+    )
+    """How a row of so many columns is inserted, and which of its columns the new table has."""
 
     def run(self) -> Damage:
         self._make_tables()
+        indexes = self._drop_indexes()
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
         tables = [_Table.of(self.new, str(name)) for (name,) in list(self.new.rows(query))]
         for table in tables:
             self._carry(table)
             self._number_on(table)
+        for index in indexes:
+            self.new.execute(index)
         by_name = {table.name: table for table in tables}
         own, journal = by_name[EVENTS], by_name[JOURNAL]
         lost = {table.name: self._lost(table) for table in tables}
@@ -198,6 +205,14 @@ class _Filling:
             for statement in step.split(";\n"):
                 self.new.execute(statement)
         self.new.execute(f"PRAGMA user_version = {version}")
+
+    def _drop_indexes(self) -> list[str]:
+        """Returns the statements that make them: one index after the other takes less time than all row by row."""
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        indexes = [(str(name), str(sql)) for name, sql in self.new.rows(query)]
+        for name, _ in indexes:
+            self.new.execute(f"DROP INDEX {name}")
+        return [sql for _, sql in indexes]
 
     def _carry(self, table: _Table) -> None:
         for columns, row in self._from_both_ends(table):
@@ -243,12 +258,18 @@ class _Filling:
                 self._put(table, names[: len(values)], values)
 
     def _put(self, table: _Table, columns: Sequence[str], row: Sequence[Value]) -> None:
-        known = {name for name, *_ in table.columns}
-        pairs = [(name, value) for name, value in zip(columns, row, strict=True) if name in known]
-        names, marks = ", ".join(name for name, _ in pairs), ", ".join("?" * len(pairs))
-        statement = f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
+        statement = self.statements.get((table.name, len(columns)))
+        if statement is None:
+            known = {name for name, *_ in table.columns}
+            names = [name for name in columns if name in known]
+            statement = (
+                f"INSERT OR REPLACE INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",  # noqa: S608
+                [index for index, name in enumerate(columns) if name in known],
+            )
+            self.statements[table.name, len(columns)] = statement
+        text, places = statement
         with suppress(sqlite3.IntegrityError):  # bytes that only look like a row
-            self.new.execute(statement, [value for _, value in pairs])
+            self.new.raw.execute(text, [row[place] for place in places])
 
     def _number_on(self, table: _Table) -> None:
         """Let new keys begin after all old ones."""

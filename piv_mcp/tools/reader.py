@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor
-from piv_mcp.inbox.cursor import Cursor, CursorError
+from piv_mcp.inbox.cursor import Cursor, CursorError, ForeignCursorError
 from piv_mcp.services import Services
 from piv_mcp.store import events
+from piv_mcp.store.salvage import last_damage
+from piv_mcp.text.times import utc
 
 NOT_GIVEN = frozenset({"", "0", "null", "none", "undefined"})
 """What clients and models write for a cursor that they do not have."""
@@ -21,21 +24,30 @@ class Reader:
 
     @classmethod
     async def at(cls, app: Services, after: str | None) -> "Reader":
+        """Raises `InvalidRequestError` if `after` is no cursor."""
         owner = await app.store.read(cursor.identity)
         if after is None or after.strip().casefold() in NOT_GIVEN:
             return cls(None, owner, [])
         try:
             where = cursor.read(after.strip(), owner)
-        except CursorError as error:
+        except ForeignCursorError as error:
             # Do not continue from the first event: a code of hours ago would be returned as the one waited for.
             return cls(
                 None, owner, [f"The given after {error.message}: it is ignored, and only the last minute counts."]
             )
+        except CursorError as error:
+            raise InvalidRequestError(
+                f"after: {error.message}", code="VALIDATION_ERROR", hint="Leave it out, or give the after of an answer"
+            ) from None
         pruned, last = await app.store.read(events.span)
         if where.seq > last:
             return cls(None, owner, ["The given after is of a later state of this inbox: it is ignored."])
         if where.seq < pruned:
             return cls(where, owner, [f"Events after it, up to {pruned}, are gone: the inbox no longer keeps them."])
+        damage = await app.store.read(last_damage)
+        if damage is not None and damage.lost and where.seq < damage.through:
+            lost = f"{damage.lost} rows of the inbox could not be read after damage to its file"
+            return cls(where, owner, [f"{lost} at {utc(damage.at):%Y-%m-%d %H:%M} UTC: an event may be missing."])
         return cls(where, owner, [])
 
     def after(self, where: Cursor) -> str:
