@@ -20,11 +20,7 @@ LIMIT = 2**62
 
 
 class CursorError(PivError):
-    """The text is no cursor."""
-
-
-class ForeignCursorError(CursorError):
-    """A cursor of another store, or of an earlier version."""
+    """The text is no cursor of this inbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +51,8 @@ def read(text: str, owner: bytes) -> Cursor:
     """The cursor in a text.
 
     Raises:
-        ForeignCursorError: it is one of another store.
-        CursorError: it is none.
+        CursorError: it is no cursor, or one of another store.
     """
-    if text.isdecimal():  # what version 0.1.0 gave
-        raise ForeignCursorError("is not a cursor of this inbox")
     if not text.startswith(VERSION):
         raise CursorError("is not a cursor of this inbox")
     encoded = text[len(VERSION) :]
@@ -69,7 +62,7 @@ def read(text: str, owner: bytes) -> Cursor:
     except (binascii.Error, ValueError):
         raise CursorError("is not a cursor of this inbox") from None
     if body[:IDENTITY_BYTES] != owner:
-        raise ForeignCursorError("belongs to an inbox that no longer exists, or to another account")
+        raise CursorError("belongs to an inbox that no longer exists, or to another account")
     return Cursor(seq, frozenset(seq + offset for offset in offsets))
 
 

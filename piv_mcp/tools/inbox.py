@@ -17,7 +17,7 @@ from piv_mcp.text.times import span
 from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, Code, EventRow, SmsWithoutCode, rows_of
 from piv_mcp.tools.parameters import PivNumId, Switch, limited
-from piv_mcp.tools.reader import Reader
+from piv_mcp.tools.reader import CURSOR, Reader
 from piv_mcp.tools.spec import Ctx, read
 from piv_mcp.tools.unknowns import unheard, unread
 
@@ -32,7 +32,7 @@ REFRESH_SECONDS = 3.0
 
 After = Annotated[
     str,
-    limited(1000, least=0),
+    limited(1000, least=0, form=CURSOR, words="the after of an earlier answer, such as c1k3J9xQE"),
     Field(description="The after of the previous answer: continues without a gap."),
 ]
 Timeout = Annotated[

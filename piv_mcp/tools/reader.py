@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor
-from piv_mcp.inbox.cursor import Cursor, CursorError, ForeignCursorError
+from piv_mcp.inbox.cursor import Cursor, CursorError
 from piv_mcp.services import Services
 from piv_mcp.store import events
 from piv_mcp.store.salvage import last_damage
@@ -12,6 +11,9 @@ from piv_mcp.text.times import utc
 
 NOT_GIVEN = frozenset({"", "0", "null", "none", "undefined"})
 """What clients and models write for a cursor that they do not have."""
+
+CURSOR = rf"{cursor.VERSION}[A-Za-z0-9_-]+|[0-9]{{1,20}}|(?i:{'|'.join(sorted(NOT_GIVEN - {'', '0'}))})|"
+"""What can be read as a cursor, or as none. Numbers are what version 0.1.0 gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +26,16 @@ class Reader:
 
     @classmethod
     async def at(cls, app: Services, after: str | None) -> "Reader":
-        """Raises `InvalidRequestError` if `after` is no cursor."""
         owner = await app.store.read(cursor.identity)
         if after is None or after.strip().casefold() in NOT_GIVEN:
             return cls(None, owner, [])
         try:
             where = cursor.read(after.strip(), owner)
-        except ForeignCursorError as error:
+        except CursorError as error:
             # Do not continue from the first event: a code of hours ago would be returned as the one waited for.
             return cls(
                 None, owner, [f"The given after {error.message}: it is ignored, and only the last minute counts."]
             )
-        except CursorError as error:
-            raise InvalidRequestError(
-                f"after: {error.message}", code="VALIDATION_ERROR", hint="Leave it out, or give the after of an answer"
-            ) from None
         pruned, last = await app.store.read(events.span)
         if where.seq > last:
             return cls(None, owner, ["The given after is of a later state of this inbox: it is ignored."])
