@@ -19,7 +19,7 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp.config import Settings, is_plain_host
-from piv_mcp.errors import ConfigError
+from piv_mcp.errors import ConfigError, PivError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
 from piv_mcp.text.guessable import checked_secret
@@ -40,6 +40,11 @@ IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
 """The services start so long after the start, or after the tools were asked for, unless a request needs them before:
 the first answer is not to wait for them."""
+
+IDENTIFY_SECONDS = 3.0
+"""How long the start waits to learn whose a new key is."""
+
+WEBHOOK_SECRET_FILE = "webhook-secret"  # noqa: S105 - the name of a file
 
 _log = structlog.get_logger(__name__)
 
@@ -134,8 +139,10 @@ class Runtime:
         from piv_mcp.spending.journal import Journal
         from piv_mcp.store import Store, accounts
         from piv_mcp.store.changes import Changes
+        from piv_mcp.web.addresses import Addresses
         from piv_mcp.web.app import page_app, webhook_app
         from piv_mcp.web.serving import PageDoor, WebhookPort
+        from piv_mcp.web.sharing import Sharing
 
         settings = self.settings
         directory = self._directory()
@@ -161,12 +168,19 @@ class Runtime:
         self._stack.push_async_callback(backfill.release)
 
         journal = Journal(store, self.clock)
-        secret = webhook_secret(settings, directory)
+        if client is not None:
+            await self._learn_whose(store, client)
+        secret = await webhook_secret(settings, directory, store)
         self._redactor.add(secret)
+        sharing = Sharing(inbox, secret, self._web_port())
+        self._stack.push_async_callback(sharing.close)
+        await sharing.start()
+        self._background(sharing.run())
         web = WebhookPort(
-            webhook_app(inbox, secret=secret),
+            webhook_app(inbox, Addresses(store, secret, self.clock)),
             settings.webhook_host,
             self._web_port(),
+            sharing,
             on_serving=backfill.hurry,
             clock=self.clock,
         )
@@ -226,6 +240,18 @@ class Runtime:
         self._stack.push_async_callback(client.aclose)
         return client
 
+    async def _learn_whose(self, store: "Store", client: "PivClient") -> None:
+        """Ask whose a new key is where other keys came before: a key that replaces another of the same account has the
+        same inbox and webhook address."""
+        from piv_mcp.store import accounts  # late: see _start
+
+        with suppress(PivError, TimeoutError):
+            async with self.clock.timeout(IDENTIFY_SECONDS):
+                if await store.read(accounts.is_doubtful):
+                    account = await client.account.get()
+                    if account.user_id:
+                        await store.write(accounts.identify, account.user_id)
+
     def _open_gate(self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel") -> "Gate":
         from piv_mcp.api.rate_limit import Priority  # late: see _start
         from piv_mcp.spending.actions.base import Sources
@@ -273,15 +299,35 @@ class Runtime:
         self._stack.push_async_callback(stop)
 
 
-def webhook_secret(settings: Settings, directory: Path) -> str:
-    """The secret path segment: as set, or made once for this data directory."""
+async def webhook_secret(settings: Settings, directory: Path, store: "Store") -> str:
+    """The secret path segment: as set, or made once for the account whose store it is."""
     if settings.webhook_secret is not None:
         return settings.webhook_secret.get_secret_value()
-    path = directory / "webhook-secret"
+    path = await _secret_file(directory, store)
     try:
         return checked_secret(kept_secret(path))
     except ValueError as error:  # somebody wrote one of their own into the file
         raise ConfigError(f"{path}: the secret in it {error}", hint="Delete it: a new one is made") from None
+
+
+async def _secret_file(directory: Path, store: "Store") -> Path:
+    """The first account of the data directory has the plain file, each other one a file of its own.
+
+    Whose the plain file is stands in the store. A file of one's own bears the digest of a key, and so outlasts a store
+    that is lost.
+    """
+    from piv_mcp.store import servers  # late: the command line starts without the store
+
+    plain = directory / WEBHOOK_SECRET_FILE
+    try:
+        keys = await store.read(servers.key_digests)
+        files = [directory / f"{WEBHOOK_SECRET_FILE}-{key[:12]}" for key in keys]
+        own = [file for file in files if file.exists()]
+        secret = servers.digest(kept_secret(plain))
+        owned = await store.read(servers.owns, secret) or (not own and await store.write(servers.claim, secret))
+    except StoreError:
+        return plain  # the store says later whose it is, before the first event
+    return plain if owned or not files else [*own, *files][0]
 
 
 def kept_secret(path: Path) -> str:

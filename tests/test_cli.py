@@ -430,7 +430,7 @@ async def test_doctor_believes_no_holder_of_the_port_that_cannot_prove_itself(da
     assert believed.ok
     assert "served by a running piv-mcp" in believed.state
     assert not another.ok
-    assert "another data directory or secret" in another.state
+    assert "takes another webhook secret for this account" in another.state
     assert not any(SECRET in address for address in asked)
 
 

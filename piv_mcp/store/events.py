@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Literal, cast
 
 from piv_mcp.api.events import piv_num_ids
 from piv_mcp.api.numbers import Sms
-from piv_mcp.store import facts, polls
+from piv_mcp.store import facts, polls, servers
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.text.nesting import shallow
 from piv_mcp.text.sameness import nearly_same
@@ -224,6 +224,19 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
     return stored
 
 
+Received = tuple[StoredEvent, servers.Address | None]
+"""An event of a webhook, and the address that it was sent to."""
+
+
+def add_received(connection: Connection, batch: Sequence[Received]) -> list[tuple[StoredEvent, bool]]:
+    """`add_all` for events of webhooks: each is stored for the account that its address belongs to."""
+    stored: list[tuple[StoredEvent, bool]] = []
+    for address, group in groupby(batch, key=lambda received: received[1]):
+        with servers.as_owner(connection, address):
+            stored += add_all(connection, [event for event, _ in group])
+    return stored
+
+
 _Key = tuple[str, str | None, str]
 
 
@@ -251,27 +264,28 @@ def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[_K
     found: set[_Key] = set()
     digests = [third for first, _, third in wanted if first == "digest"]
     if digests:
-        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, digests))
+        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))}) AND account = ?"  # noqa: S608
+        values = [*digests, connection.account]
+        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, values))
     messages = [(second, third) for first, second, third in wanted if first == "message"]
     if messages:
         rows = ", ".join(["(?, ?)"] * len(messages))
         query = (
             f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
-            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b)"
+            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b AND account = ?)"
         )
-        found.update(
-            ("message", a, b) for a, b in connection.rows(query, [value for pair in messages for value in pair])
-        )
+        pairs = [value for pair in messages for value in pair]
+        found.update(("message", a, b) for a, b in connection.rows(query, [*pairs, connection.account]))
     for kind, missing in (("history", "digest"), ("webhook", "message_id")):
         subjects = [second for first, second, _ in wanted if first == kind]
         if subjects:
             rows = ", ".join(["(?)"] * len(subjects))
             query = (
                 f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted WHERE EXISTS"  # noqa: S608
-                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL)"
+                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL"
+                " AND account = ?)"
             )
-            found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
+            found.update((kind, a, "") for (a,) in connection.rows(query, [*subjects, connection.account]))
     return found
 
 
@@ -603,8 +617,9 @@ def span(connection: Connection) -> tuple[int, int]:
 
 
 def summary(connection: Connection) -> tuple[int, float | None]:
-    """(the number of events, when the last one arrived)."""
-    count, arrived_at = next(connection.rows("SELECT count(*), max(arrived_at) FROM events"))
+    """(the number of the account's events, when the last one arrived)."""
+    query = "SELECT count(*), max(arrived_at) FROM events WHERE account = ?"
+    count, arrived_at = next(connection.rows(query, (connection.account,)))
     return int(count), None if arrived_at is None else float(arrived_at)
 
 
@@ -674,7 +689,9 @@ def _would_return(event: StoredEvent) -> bool:
 
 
 def _many(connection: Connection, condition: str, values: Sequence[Value]) -> list[StoredEvent]:
-    return [_event(row) for row in connection.rows(f"{_SELECT} WHERE {condition}", values)]
+    """The account's events that meet the condition, which may end with an order and a limit."""
+    mine = f"{_SELECT} WHERE account = ? AND {condition}"
+    return [_event(row) for row in connection.rows(mine, (connection.account, *values))]
 
 
 def _event(row: Row) -> StoredEvent:

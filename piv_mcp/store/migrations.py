@@ -137,6 +137,20 @@ STEPS = (
     CREATE INDEX events_codes ON events (account, reached_at, seq) WHERE code IS NOT NULL;
     CREATE INDEX events_codes_subject ON events (subject, reached_at, seq) WHERE code IS NOT NULL;
     CREATE INDEX events_heard ON events (subject, reached_at, seq) WHERE text IS NOT NULL;
+
+    CREATE TABLE servers (
+        owner      TEXT PRIMARY KEY,    -- one running process
+        secret     TEXT NOT NULL,       -- the digest of its webhook secret
+        port       INTEGER NOT NULL,    -- its webhook port; 0 for none
+        inbox_days INTEGER NOT NULL,
+        version    TEXT NOT NULL,
+        started_at REAL NOT NULL,
+        serving    INTEGER NOT NULL,    -- 1: it holds the port
+        seen_at    REAL NOT NULL,
+        account    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- whose events an address brings: the first account that used the secret
+    CREATE TABLE webhook_secrets (digest TEXT PRIMARY KEY, account INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
 
