@@ -86,7 +86,7 @@ class Sharing:
     async def start(self) -> None:
         """Note this process, and say what does not go together."""
         try:
-            await self._note()
+            await self.note()
         except StoreError as error:
             _log.warning("this server is not noted for the others yet", problem=error.message)
 
@@ -95,7 +95,7 @@ class Sharing:
         while True:
             await self._clock.sleep(NOTE_SECONDS)
             with suppress(StoreError):
-                await self._note()
+                await self.note()
 
     async def close(self) -> None:
         with suppress(StoreError):
@@ -105,7 +105,7 @@ class Sharing:
         """Note that this process holds the webhook port."""
         self.server = replace(self.server, serving=1)
         with suppress(StoreError):
-            await self._note()
+            await self.note()
 
     async def holder_pid(self) -> str | None:
         """The process that holds the webhook port, if it is known."""
@@ -124,7 +124,12 @@ class Sharing:
         store_id = await self._store.read(facts.get, facts.STORE_ID)
         return Expected(store_id or "", self.server.secret)
 
-    async def _note(self) -> None:
+    async def note(self) -> None:
+        """Renew this process's row if need be, and say what does not go together with the others.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
         now = self._clock.time()
         if not await self._store.read(servers.is_noted, self.server, now):
             await self._store.write(servers.note, self.server, now)
