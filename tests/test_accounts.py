@@ -19,7 +19,7 @@ from piv_mcp.config import load
 from piv_mcp.errors import StoreError
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.store import Store, accounts, events, facts, servers
-from piv_mcp.store.servers import Address, Server
+from piv_mcp.store.servers import WebhookAddress, Server
 
 KEY_A, KEY_B, KEY_C = "sk-key-of-account-a-01", "sk-key-of-account-b-02", "sk-key-of-account-a-03"
 BUDGET: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": "10", "daily_budget": "4", "confirm_wait": 0}
@@ -230,7 +230,7 @@ async def test_doctor_prints_the_address_of_the_keys_account_and_counts_its_even
 
 
 async def test_an_event_for_an_address_that_nobody_knows_any_more_is_not_stored(store: Store) -> None:
-    address = Address(servers.digest("a-secret-of-another"), is_own=False)
+    address = WebhookAddress(servers.digest("a-secret-of-another"), is_own=False)
     with pytest.raises(StoreError, match="not known"):
         await store.write(events.add_received, [(events.StoredEvent("x.y", "webhook", 0.0, "{}"), address)])
     assert await store.read(events.last_seq) == 0

@@ -9,7 +9,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, events, facts, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.events import Received, StoredEvent
-from piv_mcp.store.servers import Address
+from piv_mcp.store.servers import WebhookAddress
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 
@@ -44,10 +44,10 @@ class Inbox:
         self.days = days
         self.remote_time = remote_time
         self._batch = _Batch()
-        self._noted: set[Address | None] = set()
+        self._noted: set[WebhookAddress | None] = set()
         """The addresses to which webhooks come, as this process has noted."""
 
-    async def record(self, event: StoredEvent, address: Address | None = None) -> tuple[StoredEvent, bool]:
+    async def record(self, event: StoredEvent, address: WebhookAddress | None = None) -> tuple[StoredEvent, bool]:
         """Store one event of a webhook on disk, for the account that `address` belongs to (None: our own); returns the
         stored event, and whether it is new.
 
@@ -90,6 +90,6 @@ class Inbox:
         return now - self.days * DAY_SECONDS + 3600
 
 
-def _note_received(connection: Connection, address: Address | None, now: float) -> None:
+def _note_received(connection: Connection, address: WebhookAddress | None, now: float) -> None:
     with servers.as_owner(connection, address):
         facts.put_own(connection, facts.WEBHOOK_RECEIVED, str(now))

@@ -224,7 +224,7 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
     return stored
 
 
-Received = tuple[StoredEvent, servers.Address | None]
+Received = tuple[StoredEvent, servers.WebhookAddress | None]
 """An event of a webhook, and the address that it was sent to."""
 
 

@@ -46,7 +46,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class WebhookAddress:
     """The secret, as its digest, to which an event was sent. `is_own`: it is the receiving process's own."""
 
     secret: str
@@ -173,7 +173,7 @@ def key_digests(connection: Connection) -> Sequence[str]:
 
 
 @contextmanager
-def as_owner(connection: Connection, address: Address | None) -> Generator[None]:
+def as_owner(connection: Connection, address: WebhookAddress | None) -> Generator[None]:
     """Read and write the rows of the account that the address belongs to, in the block.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, facts, servers
-from piv_mcp.store.servers import Address
+from piv_mcp.store.servers import WebhookAddress
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 KNOWN_SECONDS = 1.0
@@ -35,12 +35,12 @@ class Addresses:
         self._asked_at = -math.inf
         self._asking = asyncio.Lock()
 
-    async def find(self, given: str) -> Address | None:
+    async def find(self, given: str) -> WebhookAddress | None:
         """The address with the secret `given`; None if it is not accepted."""
         if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._secret):
-            return Address(self._own)
+            return WebhookAddress(self._own)
         digest = servers.digest(given)  # whoever guesses learns nothing from how long it takes to find a digest
-        return Address(digest, is_own=False) if digest in (await self.known()).secrets else None
+        return WebhookAddress(digest, is_own=False) if digest in (await self.known()).secrets else None
 
     async def known(self) -> Known:
         """What the store says, or has said last if it does not answer."""

@@ -21,7 +21,7 @@ CHECK_SECONDS = 2.0
 FIRST_CHECK_SECONDS = 1.0
 """The pauses between two questions to a holder that is known to be ours, and to any other."""
 
-LATE_SECONDS = 1.0
+OWN_LAG_SECONDS = 1.0
 """If our own timer is so late, this process had no time itself, and knows nothing of the holder."""
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class Standby:
         asked_at, began = self._clock.time(), self._clock.monotonic()
         holder = await holder_of(self._listener.host, self._listener.port, expected, SILENT_SECONDS, self._clock)
         if holder == "silent":
-            if self._clock.monotonic() - began < SILENT_SECONDS + LATE_SECONDS and self._last != "silent":
+            if self._clock.monotonic() - began < SILENT_SECONDS + OWN_LAG_SECONDS and self._last != "silent":
                 await self._is_silent(asked_at)
         elif holder in ("ours", "nobody"):
             self._is_well(holder)
