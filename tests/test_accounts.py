@@ -170,11 +170,11 @@ async def test_one_secret_set_for_two_accounts_belongs_to_the_first_for_good(hou
             async with house.server(b, **given) as second:
                 problem = second.services.receiving.problem()
                 assert problem is not None
-                assert "also set for another account" in problem
+                assert "first used for another account" in problem
                 assert first.services.receiving.problem() is None
                 assert (await house.post(SECRET, "num", "1111")).status_code == 200
                 assert (await codes(first), await codes(second)) == (["1111"], [])
-        assert "also set for another account" in str([log for log in logs if log["log_level"] == "warning"])
+        assert "first used for another account" in str([log for log in logs if log["log_level"] == "warning"])
         assert SECRET not in str(logs)
     async with house.server(b, **given) as alone:
         assert (await house.post(SECRET, "num", "2222")).status_code == 200

@@ -32,9 +32,12 @@ from piv_mcp.store import Store, events, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.text.times import DAY_SECONDS
 from piv_mcp.web import sharing
+from piv_mcp.web.addresses import Addresses
+from piv_mcp.web.app import webhook_app
 from piv_mcp.web.health import Expected, holder_of
+from piv_mcp.web.listener import Listener
 from piv_mcp.web.sharing import Sharing
-from piv_mcp.web.standby import SILENT_SECONDS
+from piv_mcp.web.standby import SILENT_SECONDS, Standby
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
@@ -186,6 +189,57 @@ async def test_a_holder_that_is_busy_for_a_moment_is_not_accused(machine: Machin
                 )
             assert not logged(second, "does not answer")
             assert "No webhooks arrive" not in await note_of(second)
+
+
+@asynccontextmanager
+async def standing_by(store: Store, clock: MovingClock, port: int) -> AsyncGenerator[Standby]:
+    """Beside a holder of the port, with the store that is given."""
+    inbox = Inbox(store, Changes(store), clock=clock)
+    sharing = Sharing(inbox, SECRET, port)
+    await sharing.start()
+    listener = Listener(webhook_app(inbox, Addresses(store, SECRET, clock)), "127.0.0.1", port, clock=clock)
+    standby = Standby(listener, sharing, clock)
+    tasks = [asyncio.create_task(work) for work in (listener.run(), standby.run())]
+    await asyncio.wait_for(listener.tried.wait(), 5)
+    try:
+        yield standby
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await inbox.changes.close()
+
+
+async def test_a_clock_that_is_set_accuses_nobody_and_excuses_nobody(store: Store) -> None:
+    clock = MovingClock(speed=10)
+    asked = 0
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.read()
+        writer.close()
+
+    port = free_port()
+    inbox = Inbox(store, Changes(store), clock=clock)
+    holder = Listener(webhook_app(inbox, Addresses(store, SECRET, clock)), "127.0.0.1", port)
+    holding = asyncio.create_task(holder.run())
+    await asyncio.wait_for(holder.serving.wait(), 5)
+    async with standing_by(store, clock, port) as standby:
+        for seconds in (3600, -7200, 40 * DAY_SECONDS):
+            await asyncio.sleep(0.2)
+            clock.correct(seconds)
+            assert standby.problem() is None
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+    hung = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with standing_by(store, clock, hung.sockets[0].getsockname()[1]) as standby:
+        await until(lambda: asked, seconds=5, what="a question")
+        clock.correct(-3600)
+        assert standby.problem() is None
+        assert "has not answered since" in (await until(standby.problem, seconds=5, what="the silence") or "")
+        assert asked == 1, "one connection"
+    hung.close()
 
 
 async def test_nobody_and_a_name_that_is_none_hold_no_port() -> None:

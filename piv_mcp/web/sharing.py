@@ -18,7 +18,7 @@ from piv_mcp.web.health import Expected
 NOTE_SECONDS = 10.0
 """How often a process looks whether its row is there, and whom it shares the store with."""
 
-FOREIGN_SECRET = "PIV_WEBHOOK_SECRET is also set for another account, which has it for itself"  # noqa: S105
+FOREIGN_SECRET = "this webhook secret was first used for another account, which gets the webhooks to it"  # noqa: S105
 SAME_SECRET = "set the same PIV_WEBHOOK_SECRET for all clients of an account, or none, and run piv-mcp doctor again"  # noqa: S105
 OWN_SECRET = "set another PIV_WEBHOOK_SECRET for each account, or none: each then has one of its own"  # noqa: S105
 
@@ -36,7 +36,7 @@ class Mismatch:
 def mismatches(server: Server, found: Surroundings) -> Iterator[Mismatch]:
     """What does not go together between `server` and the others that use its store."""
     if not found.owns_secret:
-        yield Mismatch(f"{FOREIGN_SECRET}: webhooks to it reach that account alone", OWN_SECRET)
+        yield Mismatch(FOREIGN_SECRET, OWN_SECRET)
     for other in found.of_account:
         if other.secret != server.secret:
             yield Mismatch(
@@ -115,14 +115,12 @@ class Sharing:
             )
         return None
 
-    async def expected(self) -> Expected:
-        """What the holder of the port must know.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        store_id = await self._store.read(facts.get, facts.STORE_ID)
-        return Expected(store_id or "", self.server.secret)
+    async def expected(self) -> Expected | None:
+        """What the holder of the port must know; None if the store cannot be read."""
+        with suppress(StoreError):
+            store_id = await self._store.read(facts.get, facts.STORE_ID)
+            return Expected(store_id or "", self.server.secret)
+        return None
 
     async def note(self) -> None:
         """Renew this process's row if need be, and say what does not go together with the others.

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from piv_mcp.errors import StoreError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.web.health import Holder, holder_of
 from piv_mcp.web.listener import Listener, is_taken, reason
@@ -55,10 +54,7 @@ class Standby:
                 await self._check()
 
     async def _check(self) -> None:
-        try:
-            expected = await self._sharing.expected()
-        except StoreError:
-            return  # nothing can be told
+        expected = await self._sharing.expected()
         asked_at, began = self._clock.time(), self._clock.monotonic()
         holder = await holder_of(self._listener.host, self._listener.port, expected, SILENT_SECONDS, self._clock)
         if holder == "silent":
@@ -66,7 +62,7 @@ class Standby:
                 await self._is_silent(asked_at)
         elif holder in ("ours", "nobody"):
             self._is_well(holder)
-        elif holder in ("other", "another account's"):
+        elif holder in ("other", "another account's") and expected is not None:
             if self._last == holder:  # a server that has just started is asked about a second time
                 self._is_not_ours(holder)
             self._last = holder
