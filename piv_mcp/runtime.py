@@ -5,11 +5,7 @@ The first answer of a server waits for none of them: they start at the first use
 
 import asyncio
 import importlib
-import os
-import secrets
-import stat
 import tempfile
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -19,10 +15,9 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp.config import Settings, is_plain_host
-from piv_mcp.errors import ConfigError, PivError, StoreError
+from piv_mcp.errors import ConfigError, PivError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
-from piv_mcp.text.guessable import checked_secret
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -43,8 +38,6 @@ the first answer is not to wait for them."""
 
 IDENTIFY_SECONDS = 3.0
 """How long the start waits to learn whose a new key is."""
-
-WEBHOOK_SECRET_FILE = "webhook-secret"  # noqa: S105 - the name of a file
 
 _log = structlog.get_logger(__name__)
 
@@ -141,6 +134,7 @@ class Runtime:
         from piv_mcp.store.changes import Changes
         from piv_mcp.web.addresses import Addresses
         from piv_mcp.web.app import page_app, webhook_app
+        from piv_mcp.web.secret import webhook_secret
         from piv_mcp.web.serving import PageDoor, WebhookPort
         from piv_mcp.web.sharing import Sharing
 
@@ -297,60 +291,6 @@ class Runtime:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(stop)
-
-
-async def webhook_secret(settings: Settings, directory: Path, store: "Store") -> str:
-    """The secret path segment: as set, or made once for the account whose store it is."""
-    if settings.webhook_secret is not None:
-        return settings.webhook_secret.get_secret_value()
-    path = await _secret_file(directory, store)
-    try:
-        return checked_secret(kept_secret(path))
-    except ValueError as error:  # somebody wrote one of their own into the file
-        raise ConfigError(f"{path}: the secret in it {error}", hint="Delete it: a new one is made") from None
-
-
-async def _secret_file(directory: Path, store: "Store") -> Path:
-    """The first account of the data directory has the plain file, each other one a file of its own.
-
-    Whose the plain file is stands in the store. A file of one's own bears the digest of a key, and so outlasts a store
-    that is lost.
-    """
-    from piv_mcp.store import servers  # late: the command line starts without the store
-
-    plain = directory / WEBHOOK_SECRET_FILE
-    try:
-        keys = await store.read(servers.key_digests)
-        files = [directory / f"{WEBHOOK_SECRET_FILE}-{key[:12]}" for key in keys]
-        own = [file for file in files if file.exists()]
-        secret = servers.digest(kept_secret(plain))
-        owned = await store.read(servers.owns, secret) or (not own and await store.write(servers.claim, secret))
-    except StoreError:
-        return plain  # the store says later whose it is, before the first event
-    return plain if owned or not files else [*own, *files][0]
-
-
-def kept_secret(path: Path) -> str:
-    """The secret in this file, made once by whichever process comes first."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(24))
-    except FileExistsError:
-        pass
-    for _ in range(100):  # another process may be between making the file and writing it
-        secret = path.read_text(encoding="ascii", errors="replace").strip()
-        if secret:
-            _close(path)
-            return secret
-        time.sleep(0.01)
-    raise ConfigError(f"{path} is empty", hint="Delete it: a new secret is made at the next start")
-
-
-def _close(path: Path) -> None:
-    """Make a secret private again, for example after a copy that gave it the usual mode."""
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
-        _log.warning("a secret could be read by others: it is private now", file=str(path))
 
 
 def _policy(settings: Settings) -> "Policy":

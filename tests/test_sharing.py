@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,11 @@ async def test_two_data_directories_on_one_port_are_said_everywhere(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Machine(machine.data_dir.with_name("other"), machine.base_url, machine.port)
-    async with machine.server("first") as first, other.server("second") as second:
-        await machine.served()
+    async with AsyncExitStack() as servers_:
+        first = await servers_.enter_async_context(machine.server("first"))
         await first.call("list_events")
+        await machine.served()
+        second = await servers_.enter_async_context(other.server("second"))
         note = await says(second, "another data directory")
         assert f"port {machine.port}" in note
         assert "data directory" not in await note_of(first)

@@ -11,12 +11,12 @@ from piv_mcp.api.client import PivClient
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
-from piv_mcp.runtime import webhook_secret
 from piv_mcp.store import Connection, Store, accounts, events, facts, servers
 from piv_mcp.store.directory import open_directory
 from piv_mcp.text.times import span
 from piv_mcp.web.health import Expected, Holder, holder_of
 from piv_mcp.web.listener import listen, reason
+from piv_mcp.web.secret import webhook_secret
 from piv_mcp.web.sharing import SAME_SECRET, mismatches
 
 ANSWER_SECONDS = 3.0
