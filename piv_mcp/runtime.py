@@ -166,7 +166,7 @@ class Runtime:
             await self._learn_whose(store, client)
         secret = await webhook_secret(settings, directory, store)
         self._redactor.add(secret)
-        sharing = Sharing(inbox, secret, self._web_port())
+        sharing = Sharing(inbox, secret, self._web_port(), backfill.hurry)
         self._stack.push_async_callback(sharing.close)
         await sharing.start()
         self._background(sharing.run())

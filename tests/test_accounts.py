@@ -229,6 +229,21 @@ async def test_doctor_prints_the_address_of_the_keys_account_and_counts_its_even
             assert ("no webhook has ever been received" in endpoint.state) != received
 
 
+async def test_doctor_prints_no_address_for_a_key_of_which_nobody_knows_whose_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house.server(account(KEY_A, "user-a", 1)):
+        monkeypatch.setenv("PIV_API_KEY", KEY_B)
+        base_url = f"http://127.0.0.1:{free_port()}/api/v1"
+        found = await doctor.examine(load(data_dir=house.data_dir, webhook_port=house.port, base_url=base_url))
+    assert house.secret(KEY_A) not in str(found)
+    (endpoint,) = [finding for finding in found if finding.what == "webhook endpoint"]
+    assert not endpoint.ok
+    store = Store(house.data_dir / "store.sqlite3")
+    assert await store.read(accounts.keys) == [accounts.digest(KEY_A)], "and notes no such key"
+    await store.close()
+
+
 async def test_an_event_for_an_address_that_nobody_knows_any_more_is_not_stored(store: Store) -> None:
     address = WebhookAddress(servers.digest("a-secret-of-another"), is_own=False)
     with pytest.raises(StoreError, match="not known"):

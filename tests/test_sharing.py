@@ -28,7 +28,7 @@ from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.retention import Retention
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Store, events, servers
+from piv_mcp.store import Store, accounts, events, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.text.times import DAY_SECONDS
 from piv_mcp.web import sharing
@@ -371,3 +371,26 @@ async def test_a_server_notes_itself_again_in_a_store_that_replaced_its_own(inbo
     assert await inbox.store.read(servers.accepted, time.time()) == frozenset()
     await server.note()
     assert await inbox.store.read(servers.accepted, time.time()) == {servers.digest(SECRET)}
+
+
+async def test_a_port_that_another_account_took_over_makes_us_look_for_what_was_lost(store_path: Path) -> None:
+    looked: list[str] = []
+    stores: list[Store] = []
+
+    async def server(key: str, name: str) -> Sharing:
+        store = Store(store_path, key_digest=accounts.digest(key))
+        stores.append(store)
+        return Sharing(Inbox(store, Changes(store)), name, 8787, lambda: looked.append(name))
+
+    first, second = await server("key-of-a", "secret-a1"), await server("key-of-a", "secret-a2")
+    other = await server("key-of-b", "secret-b")
+    await first.serves()
+    await asyncio.gather(second.start(), other.start())
+    assert looked == []
+    await first.close()
+    await second.serves()
+    for _ in range(3):
+        await other.note()
+    assert looked == ["secret-b"], "once; the account of who took over looks by itself"
+    for store in stores:
+        await store.close()

@@ -145,6 +145,10 @@ async def _web(installation: Installation) -> list[Finding]:
         return [Finding("webhook endpoint", True, state)]
     try:
         async with installation.store() as store:
+            has_key = settings.api_key is not None and not settings.sandbox
+            if has_key and installation.key is None and await store.read(accounts.keys):
+                state = "its address is not known, since it is not known whose the API key is"
+                return [Finding("webhook endpoint", False, state, "see what is said about the API")]
             return await _shared_port(settings, installation.directory(), store)
     except OSError as error:
         return [

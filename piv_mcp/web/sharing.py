@@ -2,7 +2,7 @@
 do not go together."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -65,13 +65,19 @@ def _named(server: Server) -> str:
 class Sharing:
     """This process among the servers that use its store."""
 
-    def __init__(self, inbox: Inbox, secret: str, port: int | None) -> None:
-        """`secret` is our webhook secret; `port` is our webhook port, None or 0 if it is nobody else's."""
+    def __init__(
+        self, inbox: Inbox, secret: str, port: int | None, on_new_holder: Callable[[], object] = lambda: None
+    ) -> None:
+        """`secret` is our webhook secret; `port` is our webhook port, None or 0 if it is nobody else's. `on_new_holder`
+        is called when a server of another account has taken over the port: webhooks may have been lost in between, and
+        nobody else looks for those of our account."""
         self._store = inbox.store
         self._inbox = inbox
         self._clock = inbox.clock
         self._days = inbox.days
         self._said: set[Mismatch] = set()
+        self._on_new_holder = on_new_holder
+        self._holder: Server | None = None
         self.server = Server(
             owner=f"{leases.this_process()}:{secrets.token_hex(4)}",
             secret=servers.digest(secret),
@@ -133,8 +139,17 @@ class Sharing:
             await self._store.write(servers.note, self.server, now)
         found = await self._store.read(servers.around, self.server, now)
         self.owns_secret = found.owns_secret
+        self._see_holder(found)
         self._inbox.days = await self._store.read(servers.longest_days, self._days, now)
         current = set(mismatches(self.server, found))
         for mismatch in sorted(current - self._said, key=lambda said: said.problem):
             _log.warning(mismatch.problem, do=mismatch.do)
         self._said = current
+
+    def _see_holder(self, found: Surroundings) -> None:
+        holder = next((other for other in found.others if other.serving and other.port == self.server.port), None)
+        if holder is None:
+            return
+        before, self._holder = self._holder, holder
+        if before is not None and before.owner != holder.owner and holder.account != found.account:
+            self._on_new_holder()
