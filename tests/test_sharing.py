@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -32,6 +33,7 @@ from piv_mcp.store import Store, accounts, events, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.text.times import DAY_SECONDS
 from piv_mcp.web import sharing
+from piv_mcp.web import standby as standby_module
 from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.app import webhook_app
 from piv_mcp.web.health import Expected, holder_of
@@ -242,6 +244,43 @@ async def test_a_clock_that_is_set_accuses_nobody_and_excuses_nobody(store: Stor
         assert "has not answered since" in (await until(standby.problem, seconds=5, what="the silence") or "")
         assert asked == 1, "one connection"
     hung.close()
+
+
+@pytest.mark.parametrize(
+    ("seen", "problem", "lines"),
+    [
+        (["another account's", "ours", "other", "ours"], None, 0),
+        (["other", "other", "other"], "another program", 1),
+        (["silent", "silent", "silent"], "has not answered", 1),
+        (["late", "late"], None, 0),
+        (["silent", "closing"], "has not answered", 1),
+        (["silent", "ours"], None, 2),
+    ],
+)
+async def test_what_a_standby_has_seen_is_said_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, seen: list[str], problem: str | None, lines: int
+) -> None:
+    clock, answers = MovingClock(speed=0), list(seen)
+
+    async def scripted(*_: object) -> str:
+        holder = answers.pop(0) if answers else "closing"
+        if holder == "late":  # this process had no time: its own time-out came late
+            clock.advance(10)
+            clock.correct(-10)
+        return "silent" if holder == "late" else holder
+
+    monkeypatch.setattr(standby_module, "holder_of", scripted)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with standing_by(store, clock, taken.getsockname()[1]) as standby:
+            with structlog.testing.capture_logs() as logs:
+                while answers:
+                    await until(lambda: clock.sleeping, seconds=5, what="its pause")
+                    clock.advance(2)
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
+    assert (problem or "") in (standby.problem() or "")
+    assert (standby.problem() is None) == (problem is None)
+    assert len([log for log in logs if "webhook" in log["event"]]) == lines
 
 
 async def test_nobody_and_a_name_that_is_none_hold_no_port() -> None:
