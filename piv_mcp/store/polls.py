@@ -76,8 +76,8 @@ def note_failure(connection: Connection, piv_num_id: str, problem: str, now: flo
     """Record that the number's history could not be read at the time `now`."""
     connection.execute(
         "INSERT INTO looks (number, account, at, failing_since, problem) VALUES (?, ?, 0, ?, ?)"
-        " ON CONFLICT (account, number) DO UPDATE SET failing_since = coalesce(looks.failing_since, excluded.failing_since),"
-        " problem = excluded.problem",
+        " ON CONFLICT (account, number) DO UPDATE SET problem = excluded.problem,"
+        " failing_since = coalesce(looks.failing_since, excluded.failing_since)",
         (piv_num_id, connection.account, now, problem),
     )
 

@@ -11,7 +11,7 @@ from piv_mcp.store import Connection, Store, facts, servers
 from piv_mcp.store.servers import WebhookAddress
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-KNOWN_SECONDS = 1.0
+CACHED_SECONDS = 1.0
 """So long what the store says is believed, and so long it may take to say it: a guess costs no more than a hash."""
 
 
@@ -45,9 +45,9 @@ class Addresses:
     async def known(self) -> Known:
         """What the store says, or has said last if it does not answer."""
         async with self._asking:
-            if self._clock.monotonic() - self._asked_at >= KNOWN_SECONDS:
+            if self._clock.monotonic() - self._asked_at >= CACHED_SECONDS:
                 with suppress(StoreError, TimeoutError):
-                    async with self._clock.timeout(KNOWN_SECONDS):
+                    async with self._clock.timeout(CACHED_SECONDS):
                         store_id, accepted = await self._store.read(_known, self._clock.time())
                     self._known = Known(store_id or "", accepted | {self._own})
                 self._asked_at = self._clock.monotonic()
