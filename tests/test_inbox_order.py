@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ERAS, Connect, Connected, Era, content_of
+from harness import ERAS, Connect, Connected, Era, content_of, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inbox_home import Home, codes, open_another, open_home
+from inbox_home import PATIENCE, Home, codes, open_another, open_home
 from mcp.client import Client
 from moving_clock import MovingClock
 from processes import sms_webhook
@@ -254,12 +254,11 @@ async def test_a_made_up_cursor_makes_no_old_code_new(connect: Connect, era: Era
             await app.ok("get_latest_code", number=number)  # which reads the history
 
 
-async def test_what_the_first_look_brings_in_past_a_cursor_is_stale_if_it_is_old(modern_app: Connected) -> None:
+async def test_a_code_of_more_than_ten_minutes_ends_a_wait_as_stale(modern_app: Connected) -> None:
     app = modern_app
     number = app.sandbox.add_numbers(1)[0]
-    first = await app.ok("list_events")
-    old = app.sandbox.now - timedelta(hours=2)
-    await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+    first = await app.ok("get_latest_code", number=number)
+    await record(app, webhook(number, "Your code is 482913", ago=2 * 3600 + 1))  # sent again by hand
     answer = await app.ok("wait_for_code", number=number, after=first["after"])
     assert (answer["status"], answer["newest"]["code"]) == ("stale", "482913")
     assert "2 hours old: do not use it as a new one" in answer["note"]
@@ -437,3 +436,43 @@ async def test_without_a_key_a_wait_says_that_only_webhooks_bring_messages(data_
         answer = content_of(await client.call_tool("wait_for_code", {"number": "abc-1", "timeout_seconds": 0}))
     assert "No API key" in answer["note"]
     assert "nothing is missed" not in answer["note"]
+
+
+@pytest.mark.parametrize("tool", ["wait_for_code", "list_events", "get_latest_code"])
+async def test_what_had_arrived_before_a_cursor_is_not_new_when_the_first_look_finds_it(
+    modern_app: Connected, tool: str
+) -> None:
+    """A code of five minutes ago is another's, also where nobody had looked at the number yet."""
+    app = modern_app
+    number, other = app.sandbox.add_numbers(2)
+    if tool == "wait_for_code":
+        app.sandbox.fail_next(Failure(kind="html", path="/numbers/*/sms", times=None))
+        first = await app.ok(tool, number=other, timeout_seconds=0)
+        app.sandbox.clear_failures()
+    else:
+        first = await app.ok(tool, **({"number": other} if tool == "get_latest_code" else {}))
+    before = app.sandbox.now - timedelta(minutes=5)
+    await app.sandbox.receive_sms(number, "Your code is 111111", deliver=False, received_at=before)
+    waiting = asyncio.create_task(app.ok("wait_for_code", number=number, after=first["after"], timeout_seconds=20))
+    await until(
+        lambda: any(r.raw_path.endswith(f"{number}/sms") for r in app.sandbox.requests), seconds=PATIENCE, what="a look"
+    )
+    await app.sandbox.receive_sms(number, "Your code is 222222", deliver=False)
+    answer = await waiting
+    assert [answer["newest"]["code"], *(row["code"] for row in answer.get("others", []))] == ["222222"]
+
+
+async def test_what_came_while_the_history_could_not_be_read_is_past_the_cursor(home: Home) -> None:
+    number = home.numbers[0]
+    await home.history.look(number, Priority.PERSON)
+    first = await home.wait(number, seconds=0)
+    home.sandbox.fail_next(Failure(kind="html", path="/numbers/*/sms", times=None))
+    sent = home.sandbox.now
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=sent)
+    second = await home.wait(number, seconds=0, after=first.cursor)
+    home.clock.advance(300)
+    home.sandbox.advance(timedelta(seconds=300))
+    third = await home.wait(number, seconds=0, after=second.cursor)
+    home.sandbox.clear_failures()
+    assert third.found == []
+    assert codes(await home.wait(number, after=third.cursor)) == ["482913"]

@@ -25,10 +25,15 @@ class CursorError(PivError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Everything up to event `seq` was read, and of what follows the events `passed`."""
+    """Everything up to event `seq` was read, and of what follows the events `passed`.
+
+    `at` is the time on piv.day's clock, in whole seconds since the epoch, through which the account was looked at; 0 if
+    that is not known. A message from before it that the first look at a history brings to light later is no new one.
+    """
 
     seq: int
     passed: frozenset[int] = frozenset()
+    at: int = 0
 
     def is_past(self, seq: int) -> bool:
         return seq <= self.seq or seq in self.passed
@@ -42,7 +47,7 @@ def identity(connection: Connection) -> bytes:
 
 def write(cursor: Cursor, owner: bytes) -> str:
     """The text of a cursor; `owner` is the `identity` of its store."""
-    numbers = [cursor.seq, *(seq - cursor.seq for seq in sorted(cursor.passed))]
+    numbers = [cursor.seq, cursor.at, *(seq - cursor.seq for seq in sorted(cursor.passed))]
     body = owner + b"".join(map(_varint, numbers))
     return VERSION + base64.urlsafe_b64encode(body).decode().rstrip("=")
 
@@ -58,12 +63,12 @@ def read(text: str, owner: bytes) -> Cursor:
     encoded = text[len(VERSION) :]
     try:
         body = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        seq, *offsets = _numbers(body[IDENTITY_BYTES:])
+        seq, at, *offsets = _numbers(body[IDENTITY_BYTES:])
     except (binascii.Error, ValueError):
         raise CursorError("is not a cursor of this inbox") from None
     if body[:IDENTITY_BYTES] != owner:
         raise CursorError("belongs to an inbox that no longer exists, or to another account")
-    return Cursor(seq, frozenset(seq + offset for offset in offsets))
+    return Cursor(seq, frozenset(seq + offset for offset in offsets), at)
 
 
 def _varint(number: int) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from piv_mcp.inbox.cursor import Cursor
-from piv_mcp.store import event, events
+from piv_mcp.store import event, events, polls
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import PROGRESS_SECONDS
 
@@ -59,10 +59,13 @@ class _Span:
     cursor: Cursor | None
     started: float
     first_seq: int
+    at: int
+    """When it began, on piv.day's clock: see `Cursor`."""
 
     @classmethod
     async def begin(cls, inbox: "Inbox", cursor: Cursor | None) -> "_Span":
-        return cls(inbox, cursor, inbox.clock.monotonic(), await inbox.store.read(events.last_seq))
+        at = int(inbox.remote_time() or 0)
+        return cls(inbox, cursor, inbox.clock.monotonic(), await inbox.store.read(events.last_seq), at)
 
     @property
     def after(self) -> int:
@@ -70,7 +73,8 @@ class _Span:
 
     def counts(self, event: StoredEvent) -> bool:
         if self.cursor is not None:
-            return not self.cursor.is_past(event.seq)
+            was_there = event.source == "history" and event.moment < self.cursor.at - JUST_BEFORE
+            return not self.cursor.is_past(event.seq) and not was_there
         waited = self.inbox.clock.monotonic() - self.started
         if event.seq <= self.first_seq:
             return event.is_within(JUST_BEFORE + waited, self.inbox.clock.time(), self.inbox.remote_time())
@@ -108,12 +112,14 @@ async def wait_for_code(
         found = await codes(confirmed_only=confirmed_only)
         quiet = await inbox.store.read(events.without_code, piv_num_id, after=span.after, limit=WITHOUT_CODE_AT_ONCE)
         quiet = [event for event in quiet if span.counts(event)]
+        look = await inbox.store.read(polls.look, piv_num_id)
+        at = int(look.remote_at or span.at)
         if found:
-            return _shown(found, newer(quiet, found[0]), cursor, last)
+            return _shown(found, newer(quiet, found[0]), cursor, Cursor(last, at=at))
         if confirmed_only and (unconfirmed := await codes(confirmed_only=False)):
             # The cursor stays before the unconfirmed codes: each may be confirmed later.
             last = min([last, *(event.seq - 1 for event in unconfirmed)])
-        return Waited([], Cursor(last), without_code=quiet)
+        return Waited([], Cursor(last, at=at), without_code=quiet)
 
     async with history.watched(piv_num_id) as watch:
 
@@ -126,17 +132,17 @@ async def wait_for_code(
         return await _wait(inbox, query_existing_number, seconds, progress)
 
 
-def _shown(found: list[StoredEvent], quiet: list[StoredEvent], cursor: Cursor | None, last: int) -> Waited:
-    """The codes that are shown, and a cursor that passes these only."""
+def _shown(found: list[StoredEvent], quiet: list[StoredEvent], cursor: Cursor | None, end: Cursor) -> Waited:
+    """The codes that are shown, and a cursor that passes these only. `end` passes all."""
     shown, rest = found[:CODES_AT_ONCE], found[CODES_AT_ONCE:]
-    last = max([last, *(event.seq for event in found)])
     if not rest:
-        return Waited(shown, Cursor(last), without_code=quiet)
+        last = max([end.seq, *(event.seq for event in found)])
+        return Waited(shown, Cursor(last, at=end.at), without_code=quiet)
     seq = min(event.seq for event in rest) - 1
-    passed = {event.seq for event in shown}
+    passed, at = {event.seq for event in shown}, 0
     if cursor is not None:
-        passed |= cursor.passed
-    return Waited(shown, Cursor(seq, frozenset(one for one in passed if one > seq)), 0.0, quiet, len(rest))
+        passed, at = passed | cursor.passed, cursor.at
+    return Waited(shown, Cursor(seq, frozenset(one for one in passed if one > seq), at), 0.0, quiet, len(rest))
 
 
 def newer(quiet: list[StoredEvent], code: StoredEvent) -> list[StoredEvent]:
@@ -169,7 +175,7 @@ async def wait_for_event(
         found = await inbox.store.read(events.matching, types, match, after=read_through, limit=EVENTS_AT_ONCE)
         full = len(found) == EVENTS_AT_ONCE
         read_through = found[-1].seq if full else max([last, *(event.seq for event in found)])
-        return Waited([event for event in found if span.counts(event)], Cursor(read_through))
+        return Waited([event for event in found if span.counts(event)], Cursor(read_through, at=span.at))
 
     return await _wait(inbox, query, seconds, progress)
 

@@ -163,12 +163,13 @@ async def get_latest_code(
         if any(is_recent(rows.age(other), max_age_seconds) for other in found[1:]):
             notes.append("It arrived last, but by its own time one of the others is newer.")
     newest, others = rows.codes(found) if found else (None, None)
+    looked_at = 0 if problem else int(app.inbox.remote_time() or 0)
     return LatestCode(
         status="stale" if stale else "ok" if found else "none",
         newest=newest,
         others=others,
         newer_without_code=rows.messages(quiet),
-        after=cursor.write(Cursor(max([last, *(event.seq for event in found)])), owner),
+        after=cursor.write(Cursor(max([last, *(event.seq for event in found)]), at=looked_at), owner),
         note=_join(*_about(quiet, has_code=bool(found)), *notes),
         untrusted=rows.fence.notice,
     )
@@ -281,7 +282,7 @@ async def list_events(
     return Events(
         events=[rows.event(event) for event in found],
         total=total,
-        after=reader.after(Cursor(seq)),
+        after=reader.after(Cursor(seq, at=int(app.inbox.remote_time() or 0))),
         note=_join(*reader.notes, *_remarks(type, total)),
         untrusted=rows.fence.notice,
         store=reader.owner,
