@@ -217,6 +217,26 @@ async def test_what_a_number_sent_does_not_make_each_look_read_everything(home: 
     assert len(home.polls()) == 1
 
 
+@pytest.mark.parametrize("ids", ["all empty", "all the same"])
+@pytest.mark.parametrize("time", ["its own", "none", "1999", "the future"])
+async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str, time: str) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    await home.history.look(number, Priority.PERSON)
+    for n in range(45):
+        at = now - timedelta(seconds=45 - n)
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False, received_at=at)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.id = "" if ids == "all empty" else "1"  # type: ignore[assignment]
+        if time != "its own":
+            other = {"1999": datetime(1999, 1, 1, tzinfo=UTC), "the future": now + timedelta(days=400)}
+            message.received_at = other.get(time)  # type: ignore[assignment]
+    found: list[int] = []
+    for _ in range(3):
+        found.append(await home.history.look(number, Priority.PERSON))
+        home.clock.advance(POLL_SECONDS)
+    assert found == [45, 0, 0]
+
+
 # Cursors
 
 

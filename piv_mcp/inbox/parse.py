@@ -69,6 +69,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
     piv.day's, if that is known (both in seconds since the epoch)."""
     text = _text(sms.message_body)
     code, code_source = choose_code(text, None) if text is not None else (None, None)
+    text_key = same_text_key(text) if text is not None else None
     return StoredEvent(
         type=SMS_RECEIVED,
         source="history",
@@ -76,14 +77,19 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
         sent_at=sms.received_at.timestamp() if sms.received_at else None,
         arrived_at=now,
         reached_at=remote_now,
-        message_id=replace_surrogates(sms.id),
+        message_id=replace_surrogates(sms.id) or _stand_in_id(sms, text_key),
         sender=_text(sms.from_number),
         text=text,
-        text_key=same_text_key(text) if text is not None else None,
+        text_key=text_key,
         code=code,
         code_source=code_source,
         payload=json.dumps(sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")),
     )
+
+
+def _stand_in_id(sms: Sms, text_key: str | None) -> str:
+    """What tells a message of the history without an id from others: its text and time."""
+    return event.digest("message", [text_key, sms.received_at and sms.received_at.timestamp()])
 
 
 def _text(value: object) -> str | None:

@@ -178,11 +178,12 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row that this source has already given."""
     if event.source == "history":
-        condition = "subject IS ? AND message_id = ? ORDER BY seq DESC LIMIT 20"
-        for known in select(connection, condition, (event.subject, event.message_id)):
-            if _is_same_text(known, event) and (event.message_id or _apart(known, event) <= 1.0):
-                return known
-        return None
+        same_id = "subject IS ? AND message_id = ?"
+        values: tuple[Value, ...] = (event.subject, event.message_id)
+        for known in select(connection, f"{same_id} AND text_key IS ? LIMIT 1", (*values, event.text_key)):
+            return known
+        newest = select(connection, f"{same_id} ORDER BY seq DESC LIMIT {NEWEST_COMPARED}", values)
+        return next((known for known in newest if _is_same_text(known, event)), None)
     # The row of an SMS may have the time of the history instead of the webhook's.
     most_apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
     for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
