@@ -21,7 +21,7 @@ from piv_mcp.inbox import cursor
 from piv_mcp.inbox.cursor import Cursor, CursorError
 from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.wait import CODES_AT_ONCE
+from piv_mcp.inbox.wait import CODES_AT_ONCE, CODES_COUNTED
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server import build_server
 from piv_mcp.store.event import TOGETHER_SECONDS, StoredEvent, newest_first
@@ -243,11 +243,19 @@ async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str
 numbers = st.integers(0, 2**40)
 
 
-@given(numbers, st.frozensets(st.integers(1, 10**6), max_size=20), st.binary(min_size=5, max_size=5))
+@given(
+    numbers,
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 100)), max_size=40),
+    st.binary(min_size=5, max_size=5),
+)
 def test_a_cursor_is_read_as_it_was_written_and_by_no_other_store(
-    seq: int, beyond: frozenset[int], owner: bytes
+    seq: int, stretches: list[tuple[int, int]], owner: bytes
 ) -> None:
-    where = Cursor(seq, frozenset(seq + offset for offset in beyond))
+    passed: list[tuple[int, int]] = []
+    for gap, length in stretches:
+        first = gap + (passed[-1][1] if passed else seq)
+        passed.append((first, first + length))
+    where = Cursor(seq, tuple(passed))
     text = cursor.write(where, owner)
     assert cursor.read(text, owner) == where
     with pytest.raises(CursorError):
@@ -288,7 +296,7 @@ async def test_what_the_first_look_brings_in_past_a_cursor_is_stale_if_it_is_old
     assert again["status"] == "timeout"
 
 
-@pytest.mark.parametrize("count", [CODES_AT_ONCE, CODES_AT_ONCE + 1, 3 * CODES_AT_ONCE + 2])
+@pytest.mark.parametrize("count", [CODES_AT_ONCE, CODES_AT_ONCE + 1, 3 * CODES_AT_ONCE + 2, 120])
 async def test_codes_beyond_those_shown_are_said_and_not_passed(modern_app: Connected, count: int) -> None:
     number = modern_app.sandbox.add_numbers(1)[0]
     answer = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
@@ -301,12 +309,50 @@ async def test_codes_beyond_those_shown_are_said_and_not_passed(modern_app: Conn
         shown = [row["code"] for row in (answer["newest"], *answer.get("others", []))]
         assert len(shown) == min(CODES_AT_ONCE, count - len(seen))
         left = count - len(seen) - len(shown)
-        assert (f"{left} more codes" in answer.get("note", "")) == (left > 0)
+        counted = f"{left} more codes" if left + len(shown) < CODES_COUNTED else "45 or more codes"
+        assert (counted in answer.get("note", "")) == (left > 0)
         seen += shown
     assert seen == [str(1000 + n) for n in reversed(range(count))], "each once, the newest first"
     await record(modern_app, webhook(number, "Your code is 9999"))
     last = await modern_app.ok("wait_for_code", number=number, after=answer["after"])
     assert (last["newest"]["code"], last.get("others")) == ("9999", None)
+
+
+@pytest.mark.parametrize("unconfirmed", ["first", "last", "between"])
+async def test_a_confirmed_code_does_not_pass_those_that_are_confirmed_later(home: Home, unconfirmed: str) -> None:
+    number, clock = home.numbers[0], home.clock
+    first = await home.wait(number, seconds=0)
+    order = {"first": "uc", "last": "cu", "between": "cuc"}[unconfirmed]
+    for n, kind in enumerate(order):
+        if kind == "c":
+            await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False)
+            clock.advance(POLL_SECONDS)
+            await home.history.look(number, Priority.PERSON)
+        else:
+            await home.webhook(number, "9999")
+    waited = await home.wait(number, after=first.cursor, confirmed_only=True)
+    assert codes(waited) == [str(1000 + n) for n, kind in reversed(list(enumerate(order))) if kind == "c"]
+    again = await home.wait(number, after=waited.cursor, confirmed_only=True, seconds=0)
+    assert codes(again) == []
+    await home.sandbox.receive_sms(number, "Your code is 9999", deliver=False)
+    clock.advance(POLL_SECONDS)
+    await home.history.look(number, Priority.PERSON)
+    later = await home.wait(number, after=again.cursor, confirmed_only=True, seconds=0)
+    assert codes(later) == ["9999"]
+
+
+async def test_many_codes_that_are_never_confirmed_leave_the_cursor_short(home: Home) -> None:
+    number = home.numbers[0]
+    where = (await home.wait(number, seconds=0)).cursor
+    for n in range(60):
+        await home.webhook(number, str(5000 + n))
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False)
+        home.clock.advance(POLL_SECONDS)
+        await home.history.look(number, Priority.PERSON)
+        waited = await home.wait(number, after=where, confirmed_only=True)
+        assert codes(waited) == [str(1000 + n)]
+        where = waited.cursor
+    assert len(cursor.write(where, b"owner")) < 250
 
 
 async def test_a_code_that_comes_while_others_are_left_is_the_newest(modern_app: Connected) -> None:
