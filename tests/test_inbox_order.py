@@ -2,6 +2,7 @@
 and cursors of other stores."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,97 @@ async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str
         found.append(await home.history.look(number, Priority.PERSON))
         home.clock.advance(POLL_SECONDS)
     assert found == [45, 0, 0]
+
+
+# One message from two sources
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -0.5, 5.75, -7, -24, 24])
+@pytest.mark.parametrize("first", ["webhook", "history"])
+@pytest.mark.parametrize("looked", [True, False])
+@pytest.mark.parametrize("text", ["Your code is 482913", "Your code is 482913, don’t share it"])
+async def test_a_history_in_another_local_time_makes_one_new_code_of_one_message(
+    connect: Connect, hours: float, first: str, looked: bool, text: str
+) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        if looked:
+            await app.ok("get_latest_code", number=number)
+            clock.advance(POLL_SECONDS)
+
+        async def history() -> None:
+            at = datetime.now(UTC) + timedelta(hours=hours)
+            await app.sandbox.receive_sms(number, text.replace("’", "?"), deliver=False, received_at=at)
+            await app.ok("get_latest_code", number=number)
+            clock.advance(POLL_SECONDS)
+
+        if first == "history":
+            await history()
+        await record(app, webhook(number, text))
+        if first == "webhook":
+            await history()
+        for tool in ("get_latest_code", "wait_for_code"):
+            answer = await app.ok(tool, number=number)
+            assert (answer["status"], answer["newest"]["code"], answer.get("others")) == ("ok", "482913", None)
+            assert answer["newest"]["confirmed"] == "in the SMS history"
+        await record(app, webhook(number, text, ago=5))
+        assert (await app.ok("list_events", number=number))["total"] == 2, "another webhook is another message"
+
+
+async def test_a_replayed_text_makes_no_confirmed_code_younger(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        await app.ok("get_latest_code", number=number)
+        clock.advance(3600)
+        app.sandbox.advance(timedelta(hours=1))
+        await app.ok("get_latest_code", number=number)
+        await record(app, webhook(number, "Your code is 482913", ago=-3600))
+        answer = await app.ok("wait_for_code", number=number, confirmed_only=True, timeout_seconds=0)
+        assert answer["status"] == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("12:34:56.7Z", "12:34:56Z"),
+        ("12:34:56.700Z", "12:34:56.700000+00:00"),
+        ("12:34:57.5Z", "14:34:57+02:00"),
+        ("12:34:56.4Z", "12:34:56.4"),
+    ],
+)
+async def test_a_retry_that_writes_its_time_in_another_form_is_one_message(home: Home, one: str, other: str) -> None:
+    number, day = home.numbers[0], datetime.now(UTC).strftime("%Y-%m-%dT")
+    stored = [
+        await home.record(sms_webhook(number, "Your code is 1234", "1234", day + form)) for form in (one, other, one)
+    ]
+    assert len({event.seq for event in stored}) == 1
+
+
+def bare_webhook(number: str, text: str, code: str, at: datetime) -> bytes:
+    """Without the message's own time."""
+    data = {"piv_num_id": number, "text": text, "code": code}
+    return json.dumps({"event_type": "sms.received", "timestamp": at.isoformat(), "data": data}).encode()
+
+
+@pytest.mark.parametrize(("seconds", "messages"), [(0, 1), (30, 1), (120, 2), (600, 2)])
+async def test_equal_webhooks_without_a_time_of_the_message_are_retries_for_a_minute(
+    home: Home, seconds: float, messages: int
+) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    first = await home.record(bare_webhook(number, "Your code is 1234", "1234", now))
+    home.clock.advance(seconds)
+    other = await home.record(bare_webhook(number, "Your code is 1234", "1234", now + timedelta(seconds=seconds)))
+    assert len({first.seq, other.seq}) == messages
+
+
+async def test_webhooks_with_an_empty_text_are_told_by_their_codes(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for code in ("1111", "2222", "1111"):
+        await home.record(bare_webhook(number, "", code, now))
+    assert codes(await home.wait(number)) == ["2222", "1111"]
 
 
 # Cursors

@@ -1,6 +1,7 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
+from math import floor
 from typing import Any
 
 from piv_mcp.api.events import SmsReceived, WebhookEvent, parse_event, piv_num_ids
@@ -57,11 +58,14 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
 
 
 def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> str:
-    """Of an SMS, number, text and time are what a retry cannot change; its code may be forged."""
-    if text_key is None or not isinstance(parsed.data, SmsReceived):
+    """Of an SMS, number, text and time are what a retry cannot change; its code may be forged. A retry may leave out
+    the fraction of the second."""
+    if text_key is None or not isinstance(parsed.data, SmsReceived) or not (parsed.data.text or "").strip():
         return event.digest(parsed.event_type, parsed.fields or parsed.raw)
     received_at = parsed.data.received_at
-    return event.digest(SMS_RECEIVED, [subject, text_key, received_at and round(received_at.timestamp())])
+    if received_at is None:
+        return event.digest(SMS_RECEIVED, [subject, text_key])
+    return event.TIMED + event.digest(SMS_RECEIVED, [subject, text_key, floor(received_at.timestamp())])
 
 
 def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | None = None) -> StoredEvent:

@@ -27,6 +27,10 @@ it yet: its times come from several machines. A greater difference makes its own
 
 _TIME = re.compile(r"\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
+TIMED = "timed:"
+"""What the digest of a webhook begins with if the message's own time is in it: an equal one is the same, whenever it
+comes."""
+
 Source = Literal["webhook", "history"]
 
 

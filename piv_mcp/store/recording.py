@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from piv_mcp.store import polls
 from piv_mcp.store.connection import Connection, Value
-from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, StoredEvent
+from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, StoredEvent
 from piv_mcp.store.events import COLUMNS, select
 from piv_mcp.text.sameness import nearly_same
 
@@ -15,9 +15,10 @@ SAME_SMS_SECONDS = 15 * 60
 """The largest difference between the times that webhook and history give to one SMS."""
 
 ZONE_SECONDS = 15 * 60
-MAX_ZONES = 14 * 4
+MAX_ZONES = 26 * 4
 ZONE_TOLERANCE = 2.0
-"""Or the times differ by a number of quarters of an hour, to within two seconds: one was written in a local time."""
+"""Or the times differ by a number of quarters of an hour, to within two seconds: one was written in a local time, or
+with the date of another place."""
 
 NEAR_SMS_SECONDS = 5 * 60
 """The largest difference between the times of two texts that are one SMS although they are not equal (`sameness`)."""
@@ -45,10 +46,11 @@ def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
         if known.code is None and event.code is not None:
             return _recoded(connection, known, replace(known, code=event.code, code_source=event.code_source)), False
         return known, False
-    counterpart = _counterpart(connection, event)
+    placed = _placed(connection, event)
+    counterpart = _counterpart(connection, placed)
     if counterpart is not None:
-        return _merge(connection, counterpart, _placed(connection, event)), False
-    return _insert(connection, [_placed(connection, event)])[0], True
+        return _merge(connection, counterpart, placed), False
+    return _insert(connection, [placed])[0], True
 
 
 def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
@@ -184,10 +186,11 @@ def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None
             return known
         newest = select(connection, f"{same_id} ORDER BY seq DESC LIMIT {NEWEST_COMPARED}", values)
         return next((known for known in newest if _is_same_text(known, event)), None)
-    # The row of an SMS may have the time of the history instead of the webhook's.
-    most_apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
     for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
-        if _apart(known, event) <= most_apart:
+        if (event.digest or "").startswith(TIMED) or _apart(known, event) <= SAME_EVENT_SECONDS:
+            return known
+        # The row of an SMS may have the time of the history instead of the webhook's.
+        if event.text is not None and abs(known.recorded_at - event.recorded_at) <= SAME_EVENT_SECONDS:
             return known
     return None
 
@@ -205,15 +208,14 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
             near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
             found += select(connection, near, (*values, event.sent_at))
     last_look = polls.look(connection, event.subject) if event.subject is not None else polls.Look()
-    same = [known for known in found if _is_same_time(known, event, last_look)]
+    same = [known for known in found if _is_same_time(known, event, last_look, SAME_SMS_SECONDS)]
     if not same:
         newest = f"SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED}"  # noqa: S608
+        near = f"seq IN ({newest}) AND text_key IS NOT NULL AND {missing}"
         same = [
             known
-            for known in select(
-                connection, f"seq IN ({newest}) AND text_key IS NOT NULL AND {missing}", (event.subject,)
-            )
-            if _apart(known, event) <= NEAR_SMS_SECONDS and _is_same_text(known, event)
+            for known in select(connection, near, (event.subject,))
+            if _is_same_time(known, event, last_look, NEAR_SMS_SECONDS) and _is_same_text(known, event)
         ]
     return min(same, key=lambda known: (_apart(known, event), known.seq), default=None)
 
@@ -224,11 +226,11 @@ def _is_same_text(known: StoredEvent, event: StoredEvent) -> bool:
     return known.text is not None and event.text is not None and nearly_same(known.text, event.text)
 
 
-def _is_same_time(known: StoredEvent, event: StoredEvent, last_look: polls.Look) -> bool:
-    """Whether two equal texts of the two sources are one message: their times are near, or differ by a time zone, or
-    both came since the last look at the history."""
+def _is_same_time(known: StoredEvent, event: StoredEvent, last_look: polls.Look, seconds: float) -> bool:
+    """Whether the same text of the two sources is one message: their times are so many seconds apart at most, or differ
+    by a time zone, or both came since the last look at the history."""
     apart = _apart(known, event)
-    if apart <= SAME_SMS_SECONDS:
+    if apart <= seconds:
         return True
     zones = round(apart / ZONE_SECONDS)
     if zones <= MAX_ZONES and abs(apart - zones * ZONE_SECONDS) <= ZONE_TOLERANCE:
@@ -248,13 +250,13 @@ def _apart(known: StoredEvent, event: StoredEvent) -> float:
 def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
     """The row of both sources: with the sender of the history, the code of the API, and the better of two texts."""
     history, webhook = (event, known) if event.source == "history" else (known, event)
-    merged = replace(
-        known,
-        digest=webhook.digest,
-        message_id=history.message_id,
-        sender=history.sender,
-        sent_at=webhook.sent_at if history.sent_at is None else history.sent_at,
-    )
+    merged = replace(known, digest=webhook.digest, message_id=history.message_id, sender=history.sender)
+    if _is_better_time(webhook, history, known):
+        merged = replace(merged, sent_at=webhook.sent_at)
+        if history is known:  # it is not as old as its time said
+            merged = replace(merged, arrived_at=known.stored_at, reached_at=_recorded_remotely(known), age_known=1)
+    elif history.sent_at is not None:
+        merged = replace(merged, sent_at=history.sent_at)
     if event.code_source == "api" or known.code is None:
         merged = replace(merged, code=event.code, code_source=event.code_source)
     if known.text_key != event.text_key and _damage(event.text) < _damage(known.text):
@@ -264,13 +266,32 @@ def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> St
     return _recoded(connection, known, merged)
 
 
+def _is_better_time(webhook: StoredEvent, history: StoredEvent, known: StoredEvent) -> bool:
+    """Whether the webhook's time is the message's, and not that of the history: a webhook comes at once, and no message
+    is younger than the row of it that was known before."""
+    if webhook.sent_at is None or history.sent_at is None:
+        return webhook.sent_at is not None
+    came = webhook.recorded_at if webhook.reached_at is None else webhook.reached_at
+    latest = _recorded_remotely(known)
+    if latest is not None and webhook.sent_at > latest + CLOCK_TOLERANCE:
+        return False
+    return abs(came - webhook.sent_at) + SAME_SMS_SECONDS < abs(came - history.sent_at)
+
+
+def _recorded_remotely(event: StoredEvent) -> float | None:
+    """When the event was recorded, on piv.day's clock."""
+    return None if event.reached_at is None else event.reached_at + event.age_when_stored
+
+
 def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -> StoredEvent:
     """Put `changed` in the place of `known`. A caller's cursor may be past this row: with another code it gets a new
     id, so that the code is found."""
     if changed.code != known.code:
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
         return _insert(connection, [changed])[0]
-    columns = ("digest", "message_id", "sender", "sent_at", "text", "text_key", "code_source")
+    columns = [name for name in _STORED if getattr(changed, name) != getattr(known, name)]
+    if not columns:
+        return changed
     assignments = ", ".join(f"{name} = ?" for name in columns)
     values = [getattr(changed, name) for name in columns]
     connection.execute(f"UPDATE events SET {assignments} WHERE seq = ?", (*values, changed.seq))  # noqa: S608
