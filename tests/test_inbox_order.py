@@ -25,6 +25,7 @@ from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wait import CODES_AT_ONCE, CODES_COUNTED
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server import build_server
+from piv_mcp.store import events
 from piv_mcp.store.event import TOGETHER_SECONDS, StoredEvent, newest_first
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -286,6 +287,20 @@ async def test_a_replayed_text_makes_no_confirmed_code_younger(connect: Connect)
         await record(app, webhook(number, "Your code is 482913", ago=-3600))
         answer = await app.ok("wait_for_code", number=number, confirmed_only=True, timeout_seconds=0)
         assert answer["status"] == "timeout"
+
+
+async def test_an_equal_text_of_minutes_before_does_not_take_the_webhook_of_another_message(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    text = "Your code is 482913"
+    shown = await home.record(webhook(number, text))
+    for minutes in (10, 0):
+        at = now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, text, deliver=False, received_at=at)
+    await home.history.look(number, Priority.PERSON)
+    found = await home.inbox.store.read(events.codes, number, limit=10)
+    assert [event.source for event in found] == ["webhook", "history"]
+    assert found[0].seq == shown.seq
+    assert found[0].sent_at == pytest.approx(now.timestamp(), abs=2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 sender, no code). Both are merged into one row, also where a text was damaged or a time is wrong.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -54,7 +55,7 @@ def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
 
 
 def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
-    """`add` for several events, in their order.
+    """`add` for several events, in their order; of the history, those first that belong to a webhook.
 
     Events that no stored row can match are inserted with one statement. A burst has thousands of events, and each
     further statement would wait for the interpreter lock.
@@ -64,7 +65,7 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
         part = batch[start : start + MAX_AT_ONCE]
         seen = _stored_keys(connection, part)
         plain: list[StoredEvent] = []
-        for event in part:
+        for event in _nearest_first(connection, part, seen):
             keys = _identity_keys(event)
             if seen.isdisjoint(keys):
                 seen.update(_shown_keys(event))
@@ -76,6 +77,22 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
                 seen.update(_shown_keys(event))
         stored += [(new, True) for new in _insert(connection, plain)]
     return stored
+
+
+def _nearest_first(connection: Connection, part: Sequence[StoredEvent], seen: "set[_Key]") -> Sequence[StoredEvent]:
+    """The events with those messages of the history first that are nearest to their webhooks: an equal text of some
+    minutes before must not take the webhook of another message."""
+
+    def apart(event: StoredEvent) -> float:
+        message, webhook = _identity_keys(event)
+        if message in seen or webhook not in seen:
+            return math.inf
+        placed = _placed(connection, event)
+        counterpart = _counterpart(connection, placed)
+        return math.inf if counterpart is None else _apart(counterpart, placed)
+
+    messages = [event for event in part if event.source == "history" and event.text_key is not None]
+    return sorted(part, key=apart) if len(messages) == len(part) > 1 else part
 
 
 _Key = tuple[str, str | None, str]
