@@ -177,6 +177,25 @@ async def test_a_message_whose_own_time_is_nonsense_is_new_if_the_last_look_did_
     assert age <= POLL_SECONDS + 1
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1), timedelta(days=400), timedelta(days=26_000)])
+@pytest.mark.parametrize("has_date", [True, False])
+async def test_a_webhook_of_the_future_does_not_stay_the_newest(
+    connect: Connect, ahead: timedelta, has_date: bool
+) -> None:
+    sandbox, clock = Sandbox(), MovingClock(speed=0)
+    sandbox.date_shift = timedelta(0) if has_date else None
+    async with connect(sandbox=sandbox, clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.ok("get_latest_code", number=number)
+        await record(app, webhook(number, "Your code is 666666", ago=-ahead.total_seconds()))
+        clock.advance(TOGETHER_SECONDS + 60)
+        sandbox.date_shift = timedelta(0)
+        await record(app, webhook(number, "Your code is 482913", ago=-TOGETHER_SECONDS - 60))
+        latest = await app.ok("get_latest_code", number=number)
+        assert [latest["newest"]["code"], *(row["code"] for row in latest["others"])] == ["482913", "666666"]
+        assert latest["others"][0]["age_seconds"] == pytest.approx(TOGETHER_SECONDS + 60, abs=5)
+
+
 # The history's order
 
 

@@ -115,7 +115,7 @@ class StoredEvent:
         `remote_now` is the time on piv.day's clock, if that is known; `now` is the time on this machine's clock, which
         may have been set since the record.
         """
-        if remote_now is not None and self.sent_at is not None:
+        if remote_now is not None and self.sent_at is not None and self.sent_at <= remote_now + CLOCK_TOLERANCE:
             return max(0.0, remote_now - self.sent_at)
         if not self.age_known or now < self.stored_at - facts.SAME_MOMENT_SECONDS:
             return None

@@ -31,8 +31,10 @@ SAME_EVENT_SECONDS = 60
 """A webhook with equal content and a time within this many seconds is a retry (piv.day retries for half a minute). With
 a later time it is a new event: a second restore that fails has the same content as the first."""
 
+AHEAD_SECONDS = 3600.0
 LATEST_CREDIBLE = 4_102_444_800.0
-"""2100-01-01: the latest credible time while piv.day's own clock is not known."""
+"""While piv.day's own clock is not known, a credible time is this far ahead of this machine's clock at most; if that
+was never set, not after 2099."""
 
 MAX_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
@@ -168,7 +170,10 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
     clock, and not older than the last look that did not show it yet: what says otherwise has no credible time.
     """
     now, remote_now, sent_at = event.recorded_at, event.reached_at, event.sent_at
-    latest = LATEST_CREDIBLE if remote_now is None else remote_now + CLOCK_TOLERANCE
+    if remote_now is not None:
+        latest = remote_now + CLOCK_TOLERANCE
+    else:
+        latest = now + AHEAD_SECONDS if now > CREDIBLE_SINCE else LATEST_CREDIBLE
     if sent_at is not None and not CREDIBLE_SINCE <= sent_at <= latest:
         sent_at = None
     age, age_known = 0.0, True
