@@ -160,6 +160,23 @@ async def test_without_a_date_of_the_answers_the_age_is_unknown_and_the_code_not
         assert (answer["status"], answer["newest"]["code"]) == ("ok", "737373"), "the look before tells its age"
 
 
+@pytest.mark.parametrize("ahead", [600, 3600, 86_400])
+async def test_a_wrong_date_of_one_answer_makes_no_old_code_new(home: Home, ahead: float) -> None:
+    number = home.numbers[0]
+    home.sandbox.date_shift = timedelta(seconds=ahead)
+    await home.history.look(number, Priority.PERSON)
+    home.sandbox.date_shift = timedelta(0)
+    home.clock.advance(3600)
+    home.sandbox.advance(timedelta(hours=1))
+    old = home.sandbox.now - timedelta(minutes=30)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+    await home.history.look(number, Priority.PERSON)
+    assert codes(await home.wait(number, seconds=0)) == []
+    (event,) = await home.inbox.store.read(events.codes, number)
+    age = event.age(home.clock.time(), home.inbox.remote_time())
+    assert age == pytest.approx(1800, abs=5)
+
+
 @pytest.mark.parametrize("received_at", [datetime(1999, 1, 1, tzinfo=UTC), None], ids=["1999", "none"])
 async def test_a_message_whose_own_time_is_nonsense_is_new_if_the_last_look_did_not_show_it(
     home: Home, received_at: datetime | None
@@ -236,6 +253,22 @@ async def test_what_a_number_sent_does_not_make_each_look_read_everything(home: 
     home.sandbox.requests.clear()
     await home.history.look(number, Priority.PERSON)
     assert len(home.polls()) == 1
+
+
+@pytest.mark.parametrize("has_date", [True, False])
+async def test_what_a_number_has_just_sent_costs_one_request_a_poll(home: Home, has_date: bool) -> None:
+    number = home.numbers[0]
+    home.sandbox.date_shift = timedelta(0) if has_date else None
+    for n in range(300):
+        await home.sandbox.receive_sms(number, f"Code {1000 + n}", deliver=False)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.direction = "outbound"
+    await home.history.look(number, Priority.PERSON)
+    home.sandbox.requests.clear()
+    await home.history.look(number, Priority.PERSON)
+    assert len(home.polls()) == 1
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    assert await home.history.look(number, Priority.PERSON) == 1
 
 
 @pytest.mark.parametrize("ids", ["all empty", "all the same"])
