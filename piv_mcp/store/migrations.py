@@ -129,9 +129,11 @@ STEPS = (
     DROP TABLE looks_before;
 
     DROP INDEX events_text;
+    DROP INDEX events_message;
     DROP INDEX events_codes;
     DROP INDEX events_codes_subject;
     DROP INDEX events_messages;
+    CREATE INDEX events_message ON events (subject, message_id, text_key) WHERE message_id IS NOT NULL;
     CREATE INDEX events_unconfirmed ON events (subject, text_key, sent_at)
         WHERE message_id IS NULL AND text_key IS NOT NULL;
     CREATE INDEX events_history ON events (subject, text_key, sent_at)

@@ -220,7 +220,8 @@ async def wait_for_code(
         elif age is not None and age >= LATE_SECONDS:
             notes.append(f"It arrived late: it is {span(age)} old and may not be the one you wait for.")
         if waited.more:
-            notes.append(f"{waited.more} more codes came before these: call again with after={after} for them.")
+            count = f"{waited.more}{' or' if waited.is_cut else ''} more"
+            notes.append(f"{count} codes came before these: call again with after={after} for them.")
     else:
         missed = await unread(app, piv_num_id)
         going_on = f"No code yet. To go on waiting, call again with after={after}"
