@@ -151,7 +151,7 @@ async def wait_for_code(
 
 
 def _beyond(codes: Set[int], shown: Set[int], before: Cursor | None, end: Cursor) -> Cursor:
-    """The cursor that passes all that `end` does, but none of the codes that neither this wait nor one before has shown.
+    """The cursor that passes all that `end` does, but no code that neither this wait nor one before has shown.
     `codes` are the ids of all codes past the cursor `before`."""
     left = {seq for seq in codes - shown if before is None or not before.is_past(seq)}
     known = sorted(codes | {end.seq})
