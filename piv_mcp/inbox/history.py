@@ -138,12 +138,12 @@ class History:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
                 read += page.items
-                found += [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
+                inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
+                found += await self._store.read(recording.unknown, inbound)
                 grown = last.total is None or total != last.total
                 if await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown):
                     new_outbound = sum(not _is_inbound(sms) and not _was_seen(sms, last) for sms in read)
-                    known = await self._store.read(recording.count_known, found)
-                    if (total or 0) - (last.total or total or 0) <= len(found) - known + new_outbound:
+                    if (total or 0) - (last.total or total or 0) <= len(found) + new_outbound:
                         break  # else a new message stands further back, since its time is wrong
         wanted = self._wanted(found, last, remote_at)
         new = 0

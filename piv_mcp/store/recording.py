@@ -345,6 +345,6 @@ def knows(connection: Connection, message: StoredEvent) -> bool:
     return _duplicate(connection, message) is not None
 
 
-def count_known(connection: Connection, messages: Sequence[StoredEvent]) -> int:
-    """How many of these messages of the SMS history are stored."""
-    return sum(knows(connection, message) for message in messages)
+def unknown(connection: Connection, messages: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Those of the messages of the SMS history that are not stored."""
+    return [message for message in messages if not knows(connection, message)]
