@@ -3,6 +3,8 @@ and cursors of other stores."""
 
 import asyncio
 import json
+import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -272,8 +274,8 @@ async def test_what_a_number_has_just_sent_costs_one_request_a_poll(home: Home, 
 
 
 @pytest.mark.parametrize("ids", ["all empty", "all the same"])
-@pytest.mark.parametrize("time", ["its own", "none", "1999", "the future"])
-async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str, time: str) -> None:
+@pytest.mark.parametrize("sent", ["its own", "none", "1999", "the future"])
+async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str, sent: str) -> None:
     number, now = home.numbers[0], datetime.now(UTC)
     await home.history.look(number, Priority.PERSON)
     for n in range(45):
@@ -281,9 +283,9 @@ async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str
         await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False, received_at=at)
     for message in home.sandbox.state.numbers[number].messages:
         message.id = "" if ids == "all empty" else "1"  # type: ignore[assignment]
-        if time != "its own":
+        if sent != "its own":
             other = {"1999": datetime(1999, 1, 1, tzinfo=UTC), "the future": now + timedelta(days=400)}
-            message.received_at = other.get(time)  # type: ignore[assignment]
+            message.received_at = other.get(sent)  # type: ignore[assignment]
     found: list[int] = []
     for _ in range(3):
         found.append(await home.history.look(number, Priority.PERSON))
@@ -701,3 +703,33 @@ async def test_what_came_while_the_history_could_not_be_read_is_past_the_cursor(
     home.sandbox.clear_failures()
     assert third.found == []
     assert codes(await home.wait(number, after=third.cursor)) == ["482913"]
+
+
+# Time
+
+
+async def test_a_wait_on_a_number_with_many_equal_codes_takes_milliseconds(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    many = [
+        event_of(webhook(number, "Your code is 482913", "482913", ago=40_000 - n), home.clock.time())
+        for n in range(20_000)
+    ]
+    for start in range(0, len(many), 5000):
+        await home.inbox.record_all(many[start : start + 5000])
+    for n in range(50):
+        at = now - timedelta(hours=5, seconds=n)
+        await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=at)
+
+    async def milliseconds(job: Callable[[], Awaitable[object]]) -> float:
+        started = time.process_time()
+        await job()
+        return (time.process_time() - started) * 1000
+
+    look = await milliseconds(lambda: home.history.look(number, Priority.PERSON))
+    assert look < 250, "for fifty messages"
+    for read in (events.codes, events.without_code):
+        took = [
+            await milliseconds(lambda read=read: home.inbox.store.read(read, number, after=0, limit=50))
+            for _ in range(5)
+        ]
+        assert min(took) < 15

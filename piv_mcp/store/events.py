@@ -45,7 +45,9 @@ def codes(
 ) -> list[StoredEvent]:
     """Messages with a code that this store learnt of after `after`, the newest first, without those whose ids lie in
     the stretches `passed` (first and last id)."""
-    where = ["code IS NOT NULL", "seq > ?", *["seq NOT BETWEEN ? AND ?"] * len(passed)]
+    # `+` keeps SQLite from reading and sorting all codes where the newest are wanted: those are an index's first rows.
+    past = "seq > ?" if after else "+seq > ?"
+    where = ["code IS NOT NULL", past, *["seq NOT BETWEEN ? AND ?"] * len(passed)]
     values: list[Value] = [after, *chain.from_iterable(passed)]
     if subject is not None:
         where.append("subject = ?")

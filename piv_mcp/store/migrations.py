@@ -142,6 +142,8 @@ STEPS = (
         WHERE code IS NOT NULL;
     CREATE INDEX events_codes_subject ON events (subject, coalesce(reached_at, sent_at, arrived_at), seq)
         WHERE code IS NOT NULL;
+    CREATE INDEX events_quiet ON events (account, seq) WHERE code IS NULL AND text IS NOT NULL;
+    CREATE INDEX events_quiet_subject ON events (subject, type, seq) WHERE code IS NULL AND text IS NOT NULL;
     CREATE INDEX events_heard ON events (subject, seq) WHERE text IS NOT NULL;
 
     CREATE TABLE servers (

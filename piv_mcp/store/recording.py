@@ -221,7 +221,8 @@ def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None
         values: tuple[Value, ...] = (event.subject, event.message_id)
         for known in select(connection, f"{same_id} AND text_key IS ? LIMIT 1", (*values, event.text_key)):
             return known
-        newest = select(connection, f"{same_id} ORDER BY seq DESC LIMIT {NEWEST_COMPARED}", values)
+        # `+`: sort these few rows instead of reading all of the number's in their order.
+        newest = select(connection, f"{same_id} ORDER BY +seq DESC LIMIT {NEWEST_COMPARED}", values)
         return next((known for known in newest if _is_same_text(known, event)), None)
     for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
         if (event.digest or "").startswith(TIMED) or _apart(known, event) <= SAME_EVENT_SECONDS:
@@ -239,16 +240,19 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
     missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL AND message_id IS NOT NULL"
     equal = f"subject IS ? AND text_key = ? AND {missing}"
     values: tuple[Value, ...] = (event.subject, event.text_key)
-    found = select(connection, f"{equal} ORDER BY seq DESC LIMIT {NEWEST_COMPARED}", values)
-    if event.sent_at is not None and len(found) == NEWEST_COMPARED:  # of many equal texts also those near in time
-        for comparison, order in ((">=", "ASC"), ("<", "DESC")):
-            near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
-            found += select(connection, near, (*values, event.sent_at))
+    newest = f"seq IN (SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED})"  # noqa: S608
+    found = select(connection, f"{equal} LIMIT {NEWEST_COMPARED}", values)
+    if len(found) == NEWEST_COMPARED:  # of many equal texts the newest, and those near in time
+        # `+` keeps SQLite from reading all equal texts through their index.
+        found = select(connection, f"{newest} AND +text_key = ? AND {missing}", values)
+        if event.sent_at is not None:
+            for comparison, order in ((">=", "ASC"), ("<", "DESC")):
+                near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
+                found += select(connection, near, (*values, event.sent_at))
     last_look = polls.look(connection, event.subject) if event.subject is not None else polls.Look()
     same = [known for known in found if _is_same_time(known, event, last_look, SAME_SMS_SECONDS)]
     if not same:
-        newest = f"SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED}"  # noqa: S608
-        near = f"seq IN ({newest}) AND text_key IS NOT NULL AND {missing}"
+        near = f"{newest} AND text_key IS NOT NULL AND {missing}"
         same = [
             known
             for known in select(connection, near, (event.subject,))
