@@ -70,7 +70,7 @@ def test_the_order_is_that_of_arrival_and_of_their_own_times_among_those_that_ca
     shuffle.shuffle(found)
     assert newest_first(found) == ordered, "whatever the order in which they are read"
     for earlier, later in zip(ordered[1:], ordered, strict=False):
-        assert later.moment > earlier.moment - TOGETHER_SECONDS, "nothing passes what came minutes later"
+        assert later.moment >= earlier.moment - TOGETHER_SECONDS, "nothing passes what came minutes later"
     together = [event for event in ordered if event.moment >= max(e.moment for e in ordered) - TOGETHER_SECONDS]
     own = [event.moment if event.sent_at is None else event.sent_at for event in together]
     assert own == sorted(own, reverse=True)
