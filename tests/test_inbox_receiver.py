@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import time
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -456,7 +457,7 @@ def test_no_text_can_hide_anything_or_close_its_marks(text: str) -> None:
     inside = wrapped.removeprefix(f"⟦{fence.mark}⟧").removesuffix(f"⟦/{fence.mark}⟧")
     assert "⟦" not in inside
     assert "⟧" not in inside
-    assert all(char.isprintable() or char in "\n\t" or char.isspace() for char in inside)
+    assert all(char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs" for char in inside)
     assert wrapped.encode("utf-8")
 
 

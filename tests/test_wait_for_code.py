@@ -1,22 +1,26 @@
 """Waiting for a code: what comes before, during or between two calls is found, the newest first."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from harness import until
-from inbox_home import PATIENCE, Home, cancelled, codes
+from inbox_home import PATIENCE, Home, cancelled, codes, no_progress
 from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import NotFoundError
 from piv_mcp.inbox import wait
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Store, events, recording
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS
+from piv_mcp.store.event import SMS_RECEIVED
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -28,9 +32,11 @@ async def test_a_code_that_came_just_before_the_call_counts(home: Home) -> None:
     assert waited.seconds < 1
 
 
-async def test_a_code_from_long_before_the_call_does_not_count(home: Home) -> None:
-    await home.record(sms_webhook(home.numbers[0], "Your code is 1111", "1111"), ago=wait.JUST_BEFORE + 5)
+async def test_without_a_cursor_the_last_minute_counts_and_nothing_before_it(home: Home) -> None:
+    await home.record(sms_webhook(home.numbers[0], "Your code is 1111", "1111"), ago=61)
     assert codes(await home.wait(home.numbers[0], seconds=0)) == []
+    await home.record(sms_webhook(home.numbers[0], "Your code is 2222", "2222"), ago=59)
+    assert codes(await home.wait(home.numbers[0], seconds=0)) == ["2222"]
 
 
 async def test_a_code_that_comes_during_the_wait_ends_it(home: Home) -> None:
@@ -184,16 +190,61 @@ async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_store
     await other.close()
 
 
-async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(home: Home) -> None:
+def after_read(
+    home: Home, monkeypatch: pytest.MonkeyPatch, count: int, happens: Callable[[], Awaitable[object]]
+) -> None:
+    """Let something happen just after so many reads of the store."""
+    store = home.inbox.store
+    read, left = store.read, count
+
+    async def read_and_go_on(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        outcome = await read(fn, *args, **kwargs)
+        left -= 1
+        if left == 0:
+            await happens()
+        return outcome
+
+    monkeypatch.setattr(store, "read", read_and_go_on)
+
+
+READS = range(1, 5)
+"""A wait reads four times before it sleeps."""
+
+
+@pytest.mark.parametrize("reads", READS)
+async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
     number = home.numbers[0]
-    cursor = (await home.wait(number, seconds=0)).cursor
-    for n in range(40):
-        other = asyncio.create_task(home.webhook(number, str(1000 + n)))
-        waited = await home.wait(number, after=cursor, seconds=5)
-        await other
-        assert codes(waited) == [str(1000 + n)]
-        assert waited.seconds == 0
-        cursor = waited.cursor
+    # It polls and looks for commits, and sleeps: so nothing but the event itself can wake the wait.
+    asleep = asyncio.create_task(home.wait(number, seconds=60, confirmed_only=True))
+    await home.asleep()
+    after_read(home, monkeypatch, reads, lambda: home.webhook(number, "482913"))
+    waited = await home.wait(number, after=Cursor(0))
+    assert (codes(waited), waited.seconds) == (["482913"], 0)
+    await cancelled(asleep)
+
+
+@pytest.mark.parametrize("what", ["code", "event"])
+@pytest.mark.parametrize("reads", READS)
+async def test_what_comes_while_a_wait_looks_is_in_its_answer_or_past_its_cursor(
+    home: Home, monkeypatch: pytest.MonkeyPatch, what: str, reads: int
+) -> None:
+    number = home.numbers[0]
+
+    async def wait_for_it(cursor: Cursor) -> wait.Waited:
+        if what == "code":
+            return await home.wait(number, seconds=0, after=cursor)
+        return await wait.wait_for_event(
+            home.inbox, types=[SMS_RECEIVED], match={}, seconds=0, progress=no_progress, cursor=cursor
+        )
+
+    after_read(home, monkeypatch, reads, lambda: home.webhook(number, "482913"))
+    first = await wait_for_it(Cursor(0))
+    second = await wait_for_it(first.cursor)
+    third = await wait_for_it(second.cursor)
+    assert codes(first) + codes(second) + codes(third) == ["482913"]
 
 
 async def test_an_idle_server_does_not_look(home: Home) -> None:
