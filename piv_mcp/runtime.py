@@ -5,9 +5,6 @@ The first answer of a server waits for none of them: they start at the first use
 
 import asyncio
 import importlib
-import os
-import secrets
-import stat
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,10 +15,9 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp.config import Settings, is_plain_host
-from piv_mcp.errors import ConfigError, NewerStoreError, StoreError
+from piv_mcp.errors import ConfigError, NewerStoreError, PivError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import Services
-from piv_mcp.text.guessable import checked_secret
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -39,6 +35,9 @@ IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
 """The services start so long after the start, or after the tools were asked for, unless a request needs them before:
 the first answer is not to wait for them."""
+
+IDENTIFY_SECONDS = 3.0
+"""How long the start waits to learn whose a new key is."""
 
 _log = structlog.get_logger(__name__)
 
@@ -133,8 +132,11 @@ class Runtime:
         from piv_mcp.spending.journal import Journal
         from piv_mcp.store import Store, accounts
         from piv_mcp.store.changes import Changes
+        from piv_mcp.web.addresses import Addresses
         from piv_mcp.web.app import page_app, webhook_app
+        from piv_mcp.web.secret import webhook_secret
         from piv_mcp.web.serving import PageDoor, WebhookPort
+        from piv_mcp.web.sharing import Sharing
 
         settings = self.settings
         directory = self._directory()
@@ -161,12 +163,19 @@ class Runtime:
         self._stack.push_async_callback(backfill.release)
 
         journal = Journal(store, self.clock)
-        secret = webhook_secret(settings, directory)
+        if client is not None:
+            await self._learn_whose(store, client)
+        secret = await webhook_secret(settings, directory, store)
         self._redactor.add(secret)
+        sharing = Sharing(inbox, secret, self._web_port(), backfill.hurry)
+        self._stack.push_async_callback(sharing.close)
+        await sharing.start()
+        self._background(sharing.run())
         web = WebhookPort(
-            webhook_app(inbox, secret=secret),
+            webhook_app(inbox, Addresses(store, secret, self.clock)),
             settings.webhook_host,
             self._web_port(),
+            sharing,
             on_serving=backfill.hurry,
             clock=self.clock,
         )
@@ -225,6 +234,18 @@ class Runtime:
         )
         self._stack.push_async_callback(client.aclose)
         return client
+
+    async def _learn_whose(self, store: "Store", client: "PivClient") -> None:
+        """Ask whose a new key is where other keys came before: a key that replaces another of the same account has the
+        same inbox and webhook address."""
+        from piv_mcp.store import accounts  # late: see _start
+
+        with suppress(PivError, TimeoutError):
+            async with self.clock.timeout(IDENTIFY_SECONDS):
+                if await store.read(accounts.is_doubtful):
+                    account = await client.account.get()
+                    if account.user_id:
+                        await store.write(accounts.identify, account.user_id)
 
     def _open_gate(self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel") -> "Gate":
         from piv_mcp.api.rate_limit import Priority  # late: see _start
@@ -287,67 +308,6 @@ async def _refuse_newer(store: "Store") -> None:
         raise
     except StoreError as error:
         _log.error("the store cannot be used", problem=error.message)
-
-
-def webhook_secret(settings: Settings, directory: Path) -> str:
-    """The secret path segment: as set, or made once for this data directory."""
-    if settings.webhook_secret is not None:
-        return settings.webhook_secret.get_secret_value()
-    path = directory / "webhook-secret"
-    try:
-        return checked_secret(kept_secret(path))
-    except ValueError as error:  # somebody wrote one of their own into the file
-        raise ConfigError(f"{path}: the secret in it {error}", hint="Delete it: a new one is made") from None
-
-
-def kept_secret(path: Path) -> str:
-    """The secret in this file, made once by whichever process comes first.
-
-    Raises:
-        OSError: the file cannot be read or written, for example on a full disk. Nothing half is left.
-    """
-    from piv_mcp.store.files import locked  # late: see Runtime._start
-
-    if secret := _read_secret(path):
-        return secret
-    with locked(path):
-        if secret := _read_secret(path):
-            return secret
-        secret = secrets.token_urlsafe(24)
-        _write_private(path, secret)
-        return secret
-
-
-def _read_secret(path: Path) -> str:
-    """The secret; empty if there is none. An empty file is what 0.1.0 left on a full disk."""
-    try:
-        secret = path.read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
-        return ""
-    if secret:
-        _close(path)
-    return secret
-
-
-def _write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner can read, completely or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _close(path: Path) -> None:
-    """Make a secret private again, for example after a copy that gave it the usual mode."""
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
-        _log.warning("a secret could be read by others: it is private now", file=str(path))
 
 
 def _policy(settings: Settings) -> "Policy":

@@ -20,7 +20,7 @@ from piv_mcp.cli import approvals
 from piv_mcp.spending.actions.numbers import PurchaseNumberAction
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Price, Quote
-from piv_mcp.store import Store
+from piv_mcp.store import Store, accounts
 from piv_mcp.store import journal as rows
 from piv_mcp.store.journal import Entry
 
@@ -334,3 +334,27 @@ async def test_an_approval_in_the_terminal_is_noticed_by_the_call_that_waits(con
             (word,) = await terminal.sees(ASKS)
             terminal.types(word)
             assert (await asyncio.wait_for(call, 10))["status"] == "charged"
+
+
+async def test_what_waits_is_listed_and_decided_for_each_account_of_the_store(books: Books) -> None:
+    """Whatever key the terminal has: whoever sits at the machine owns them all."""
+    other = Store(books.store.path, key_digest=accounts.digest("sk-key-of-the-other-account"))
+    mine = Store(books.store.path, key_digest=accounts.digest("sk-key-of-the-first-account"))
+    await mine.write(accounts.identify, "user-one")
+    entries = [
+        await Books(books.folder, store, Journal(store)).quoted(months) for store, months in ((mine, 1), (other, 3))
+    ]
+    listed = await piped(books)
+    assert all(entry.id in listed.out for entry in entries)
+    assert re.findall(r"account +(.*)", listed.out) == ["user-one", "number 2, not known by name"]
+    async with at_a_terminal(books) as terminal:
+        (word,) = await terminal.sees(ASKS)
+        terminal.types("no")
+        (word,) = await terminal.sees(ASKS, 2)
+        terminal.types(word)
+        assert await terminal.process.wait() == 0
+    for store, entry, state in ((mine, entries[0], "declined"), (other, entries[1], "approved")):
+        found = await Journal(store).get(entry.id)
+        assert found is not None
+        assert found.state == state
+        await store.close()

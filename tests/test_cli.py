@@ -429,7 +429,7 @@ async def test_doctor_believes_no_holder_of_the_port_that_cannot_prove_itself(da
     assert believed.ok
     assert "served by a running piv-mcp" in believed.state
     assert not another.ok
-    assert "another data directory or secret" in another.state
+    assert "takes another webhook secret for this account" in another.state
     assert not any(SECRET in address for address in asked)
 
 
@@ -444,6 +444,16 @@ async def test_doctor_shows_who_serves_and_how_often_a_wrong_secret_came(data_di
     assert finding.ok
     assert "served by a running piv-mcp" in finding.state
     assert "3 requests with a wrong secret" in finding.state
+
+
+async def test_doctor_has_an_answer_for_a_store_of_a_newer_version(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3")) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    found = await doctor.examine(load(data_dir=tmp_path, webhook_port=free_port()))
+    assert not [finding for finding in found if "itself failed" in finding.state]
+    (store,) = [finding for finding in found if finding.what == "store"]
+    assert not store.ok
+    assert store.do
 
 
 async def test_doctor_ends_with_status_1_when_something_is_wrong(data_dir: Path) -> None:

@@ -17,10 +17,11 @@ from test_cli import findings
 
 from piv_mcp.config import default_directory, former_directories, load
 from piv_mcp.errors import ConfigError
-from piv_mcp.runtime import Runtime, kept_secret
+from piv_mcp.runtime import Runtime
 from piv_mcp.store import Store, events
 from piv_mcp.store import directory as places
 from piv_mcp.store.directory import find_directory, move_store, open_directory
+from piv_mcp.web.secret import kept_secret
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="modes and owners of POSIX")
 root_only = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives files to other users")

@@ -32,6 +32,7 @@ from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import Store, events, facts
 from piv_mcp.store.changes import Changes
+from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.bodies import UnreadableBodyError, object_in
 from piv_mcp.web.guards import Guesses
 from piv_mcp.web.listener import TAKE_OVER_SECONDS, Listener, listen
@@ -43,7 +44,7 @@ GOOD = sms_webhook("num-a", "Your code is 482913", "482913")
 
 
 def webhook_app(inbox: Inbox) -> ASGIApp:
-    webhooks = WebhookEndpoint(inbox, SECRET)
+    webhooks = WebhookEndpoint(inbox, Addresses(inbox.store, SECRET, inbox.clock))
     return Starlette(routes=[Route("/webhooks/{secret}", webhooks.receive, methods=["POST"])])
 
 

@@ -5,6 +5,7 @@ import secrets
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
@@ -14,15 +15,32 @@ import click
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote
-from piv_mcp.store import Store
+from piv_mcp.store import Store, accounts
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.untrusted import visible
 
 _NOUNS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """An account whose entries stand in the store. `name` is for the person; `key` is the digest of one of its keys."""
+
+    store_path: Path
+    key: str | None = None
+    name: str = ""
+
+    @asynccontextmanager
+    async def journal(self) -> AsyncGenerator[Journal]:
+        store = Store(self.store_path, key_digest=self.key)
+        try:
+            yield Journal(store)
+        finally:
+            await store.close()
+
+
 def run(store_path: Path) -> None:
-    """List what waits in this store; at a terminal, ask for a decision on each.
+    """List what waits in this store, for every account in it; at a terminal, ask for a decision on each.
 
     Raises:
         PivError: the store cannot be read or written.
@@ -32,10 +50,10 @@ def run(store_path: Path) -> None:
     waiting = asyncio.run(_waiting(store_path))
     if not waiting:
         click.echo("Nothing waits for approval.")
-    for entry in waiting:
-        _show(entry)
+    for account, entry in waiting:
+        _show(entry, account)
         if at_terminal:
-            click.echo(_decide(store_path, entry) if entry.state == "quoted" else _settle(store_path, entry))
+            click.echo(_decide(account, entry) if entry.state == "quoted" else _settle(account, entry))
     if waiting and not at_terminal:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
 
@@ -45,31 +63,45 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-@asynccontextmanager
-async def _opened(store_path: Path) -> AsyncGenerator[Journal]:
-    store = Store(store_path)
-    try:
-        yield Journal(store)
-    finally:
-        await store.close()
+async def _accounts(store_path: Path) -> list[StoredAccount]:
+    """All accounts of the store. They have names only if there are several."""
+    any_account = StoredAccount(store_path)
+    async with any_account.journal() as journal:
+        keys = await journal.store.read(accounts.keys)
+    if len(keys) < 2:
+        return [any_account]
+    found: list[StoredAccount] = []
+    for number, key in enumerate(keys, start=1):
+        async with StoredAccount(store_path, key).journal() as journal:
+            user_id = await journal.store.read(accounts.user_id)
+        found.append(
+            StoredAccount(store_path, key, visible(user_id) if user_id else f"number {number}, not known by name")
+        )
+    return found
 
 
-async def _waiting(store_path: Path) -> list[Entry]:
-    """Quotes to decide, then outcomes that are unknown; the oldest first."""
-    async with _opened(store_path) as journal:
-        await journal.expire()
-        unknown = await journal.recover()
-        return [*reversed(await journal.entries(limit=200, states=("quoted",))), *unknown]
+async def _waiting(store_path: Path) -> list[tuple[StoredAccount, Entry]]:
+    """Of each account, quotes to decide, then outcomes that are unknown; the oldest first."""
+    waiting: list[tuple[StoredAccount, Entry]] = []
+    for account in await _accounts(store_path):
+        async with account.journal() as journal:
+            await journal.expire()
+            unknown = await journal.recover()
+            quoted = reversed(await journal.entries(limit=200, states=("quoted",)))
+            waiting += [(account, entry) for entry in (*quoted, *unknown)]
+    return waiting
 
 
-def _show(entry: Entry) -> None:
+def _show(entry: Entry, account: StoredAccount) -> None:
     lost = f" (sent, and the answer was lost: {visible(entry.problem or 'no answer')})"
     click.echo(f"\n{click.style(entry.id, bold=True)}{lost if entry.state == 'unknown' else ''}")
+    if account.name:
+        click.echo(f"  {'account':<14} {account.name}")
     for label, value in lines(Quote.model_validate_json(entry.quote)):
         click.echo(f"  {label:<14} {value}")
 
 
-def _decide(store_path: Path, entry: Entry) -> str:
+def _decide(account: StoredAccount, entry: Entry) -> str:
     """The person's decision on a quote."""
     (approve,) = words(1)
     typed = click.prompt(f"Type {approve} to approve, no to decline, Enter to leave it", default="", show_default=False)
@@ -77,7 +109,7 @@ def _decide(store_path: Path, entry: Entry) -> str:
         return "Left as it is."
 
     async def decide() -> bool:
-        async with _opened(store_path) as journal:
+        async with account.journal() as journal:
             return await journal.decide(entry.id, "approve" if typed == approve else "decline", by="terminal")
 
     if not asyncio.run(decide()):
@@ -85,7 +117,7 @@ def _decide(store_path: Path, entry: Entry) -> str:
     return "Approved. The assistant carries it out." if typed == approve else "Declined."
 
 
-def _settle(store_path: Path, entry: Entry) -> str:
+def _settle(account: StoredAccount, entry: Entry) -> str:
     """The person's word on an outcome that is unknown."""
     charged, not_charged = words(2)
     typed = click.prompt(
@@ -100,7 +132,7 @@ def _settle(store_path: Path, entry: Entry) -> str:
     ending = Ending(state, None, amount, entry.problem, "a person settled it in the terminal")
 
     async def settle() -> bool:
-        async with _opened(store_path) as journal:
+        async with account.journal() as journal:
             return await journal.settle(entry.id, ending)
 
     return "Settled." if asyncio.run(settle()) else "It was settled elsewhere in the meantime."

@@ -6,10 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, facts, polls, recording
+from piv_mcp.store import Connection, Store, facts, polls, recording, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.polls import Look
+from piv_mcp.store.recording import Received
+from piv_mcp.store.servers import WebhookAddress
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 
@@ -17,7 +19,7 @@ from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 class _Batch:
     """Events that are stored in one commit, and the outcome of the commit."""
 
-    events: list[StoredEvent] = field(default_factory=list[StoredEvent])
+    events: list[Received] = field(default_factory=list[Received])
     stored: "asyncio.Future[list[tuple[StoredEvent, bool]]] | None" = None
 
     def result(self) -> "asyncio.Future[list[tuple[StoredEvent, bool]]]":
@@ -44,17 +46,18 @@ class Inbox:
         self.days = days
         self.remote_time = remote_time
         self._batch = _Batch()
-        self._has_noted = False
-        """Whether this process has noted that webhooks come."""
+        self._noted: set[WebhookAddress | None] = set()
+        """The addresses to which webhooks come, as this process has noted."""
 
-    async def record(self, event: StoredEvent) -> tuple[StoredEvent, bool]:
-        """Store one event of a webhook on disk; returns the stored event, and whether it is new.
+    async def record(self, event: StoredEvent, address: WebhookAddress | None = None) -> tuple[StoredEvent, bool]:
+        """Store one event of a webhook on disk, for the account that `address` belongs to (None: our own); returns the
+        stored event, and whether it is new.
 
         Raises:
             StoreError: the event was not stored.
         """
         place = len(self._batch.events)
-        self._batch.events.append(event)
+        self._batch.events.append((event, address))
         if place == 0:
             # `_store` runs after all ready tasks have run, so that events that arrive together share one commit.
             self._batch.stored = asyncio.ensure_future(self._store(self._batch))
@@ -77,11 +80,12 @@ class Inbox:
     async def _store(self, batch: "_Batch") -> list[tuple[StoredEvent, bool]]:
         await asyncio.sleep(0)
         self._batch = _Batch()
-        stored = await self.record_all(batch.events)
-        if not self._has_noted:
-            self._has_noted = True
+        stored = await self.store.write(recording.add_received, batch.events)
+        self.changes.notify()
+        for address in {address for _, address in batch.events} - self._noted:
+            self._noted.add(address)
             with suppress(StoreError):
-                await self.store.write(facts.put_own, facts.WEBHOOK_RECEIVED, str(self.clock.time()))
+                await self.store.write(_note_received, address, self.clock.time())
         return stored
 
     def kept_since(self, remote_now: float | None) -> float:
@@ -98,3 +102,8 @@ def _add_all(
     if look is not None:
         polls.note_look(connection, *look)
     return stored
+
+
+def _note_received(connection: Connection, address: WebhookAddress | None, now: float) -> None:
+    with servers.as_owner(connection, address):
+        facts.put_own(connection, facts.WEBHOOK_RECEIVED, str(now))

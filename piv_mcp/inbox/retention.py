@@ -11,7 +11,7 @@ import structlog
 
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import events, facts
+from piv_mcp.store import events, facts, servers
 from piv_mcp.store.space import shrink
 from piv_mcp.text.times import DAY_SECONDS
 
@@ -60,7 +60,8 @@ class Retention:
 
     async def prune(self) -> int:
         """Delete what is too old or too many, in small steps that do not delay other writes. Returns how many."""
-        kept = self._inbox.days * DAY_SECONDS
+        days = await self._store.read(servers.longest_days, self._inbox.days, self._clock.time())
+        kept = days * DAY_SECONDS
         now, remote_now = self._clock.time(), await self._remote_time()
         trusted = await self._is_steady(now) and remote_now is not None
         deleted = 0

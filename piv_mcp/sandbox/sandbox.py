@@ -68,7 +68,7 @@ class Sandbox:
         self._failures = Failures()
         self._webhooks = WebhookSender(self._clock, self.timing, self._failures, self._webhook_transport)
         self._webhooks.url = self._first_url
-        self.state = State(self._clock, self.timing, self._webhooks.emit, self._first_balance)
+        self.state = State(self._clock, self.timing, self._webhooks.emit, self._first_balance, self.api_key)
         self._service = Service(self.state, self._failures, self.api_key, self._rate_limit)
         if self._seed:
             seed_account(self.state)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, cast
+from uuid import NAMESPACE_OID, uuid5
 
 from piv_mcp.sandbox import prices
 from piv_mcp.sandbox.clock import Agenda, SandboxClock, Timing
@@ -22,14 +23,14 @@ Emit = Callable[[str, Mapping[str, object]], object]
 class State:
     """Everything that the account owns, with its clock, agenda and ledger."""
 
-    def __init__(self, clock: SandboxClock, timing: Timing, emit: Emit, balance: Decimal) -> None:
+    def __init__(self, clock: SandboxClock, timing: Timing, emit: Emit, balance: Decimal, api_key: str) -> None:
         self.clock = clock
         self.agenda = Agenda(clock)
         self.timing = timing
         self.emit = emit
         self.ledger = Ledger(balance, clock)
         self.ids = Ids()
-        self.user_id = self.ids.uuid("user")
+        self.user_id = str(uuid5(NAMESPACE_OID, api_key))  # each key is another account's
         self.email = "u***@example.com"
         self.countries = {country.country_code: country for country in prices.SANDBOX_COUNTRIES}
         self.servers = {server.id: server for server in prices.SANDBOX_SERVERS}

@@ -8,7 +8,17 @@ import hashlib
 
 from piv_mcp.store.connection import Connection
 
-OWNED_TABLES = ("events", "spending", "questions", "requests", "waiting", "watches", "looks")
+OWNED_TABLES = (
+    "events",
+    "spending",
+    "questions",
+    "requests",
+    "waiting",
+    "watches",
+    "looks",
+    "servers",
+    "webhook_secrets",
+)
 """The tables whose rows belong to an account."""
 
 UNCLAIMED = 1
@@ -40,10 +50,22 @@ def add_key(connection: Connection, key_digest: str) -> int:
     return account
 
 
+def keys(connection: Connection) -> list[str]:
+    """The digest of one key of each account, the first account at the beginning."""
+    rows = connection.rows("SELECT min(digest) FROM keys GROUP BY account ORDER BY account")
+    return [str(key) for (key,) in rows]
+
+
 def user_id(connection: Connection) -> str | None:
     """The `user_id` of the connection's account, if it is known."""
     row = next(connection.rows("SELECT user_id FROM accounts WHERE id = ?", (connection.account,)), None)
     return None if row is None or row[0] is None else str(row[0])
+
+
+def is_doubtful(connection: Connection) -> bool:
+    """Whether the connection's account could be one that another key has already: it is not known whose it is, and
+    there are others."""
+    return connection.count("SELECT count(DISTINCT account) FROM keys") > 1 and user_id(connection) is None
 
 
 def identify(connection: Connection, user_id: str) -> int:
@@ -55,6 +77,6 @@ def identify(connection: Connection, user_id: str) -> int:
         return mine
     if known != mine:
         for table in (*OWNED_TABLES, "keys"):
-            connection.execute(f"UPDATE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
+            connection.execute(f"UPDATE OR REPLACE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
         connection.account = known
     return known

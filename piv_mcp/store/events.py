@@ -43,8 +43,8 @@ def codes(
     limit: int = 1,
 ) -> list[StoredEvent]:
     """Messages with a code that this store learnt of after `after`, the newest first."""
-    where = ["account = ?", "code IS NOT NULL", "seq > ?"]
-    values: list[Value] = [connection.account, after]
+    where = ["code IS NOT NULL", "seq > ?"]
+    values: list[Value] = [after]
     if subject is not None:
         where.append("subject = ?")
         values.append(subject)
@@ -56,8 +56,8 @@ def codes(
 
 def without_code(connection: Connection, subject: str | None, *, limit: int, after: int = 0) -> list[StoredEvent]:
     """Messages without a code that this store learnt of after `after`, the newest first."""
-    where = ["account = ?", "type = ?", "code IS NULL", "text IS NOT NULL", "seq > ?"]
-    values: list[Value] = [connection.account, SMS_RECEIVED, after]
+    where = ["type = ?", "code IS NULL", "text IS NOT NULL", "seq > ?"]
+    values: list[Value] = [SMS_RECEIVED, after]
     if subject is not None:
         where.append("subject = ?")
         values.append(subject)
@@ -70,8 +70,11 @@ def last_heard(connection: Connection) -> dict[str, int]:
     all rows."""
     heard: dict[str, int] = {}
     subject = ""
-    query = "SELECT subject, max(seq) FROM events WHERE text IS NOT NULL AND subject > ? GROUP BY subject LIMIT 1"
-    while row := next(connection.rows(query, (subject,)), None):
+    query = (
+        "SELECT subject, max(seq) FROM events WHERE text IS NOT NULL AND subject > ? AND account = ?"
+        " GROUP BY subject LIMIT 1"
+    )
+    while row := next(connection.rows(query, (subject, connection.account)), None):
         subject = str(row[0])
         heard[subject] = int(row[1])
     return heard
@@ -161,8 +164,9 @@ def span(connection: Connection) -> tuple[int, int]:
 
 
 def summary(connection: Connection) -> tuple[int, float | None]:
-    """(the number of events, when the last one arrived)."""
-    count, arrived_at = next(connection.rows("SELECT count(*), max(arrived_at) FROM events"))
+    """(the number of the account's events, when the last one arrived)."""
+    query = "SELECT count(*), max(arrived_at) FROM events WHERE account = ?"
+    count, arrived_at = next(connection.rows(query, (connection.account,)))
     return int(count), None if arrived_at is None else float(arrived_at)
 
 
@@ -232,8 +236,9 @@ def _would_return(event: StoredEvent) -> bool:
 
 
 def select(connection: Connection, condition: str, values: Sequence[Value]) -> list[StoredEvent]:
-    """The rows for which a condition in SQL holds, in its order."""
-    return [_event(row) for row in connection.rows(f"{_SELECT} WHERE {condition}", values)]
+    """The account's events that meet a condition in SQL, which may end with an order and a limit."""
+    mine = f"{_SELECT} WHERE account = ? AND {condition}"
+    return [_event(row) for row in connection.rows(mine, (connection.account, *values))]
 
 
 def _event(row: Row) -> StoredEvent:

@@ -101,7 +101,6 @@ STEPS = (
     ALTER TABLE requests ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE waiting ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE watches ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
-    ALTER TABLE looks ADD COLUMN account INTEGER NOT NULL DEFAULT 1;
 
     -- the time on our clock at which this store recorded it
     ALTER TABLE events ADD COLUMN stored_at REAL;
@@ -113,17 +112,21 @@ STEPS = (
     INSERT INTO facts (name, value)
         SELECT 'webhook:received@1', max(arrived_at) FROM events WHERE source = 'webhook' HAVING count(*) > 0;
 
-    -- the last event when the look began
-    ALTER TABLE looks ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
-    -- when it began, on piv.day's clock
-    ALTER TABLE looks ADD COLUMN remote_at REAL;
-    -- messages in the history
-    ALTER TABLE looks ADD COLUMN total INTEGER;
-    -- messages up to this time on piv.day's clock were erased
-    ALTER TABLE looks ADD COLUMN erased_at REAL;
-    -- on our clock; null after a look that succeeded
-    ALTER TABLE looks ADD COLUMN failing_since REAL;
-    ALTER TABLE looks ADD COLUMN problem TEXT;
+    ALTER TABLE looks RENAME TO looks_before;
+    CREATE TABLE looks (
+        account       INTEGER NOT NULL DEFAULT 1,
+        number        TEXT NOT NULL,
+        at            REAL NOT NULL,               -- when it began, on our clock
+        remote_at     REAL,                        -- the same on piv.day's clock
+        seq           INTEGER NOT NULL DEFAULT 0,  -- the last event then
+        total         INTEGER,                     -- messages in the history
+        erased_at     REAL,                        -- messages up to this time on piv.day's clock were erased
+        failing_since REAL,                        -- on our clock, null after a look that succeeded
+        problem       TEXT,
+        PRIMARY KEY (account, number)
+    ) WITHOUT ROWID;
+    INSERT INTO looks (number, at) SELECT number, at FROM looks_before;
+    DROP TABLE looks_before;
 
     DROP INDEX events_text;
     DROP INDEX events_codes;
@@ -133,12 +136,25 @@ STEPS = (
         WHERE message_id IS NULL AND text_key IS NOT NULL;
     CREATE INDEX events_history ON events (subject, text_key, sent_at)
         WHERE digest IS NULL AND text_key IS NOT NULL;
-    CREATE INDEX events_history_new ON events (subject, seq) WHERE digest IS NULL AND text_key IS NOT NULL;
     CREATE INDEX events_codes ON events (account, coalesce(reached_at, sent_at, arrived_at), seq)
         WHERE code IS NOT NULL;
     CREATE INDEX events_codes_subject ON events (subject, coalesce(reached_at, sent_at, arrived_at), seq)
         WHERE code IS NOT NULL;
     CREATE INDEX events_heard ON events (subject, seq) WHERE text IS NOT NULL;
+
+    CREATE TABLE servers (
+        owner      TEXT PRIMARY KEY,    -- one running process
+        secret     TEXT NOT NULL,       -- the digest of its webhook secret
+        port       INTEGER NOT NULL,    -- its webhook port; 0 for none
+        inbox_days INTEGER NOT NULL,
+        version    TEXT NOT NULL,
+        started_at REAL NOT NULL,
+        serving    INTEGER NOT NULL,    -- 1: it holds the port
+        seen_at    REAL NOT NULL,
+        account    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- whose events an address brings: the first account that used the secret
+    CREATE TABLE webhook_secrets (digest TEXT PRIMARY KEY, account INTEGER NOT NULL) WITHOUT ROWID;
     """,
 )
 

@@ -16,8 +16,8 @@ def claim(connection: Connection, watcher: str, at: float | None) -> None:
 
 def claimed_at(connection: Connection, piv_num_id: str, now: float) -> float:
     """When a current watcher of the number last began a poll; 0 if none did."""
-    query = "SELECT max(claimed_at) FROM watches WHERE number = ? AND claimed_at <= ?"
-    (at,) = next(connection.rows(query, (piv_num_id, now)))
+    query = "SELECT max(claimed_at) FROM watches WHERE number = ? AND claimed_at <= ? AND account = ?"
+    (at,) = next(connection.rows(query, (piv_num_id, now, connection.account)))
     return float(at or 0.0)
 
 
@@ -56,8 +56,8 @@ _COLUMNS = tuple(Look.__dataclass_fields__)
 
 def look(connection: Connection, piv_num_id: str) -> Look:
     """The last look at the number's history."""
-    query = f"SELECT {', '.join(_COLUMNS)} FROM looks WHERE number = ?"  # noqa: S608 - our own column names
-    row = next(connection.rows(query, (piv_num_id,)), None)
+    query = f"SELECT {', '.join(_COLUMNS)} FROM looks WHERE account = ? AND number = ?"  # noqa: S608 - our own names
+    row = next(connection.rows(query, (connection.account, piv_num_id)), None)
     return Look(*row) if row else Look()
 
 
@@ -76,8 +76,8 @@ def note_failure(connection: Connection, piv_num_id: str, problem: str, now: flo
     """Record that the number's history could not be read at the time `now`."""
     connection.execute(
         "INSERT INTO looks (number, account, at, failing_since, problem) VALUES (?, ?, 0, ?, ?)"
-        " ON CONFLICT (number) DO UPDATE SET failing_since = coalesce(looks.failing_since, excluded.failing_since),"
-        " problem = excluded.problem",
+        " ON CONFLICT (account, number) DO UPDATE SET problem = excluded.problem,"
+        " failing_since = coalesce(looks.failing_since, excluded.failing_since)",
         (piv_num_id, connection.account, now, problem),
     )
 
@@ -93,7 +93,7 @@ def _note(connection: Connection, piv_num_id: str, *columns: str, values: Look) 
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns)
     connection.execute(
         f"INSERT INTO looks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-        f" ON CONFLICT (number) DO UPDATE SET {updates}",
+        f" ON CONFLICT (account, number) DO UPDATE SET {updates}",
         (piv_num_id, connection.account, *(getattr(values, name) for name in names[2:])),
     )
 

@@ -4,8 +4,9 @@ sender, no code). Both are merged into one row, also where a text was damaged or
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
-from piv_mcp.store import polls
+from piv_mcp.store import polls, servers
 from piv_mcp.store.connection import Connection, Value
 from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, StoredEvent
 from piv_mcp.store.events import COLUMNS, select
@@ -76,6 +77,19 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
     return stored
 
 
+Received = tuple[StoredEvent, servers.WebhookAddress | None]
+"""An event of a webhook, and the address that it was sent to."""
+
+
+def add_received(connection: Connection, batch: Sequence[Received]) -> list[tuple[StoredEvent, bool]]:
+    """`add_all` for events of webhooks: each is stored for the account that its address belongs to."""
+    stored: list[tuple[StoredEvent, bool]] = []
+    for address, group in groupby(batch, key=lambda received: received[1]):
+        with servers.as_owner(connection, address):
+            stored += add_all(connection, [event for event, _ in group])
+    return stored
+
+
 _Key = tuple[str, str | None, str]
 
 
@@ -103,27 +117,28 @@ def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[_K
     found: set[_Key] = set()
     digests = [third for first, _, third in wanted if first == "digest"]
     if digests:
-        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, digests))
+        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))}) AND account = ?"  # noqa: S608
+        values = [*digests, connection.account]
+        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, values))
     messages = [(second, third) for first, second, third in wanted if first == "message"]
     if messages:
         rows = ", ".join(["(?, ?)"] * len(messages))
         query = (
             f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
-            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b)"
+            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b AND account = ?)"
         )
-        found.update(
-            ("message", a, b) for a, b in connection.rows(query, [value for pair in messages for value in pair])
-        )
+        pairs = [value for pair in messages for value in pair]
+        found.update(("message", a, b) for a, b in connection.rows(query, [*pairs, connection.account]))
     for kind, missing in (("history", "digest"), ("webhook", "message_id")):
         subjects = [second for first, second, _ in wanted if first == kind]
         if subjects:
             rows = ", ".join(["(?)"] * len(subjects))
             query = (
                 f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted WHERE EXISTS"  # noqa: S608
-                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL)"
+                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL"
+                " AND account = ?)"
             )
-            found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
+            found.update((kind, a, "") for (a,) in connection.rows(query, [*subjects, connection.account]))
     return found
 
 

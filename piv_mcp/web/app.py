@@ -6,11 +6,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from piv_mcp import __version__
-from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
-from piv_mcp.store import facts
+from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.approval_page import ApprovalPage
 from piv_mcp.web.health import Health, proof_of
 from piv_mcp.web.visitors import Visitors
@@ -20,20 +19,19 @@ MAX_NONCE = 100
 """Characters of the nonce that a health check sends. The rest is cut off."""
 
 
-def webhook_app(inbox: Inbox, *, secret: str) -> Starlette:
+def webhook_app(inbox: Inbox, addresses: Addresses) -> Starlette:
     """The app for the configured port: webhooks and a health check."""
-    webhooks = WebhookEndpoint(inbox, secret)
+    webhooks = WebhookEndpoint(inbox, addresses)
 
     async def health(request: Request) -> Response:
-        """Show that piv-mcp serves the port, and prove to `piv-mcp doctor` that it uses the same secret and store."""
-        proof, server = "", request.scope.get("server")
-        try:
-            store_id = await inbox.store.read(facts.get, facts.STORE_ID)
-        except StoreError:
-            store_id = None
-        if store_id and server is not None:
-            proof = proof_of(secret, store_id, server[1], request.query_params.get("nonce", "")[:MAX_NONCE])
-        return JSONResponse(Health(version=__version__, proof=proof).model_dump())
+        """Show that piv-mcp serves the port, and prove which store it uses and which secrets it accepts."""
+        known, server = await addresses.known(), request.scope.get("server")
+        answer = Health(version=__version__, proof="")
+        if known.store_id and server is not None:
+            about = known.store_id, int(server[1]), request.query_params.get("nonce", "")[:MAX_NONCE]
+            answer.proof = proof_of(*about)
+            answer.accepts = sorted(proof_of(*about, secret) for secret in known.secrets)
+        return JSONResponse(answer.model_dump())
 
     app = Starlette(
         routes=[

@@ -49,6 +49,9 @@ class Listener:
         self.tried = asyncio.Event()
         """Set after the first attempt to open the port, whether it succeeded or failed."""
 
+        self.failure: OSError | None = None
+        """Why the port is not open; see `is_taken`."""
+
     async def run(self) -> None:
         """Serve until cancelled; as long as the port cannot be opened, keep trying."""
         logged = None
@@ -56,6 +59,7 @@ class Listener:
             try:
                 sock = listen(self.host, self.port)
             except OSError as error:
+                self.failure = error
                 self.tried.set()
                 if logged != error.errno:
                     logged = error.errno
@@ -63,7 +67,7 @@ class Listener:
                 await self._clock.sleep(TAKE_OVER_SECONDS * random.uniform(0.7, 1.3))  # noqa: S311 - only spreads the load
                 continue
             self.port = int(sock.getsockname()[1])
-            logged = None
+            self.failure = logged = None
             await self._serve(sock)
 
     def _log_failure(self, error: OSError) -> None:
@@ -74,7 +78,7 @@ class Listener:
                 "the local web app cannot be served; trying again",
                 host=self.host,
                 port=self.port,
-                problem=error.strerror or type(error).__name__,
+                problem=reason(error),
             )
 
     async def _serve(self, sock: socket.socket) -> None:
@@ -168,6 +172,10 @@ def is_taken(error: OSError) -> bool:
     """Whether `listen` failed because another process has the port open."""
     # Windows reports EACCES for a port that another process has opened exclusively.
     return error.errno == errno.EADDRINUSE or (sys.platform == "win32" and error.errno == errno.EACCES)
+
+
+def reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.web import peers
 from piv_mcp.web.listener import Listener
+from piv_mcp.web.sharing import FOREIGN_SECRET, Sharing
+from piv_mcp.web.standby import Standby
 from piv_mcp.web.visitors import Invitation, Visitors
 
 START_SECONDS = 2.0
@@ -30,21 +32,26 @@ class WebhookPort:
         app: ASGIApp,
         host: str,
         port: int | None,
+        sharing: Sharing,
         *,
         on_serving: Callable[[], None],
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
-        self._listener = None if port is None else Listener(app, host, port, on_serving=on_serving, clock=clock)
-        self._task: asyncio.Task[None] | None = None
+        self._sharing = sharing
+        self._on_serving = on_serving
+        self._listener = None if port is None else Listener(app, host, port, on_serving=self._served, clock=clock)
+        self._standby = None if self._listener is None else Standby(self._listener, sharing, clock)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Serve the port if it is free; otherwise stand by until it is."""
-        if self._listener is not None:
-            self._task = asyncio.create_task(self._listener.run())
-            with suppress(TimeoutError):
-                async with self._clock.timeout(START_SECONDS):
-                    await self._listener.tried.wait()
+        if self._listener is None or self._standby is None:
+            return
+        self._tasks = [asyncio.create_task(work) for work in (self._listener.run(), self._standby.run())]
+        with suppress(TimeoutError):
+            async with self._clock.timeout(START_SECONDS):
+                await self._listener.tried.wait()
 
     def serving_at(self) -> str | None:
         """The address of the configured port if this process serves it, else None."""
@@ -52,10 +59,19 @@ class WebhookPort:
 
     def problem(self) -> str | None:
         """Why webhooks cannot arrive, as far as this process knows; None if nothing stands in the way."""
-        return "Webhooks are not received here (PIV_WEBHOOK_PORT=0)." if self._listener is None else None
+        if self._standby is None:
+            return "Webhooks are not received here (PIV_WEBHOOK_PORT=0)."
+        if not self._sharing.owns_secret:
+            return f"No webhooks arrive: {FOREIGN_SECRET}."
+        return self._standby.problem()
 
     async def close(self) -> None:
-        await _end(self._task)
+        for task in self._tasks:
+            await _end(task)
+
+    def _served(self) -> None:
+        self._on_serving()
+        self._tasks.append(asyncio.create_task(self._sharing.serves()))
 
 
 @dataclass(eq=False, slots=True)

@@ -4,7 +4,6 @@ piv.day does not sign webhooks (reference: Webhooks), so a secret in the path pr
 for a 2xx response and tries three more times: an event that could not be stored is answered with 503.
 """
 
-import hmac
 from typing import Any
 
 import structlog
@@ -15,6 +14,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.store import facts
+from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.bodies import UnreadableBodyError, object_in
 from piv_mcp.web.guards import GUESSES_A_MINUTE, Guesses, read_body
 
@@ -32,9 +32,9 @@ _log = structlog.get_logger(__name__)
 class WebhookEndpoint:
     """The endpoint. Requests with a wrong secret are counted in the store, for `piv-mcp doctor`."""
 
-    def __init__(self, inbox: Inbox, secret: str) -> None:
+    def __init__(self, inbox: Inbox, addresses: Addresses) -> None:
         self._inbox = inbox
-        self._secret = secret
+        self._addresses = addresses
         self._clock = inbox.clock
         self._guesses = Guesses(inbox.clock)
         self._uncounted = 0
@@ -43,8 +43,8 @@ class WebhookEndpoint:
         self._too_many = _response(429, "too many requests with a wrong address", {"Retry-After": "60"})
 
     async def receive(self, request: Request) -> Response:
-        given = request.path_params["secret"]
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._secret.encode()):
+        address = await self._addresses.find(request.path_params["secret"])
+        if address is None:
             return await self._wrong_secret()
         try:
             event = event_of(await self._object(request), self._clock.time(), self._inbox.remote_time())
@@ -55,7 +55,7 @@ class WebhookEndpoint:
                 request, 400, "The webhook broke off before its end"
             )  # a handler must return one
         try:
-            stored, new = await self._inbox.record(event)
+            stored, new = await self._inbox.record(event, address)
         except StoreError as error:
             _log.error("event not stored; the 503 response makes piv.day send it again", problem=error.message)
             return _response(503, "not stored, send it again")
