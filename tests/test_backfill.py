@@ -83,6 +83,14 @@ async def test_a_start_and_a_take_over_begin_a_round_of_their_own(home: Home) ->
     await cancelled(running)
 
 
+async def test_a_round_that_ended_by_a_clock_that_was_ahead_keeps_nobody_from_the_next(home: Home) -> None:
+    ahead = home.clock.time() + 3600
+    await home.inbox.store.write(lambda c: facts.put_own(c, LAST_ROUND_END, str(ahead)))
+    running = asyncio.create_task(home.backfill().run())
+    await home.polled()
+    await cancelled(running)
+
+
 async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(home: Home) -> None:
     until_then = home.clock.time() + LEASE_SECONDS
     await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, f"dead|{until_then}"))

@@ -86,6 +86,27 @@ async def test_messages_older_than_the_inbox_keeps_are_not_filled_in(home: Home)
     assert await home.inbox.store.read(events.after, 0) == ([], 0)
 
 
+async def test_messages_of_one_look_are_stored_in_the_order_of_their_times(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for minutes in (2, 3, 1):
+        at = now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + minutes}", deliver=False, received_at=at)
+    await home.history.look(number, Priority.PERSON)
+    found, _ = await home.inbox.store.read(events.after, 0)
+    assert [event.code for event in found] == ["1003", "1002", "1001"]
+
+
+async def test_what_comes_while_a_history_is_read_was_not_looked_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = home.numbers[0]
+    before = await home.webhook(number, "1111")
+    home.after_reads(monkeypatch, 2, lambda: home.webhook(number, "2222"))
+    await home.history.look(number, Priority.PERSON)
+    assert await home.inbox.store.read(events.last_seq) > before.seq
+    assert await home.inbox.store.read(polls.looked_through, [number]) == {number: before.seq}
+
+
 # Polls of one process
 
 
@@ -223,6 +244,21 @@ async def test_a_poll_that_the_limit_refuses_silences_no_number_for_long(homes: 
     await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
     home.clock.advance(REFUSED_SECONDS)
     await home.polled()
+    await cancelled(*waits)
+
+
+async def test_a_poll_that_the_limit_refused_is_due_again_although_many_numbers_are_polled(home: Home) -> None:
+    just_now = home.clock.time()
+    await home.inbox.store.write(
+        lambda c: [requests.note_sent(c, Priority.WAIT, just_now) for _ in range(TOTAL[Priority.WAIT])]
+    )
+    waits = [home.waiting(number) for number in home.numbers]
+    await home.asleep(1 + len(home.numbers))
+    assert home.polls() == []
+    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
+    home.clock.advance(REFUSED_SECONDS)
+    assert home.history.interval() > REFUSED_SECONDS
+    await home.polled(len(home.numbers))
     await cancelled(*waits)
 
 

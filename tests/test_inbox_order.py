@@ -2,6 +2,7 @@
 and cursors of other stores."""
 
 import asyncio
+import base64
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,15 @@ def test_a_cursor_is_read_as_it_was_written_and_by_no_other_store(
     assert cursor.read(text, owner) == where
     with pytest.raises(CursorError):
         cursor.read(text, bytes(byte ^ 1 for byte in owner))
+
+
+def test_a_cursor_that_was_cut_within_a_number_is_none() -> None:
+    owner = b"owner"
+    text = cursor.write(Cursor(7, frozenset({7 + 300})), owner)
+    body = base64.urlsafe_b64decode(text.removeprefix(cursor.VERSION) + "=" * (-(len(text) - 2) % 4))
+    cut = cursor.VERSION + base64.urlsafe_b64encode(body[:-1]).decode().rstrip("=")
+    with pytest.raises(CursorError):
+        cursor.read(cut, owner)
 
 
 @given(st.text(max_size=60) | st.text("c1AQgw-_=9", max_size=60).map("c1".__add__))

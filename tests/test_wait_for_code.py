@@ -1,10 +1,8 @@
 """Waiting for a code: what comes before, during or between two calls is found, the newest first."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from harness import until
@@ -190,24 +188,6 @@ async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_store
     await other.close()
 
 
-def after_read(
-    home: Home, monkeypatch: pytest.MonkeyPatch, count: int, happens: Callable[[], Awaitable[object]]
-) -> None:
-    """Let something happen just after so many reads of the store."""
-    store = home.inbox.store
-    read, left = store.read, count
-
-    async def read_and_go_on(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        nonlocal left
-        outcome = await read(fn, *args, **kwargs)
-        left -= 1
-        if left == 0:
-            await happens()
-        return outcome
-
-    monkeypatch.setattr(store, "read", read_and_go_on)
-
-
 READS = range(1, 5)
 """A wait reads four times before it sleeps."""
 
@@ -220,7 +200,7 @@ async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(
     # It polls and looks for commits, and sleeps: so nothing but the event itself can wake the wait.
     asleep = asyncio.create_task(home.wait(number, seconds=60, confirmed_only=True))
     await home.asleep()
-    after_read(home, monkeypatch, reads, lambda: home.webhook(number, "482913"))
+    home.after_reads(monkeypatch, reads, lambda: home.webhook(number, "482913"))
     waited = await home.wait(number, after=Cursor(0))
     assert (codes(waited), waited.seconds) == (["482913"], 0)
     await cancelled(asleep)
@@ -240,7 +220,7 @@ async def test_what_comes_while_a_wait_looks_is_in_its_answer_or_past_its_cursor
             home.inbox, types=[SMS_RECEIVED], match={}, seconds=0, progress=no_progress, cursor=cursor
         )
 
-    after_read(home, monkeypatch, reads, lambda: home.webhook(number, "482913"))
+    home.after_reads(monkeypatch, reads, lambda: home.webhook(number, "482913"))
     first = await wait_for_it(Cursor(0))
     second = await wait_for_it(first.cursor)
     third = await wait_for_it(second.cursor)
