@@ -143,6 +143,17 @@ async def test_a_code_that_was_stored_while_the_clock_was_ahead_is_not_new_an_ho
         assert waited["status"] == "timeout"
 
 
+async def test_a_code_that_was_stored_while_piv_days_clock_was_ahead_is_not_new_minutes_later(home: Home) -> None:
+    number, ahead = home.numbers[0], 3600.0
+    home.inbox.remote_time = lambda: home.clock.time() + ahead
+    await home.webhook(number, "111111")
+    ahead = 0.0
+    home.clock.advance(600)
+    assert codes(await home.wait(number, seconds=0)) == []
+    await home.webhook(number, "222222")
+    assert codes(await home.wait(number, seconds=0)) == ["222222"]
+
+
 async def test_without_a_date_of_the_answers_the_age_is_unknown_and_the_code_not_new(connect: Connect) -> None:
     sandbox = Sandbox()
     sandbox.date_shift = None

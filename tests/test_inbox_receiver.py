@@ -229,6 +229,12 @@ def test_a_retried_sms_is_the_same_message_however_late(stored: Connection) -> N
     assert not new
 
 
+def test_a_retried_sms_with_another_code_is_the_same_message_with_its_first_code(stored: Connection) -> None:
+    for code in ("482913", "555777", None):
+        recording.add(stored, event_of(sms_body("482913 or 555777", code=code, at=NOW), time.time()))
+    assert [event.code for event in everything(stored)] == ["482913"]
+
+
 def test_the_same_words_in_another_second_are_another_message(stored: Connection) -> None:
     recording.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
     _, new = recording.add(stored, event_of(sms_body("code 482913", at=NOW + timedelta(seconds=1)), time.time()))

@@ -118,6 +118,20 @@ async def test_without_a_key_the_times_of_the_newest_webhooks_are_the_second_clo
         home.clock.correct(-40 * DAY_SECONDS)
 
 
+async def test_a_webhook_that_is_dated_ahead_deletes_nothing(data_dir: Path) -> None:
+    """Anybody who knows the address can send one, and without a key nothing else tells piv.day's time."""
+    async with open_home(data_dir) as home:
+        home.inbox.remote_time = lambda: None
+        for days in (0, 0, 40):
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(home.clock.time() + days * DAY_SECONDS))
+            await home.record(sms_webhook(home.numbers[1], f"Your code is {1000 + days}", None, at))
+        home.clock.correct(40 * DAY_SECONDS)
+        retention = Retention(home.inbox)
+        home.clock.advance(2 * PRUNE_SECONDS)
+        assert await retention.prune() == 0
+        home.clock.correct(-40 * DAY_SECONDS)
+
+
 async def test_a_message_whose_time_says_nothing_is_not_deleted_only_to_come_back_as_a_new_one(data_dir: Path) -> None:
     async with home_with(data_dir) as home:
         number = home.numbers[0]
