@@ -107,6 +107,23 @@ async def test_what_comes_while_a_history_is_read_was_not_looked_for(
     assert await home.inbox.store.read(polls.looked_through, [number]) == {number: before.seq}
 
 
+async def test_what_a_number_sent_is_not_received(home: Home) -> None:
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
+    home.sandbox.state.numbers[number].messages[0].direction = "outbound"
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert await home.inbox.store.read(events.after, 0) == ([], 0)
+
+
+async def test_messages_that_were_erased_are_not_brought_back_whatever_the_machine_s_clock_says(home: Home) -> None:
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
+    assert await home.history.look(number, Priority.PERSON) == 1
+    an_hour_behind = home.clock.time() - 3600
+    assert await home.inbox.store.write(events.erase, number, an_hour_behind) == 1
+    assert await home.history.look(number, Priority.PERSON) == 0
+
+
 # Polls of one process
 
 
