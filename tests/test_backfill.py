@@ -107,6 +107,13 @@ async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_tha
     assert await home.inbox.store.read(lambda c: facts.get(c, facts.own(c, LEASE))) == ""
 
 
+async def test_a_process_that_stops_gives_up_no_lease_of_another(home: Home) -> None:
+    lease = f"another|{home.clock.time() + LEASE_SECONDS}"
+    await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, lease))
+    await home.backfill().release()
+    assert await home.inbox.store.read(lambda c: facts.get(c, facts.own(c, LEASE))) == lease
+
+
 @pytest.mark.parametrize("pid", ["of nobody", "used again"])
 async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home, pid: str) -> None:
     dead = os.getpid()

@@ -8,7 +8,7 @@ from harness import until
 from inbox_home import PATIENCE, Home, cancelled, codes
 
 from piv_mcp.api.rate_limit import TOTAL, Priority
-from piv_mcp.errors import StoreError
+from piv_mcp.errors import NotFoundError, StoreError
 from piv_mcp.inbox.history import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
@@ -133,6 +133,42 @@ async def test_two_waits_on_one_number_share_one_poll(home: Home) -> None:
     await home.webhook(home.numbers[0], "482913")
     assert [codes(waited) for waited in await asyncio.gather(*waits)] == [["482913"]] * 5
     assert home.polls() == [home.numbers[0]]
+
+
+async def test_a_history_is_read_once_at_a_time(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.fail_next(Failure(kind="slow", path="/numbers/*/sms", delay=5))
+    looks = [asyncio.create_task(home.history.look(number, Priority.PERSON)) for _ in range(2)]
+    await home.asleep(1)
+    for _ in range(10):
+        await home.inbox.store.read(events.last_seq)  # after what the other look reads
+    assert len(home.polls()) == 1
+    home.clock.advance(5)
+    assert await asyncio.gather(*looks) == [0, 0]
+    assert len(home.polls()) == 2
+
+
+async def test_a_number_that_was_missing_is_polled_again_by_the_next_wait(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.fail_next(Failure(kind="status", code="NOT_FOUND", path="/numbers/*/sms"))
+    with pytest.raises(NotFoundError):
+        await home.wait(number, seconds=20)
+    home.clock.advance(POLL_SECONDS)
+    waiting = home.waiting(number)
+    await home.polled(2)
+    await home.webhook(number, "482913")
+    assert codes(await waiting) == ["482913"]
+
+
+async def test_a_poll_that_broke_off_is_begun_again_by_the_next_wait(home: Home) -> None:
+    number = home.numbers[0]
+    async with home.history.watched(number) as watch:
+        await home.asleep(1)
+        assert watch.task is not None
+        await cancelled(watch.task)
+        home.clock.advance(POLL_SECONDS)
+        async with home.history.watched(number):
+            await home.polled(2)
 
 
 async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) -> None:
