@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from harness import until
-from inbox_home import PATIENCE, Home, cancelled, codes
+from inbox_home import PATIENCE, Home, cancelled, codes, open_another
 
 from piv_mcp.api.rate_limit import TOTAL, Priority
-from piv_mcp.errors import NotFoundError, StoreError
+from piv_mcp.errors import NotFoundError, PermissionDeniedError, StoreError
 from piv_mcp.inbox.history import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
@@ -181,6 +181,24 @@ async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) ->
     await asyncio.gather(*waits)
     assert sorted(home.polls()) == sorted(home.numbers[:10]), "one poll each"
     assert home.history.interval() == POLL_SECONDS
+
+
+async def test_since_when_a_history_fails_is_told_by_its_first_failure_in_any_process(homes: list[Home]) -> None:
+    home, other = homes
+    number, since = home.numbers[0], home.clock.time()
+    home.sandbox.fail_next(Failure(kind="status", code="PERMISSION_DENIED", path="/numbers/*/sms", times=None))
+    for process in homes:
+        with pytest.raises(PermissionDeniedError):
+            await process.history.look(number, Priority.PERSON)
+        home.clock.advance(60)
+    async with open_another(home) as third:
+        trouble = await third.history.trouble(number)
+    assert trouble is not None
+    assert trouble.since == since
+    home.sandbox.clear_failures()
+    await other.history.look(number, Priority.PERSON)
+    async with open_another(home) as third:
+        assert await third.history.trouble(number) is None
 
 
 # Polls of several processes

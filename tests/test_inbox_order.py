@@ -154,6 +154,15 @@ async def test_a_code_that_was_stored_while_piv_days_clock_was_ahead_is_not_new_
     assert codes(await home.wait(number, seconds=0)) == ["222222"]
 
 
+async def test_an_age_is_not_known_once_the_clock_that_told_it_was_set_back(home: Home) -> None:
+    stored = await home.webhook(home.numbers[0], "111111")
+    assert stored.age(home.clock.time(), None) == 0
+    home.clock.correct(-4)
+    assert stored.age(home.clock.time(), None) == 0, "clocks of several processes differ a little"
+    home.clock.correct(-3600)
+    assert stored.age(home.clock.time(), None) is None
+
+
 async def test_without_a_date_of_the_answers_the_age_is_unknown_and_the_code_not_new(connect: Connect) -> None:
     sandbox = Sandbox()
     sandbox.date_shift = None
@@ -337,6 +346,18 @@ async def test_a_cursor_of_a_deleted_store_is_ignored_also_where_it_is_smaller(
         assert answer["newest"]["code"] == "2019"
         assert "no longer exists" in answer["note"]
         assert "nothing is missed" not in answer["note"]
+
+
+async def test_a_cursor_of_a_later_state_of_the_store_is_ignored_and_said_to_be(modern_app: Connected) -> None:
+    """The file was brought back from a copy of yesterday."""
+    app = modern_app
+    number = app.sandbox.add_numbers(1)[0]
+    stored = await record(app, webhook(number, "Your code is 111111"))
+    owner = await app.services.store.read(cursor.identity)
+    later = cursor.write(Cursor(stored.seq + 1), owner)
+    answer = await app.ok("wait_for_code", number=number, after=later)
+    assert answer["newest"]["code"] == "111111"
+    assert "later state" in answer["note"]
 
 
 # Messages without a code

@@ -15,9 +15,9 @@ from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.retention import PRUNE_SECONDS, TOLD_BY, Retention
+from piv_mcp.inbox.retention import CLOCK_SEEN, PRUNE_SECONDS, TOLD_BY, Retention
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import events
+from piv_mcp.store import events, facts
 from piv_mcp.text.times import DAY_SECONDS
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -98,6 +98,16 @@ async def test_nothing_old_is_deleted_within_an_hour_of_a_jump_of_the_clock(data
         assert await retention.prune() == 0
         assert await Retention(home.inbox).prune() == 0, "another process knows of the jump as well"
         home.clock.advance(120)
+        await home.history.look(home.numbers[0], Priority.PERSON)
+        assert await retention.prune() == 1
+
+
+async def test_nothing_old_is_deleted_within_an_hour_of_a_start_with_a_clock_that_was_set_back(data_dir: Path) -> None:
+    async with home_with(data_dir, 31) as home:
+        await home.inbox.store.write(facts.put, CLOCK_SEEN, str(home.clock.time() + 3600))
+        retention = Retention(home.inbox)
+        assert await retention.prune() == 0
+        home.clock.advance(PRUNE_SECONDS)
         await home.history.look(home.numbers[0], Priority.PERSON)
         assert await retention.prune() == 1
 

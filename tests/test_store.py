@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,16 @@ async def test_closing_commits_what_is_queued_and_refuses_what_comes_later(store
     with sqlite3.connect(store_path) as connection:
         assert connection.execute("SELECT count(*) FROM facts WHERE name GLOB 'n*'").fetchone() == (50,)
     connection.close()
+
+
+async def test_a_page_that_was_opened_by_a_clock_that_was_ahead_keeps_none_closed(store: Store) -> None:
+    now = 1_800_000_000.0
+    claim = partial(store.write, facts.claim_page, seen_since=now - 10, opened_since=now - 60)
+    assert await claim(now=now)
+    assert not await claim(now=now + 1)
+    await store.write(facts.put_own, facts.PAGE_OPENED, str(now + 3600))
+    await store.write(facts.put_own, facts.PAGE_SEEN, str(now + 3600))
+    assert await claim(now=now)
 
 
 async def test_reading_cannot_write(store: Store) -> None:

@@ -173,7 +173,27 @@ async def test_a_message_that_shows_up_with_an_old_time_during_the_wait_counts_a
     assert codes(await home.wait(number)) == ["5151"]
 
 
+async def test_an_old_message_that_the_first_look_shows_during_a_wait_is_not_the_code_waited_for(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    old = now - timedelta(hours=2)
+    await home.sandbox.receive_sms(number, "Your code is 5151", deliver=False, received_at=old)
+    waiting = home.waiting(number, seconds=5)
+    await home.asleep()
+    assert (await home.inbox.store.read(events.codes, number))[0].code == "5151"
+    home.clock.advance(5)
+    assert codes(await waiting) == []
+
+
 # Several stores on one file
+
+
+async def test_what_another_process_stored_between_a_query_and_the_first_look_wakes_the_wait(home: Home) -> None:
+    changes = home.inbox.changes
+    version = changes.version
+    other = Store(home.inbox.store.path)
+    await other.write(recording.add, event_of(sms_webhook(home.numbers[0], "Your code is 482913"), home.clock.time()))
+    await other.close()
+    assert await asyncio.wait_for(changes.wait(version, 60), PATIENCE)
 
 
 async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_stored(home: Home) -> None:
