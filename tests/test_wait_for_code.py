@@ -184,6 +184,15 @@ async def test_an_old_message_that_the_first_look_shows_during_a_wait_is_not_the
     assert codes(await waiting) == []
 
 
+async def test_a_delivery_that_breaks_off_takes_no_other_with_it(home: Home) -> None:
+    """Webhooks that come together share one commit."""
+    broken, whole = (asyncio.create_task(home.webhook(home.numbers[0], code)) for code in ("1111", "2222"))
+    await asyncio.sleep(0)
+    broken.cancel()
+    assert (await whole).code == "2222"
+    assert set(codes(await home.wait(home.numbers[0]))) == {"1111", "2222"}
+
+
 # Several stores on one file
 
 
