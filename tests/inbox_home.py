@@ -1,13 +1,14 @@
 """An inbox with its history and a sandbox, without a server around them. Its clock moves only when a test moves it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import until
 from moving_clock import MovingClock
 from processes import sms_webhook
@@ -82,6 +83,22 @@ class Home:
     async def polled(self, count: int = 1) -> None:
         """Until so many polls were sent."""
         await until(lambda: len(self.polls()) >= count, seconds=PATIENCE, what=f"{count} polls")
+
+    def after_reads(
+        self, monkeypatch: pytest.MonkeyPatch, count: int, happens: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Let something happen just after this process has read the store so many times."""
+        read, left = self.inbox.store.read, count
+
+        async def read_and_go_on(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            outcome = await read(fn, *args, **kwargs)
+            left -= 1
+            if left == 0:
+                await happens()
+            return outcome
+
+        monkeypatch.setattr(self.inbox.store, "read", read_and_go_on)
 
     def limiter(self) -> SharedLimiter:
         """The request limit, as another call has it."""

@@ -18,6 +18,7 @@ from processes import SECRET, free_port, sms_webhook
 from piv_mcp.cli import doctor
 from piv_mcp.config import load
 from piv_mcp.errors import StoreError
+from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.store import Store, accounts, events, facts, recording, servers
 from piv_mcp.store.servers import Server, WebhookAddress
@@ -285,3 +286,28 @@ async def test_a_declining_person_of_one_account_is_not_asked_for_the_other(hous
     async with house.server(a, person), house.server(b, confirm_wait=0) as other:
         await other.call("purchase_number", **BUY)
         assert person.asked == []
+
+
+async def test_what_is_stored_in_the_commit_that_finds_two_keys_of_one_account_is_kept(store_path: Path) -> None:
+    first, second = Store(store_path, key_digest="a"), Store(store_path, key_digest="b")
+    await first.write(accounts.identify, "user")
+    assert await second.read(accounts.user_id) is None
+    event = event_of(sms_webhook("num", "Your code is 1111", "1111"), 1000.0)
+    await asyncio.gather(second.write(accounts.identify, "user"), second.write(recording.add, event))
+    for store in (first, second):
+        assert (await store.read(events.after, 0))[1] == 1
+        await store.close()
+
+
+async def test_without_a_key_nothing_of_several_accounts_is_shown(store_path: Path) -> None:
+    stores = [Store(store_path, key_digest=key) for key in ("a", "b", "c")]
+    for store in stores:
+        await store.read(accounts.user_id)
+    await stores[1].write(accounts.identify, "user")
+    await stores[0].write(accounts.identify, "user")  # what the first key claimed is the second's
+    await stores[1].write(recording.add, event_of(sms_webhook("num", "Your code is 1111", "1111"), 1000.0))
+    for store in stores:
+        await store.close()
+    nobody = Store(store_path)
+    assert await nobody.read(events.after, 0) == ([], 0)
+    await nobody.close()

@@ -1,6 +1,7 @@
 """Back-fill: what no webhook brought is found in the history, within the request limit, for all processes."""
 
 import asyncio
+import os
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from moving_clock import MovingClock
 from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
+from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.errors import RateLimitedError
 from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, ROUND_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
@@ -83,6 +85,14 @@ async def test_a_start_and_a_take_over_begin_a_round_of_their_own(home: Home) ->
     await cancelled(running)
 
 
+async def test_a_round_that_ended_by_a_clock_that_was_ahead_keeps_nobody_from_the_next(home: Home) -> None:
+    ahead = home.clock.time() + 3600
+    await home.inbox.store.write(lambda c: facts.put_own(c, LAST_ROUND_END, str(ahead)))
+    running = asyncio.create_task(home.backfill().run())
+    await home.polled()
+    await cancelled(running)
+
+
 async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(home: Home) -> None:
     until_then = home.clock.time() + LEASE_SECONDS
     await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, f"dead|{until_then}"))
@@ -97,13 +107,52 @@ async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_tha
     assert await home.inbox.store.read(lambda c: facts.get(c, facts.own(c, LEASE))) == ""
 
 
-async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home) -> None:
-    dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-    await asyncio.wait_for(dead.wait(), PATIENCE)
-    lease = f"{dead.pid}:1:abcdef|{home.clock.time() + 3600}"
+async def test_a_process_that_stops_gives_up_no_lease_of_another(home: Home) -> None:
+    lease = f"another|{home.clock.time() + LEASE_SECONDS}"
+    await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, lease))
+    await home.backfill().release()
+    assert await home.inbox.store.read(lambda c: facts.get(c, facts.own(c, LEASE))) == lease
+
+
+@pytest.mark.parametrize("pid", ["of nobody", "used again"])
+async def test_back_fill_follows_at_once_a_process_that_is_known_to_be_dead(home: Home, pid: str) -> None:
+    dead = os.getpid()
+    if pid == "of nobody":
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+        await asyncio.wait_for(process.wait(), PATIENCE)
+        dead = process.pid
+    lease = f"{dead}:1:abcdef|{home.clock.time() + 3600}"
     await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, lease))
     running = asyncio.create_task(home.backfill().run())
     await home.polled()
+    await cancelled(running)
+
+
+async def test_no_other_process_takes_over_while_a_round_lasts(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="slow", path="/numbers/*/sms", delay=3600))
+    running = asyncio.create_task(home.backfill().run())
+    await home.polled()
+    for _ in range(5):
+        await home.asleep(2)  # the answer, and the lease
+        home.clock.advance(LEASE_SECONDS / 3)
+        await home.asleep(2)
+        soon = home.clock.time() + LEASE_SECONDS / 2
+        assert not await home.inbox.store.write(leases.take, LEASE, "another", now=soon, seconds=1)
+    await cancelled(running)
+
+
+async def test_a_number_whose_turn_the_request_limit_refuses_is_read_later(home: Home) -> None:
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Your code is 2468", deliver=False)
+    home.sandbox.fail_next(Failure(kind="rate_limited", retry_after=30, path=f"/numbers/{number}/sms", times=ATTEMPTS))
+    running = asyncio.create_task(home.backfill().run())
+
+    async def found() -> bool:
+        home.clock.advance(1)
+        return bool(await home.inbox.store.read(events.codes, number)) or await round_ended(home)
+
+    await until(found, seconds=PATIENCE, what="the code, or the end of the round")
+    assert [event.code for event in await home.inbox.store.read(events.codes, number)] == ["2468"]
     await cancelled(running)
 
 

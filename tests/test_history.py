@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from harness import until
-from inbox_home import PATIENCE, Home, cancelled, codes
+from inbox_home import PATIENCE, Home, cancelled, codes, open_another
 
 from piv_mcp.api.rate_limit import TOTAL, Priority
-from piv_mcp.errors import StoreError
+from piv_mcp.errors import NotFoundError, PermissionDeniedError, StoreError
 from piv_mcp.inbox.history import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
@@ -86,6 +86,44 @@ async def test_messages_older_than_the_inbox_keeps_are_not_filled_in(home: Home)
     assert await home.inbox.store.read(events.after, 0) == ([], 0)
 
 
+async def test_messages_of_one_look_are_stored_in_the_order_of_their_times(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for minutes in (2, 3, 1):
+        at = now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + minutes}", deliver=False, received_at=at)
+    await home.history.look(number, Priority.PERSON)
+    found, _ = await home.inbox.store.read(events.after, 0)
+    assert [event.code for event in found] == ["1003", "1002", "1001"]
+
+
+async def test_what_comes_while_a_history_is_read_was_not_looked_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = home.numbers[0]
+    before = await home.webhook(number, "1111")
+    home.after_reads(monkeypatch, 2, lambda: home.webhook(number, "2222"))
+    await home.history.look(number, Priority.PERSON)
+    assert await home.inbox.store.read(events.last_seq) > before.seq
+    assert await home.inbox.store.read(polls.looked_through, [number]) == {number: before.seq}
+
+
+async def test_what_a_number_sent_is_not_received(home: Home) -> None:
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
+    home.sandbox.state.numbers[number].messages[0].direction = "outbound"
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert await home.inbox.store.read(events.after, 0) == ([], 0)
+
+
+async def test_messages_that_were_erased_are_not_brought_back_whatever_the_machine_s_clock_says(home: Home) -> None:
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
+    assert await home.history.look(number, Priority.PERSON) == 1
+    an_hour_behind = home.clock.time() - 3600
+    assert await home.inbox.store.write(events.erase, number, an_hour_behind) == 1
+    assert await home.history.look(number, Priority.PERSON) == 0
+
+
 # Polls of one process
 
 
@@ -95,6 +133,42 @@ async def test_two_waits_on_one_number_share_one_poll(home: Home) -> None:
     await home.webhook(home.numbers[0], "482913")
     assert [codes(waited) for waited in await asyncio.gather(*waits)] == [["482913"]] * 5
     assert home.polls() == [home.numbers[0]]
+
+
+async def test_a_history_is_read_once_at_a_time(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.fail_next(Failure(kind="slow", path="/numbers/*/sms", delay=5))
+    looks = [asyncio.create_task(home.history.look(number, Priority.PERSON)) for _ in range(2)]
+    await home.asleep(1)
+    for _ in range(10):
+        await home.inbox.store.read(events.last_seq)  # after what the other look reads
+    assert len(home.polls()) == 1
+    home.clock.advance(5)
+    assert await asyncio.gather(*looks) == [0, 0]
+    assert len(home.polls()) == 2
+
+
+async def test_a_number_that_was_missing_is_polled_again_by_the_next_wait(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.fail_next(Failure(kind="status", code="NOT_FOUND", path="/numbers/*/sms"))
+    with pytest.raises(NotFoundError):
+        await home.wait(number, seconds=20)
+    home.clock.advance(POLL_SECONDS)
+    waiting = home.waiting(number)
+    await home.polled(2)
+    await home.webhook(number, "482913")
+    assert codes(await waiting) == ["482913"]
+
+
+async def test_a_poll_that_broke_off_is_begun_again_by_the_next_wait(home: Home) -> None:
+    number = home.numbers[0]
+    async with home.history.watched(number) as watch:
+        await home.asleep(1)
+        assert watch.task is not None
+        await cancelled(watch.task)
+        home.clock.advance(POLL_SECONDS)
+        async with home.history.watched(number):
+            await home.polled(2)
 
 
 async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) -> None:
@@ -107,6 +181,24 @@ async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) ->
     await asyncio.gather(*waits)
     assert sorted(home.polls()) == sorted(home.numbers[:10]), "one poll each"
     assert home.history.interval() == POLL_SECONDS
+
+
+async def test_since_when_a_history_fails_is_told_by_its_first_failure_in_any_process(homes: list[Home]) -> None:
+    home, other = homes
+    number, since = home.numbers[0], home.clock.time()
+    home.sandbox.fail_next(Failure(kind="status", code="PERMISSION_DENIED", path="/numbers/*/sms", times=None))
+    for process in homes:
+        with pytest.raises(PermissionDeniedError):
+            await process.history.look(number, Priority.PERSON)
+        home.clock.advance(60)
+    async with open_another(home) as third:
+        trouble = await third.history.trouble(number)
+    assert trouble is not None
+    assert trouble.since == since
+    home.sandbox.clear_failures()
+    await other.history.look(number, Priority.PERSON)
+    async with open_another(home) as third:
+        assert await third.history.trouble(number) is None
 
 
 # Polls of several processes
@@ -223,6 +315,21 @@ async def test_a_poll_that_the_limit_refuses_silences_no_number_for_long(homes: 
     await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
     home.clock.advance(REFUSED_SECONDS)
     await home.polled()
+    await cancelled(*waits)
+
+
+async def test_a_poll_that_the_limit_refused_is_due_again_although_many_numbers_are_polled(home: Home) -> None:
+    just_now = home.clock.time()
+    await home.inbox.store.write(
+        lambda c: [requests.note_sent(c, Priority.WAIT, just_now) for _ in range(TOTAL[Priority.WAIT])]
+    )
+    waits = [home.waiting(number) for number in home.numbers]
+    await home.asleep(1 + len(home.numbers))
+    assert home.polls() == []
+    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
+    home.clock.advance(REFUSED_SECONDS)
+    assert home.history.interval() > REFUSED_SECONDS
+    await home.polled(len(home.numbers))
     await cancelled(*waits)
 
 

@@ -69,6 +69,13 @@ async def test_an_event_is_waited_for_by_type_and_by_its_data(hooked_app: Connec
     assert [event["data"]["job_id"] for event in answer["events"]] == ["job-2"]
 
 
+async def test_the_type_of_an_event_may_be_written_in_any_case(modern_hooked_app: Connected) -> None:
+    await modern_hooked_app.sandbox.send_event("white.completed", {"job_id": "job-1", "name": "n"})
+    listed = await modern_hooked_app.ok("list_events", type=" White.Completed")
+    waited = await modern_hooked_app.ok("wait_for_event", types=["WHITE.COMPLETED"], timeout_seconds=0)
+    assert [event["type"] for event in (*listed["events"], *waited["events"])] == ["white.completed"] * 2
+
+
 async def test_an_event_is_waited_for_by_a_phone_number(hooked_app: Connected) -> None:
     mine, other = hooked_app.sandbox.add_numbers(2)
     for number in (other, mine):

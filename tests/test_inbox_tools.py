@@ -3,8 +3,11 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +19,8 @@ from processes import sms_webhook
 from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Failure
+from piv_mcp.store import events, facts
+from piv_mcp.store.salvage import DAMAGE, Damage
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -119,6 +124,41 @@ async def test_a_cursor_of_a_store_that_was_set_aside_misses_nothing_and_says_so
         assert [code for code in found if code in ("333444", "555666", "777888")] == ["777888", "555666", "333444"]
         waited = await app.ok("wait_for_code", number=number, after=cursor, timeout_seconds=0)
         assert (waited["status"], waited["newest"]["code"]) == ("ok", "777888")
+
+
+async def test_a_cursor_from_before_damage_to_the_store_says_what_may_be_missing(modern_app: Connected) -> None:
+    number, *_ = modern_app.sandbox.state.numbers
+    inbox = modern_app.services.inbox
+    before = (await modern_app.ok("list_events"))["after"]
+    stored, _ = await inbox.record(event_of(sms_webhook(number, "Your code is 111222", "111222"), time.time()))
+    beyond = (await modern_app.ok("list_events"))["after"]
+    damage = Damage(at=1_800_000_000, events=1, entries=0, lost=2, through=stored.seq)
+    await inbox.store.write(
+        lambda c: [facts.put(c, DAMAGE + name, str(value)) for name, value in asdict(damage).items()]
+    )
+    said = (await modern_app.ok("list_events", after=before))["note"]
+    assert "2 rows of the inbox could not be read after damage to its file at 2027-01-15 08:00 UTC" in said
+    assert "note" not in await modern_app.ok("list_events", after=beyond)
+
+
+async def test_what_comes_while_the_latest_code_is_looked_for_is_past_the_cursor(
+    modern_app: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, inbox = modern_app.sandbox.add_numbers(1)[0], modern_app.services.inbox
+    read = inbox.store.read
+
+    async def read_and_receive(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        found = await read(fn, *args, **kwargs)
+        if fn is events.codes:
+            monkeypatch.undo()
+            await inbox.record(event_of(sms_webhook(number, "Your code is 482913", "482913"), time.time()))
+        return found
+
+    monkeypatch.setattr(inbox.store, "read", read_and_receive)
+    latest = await modern_app.ok("get_latest_code", number=number)
+    assert latest["status"] == "none"
+    waited = await modern_app.ok("wait_for_code", number=number, after=latest["after"], timeout_seconds=0)
+    assert waited["newest"]["code"] == "482913"
 
 
 async def test_for_any_number_the_answer_admits_what_it_has_not_looked_at(modern_app: Connected) -> None:

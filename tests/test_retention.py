@@ -15,9 +15,9 @@ from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.retention import PRUNE_SECONDS, TOLD_BY, Retention
+from piv_mcp.inbox.retention import CLOCK_SEEN, PRUNE_SECONDS, TOLD_BY, Retention
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import events
+from piv_mcp.store import events, facts
 from piv_mcp.text.times import DAY_SECONDS
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -102,6 +102,16 @@ async def test_nothing_old_is_deleted_within_an_hour_of_a_jump_of_the_clock(data
         assert await retention.prune() == 1
 
 
+async def test_nothing_old_is_deleted_within_an_hour_of_a_start_with_a_clock_that_was_set_back(data_dir: Path) -> None:
+    async with home_with(data_dir, 31) as home:
+        await home.inbox.store.write(facts.put, CLOCK_SEEN, str(home.clock.time() + 3600))
+        retention = Retention(home.inbox)
+        assert await retention.prune() == 0
+        home.clock.advance(PRUNE_SECONDS)
+        await home.history.look(home.numbers[0], Priority.PERSON)
+        assert await retention.prune() == 1
+
+
 async def test_without_a_key_the_times_of_the_newest_webhooks_are_the_second_clock(data_dir: Path) -> None:
     async with open_home(data_dir) as home:
         home.inbox.remote_time = lambda: None
@@ -115,6 +125,20 @@ async def test_without_a_key_the_times_of_the_newest_webhooks_are_the_second_clo
         retention = Retention(home.inbox)
         await retention.prune()
         assert await left(home) == ["1029", *["1000"] * TOLD_BY]
+        home.clock.correct(-40 * DAY_SECONDS)
+
+
+async def test_a_webhook_that_is_dated_ahead_deletes_nothing(data_dir: Path) -> None:
+    """Anybody who knows the address can send one, and without a key nothing else tells piv.day's time."""
+    async with open_home(data_dir) as home:
+        home.inbox.remote_time = lambda: None
+        for days in (0, 0, 40):
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(home.clock.time() + days * DAY_SECONDS))
+            await home.record(sms_webhook(home.numbers[1], f"Your code is {1000 + days}", None, at))
+        home.clock.correct(40 * DAY_SECONDS)
+        retention = Retention(home.inbox)
+        home.clock.advance(2 * PRUNE_SECONDS)
+        assert await retention.prune() == 0
         home.clock.correct(-40 * DAY_SECONDS)
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from harness import until
-from store_helpers import PATIENCE, PUT_ONE, get, names, posix_only, put, run_script, script
+from moving_clock import MovingClock
+from store_helpers import PATIENCE, PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, script
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, facts, recovery
+from piv_mcp.store.changes import COMMIT_POLL_SECONDS, Changes
 from piv_mcp.store.files import inode_of, side, size_of
 from piv_mcp.store.sqlite import SqliteConnection
 
@@ -238,6 +240,25 @@ async def test_an_idle_process_makes_the_store_anew_by_itself(store: Store, stor
 def facts_in(store_path: Path) -> list[tuple[str, str]]:
     with closing(sqlite3.connect(f"{store_path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         return list(connection.execute("SELECT name, value FROM facts WHERE name NOT GLOB '*:*'"))
+
+
+async def test_a_call_that_waits_is_woken_by_an_event_in_a_file_that_took_the_store_s_place(store_path: Path) -> None:
+    """Its first connection to the new file counts changes from the beginning, as that to the old one did."""
+    other = store_path.with_name("other")
+    for path, batch in ((store_path, []), (other, [an_event(1)])):
+        store = Store(path)
+        await add_all(store, batch)
+        await store.close()
+    store, clock = Store(store_path), MovingClock(speed=0)
+    changes = Changes(store, clock)
+    assert await changes.wait(changes.version, 60), "the first look wakes it"
+    await until(lambda: clock.sleeping, seconds=PATIENCE, what="the pause before the next look")
+    waiting = asyncio.create_task(changes.wait(changes.version, 60))
+    os.replace(other, store_path)
+    clock.advance(COMMIT_POLL_SECONDS)
+    assert await asyncio.wait_for(waiting, PATIENCE)
+    await changes.close()
+    await store.close()
 
 
 @pytest.mark.parametrize("left", [("-shm",), ("-wal",), ("-wal", "-shm")], ids="+".join)

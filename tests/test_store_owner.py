@@ -107,6 +107,18 @@ async def test_nothing_is_overwritten_by_a_copy(store: Store, store_path: Path, 
     assert names_in(tmp_path) == ["copy", "data"]
 
 
+async def test_a_damaged_store_is_not_copied(store_path: Path, tmp_path: Path) -> None:
+    store = Store(store_path)
+    await filled(store, "one")
+    await store.close()
+    with store_path.open("r+b") as file:
+        file.seek(size_of(store_path) // 2)
+        file.write(b"\xff" * 8192)
+    with pytest.raises(StoreError, match="the store is damaged"):
+        await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
+    assert names_in(tmp_path) == ["data"]
+
+
 async def test_a_file_that_appears_during_the_copy_is_not_overwritten(
     store: Store, store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,17 +6,19 @@ from itertools import pairwise
 
 import pytest
 from harness import until
-from inbox_home import PATIENCE, Home, cancelled, codes
+from inbox_home import PATIENCE, Home, cancelled, codes, no_progress
 from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import NotFoundError
 from piv_mcp.inbox import wait
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Store, events, recording
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS
+from piv_mcp.store.event import SMS_RECEIVED
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -28,9 +30,11 @@ async def test_a_code_that_came_just_before_the_call_counts(home: Home) -> None:
     assert waited.seconds < 1
 
 
-async def test_a_code_from_long_before_the_call_does_not_count(home: Home) -> None:
-    await home.record(sms_webhook(home.numbers[0], "Your code is 1111", "1111"), ago=wait.JUST_BEFORE + 5)
+async def test_without_a_cursor_the_last_minute_counts_and_nothing_before_it(home: Home) -> None:
+    await home.record(sms_webhook(home.numbers[0], "Your code is 1111", "1111"), ago=61)
     assert codes(await home.wait(home.numbers[0], seconds=0)) == []
+    await home.record(sms_webhook(home.numbers[0], "Your code is 2222", "2222"), ago=59)
+    assert codes(await home.wait(home.numbers[0], seconds=0)) == ["2222"]
 
 
 async def test_a_code_that_comes_during_the_wait_ends_it(home: Home) -> None:
@@ -169,7 +173,36 @@ async def test_a_message_that_shows_up_with_an_old_time_during_the_wait_counts_a
     assert codes(await home.wait(number)) == ["5151"]
 
 
+async def test_an_old_message_that_the_first_look_shows_during_a_wait_is_not_the_code_waited_for(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    old = now - timedelta(hours=2)
+    await home.sandbox.receive_sms(number, "Your code is 5151", deliver=False, received_at=old)
+    waiting = home.waiting(number, seconds=5)
+    await home.asleep()
+    assert (await home.inbox.store.read(events.codes, number))[0].code == "5151"
+    home.clock.advance(5)
+    assert codes(await waiting) == []
+
+
+async def test_a_delivery_that_breaks_off_takes_no_other_with_it(home: Home) -> None:
+    """Webhooks that come together share one commit."""
+    broken, whole = (asyncio.create_task(home.webhook(home.numbers[0], code)) for code in ("1111", "2222"))
+    await asyncio.sleep(0)
+    broken.cancel()
+    assert (await whole).code == "2222"
+    assert set(codes(await home.wait(home.numbers[0]))) == {"1111", "2222"}
+
+
 # Several stores on one file
+
+
+async def test_what_another_process_stored_between_a_query_and_the_first_look_wakes_the_wait(home: Home) -> None:
+    changes = home.inbox.changes
+    version = changes.version
+    other = Store(home.inbox.store.path)
+    await other.write(recording.add, event_of(sms_webhook(home.numbers[0], "Your code is 482913"), home.clock.time()))
+    await other.close()
+    assert await asyncio.wait_for(changes.wait(version, 60), PATIENCE)
 
 
 async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_stored(home: Home) -> None:
@@ -184,16 +217,43 @@ async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_store
     await other.close()
 
 
-async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(home: Home) -> None:
+READS = range(1, 5)
+"""A wait reads four times before it sleeps."""
+
+
+@pytest.mark.parametrize("reads", READS)
+async def test_no_wake_up_is_lost_between_a_query_and_the_wait_after_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
     number = home.numbers[0]
-    cursor = (await home.wait(number, seconds=0)).cursor
-    for n in range(40):
-        other = asyncio.create_task(home.webhook(number, str(1000 + n)))
-        waited = await home.wait(number, after=cursor, seconds=5)
-        await other
-        assert codes(waited) == [str(1000 + n)]
-        assert waited.seconds == 0
-        cursor = waited.cursor
+    # It polls and looks for commits, and sleeps: so nothing but the event itself can wake the wait.
+    asleep = asyncio.create_task(home.wait(number, seconds=60, confirmed_only=True))
+    await home.asleep()
+    home.after_reads(monkeypatch, reads, lambda: home.webhook(number, "482913"))
+    waited = await home.wait(number, after=Cursor(0))
+    assert (codes(waited), waited.seconds) == (["482913"], 0)
+    await cancelled(asleep)
+
+
+@pytest.mark.parametrize("what", ["code", "event"])
+@pytest.mark.parametrize("reads", READS)
+async def test_what_comes_while_a_wait_looks_is_in_its_answer_or_past_its_cursor(
+    home: Home, monkeypatch: pytest.MonkeyPatch, what: str, reads: int
+) -> None:
+    number = home.numbers[0]
+
+    async def wait_for_it(cursor: Cursor) -> wait.Waited:
+        if what == "code":
+            return await home.wait(number, seconds=0, after=cursor)
+        return await wait.wait_for_event(
+            home.inbox, types=[SMS_RECEIVED], match={}, seconds=0, progress=no_progress, cursor=cursor
+        )
+
+    home.after_reads(monkeypatch, reads, lambda: home.webhook(number, "482913"))
+    first = await wait_for_it(Cursor(0))
+    second = await wait_for_it(first.cursor)
+    third = await wait_for_it(second.cursor)
+    assert codes(first) + codes(second) + codes(third) == ["482913"]
 
 
 async def test_an_idle_server_does_not_look(home: Home) -> None:
