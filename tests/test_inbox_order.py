@@ -617,6 +617,30 @@ async def test_a_wait_that_could_not_look_says_why_and_since_when(
         assert "nothing is missed" not in answer["note"]
 
 
+async def test_rows_that_cannot_be_understood_cost_only_themselves_and_are_said(connect: Connect) -> None:
+    clock = MovingClock(speed=20)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        first = await app.ok("wait_for_code", number=number, timeout_seconds=0)
+        clock.advance(POLL_SECONDS)
+        good = {"id": "5", "message_body": "Your code is 482913", "received_at": datetime.now(UTC).isoformat()}
+        body = {"success": True, "data": {"messages": [good, "x"], "pagination": {"total": 2}}}
+        app.sandbox.fail_next(
+            Failure(kind="status", status=200, body=json.dumps(body), path="/numbers/*/sms", times=None)
+        )
+        answer = await app.ok("wait_for_code", number=number, after=first["after"])
+        assert (answer["status"], answer["newest"]["code"]) == ("ok", "482913")
+        more = await app.ok("wait_for_code", number=number, after=answer["after"], timeout_seconds=5)
+        assert (more["status"], "nothing is missed" in more["note"]) == ("timeout", False)
+        latest = await app.ok("get_latest_code", number=number)
+        assert latest["newest"]["code"] == "482913"
+        for note in (more["note"], latest["note"]):
+            assert "1 of its rows cannot be understood" in note
+        app.sandbox.clear_failures()
+        more = await app.ok("wait_for_code", number=number, after=answer["after"], timeout_seconds=5)
+        assert "nothing is missed" in more["note"]
+
+
 async def test_polling_goes_on_after_a_refused_key_that_is_good_again(home: Home) -> None:
     number = home.numbers[0]
     home.sandbox.fail_next(Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=2))

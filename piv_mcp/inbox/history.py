@@ -71,7 +71,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a history cannot be read, and since when (seconds since the epoch, on this machine's clock)."""
+    """Why a history, or a part of it, cannot be read, and since when (seconds since the epoch, on this machine)."""
 
     problem: str
     since: float
@@ -81,7 +81,7 @@ class Trouble:
 class Watch:
     """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
     `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
-    seconds). `trouble` says why the last poll failed."""
+    seconds). `trouble` says why the last poll failed, or what it could not read."""
 
     watchers: int = 0
     polled_at: float = -math.inf
@@ -115,29 +115,32 @@ class History:
         async with watch.lock:
             started = self._clock.monotonic()
             try:
-                new = await self._look(self._client.at(priority), piv_num_id)
+                new, unread = await self._look(self._client.at(priority), piv_num_id)
             except PivError as error:
                 since = watch.trouble.since if watch.trouble is not None else self._clock.time()
                 watch.trouble = Trouble(error.message, since)
                 with suppress(StoreError):
                     await self._store.write(polls.note_failure, piv_num_id, error.message, self._clock.time())
                 raise
-            watch.looked_at, watch.trouble = started, None
+            watch.looked_at, watch.trouble = started, unread
         return new
 
-    async def _look(self, client: PivClient, piv_num_id: str) -> int:
+    async def _look(self, client: PivClient, piv_num_id: str) -> tuple[int, Trouble | None]:
+        """Returns how many messages were new, and what could not be read of the history."""
         started = self._clock.time()
         seq = await self._store.read(events.last_seq)
         last = await self._store.read(polls.look, piv_num_id)
         read: list[Sms] = []
         found: list[StoredEvent] = []
         remote_at = total = None
+        unreadable = 0
         async with aclosing(_pages(client, piv_num_id)) as pages:
             async for page in pages:
                 if total is None:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
                 read += page.items
+                unreadable += page.unreadable
                 found += [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
                 grown = last.total is None or total != last.total
                 if await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown):
@@ -150,8 +153,18 @@ class History:
         while len(wanted) > AT_ONCE:
             new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE]))
             del wanted[:AT_ONCE]
-        look = polls.Look(started, seq, remote_at, total)
-        return new + _count_new(await self._inbox.record_all(wanted, (piv_num_id, look)))
+        unread = None
+        if unreadable:
+            unread = Trouble(f"{unreadable} of its rows cannot be understood", last.failing_since or started)
+        look = polls.Look(
+            started,
+            seq,
+            remote_at,
+            total,
+            failing_since=unread.since if unread else None,
+            problem=unread.problem if unread else None,
+        )
+        return new + _count_new(await self._inbox.record_all(wanted, (piv_num_id, look))), unread
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
         """Read the history now, for at most `seconds`, unless this process has just done so.
