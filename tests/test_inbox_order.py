@@ -617,6 +617,19 @@ async def test_a_wait_that_could_not_look_says_why_and_since_when(
         assert "nothing is missed" not in answer["note"]
 
 
+async def test_a_history_that_does_not_answer_is_said(connect: Connect) -> None:
+    clock = MovingClock(speed=20)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        app.sandbox.fail_next(Failure(kind="hang", path="/numbers/*/sms", times=None))
+        answer = await app.ok("wait_for_code", number=number, timeout_seconds=10)
+        assert "nothing is missed" not in answer["note"]
+        assert "no answer yet" in answer["note"]
+        app.sandbox.clear_failures()
+        answer = await app.ok("wait_for_code", number=number, timeout_seconds=5)
+        assert "nothing is missed" in answer["note"]
+
+
 async def test_rows_that_cannot_be_understood_cost_only_themselves_and_are_said(connect: Connect) -> None:
     clock = MovingClock(speed=20)
     async with connect(clock=clock) as app:

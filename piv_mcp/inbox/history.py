@@ -63,6 +63,9 @@ REFUSED_SECONDS = 10.0
 MAX_REFUSAL_PAUSE = 12.0
 """Maximum pause after the key was refused, which doubles with each refusal: the person may have set it right."""
 
+SILENT_SECONDS = 5.0
+"""A look that takes longer is trouble: nobody knows what the history has."""
+
 FRESH_SECONDS = 2.0
 """`refresh` does not read the history again within this time."""
 
@@ -81,11 +84,12 @@ class Trouble:
 class Watch:
     """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
     `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
-    seconds). `trouble` says why the last poll failed, or what it could not read."""
+    seconds), `asked_at` when it began one that has not ended. `trouble` says why the last poll failed, or what it could not read."""
 
     watchers: int = 0
     polled_at: float = -math.inf
     looked_at: float = -math.inf
+    asked_at: float | None = None
     task: asyncio.Task[None] | None = None
     missing: NotFoundError | None = None
     trouble: "Trouble | None" = None
@@ -113,7 +117,7 @@ class History:
             return 0
         watch = self._watches.setdefault(piv_num_id, Watch())
         async with watch.lock:
-            started = self._clock.monotonic()
+            started = watch.asked_at = self._clock.monotonic()
             try:
                 new, unread = await self._look(self._client.at(priority), piv_num_id)
             except PivError as error:
@@ -122,6 +126,8 @@ class History:
                 with suppress(StoreError):
                     await self._store.write(polls.note_failure, piv_num_id, error.message, self._clock.time())
                 raise
+            finally:
+                watch.asked_at = None
             watch.looked_at, watch.trouble = started, unread
         return new
 
@@ -191,10 +197,17 @@ class History:
     async def trouble(self, piv_num_id: str) -> Trouble | None:
         """Why the history cannot be read now, by this process or whichever polls it; None if it can."""
         watch = self._watches.get(piv_num_id)
-        if watch is not None and watch.trouble is not None:
-            return watch.trouble
+        if watch is not None and (trouble := watch.trouble or self._silence(watch)) is not None:
+            return trouble
         look = await self._store.read(polls.look, piv_num_id)
         return None if look.failing_since is None else Trouble(look.problem or "", look.failing_since)
+
+    def _silence(self, watch: Watch) -> Trouble | None:
+        """The trouble of a look that has no answer yet."""
+        if watch.asked_at is None:
+            return None
+        silent = self._clock.monotonic() - watch.asked_at
+        return Trouble("no answer yet", self._clock.time() - silent) if silent > SILENT_SECONDS else None
 
     @asynccontextmanager
     async def watched(self, piv_num_id: str) -> AsyncGenerator[Watch]:
@@ -209,6 +222,7 @@ class History:
         finally:
             watch.watchers -= 1
             if watch.watchers == 0 and watch.task is not None:
+                watch.trouble = watch.trouble or self._silence(watch)
                 watch.task.cancel()
                 watch.task = None
 
