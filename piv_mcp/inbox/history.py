@@ -84,7 +84,8 @@ class Trouble:
 class Watch:
     """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
     `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
-    seconds), `asked_at` when it began one that has not ended. `trouble` says why the last poll failed, or what it could not read."""
+    seconds), `asked_at` when it began one that has not ended. `trouble` says why the last poll failed, or what it could
+    not read."""
 
     watchers: int = 0
     polled_at: float = -math.inf
