@@ -119,15 +119,17 @@ async def open_home(data_dir: Path) -> AsyncGenerator[Home]:
 
 
 @asynccontextmanager
-async def open_another(home: Home) -> AsyncGenerator[Home]:
-    """A second process on the same store file, with the same account and clock."""
-    async with _process(home.inbox.store.path, home.sandbox, home.clock, home.numbers) as another:
+async def open_another(home: Home, *, key_digest: str | None = None) -> AsyncGenerator[Home]:
+    """A second process on the same store file, with the same account and clock, and maybe another key."""
+    async with _process(home.inbox.store.path, home.sandbox, home.clock, home.numbers, key_digest) as another:
         yield another
 
 
 @asynccontextmanager
-async def _process(path: Path, sandbox: Sandbox, clock: MovingClock, numbers: list[str]) -> AsyncGenerator[Home]:
-    store = Store(path)
+async def _process(
+    path: Path, sandbox: Sandbox, clock: MovingClock, numbers: list[str], key_digest: str | None = None
+) -> AsyncGenerator[Home]:
+    store = Store(path, key_digest=key_digest)
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(sandbox.api_key),

@@ -28,7 +28,7 @@ from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wait import CODES_AT_ONCE, CODES_COUNTED
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server import build_server
-from piv_mcp.store import events
+from piv_mcp.store import accounts, events
 from piv_mcp.store.event import TOGETHER_SECONDS, StoredEvent, newest_first
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -658,6 +658,43 @@ async def test_a_wait_that_could_not_look_says_why_and_since_when(
         assert "nothing is missed" not in answer["note"]
 
 
+async def test_a_history_that_does_not_answer_is_said(connect: Connect) -> None:
+    clock = MovingClock(speed=20)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        app.sandbox.fail_next(Failure(kind="hang", path="/numbers/*/sms", times=None))
+        answer = await app.ok("wait_for_code", number=number, timeout_seconds=10)
+        assert "nothing is missed" not in answer["note"]
+        assert "no answer yet" in answer["note"]
+        app.sandbox.clear_failures()
+        answer = await app.ok("wait_for_code", number=number, timeout_seconds=5)
+        assert "nothing is missed" in answer["note"]
+
+
+async def test_rows_that_cannot_be_understood_cost_only_themselves_and_are_said(connect: Connect) -> None:
+    clock = MovingClock(speed=20)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        first = await app.ok("wait_for_code", number=number, timeout_seconds=0)
+        clock.advance(POLL_SECONDS)
+        good = {"id": "5", "message_body": "Your code is 482913", "received_at": datetime.now(UTC).isoformat()}
+        body = {"success": True, "data": {"messages": [good, "x"], "pagination": {"total": 2}}}
+        app.sandbox.fail_next(
+            Failure(kind="status", status=200, body=json.dumps(body), path="/numbers/*/sms", times=None)
+        )
+        answer = await app.ok("wait_for_code", number=number, after=first["after"])
+        assert (answer["status"], answer["newest"]["code"]) == ("ok", "482913")
+        more = await app.ok("wait_for_code", number=number, after=answer["after"], timeout_seconds=5)
+        assert (more["status"], "nothing is missed" in more["note"]) == ("timeout", False)
+        latest = await app.ok("get_latest_code", number=number)
+        assert latest["newest"]["code"] == "482913"
+        for note in (more["note"], latest["note"]):
+            assert "1 of its rows cannot be understood" in note
+        app.sandbox.clear_failures()
+        more = await app.ok("wait_for_code", number=number, after=answer["after"], timeout_seconds=5)
+        assert "nothing is missed" in more["note"]
+
+
 async def test_polling_goes_on_after_a_refused_key_that_is_good_again(home: Home) -> None:
     number = home.numbers[0]
     home.sandbox.fail_next(Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=2))
@@ -745,6 +782,25 @@ async def test_what_came_while_the_history_could_not_be_read_is_past_the_cursor(
     home.sandbox.clear_failures()
     assert third.found == []
     assert codes(await home.wait(number, after=third.cursor)) == ["482913"]
+
+
+# Two keys
+
+
+async def test_two_keys_of_one_account_each_find_the_codes_and_then_share_them(home: Home) -> None:
+    number = home.numbers[0]
+    async with open_another(home, key_digest="one") as one, open_another(home, key_digest="other") as other:
+        await one.inbox.store.write(accounts.identify, "user-1")
+        assert await other.inbox.store.read(accounts.user_id) is None
+        await one.webhook(number, "1111")
+        await home.sandbox.receive_sms(number, "Your code is 2222", deliver=False)
+        assert await one.history.look(number, Priority.PERSON) == 1
+        assert codes(await other.wait(number, seconds=0)) == [], "a webhook that came to another account"
+        assert await other.history.look(number, Priority.PERSON) == 1
+        assert codes(await other.wait(number, seconds=0)) == ["2222"]
+        await other.inbox.store.write(accounts.identify, "user-1")
+        for process in (one, other):
+            assert sorted(codes(await process.wait(number, seconds=0)), key=str) == ["1111", "2222"]
 
 
 # Time

@@ -63,6 +63,9 @@ REFUSED_SECONDS = 10.0
 MAX_REFUSAL_PAUSE = 12.0
 """Maximum pause after the key was refused, which doubles with each refusal: the person may have set it right."""
 
+SILENT_SECONDS = 5.0
+"""A look that takes longer is trouble: nobody knows what the history has."""
+
 FRESH_SECONDS = 2.0
 """`refresh` does not read the history again within this time."""
 
@@ -71,7 +74,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a history cannot be read, and since when (seconds since the epoch, on this machine's clock)."""
+    """Why a history, or a part of it, cannot be read, and since when (seconds since the epoch, on this machine)."""
 
     problem: str
     since: float
@@ -81,11 +84,13 @@ class Trouble:
 class Watch:
     """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
     `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
-    seconds). `trouble` says why the last poll failed."""
+    seconds), `asked_at` when it began one that has not ended. `trouble` says why the last poll failed, or what it could
+    not read."""
 
     watchers: int = 0
     polled_at: float = -math.inf
     looked_at: float = -math.inf
+    asked_at: float | None = None
     task: asyncio.Task[None] | None = None
     missing: NotFoundError | None = None
     trouble: "Trouble | None" = None
@@ -113,31 +118,36 @@ class History:
             return 0
         watch = self._watches.setdefault(piv_num_id, Watch())
         async with watch.lock:
-            started = self._clock.monotonic()
+            started = watch.asked_at = self._clock.monotonic()
             try:
-                new = await self._look(self._client.at(priority), piv_num_id)
+                new, unread = await self._look(self._client.at(priority), piv_num_id)
             except PivError as error:
                 since = watch.trouble.since if watch.trouble is not None else self._clock.time()
                 watch.trouble = Trouble(error.message, since)
                 with suppress(StoreError):
                     await self._store.write(polls.note_failure, piv_num_id, error.message, self._clock.time())
                 raise
-            watch.looked_at, watch.trouble = started, None
+            finally:
+                watch.asked_at = None
+            watch.looked_at, watch.trouble = started, unread
         return new
 
-    async def _look(self, client: PivClient, piv_num_id: str) -> int:
+    async def _look(self, client: PivClient, piv_num_id: str) -> tuple[int, Trouble | None]:
+        """Returns how many messages were new, and what could not be read of the history."""
         started = self._clock.time()
         seq = await self._store.read(events.last_seq)
         last = await self._store.read(polls.look, piv_num_id)
         read: list[Sms] = []
         found: list[StoredEvent] = []
         remote_at = total = None
+        unreadable = 0
         async with aclosing(_pages(client, piv_num_id)) as pages:
             async for page in pages:
                 if total is None:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
                 read += page.items
+                unreadable += page.unreadable
                 inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
                 found += await self._store.read(recording.unknown, inbound)
                 grown = last.total is None or total != last.total
@@ -150,8 +160,18 @@ class History:
         while len(wanted) > AT_ONCE:
             new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE]))
             del wanted[:AT_ONCE]
-        look = polls.Look(started, seq, remote_at, total)
-        return new + _count_new(await self._inbox.record_all(wanted, (piv_num_id, look)))
+        unread = None
+        if unreadable:
+            unread = Trouble(f"{unreadable} of its rows cannot be understood", last.failing_since or started)
+        look = polls.Look(
+            started,
+            seq,
+            remote_at,
+            total,
+            failing_since=unread.since if unread else None,
+            problem=unread.problem if unread else None,
+        )
+        return new + _count_new(await self._inbox.record_all(wanted, (piv_num_id, look))), unread
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
         """Read the history now, for at most `seconds`, unless this process has just done so.
@@ -178,10 +198,17 @@ class History:
     async def trouble(self, piv_num_id: str) -> Trouble | None:
         """Why the history cannot be read now, by this process or whichever polls it; None if it can."""
         watch = self._watches.get(piv_num_id)
-        if watch is not None and watch.trouble is not None:
-            return watch.trouble
+        if watch is not None and (trouble := watch.trouble or self._silence(watch)) is not None:
+            return trouble
         look = await self._store.read(polls.look, piv_num_id)
         return None if look.failing_since is None else Trouble(look.problem or "", look.failing_since)
+
+    def _silence(self, watch: Watch) -> Trouble | None:
+        """The trouble of a look that has no answer yet."""
+        if watch.asked_at is None:
+            return None
+        silent = self._clock.monotonic() - watch.asked_at
+        return Trouble("no answer yet", self._clock.time() - silent) if silent > SILENT_SECONDS else None
 
     @asynccontextmanager
     async def watched(self, piv_num_id: str) -> AsyncGenerator[Watch]:
@@ -196,6 +223,7 @@ class History:
         finally:
             watch.watchers -= 1
             if watch.watchers == 0 and watch.task is not None:
+                watch.trouble = watch.trouble or self._silence(watch)
                 watch.task.cancel()
                 watch.task = None
 

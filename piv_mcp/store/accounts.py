@@ -76,6 +76,13 @@ def identify(connection: Connection, user_id: str) -> int:
         connection.execute("UPDATE accounts SET user_id = ? WHERE id = ?", (user_id, mine))
         return mine
     if known != mine:
+        # Both keys have read the history of the same numbers.
+        connection.execute(
+            "DELETE FROM events WHERE account = ? AND message_id IS NOT NULL AND EXISTS (SELECT 1 FROM events AS other"
+            " WHERE other.account = ? AND other.subject = events.subject AND other.message_id = events.message_id"
+            " AND other.text_key IS events.text_key)",
+            (mine, known),
+        )
         for table in (*OWNED_TABLES, "keys"):
             connection.execute(f"UPDATE OR REPLACE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
         connection.account = known

@@ -27,7 +27,8 @@ class Look:
 
     `at` is when it began on this machine's clock, `remote_at` the same on piv.day's, if known; both in seconds since
     the epoch. `seq` is the newest event at its beginning, `total` how many messages the history had. `problem` says why
-    the reading has failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock, were erased.
+    the reading, or a part of it, has failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock,
+    were erased.
     """
 
     at: float = 0.0

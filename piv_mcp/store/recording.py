@@ -217,14 +217,16 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row that this source has already given."""
     if event.source == "history":
-        same_id = "subject IS ? AND message_id = ?"
-        values: tuple[Value, ...] = (event.subject, event.message_id)
+        same_id = "subject IS ? AND message_id = ? AND +account = ?"
+        values: tuple[Value, ...] = (event.subject, event.message_id, connection.account)
         for known in select(connection, f"{same_id} AND text_key IS ? LIMIT 1", (*values, event.text_key)):
             return known
         # `+`: sort these few rows instead of reading all of the number's in their order.
         newest = select(connection, f"{same_id} ORDER BY +seq DESC LIMIT {NEWEST_COMPARED}", values)
         return next((known for known in newest if _is_same_text(known, event)), None)
-    for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
+    for known in select(
+        connection, "digest = ? AND +account = ? ORDER BY seq DESC LIMIT 20", (event.digest, connection.account)
+    ):
         if (event.digest or "").startswith(TIMED) or _apart(known, event) <= SAME_EVENT_SECONDS:
             return known
         # The row of an SMS may have the time of the history instead of the webhook's.
@@ -238,6 +240,7 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
     if event.text_key is None:
         return None
     missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL AND message_id IS NOT NULL"
+    missing = f"{missing} AND +account = {connection.account:d}"
     equal = f"subject IS ? AND text_key = ? AND {missing}"
     values: tuple[Value, ...] = (event.subject, event.text_key)
     newest = f"seq IN (SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED})"  # noqa: S608

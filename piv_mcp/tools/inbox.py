@@ -149,7 +149,11 @@ async def get_latest_code(
     found = [event for event in found if found[0].moment - event.moment <= RECENT_CODES_SECONDS]
     quiet = await _without_code(app, piv_num_id, found, max_age_seconds)
     rows = await rows_of(app, [*found, *quiet])
-    notes = [f"The SMS history could not be read ({problem.message}): a message may be missing."] if problem else []
+    notes: list[str] = []
+    if problem is not None:
+        notes.append(f"The SMS history could not be read ({problem.message}): a message may be missing.")
+    elif piv_num_id is not None and app.api is not None:
+        notes += await unread(app, piv_num_id)
     notes += await _captured(app, piv_num_id, app.clock.time() - max_age_seconds)
     age = rows.age(found[0]) if found else None
     stale = bool(found) and (age is None or age > max_age_seconds)
