@@ -32,7 +32,7 @@ from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.store import Connection, events, leases, polls, recording
 from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
 
-PAGES = (50, *[200] * 10)
+PAGES = (50, *[200] * 25)
 """Page sizes of one reading of the history, in messages. Reading ends with the first page whose oldest message is
 known: usually one small page, and after a long downtime several large ones. Nothing is stored before the last page has
 been read, and then the oldest first: an interrupted reading must not leave a gap before a stored message, where the
@@ -63,7 +63,7 @@ REFUSED_SECONDS = 10.0
 MAX_REFUSAL_PAUSE = 12.0
 """Maximum pause after the key was refused, which doubles with each refusal: the person may have set it right."""
 
-SILENT_SECONDS = 5.0
+HANGING_SECONDS = 5.0
 """A look that takes longer is trouble: nobody knows what the history has."""
 
 FRESH_SECONDS = 2.0
@@ -208,7 +208,7 @@ class History:
         if watch.asked_at is None:
             return None
         silent = self._clock.monotonic() - watch.asked_at
-        return Trouble("no answer yet", self._clock.time() - silent) if silent > SILENT_SECONDS else None
+        return Trouble("no answer yet", self._clock.time() - silent) if silent > HANGING_SECONDS else None
 
     @asynccontextmanager
     async def watched(self, piv_num_id: str) -> AsyncGenerator[Watch]:
