@@ -171,6 +171,20 @@ async def test_a_poll_that_broke_off_is_begun_again_by_the_next_wait(home: Home)
             await home.polled(2)
 
 
+async def test_waits_that_follow_each_other_poll_no_more_often_than_one(home: Home) -> None:
+    number = home.numbers[0]
+    for _ in range(3):
+        waiting = home.waiting(number)
+        await home.asleep()
+        await cancelled(waiting)
+    assert len(home.polls()) == 1
+    waiting = home.waiting(number)
+    await home.asleep()
+    home.clock.advance(POLL_SECONDS)
+    await home.polled(2)
+    await cancelled(waiting)
+
+
 async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) -> None:
     waits = [home.waiting(number) for number in home.numbers[:10]]
     await home.polled(10)

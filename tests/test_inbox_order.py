@@ -3,6 +3,7 @@ and cursors of other stores."""
 
 import asyncio
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ def test_the_order_is_that_of_arrival_and_of_their_own_times_among_those_that_ca
     together = [event for event in ordered if event.moment >= max(e.moment for e in ordered) - TOGETHER_SECONDS]
     own = [event.moment if event.sent_at is None else event.sent_at for event in together]
     assert own == sorted(own, reverse=True)
+
+
+def test_what_may_be_old_comes_after_what_is_known_to_be_new() -> None:
+    known = an_event(1, 1000.0, 1000.0)
+    unknown = replace(an_event(2, 1000.0, 1060.0), age_known=0)
+    assert newest_first([unknown, known]) == [known, unknown]
 
 
 # Clocks
@@ -389,6 +396,16 @@ async def test_a_wait_that_ends_without_a_code_shows_what_came(modern_app: Conne
     assert "newer_without_code" not in again
     latest = await modern_app.ok("get_latest_code", number=number)
     assert (latest["status"], len(latest["newer_without_code"])) == ("none", 1)
+
+
+async def test_a_message_without_a_code_from_long_before_the_wait_is_not_shown(home: Home) -> None:
+    number = home.numbers[0]
+    await home.record(webhook(number, "Acme: see you soon"), ago=61)
+    assert (await home.wait(number, seconds=0)).without_code == []
+    await home.record(webhook(number, "Nimbus: tap the link we sent"), ago=59)
+    assert [event.text for event in (await home.wait(number, seconds=0)).without_code] == [
+        "Nimbus: tap the link we sent"
+    ]
 
 
 async def test_a_part_of_a_longer_sms_says_that_another_part_is_missing(modern_app: Connected) -> None:

@@ -30,9 +30,6 @@ class Cursor:
     seq: int
     passed: frozenset[int] = frozenset()
 
-    def is_past(self, seq: int) -> bool:
-        return seq <= self.seq or seq in self.passed
-
 
 def identity(connection: Connection) -> bytes:
     """The identity of the store and of the account whose rows are read."""

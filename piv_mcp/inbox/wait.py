@@ -70,7 +70,7 @@ class _Span:
 
     def counts(self, event: StoredEvent) -> bool:
         if self.cursor is not None:
-            return not self.cursor.is_past(event.seq)
+            return event.seq not in self.cursor.passed  # what is not after it was not even read
         waited = self.inbox.clock.monotonic() - self.started
         if event.seq <= self.first_seq:
             return event.is_within(JUST_BEFORE + waited, self.inbox.clock.time(), self.inbox.remote_time())
