@@ -79,11 +79,17 @@ async def test_a_look_that_breaks_off_leaves_no_gap(home: Home) -> None:
     assert await home.history.look(number, Priority.BACKFILL) == 100
 
 
-async def test_messages_older_than_the_inbox_keeps_are_not_filled_in(home: Home) -> None:
-    old = datetime.now(UTC) - timedelta(days=31)
+@pytest.mark.parametrize(
+    ("age", "taken_in"),
+    [(timedelta(days=31), 0), (timedelta(days=30, minutes=-30), 0), (timedelta(days=30, minutes=-90), 1)],
+)
+async def test_messages_that_the_inbox_would_soon_delete_are_not_filled_in(
+    home: Home, age: timedelta, taken_in: int
+) -> None:
+    old = datetime.now(UTC) - age
     await home.sandbox.receive_sms(home.numbers[0], "Your code is 1111", deliver=False, received_at=old)
-    assert await home.history.look(home.numbers[0], Priority.BACKFILL) == 0
-    assert await home.inbox.store.read(events.after, 0) == ([], 0)
+    assert await home.history.look(home.numbers[0], Priority.BACKFILL) == taken_in
+    assert (await home.inbox.store.read(events.after, 0))[1] == taken_in
 
 
 async def test_messages_of_one_look_are_stored_in_the_order_of_their_times(home: Home) -> None:

@@ -1,7 +1,6 @@
 """Which code is the newest, how old it is, and whether it is new: with clocks that are wrong, sources that are late,
 and cursors of other stores."""
 
-import asyncio
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ERAS, Connect, Connected, Era, content_of
+from harness import ERAS, Connect, Connected, Era, content_of, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inbox_home import Home, codes, open_another, open_home
+from inbox_home import PATIENCE, Home, cancelled, codes, open_another, open_home
 from mcp.client import Client
 from moving_clock import MovingClock
 from processes import sms_webhook
@@ -457,9 +456,26 @@ async def test_polling_goes_on_after_a_refused_key_that_is_good_again(home: Home
     await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
     while not waiting.done():
         home.clock.advance(POLL_SECONDS)
-        await asyncio.sleep(0.02)
+        await until(lambda: waiting.done() or home.clock.sleeping >= 2, seconds=PATIENCE, what="the next pause")
     assert codes(await waiting) == ["482913"]
     assert await home.history.trouble(number) is None
+
+
+async def test_refusals_of_a_key_space_polls_and_are_forgotten_with_the_first_answer(home: Home) -> None:
+    refused = Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=2)
+    home.sandbox.fail_next(refused)
+    waiting, began, times = home.waiting(home.numbers[0]), home.clock.time(), list[float]()
+    for _ in range(20):
+        await home.asleep()
+        times += [home.clock.time() - began] * (len(home.polls()) - len(times))
+        if len(times) == 3:
+            home.sandbox.clear_failures()
+            home.sandbox.fail_next(replace(refused, times=1))
+        home.clock.advance(1)
+        if len(times) == 5:
+            break
+    await cancelled(waiting)
+    assert times == [0, 3, 9, 12, 15]
 
 
 async def test_another_process_knows_that_the_history_cannot_be_read(data_dir: Path) -> None:
