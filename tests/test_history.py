@@ -126,7 +126,8 @@ async def test_messages_that_were_erased_are_not_brought_back_whatever_the_machi
     await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
     assert await home.history.look(number, Priority.PERSON) == 1
     an_hour_behind = home.clock.time() - 3600
-    assert await home.inbox.store.write(events.erase, number, an_hour_behind) == 1
+    for deleted in (1, 0):
+        assert await home.inbox.store.write(events.erase, number, an_hour_behind) == deleted
     assert await home.history.look(number, Priority.PERSON) == 0
 
 

@@ -6,7 +6,6 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,12 +126,15 @@ async def test_closing_commits_what_is_queued_and_refuses_what_comes_later(store
 
 async def test_a_page_that_was_opened_by_a_clock_that_was_ahead_keeps_none_closed(store: Store) -> None:
     now = 1_800_000_000.0
-    claim = partial(store.write, facts.claim_page, seen_since=now - 10, opened_since=now - 60)
-    assert await claim(now=now)
-    assert not await claim(now=now + 1)
+
+    async def claim(at: float) -> bool:
+        return await store.write(facts.claim_page, at, seen_since=now - 10, opened_since=now - 60)
+
+    assert await claim(now)
+    assert not await claim(now + 1)
     await store.write(facts.put_own, facts.PAGE_OPENED, str(now + 3600))
     await store.write(facts.put_own, facts.PAGE_SEEN, str(now + 3600))
-    assert await claim(now=now)
+    assert await claim(now)
 
 
 async def test_reading_cannot_write(store: Store) -> None:
