@@ -14,6 +14,8 @@ from moving_clock import MovingClock
 from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
+from piv_mcp.inbox import cursor
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.retention import CLOCK_SEEN, PRUNE_SECONDS, TOLD_BY, Retention
 from piv_mcp.sandbox import Sandbox
@@ -165,6 +167,7 @@ async def test_a_cursor_before_what_was_pruned_says_which_events_are_gone(modern
         await inbox.record(event_of(sms_webhook(number, f"Your code is {1000 + n}", str(1000 + n)), time.time()))
     await inbox.store.write(lambda c: events.prune(c, before=0, remote_before=None, keep=2))
     pruned, _ = await inbox.store.read(events.span)
+    just_there = cursor.write(Cursor(pruned), await inbox.store.read(cursor.identity))
     for tool, arguments in (
         ("wait_for_code", {"number": number}),
         ("list_events", {}),
@@ -172,3 +175,4 @@ async def test_a_cursor_before_what_was_pruned_says_which_events_are_gone(modern
     ):
         answer = await modern_app.ok(tool, after=start, **arguments)
         assert f"up to {pruned}, are gone" in answer["note"]
+        assert "are gone" not in (await modern_app.ok(tool, after=just_there, **arguments)).get("note", "")
