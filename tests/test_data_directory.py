@@ -190,7 +190,8 @@ FULL_DISK = """
     import resource, signal
     from piv_mcp.config import load
     from piv_mcp.errors import PivError
-    from piv_mcp.runtime import Runtime, kept_secret
+    from piv_mcp.runtime import Runtime
+    from piv_mcp.web.secret import kept_secret
     from piv_mcp.store.directory import open_directory
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     data, size = Path(sys.argv[1]), int(sys.argv[2])

@@ -1,7 +1,11 @@
 """Which code is the newest, how old it is, and whether it is new: with clocks that are wrong, sources that are late,
 and cursors of other stores."""
 
+import asyncio
 import base64
+import json
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +26,10 @@ from piv_mcp.inbox import cursor
 from piv_mcp.inbox.cursor import Cursor, CursorError
 from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.wait import CODES_AT_ONCE
+from piv_mcp.inbox.wait import CODES_AT_ONCE, CODES_COUNTED
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server import build_server
+from piv_mcp.store import events
 from piv_mcp.store.event import TOGETHER_SECONDS, StoredEvent, newest_first
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -185,6 +190,23 @@ async def test_without_a_date_of_the_answers_the_age_is_unknown_and_the_code_not
         assert (answer["status"], answer["newest"]["code"]) == ("ok", "737373"), "the look before tells its age"
 
 
+@pytest.mark.parametrize("ahead", [600, 3600, 86_400])
+async def test_a_wrong_date_of_one_answer_makes_no_old_code_new(home: Home, ahead: float) -> None:
+    number = home.numbers[0]
+    home.sandbox.date_shift = timedelta(seconds=ahead)
+    await home.history.look(number, Priority.PERSON)
+    home.sandbox.date_shift = timedelta(0)
+    home.clock.advance(3600)
+    home.sandbox.advance(timedelta(hours=1))
+    old = home.sandbox.now - timedelta(minutes=30)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+    await home.history.look(number, Priority.PERSON)
+    assert codes(await home.wait(number, seconds=0)) == []
+    (event,) = await home.inbox.store.read(events.codes, number)
+    age = event.age(home.clock.time(), home.inbox.remote_time())
+    assert age == pytest.approx(1800, abs=5)
+
+
 @pytest.mark.parametrize("received_at", [datetime(1999, 1, 1, tzinfo=UTC), None], ids=["1999", "none"])
 async def test_a_message_whose_own_time_is_nonsense_is_new_if_the_last_look_did_not_show_it(
     home: Home, received_at: datetime | None
@@ -200,6 +222,25 @@ async def test_a_message_whose_own_time_is_nonsense_is_new_if_the_last_look_did_
     age = waited.found[0].age(home.clock.time(), home.inbox.remote_time())
     assert age is not None
     assert age <= POLL_SECONDS + 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1), timedelta(days=400), timedelta(days=26_000)])
+@pytest.mark.parametrize("has_date", [True, False])
+async def test_a_webhook_of_the_future_does_not_stay_the_newest(
+    connect: Connect, ahead: timedelta, has_date: bool
+) -> None:
+    sandbox, clock = Sandbox(), MovingClock(speed=0)
+    sandbox.date_shift = timedelta(0) if has_date else None
+    async with connect(sandbox=sandbox, clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.ok("get_latest_code", number=number)
+        await record(app, webhook(number, "Your code is 666666", ago=-ahead.total_seconds()))
+        clock.advance(TOGETHER_SECONDS + 60)
+        sandbox.date_shift = timedelta(0)
+        await record(app, webhook(number, "Your code is 482913", ago=-TOGETHER_SECONDS - 60))
+        latest = await app.ok("get_latest_code", number=number)
+        assert [latest["newest"]["code"], *(row["code"] for row in latest["others"])] == ["482913", "666666"]
+        assert latest["others"][0]["age_seconds"] == pytest.approx(TOGETHER_SECONDS + 60, abs=5)
 
 
 # The history's order
@@ -244,17 +285,166 @@ async def test_what_a_number_sent_does_not_make_each_look_read_everything(home: 
     assert len(home.polls()) == 1
 
 
+@pytest.mark.parametrize("has_date", [True, False])
+async def test_what_a_number_has_just_sent_costs_one_request_a_poll(home: Home, has_date: bool) -> None:
+    number = home.numbers[0]
+    home.sandbox.date_shift = timedelta(0) if has_date else None
+    for n in range(300):
+        await home.sandbox.receive_sms(number, f"Code {1000 + n}", deliver=False)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.direction = "outbound"
+    await home.history.look(number, Priority.PERSON)
+    home.sandbox.requests.clear()
+    await home.history.look(number, Priority.PERSON)
+    assert len(home.polls()) == 1
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    assert await home.history.look(number, Priority.PERSON) == 1
+
+
+@pytest.mark.parametrize("ids", ["all empty", "all the same"])
+@pytest.mark.parametrize("sent", ["its own", "none", "1999", "the future"])
+async def test_messages_whose_ids_tell_nothing_are_new_once(home: Home, ids: str, sent: str) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    await home.history.look(number, Priority.PERSON)
+    for n in range(45):
+        at = now - timedelta(seconds=45 - n)
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False, received_at=at)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.id = "" if ids == "all empty" else "1"  # type: ignore[assignment]
+        if sent != "its own":
+            other = {"1999": datetime(1999, 1, 1, tzinfo=UTC), "the future": now + timedelta(days=400)}
+            message.received_at = other.get(sent)  # type: ignore[assignment]
+    found: list[int] = []
+    for _ in range(3):
+        found.append(await home.history.look(number, Priority.PERSON))
+        home.clock.advance(POLL_SECONDS)
+    assert found == [45, 0, 0]
+
+
+# One message from two sources
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -0.5, 5.75, -7, -24, 24])
+@pytest.mark.parametrize("first", ["webhook", "history"])
+@pytest.mark.parametrize("looked", [True, False])
+@pytest.mark.parametrize("text", ["Your code is 482913", "Your code is 482913, don’t share it"])
+async def test_a_history_in_another_local_time_makes_one_new_code_of_one_message(
+    connect: Connect, hours: float, first: str, looked: bool, text: str
+) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        if looked:
+            await app.ok("get_latest_code", number=number)
+            clock.advance(POLL_SECONDS)
+
+        async def history() -> None:
+            at = datetime.now(UTC) + timedelta(hours=hours)
+            await app.sandbox.receive_sms(number, text.replace("’", "?"), deliver=False, received_at=at)
+            await app.ok("get_latest_code", number=number)
+            clock.advance(POLL_SECONDS)
+
+        if first == "history":
+            await history()
+        await record(app, webhook(number, text))
+        if first == "webhook":
+            await history()
+        for tool in ("get_latest_code", "wait_for_code"):
+            answer = await app.ok(tool, number=number)
+            assert (answer["status"], answer["newest"]["code"], answer.get("others")) == ("ok", "482913", None)
+            assert answer["newest"]["confirmed"] == "in the SMS history"
+        await record(app, webhook(number, text, ago=5))
+        assert (await app.ok("list_events", number=number))["total"] == 2, "another webhook is another message"
+
+
+async def test_a_replayed_text_makes_no_confirmed_code_younger(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        await app.ok("get_latest_code", number=number)
+        clock.advance(3600)
+        app.sandbox.advance(timedelta(hours=1))
+        await app.ok("get_latest_code", number=number)
+        await record(app, webhook(number, "Your code is 482913", ago=-3600))
+        answer = await app.ok("wait_for_code", number=number, confirmed_only=True, timeout_seconds=0)
+        assert answer["status"] == "timeout"
+
+
+async def test_an_equal_text_of_minutes_before_does_not_take_the_webhook_of_another_message(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    text = "Your code is 482913"
+    shown = await home.record(webhook(number, text))
+    for minutes in (10, 0):
+        at = now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, text, deliver=False, received_at=at)
+    await home.history.look(number, Priority.PERSON)
+    found = await home.inbox.store.read(events.codes, number, limit=10)
+    assert [event.source for event in found] == ["webhook", "history"]
+    assert found[0].seq == shown.seq
+    assert found[0].sent_at == pytest.approx(now.timestamp(), abs=2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("12:34:56.7Z", "12:34:56Z"),
+        ("12:34:56.700Z", "12:34:56.700000+00:00"),
+        ("12:34:57.5Z", "14:34:57+02:00"),
+        ("12:34:56.4Z", "12:34:56.4"),
+    ],
+)
+async def test_a_retry_that_writes_its_time_in_another_form_is_one_message(home: Home, one: str, other: str) -> None:
+    number, day = home.numbers[0], datetime.now(UTC).strftime("%Y-%m-%dT")
+    stored = [
+        await home.record(sms_webhook(number, "Your code is 1234", "1234", day + form)) for form in (one, other, one)
+    ]
+    assert len({event.seq for event in stored}) == 1
+
+
+def bare_webhook(number: str, text: str, code: str, at: datetime) -> bytes:
+    """Without the message's own time."""
+    data = {"piv_num_id": number, "text": text, "code": code}
+    return json.dumps({"event_type": "sms.received", "timestamp": at.isoformat(), "data": data}).encode()
+
+
+@pytest.mark.parametrize(("seconds", "messages"), [(0, 1), (30, 1), (120, 2), (600, 2)])
+async def test_equal_webhooks_without_a_time_of_the_message_are_retries_for_a_minute(
+    home: Home, seconds: float, messages: int
+) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    first = await home.record(bare_webhook(number, "Your code is 1234", "1234", now))
+    home.clock.advance(seconds)
+    other = await home.record(bare_webhook(number, "Your code is 1234", "1234", now + timedelta(seconds=seconds)))
+    assert len({first.seq, other.seq}) == messages
+
+
+async def test_webhooks_with_an_empty_text_are_told_by_their_codes(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for code in ("1111", "2222", "1111"):
+        await home.record(bare_webhook(number, "", code, now))
+    assert codes(await home.wait(number)) == ["2222", "1111"]
+
+
 # Cursors
 
 
 numbers = st.integers(0, 2**40)
 
 
-@given(numbers, st.frozensets(st.integers(1, 10**6), max_size=20), st.binary(min_size=5, max_size=5))
+@given(
+    numbers,
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 100)), max_size=40),
+    st.binary(min_size=5, max_size=5),
+)
 def test_a_cursor_is_read_as_it_was_written_and_by_no_other_store(
-    seq: int, beyond: frozenset[int], owner: bytes
+    seq: int, stretches: list[tuple[int, int]], owner: bytes
 ) -> None:
-    where = Cursor(seq, frozenset(seq + offset for offset in beyond))
+    passed: list[tuple[int, int]] = []
+    for gap, length in stretches:
+        first = gap + (passed[-1][1] if passed else seq)
+        passed.append((first, first + length))
+    where = Cursor(seq, tuple(passed))
     text = cursor.write(where, owner)
     assert cursor.read(text, owner) == where
     with pytest.raises(CursorError):
@@ -263,9 +453,9 @@ def test_a_cursor_is_read_as_it_was_written_and_by_no_other_store(
 
 def test_a_cursor_that_was_cut_within_a_number_is_none() -> None:
     owner = b"owner"
-    text = cursor.write(Cursor(7, frozenset({7 + 300})), owner)
+    text = cursor.write(Cursor(7, ((307, 307),)), owner)
     body = base64.urlsafe_b64decode(text.removeprefix(cursor.VERSION) + "=" * (-(len(text) - 2) % 4))
-    cut = cursor.VERSION + base64.urlsafe_b64encode(body[:-1]).decode().rstrip("=")
+    cut = cursor.VERSION + base64.urlsafe_b64encode(body[:-2]).decode().rstrip("=")
     with pytest.raises(CursorError):
         cursor.read(cut, owner)
 
@@ -290,12 +480,11 @@ async def test_a_made_up_cursor_makes_no_old_code_new(connect: Connect, era: Era
             await app.ok("get_latest_code", number=number)  # which reads the history
 
 
-async def test_what_the_first_look_brings_in_past_a_cursor_is_stale_if_it_is_old(modern_app: Connected) -> None:
+async def test_a_code_of_more_than_ten_minutes_ends_a_wait_as_stale(modern_app: Connected) -> None:
     app = modern_app
     number = app.sandbox.add_numbers(1)[0]
-    first = await app.ok("list_events")
-    old = app.sandbox.now - timedelta(hours=2)
-    await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+    first = await app.ok("get_latest_code", number=number)
+    await record(app, webhook(number, "Your code is 482913", ago=2 * 3600 + 1))  # sent again by hand
     answer = await app.ok("wait_for_code", number=number, after=first["after"])
     assert (answer["status"], answer["newest"]["code"]) == ("stale", "482913")
     assert "2 hours old: do not use it as a new one" in answer["note"]
@@ -304,7 +493,7 @@ async def test_what_the_first_look_brings_in_past_a_cursor_is_stale_if_it_is_old
     assert again["status"] == "timeout"
 
 
-@pytest.mark.parametrize("count", [CODES_AT_ONCE, CODES_AT_ONCE + 1, 3 * CODES_AT_ONCE + 2])
+@pytest.mark.parametrize("count", [CODES_AT_ONCE, CODES_AT_ONCE + 1, 3 * CODES_AT_ONCE + 2, 120])
 async def test_codes_beyond_those_shown_are_said_and_not_passed(modern_app: Connected, count: int) -> None:
     number = modern_app.sandbox.add_numbers(1)[0]
     answer = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0)
@@ -317,12 +506,50 @@ async def test_codes_beyond_those_shown_are_said_and_not_passed(modern_app: Conn
         shown = [row["code"] for row in (answer["newest"], *answer.get("others", []))]
         assert len(shown) == min(CODES_AT_ONCE, count - len(seen))
         left = count - len(seen) - len(shown)
-        assert (f"{left} more codes" in answer.get("note", "")) == (left > 0)
+        counted = f"{left} more codes" if left + len(shown) < CODES_COUNTED else "45 or more codes"
+        assert (counted in answer.get("note", "")) == (left > 0)
         seen += shown
     assert seen == [str(1000 + n) for n in reversed(range(count))], "each once, the newest first"
     await record(modern_app, webhook(number, "Your code is 9999"))
     last = await modern_app.ok("wait_for_code", number=number, after=answer["after"])
     assert (last["newest"]["code"], last.get("others")) == ("9999", None)
+
+
+@pytest.mark.parametrize("unconfirmed", ["first", "last", "between"])
+async def test_a_confirmed_code_does_not_pass_those_that_are_confirmed_later(home: Home, unconfirmed: str) -> None:
+    number, clock = home.numbers[0], home.clock
+    first = await home.wait(number, seconds=0)
+    order = {"first": "uc", "last": "cu", "between": "cuc"}[unconfirmed]
+    for n, kind in enumerate(order):
+        if kind == "c":
+            await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False)
+            clock.advance(POLL_SECONDS)
+            await home.history.look(number, Priority.PERSON)
+        else:
+            await home.webhook(number, "9999")
+    waited = await home.wait(number, after=first.cursor, confirmed_only=True)
+    assert codes(waited) == [str(1000 + n) for n, kind in reversed(list(enumerate(order))) if kind == "c"]
+    again = await home.wait(number, after=waited.cursor, confirmed_only=True, seconds=0)
+    assert codes(again) == []
+    await home.sandbox.receive_sms(number, "Your code is 9999", deliver=False)
+    clock.advance(POLL_SECONDS)
+    await home.history.look(number, Priority.PERSON)
+    later = await home.wait(number, after=again.cursor, confirmed_only=True, seconds=0)
+    assert codes(later) == ["9999"]
+
+
+async def test_many_codes_that_are_never_confirmed_leave_the_cursor_short(home: Home) -> None:
+    number = home.numbers[0]
+    where = (await home.wait(number, seconds=0)).cursor
+    for n in range(60):
+        await home.webhook(number, str(5000 + n))
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False)
+        home.clock.advance(POLL_SECONDS)
+        await home.history.look(number, Priority.PERSON)
+        waited = await home.wait(number, after=where, confirmed_only=True)
+        assert codes(waited) == [str(1000 + n)]
+        where = waited.cursor
+    assert len(cursor.write(where, b"owner")) < 250
 
 
 async def test_a_code_that_comes_while_others_are_left_is_the_newest(modern_app: Connected) -> None:
@@ -512,3 +739,73 @@ async def test_without_a_key_a_wait_says_that_only_webhooks_bring_messages(data_
         answer = content_of(await client.call_tool("wait_for_code", {"number": "abc-1", "timeout_seconds": 0}))
     assert "No API key" in answer["note"]
     assert "nothing is missed" not in answer["note"]
+
+
+@pytest.mark.parametrize("tool", ["wait_for_code", "list_events", "get_latest_code"])
+async def test_what_had_arrived_before_a_cursor_is_not_new_when_the_first_look_finds_it(
+    modern_app: Connected, tool: str
+) -> None:
+    """A code of five minutes ago is another's, also where nobody had looked at the number yet."""
+    app = modern_app
+    number, other = app.sandbox.add_numbers(2)
+    if tool == "wait_for_code":
+        app.sandbox.fail_next(Failure(kind="html", path="/numbers/*/sms", times=None))
+        first = await app.ok(tool, number=other, timeout_seconds=0)
+        app.sandbox.clear_failures()
+    else:
+        first = await app.ok(tool, **({"number": other} if tool == "get_latest_code" else {}))
+    before = app.sandbox.now - timedelta(minutes=5)
+    await app.sandbox.receive_sms(number, "Your code is 111111", deliver=False, received_at=before)
+    waiting = asyncio.create_task(app.ok("wait_for_code", number=number, after=first["after"], timeout_seconds=20))
+    await until(
+        lambda: any(r.raw_path.endswith(f"{number}/sms") for r in app.sandbox.requests), seconds=PATIENCE, what="a look"
+    )
+    await app.sandbox.receive_sms(number, "Your code is 222222", deliver=False)
+    answer = await waiting
+    assert [answer["newest"]["code"], *(row["code"] for row in answer.get("others", []))] == ["222222"]
+
+
+async def test_what_came_while_the_history_could_not_be_read_is_past_the_cursor(home: Home) -> None:
+    number = home.numbers[0]
+    await home.history.look(number, Priority.PERSON)
+    first = await home.wait(number, seconds=0)
+    home.sandbox.fail_next(Failure(kind="html", path="/numbers/*/sms", times=None))
+    sent = home.sandbox.now
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=sent)
+    second = await home.wait(number, seconds=0, after=first.cursor)
+    home.clock.advance(300)
+    home.sandbox.advance(timedelta(seconds=300))
+    third = await home.wait(number, seconds=0, after=second.cursor)
+    home.sandbox.clear_failures()
+    assert third.found == []
+    assert codes(await home.wait(number, after=third.cursor)) == ["482913"]
+
+
+# Time
+
+
+async def test_a_wait_on_a_number_with_many_equal_codes_takes_milliseconds(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    many = [
+        event_of(webhook(number, "Your code is 482913", "482913", ago=40_000 - n), home.clock.time())
+        for n in range(20_000)
+    ]
+    for start in range(0, len(many), 5000):
+        await home.inbox.record_all(many[start : start + 5000])
+    for n in range(50):
+        at = now - timedelta(hours=5, seconds=n)
+        await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=at)
+
+    async def milliseconds(job: Callable[[], Awaitable[object]]) -> float:
+        started = time.process_time()
+        await job()
+        return (time.process_time() - started) * 1000
+
+    look = await milliseconds(lambda: home.history.look(number, Priority.PERSON))
+    assert look < 250, "for fifty messages"
+    for read in (events.codes, events.without_code):
+        took = [
+            await milliseconds(lambda read=read: home.inbox.store.read(read, number, after=0, limit=50))
+            for _ in range(5)
+        ]
+        assert min(took) < 15

@@ -175,6 +175,25 @@ def test_a_damaged_text_is_nearly_the_same(full: str, damaged: str) -> None:
     assert nearly_same(damaged, full)
 
 
+@pytest.mark.parametrize("became", ["?", "\ufffd", "??", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Acme code 482913, don’t share it",
+        "“Acme”: your code is ‘482913’",
+        "Acme — code 482913 – expires soon…",
+        "Acme: code\u00a0482913 for you",
+        "Acme code 482913\u200b for you",
+        "«Acme» код 482913",
+    ],
+)
+def test_replaced_quotes_dashes_and_blanks_do_not_part_a_message(text: str, became: str) -> None:
+    damaged = every_soft_character(text, lambda _: became)
+    assert nearly_same(text, damaged)
+    assert nearly_same(damaged, text)
+    assert not nearly_same(text, damaged.replace("482913", "482914"))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
 
 from piv_mcp.errors import PivError
 from piv_mcp.store import Connection, facts
@@ -23,12 +24,24 @@ class CursorError(PivError):
     """The text is no cursor of this inbox."""
 
 
+Stretch = tuple[int, int]
+"""The ids of the first and the last event of a stretch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Everything up to event `seq` was read, and of what follows the events `passed`."""
+    """Everything up to event `seq` was read, and of what follows the stretches `passed`, in their order.
+
+    `at` is the time on piv.day's clock, in whole seconds since the epoch, through which the account was looked at; 0 if
+    that is not known. A message from before it that the first look at a history brings to light later is no new one.
+    """
 
     seq: int
-    passed: frozenset[int] = frozenset()
+    passed: tuple[Stretch, ...] = ()
+    at: int = 0
+
+    def is_past(self, seq: int) -> bool:
+        return seq <= self.seq or any(first <= seq <= last for first, last in self.passed)
 
 
 def identity(connection: Connection) -> bytes:
@@ -39,8 +52,9 @@ def identity(connection: Connection) -> bytes:
 
 def write(cursor: Cursor, owner: bytes) -> str:
     """The text of a cursor; `owner` is the `identity` of its store."""
-    numbers = [cursor.seq, *(seq - cursor.seq for seq in sorted(cursor.passed))]
-    body = owner + b"".join(map(_varint, numbers))
+    bounds = [cursor.seq, *chain.from_iterable(cursor.passed)]
+    steps = [bounds[0], *(after - before for before, after in pairwise(bounds))]
+    body = owner + b"".join(map(_varint, (cursor.at, *steps)))
     return VERSION + base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 
@@ -55,12 +69,14 @@ def read(text: str, owner: bytes) -> Cursor:
     encoded = text[len(VERSION) :]
     try:
         body = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        seq, *offsets = _numbers(body[IDENTITY_BYTES:])
+        at, *steps = _numbers(body[IDENTITY_BYTES:])
+        seq, *bounds = accumulate(steps)
+        passed = tuple(zip(bounds[::2], bounds[1::2], strict=True))
     except (binascii.Error, ValueError):
         raise CursorError("is not a cursor of this inbox") from None
     if body[:IDENTITY_BYTES] != owner:
         raise CursorError("belongs to an inbox that no longer exists, or to another account")
-    return Cursor(seq, frozenset(seq + offset for offset in offsets))
+    return Cursor(seq, passed, at)
 
 
 def _varint(number: int) -> bytes:
@@ -83,6 +99,6 @@ def _numbers(body: bytes) -> list[int]:
         if not byte & 0x80:
             numbers.append(number)
             number = shift = 0
-    if max(numbers) >= LIMIT:
+    if sum(numbers) >= LIMIT:
         raise ValueError("too large")
     return numbers

@@ -138,11 +138,12 @@ class History:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
                 read += page.items
-                found += [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
-                if await self._is_known(piv_num_id, page.items, last, remote_at):
+                inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
+                found += await self._store.read(recording.unknown, inbound)
+                grown = last.total is None or total != last.total
+                if await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown):
                     new_outbound = sum(not _is_inbound(sms) and not _was_seen(sms, last) for sms in read)
-                    known = await self._store.read(recording.count_known, found)
-                    if (total or 0) - (last.total or total or 0) <= len(found) - known + new_outbound:
+                    if (total or 0) - (last.total or total or 0) <= len(found) + new_outbound:
                         break  # else a new message stands further back, since its time is wrong
         wanted = self._wanted(found, last, remote_at)
         new = 0
@@ -253,8 +254,11 @@ class History:
     def _event(self, piv_num_id: str, sms: Sms, remote_at: float | None) -> StoredEvent:
         return event_of_sms(piv_num_id, sms, now=self._clock.time(), remote_now=remote_at)
 
-    async def _is_known(self, piv_num_id: str, page: list[Sms], last: polls.Look, remote_at: float | None) -> bool:
-        """Whether the oldest message of a page is known, and so are those before it."""
+    async def _is_known(
+        self, piv_num_id: str, page: list[Sms], last: polls.Look, remote_at: float | None, *, grown: bool
+    ) -> bool:
+        """Whether the oldest message of a page is known, and so are those before it. `grown`: the history may have more
+        messages than at the last look."""
         if not page:
             return False
         oldest = page[-1]
@@ -262,7 +266,7 @@ class History:
         if sent_at is not None and CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
             return True
         if not _is_inbound(oldest):
-            return _was_seen(oldest, last)
+            return not grown or _was_seen(oldest, last)
         return await self._store.read(recording.knows, self._event(piv_num_id, oldest, remote_at))
 
     def _kept_since(self, last: polls.Look, remote_at: float | None) -> float:

@@ -1,6 +1,7 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
+from math import floor
 from typing import Any
 
 from piv_mcp.api.events import SmsReceived, WebhookEvent, parse_event, piv_num_ids
@@ -57,11 +58,14 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
 
 
 def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> str:
-    """Of an SMS, number, text and time are what a retry cannot change; its code may be forged."""
-    if text_key is None or not isinstance(parsed.data, SmsReceived):
+    """Of an SMS, number, text and time are what a retry cannot change; its code may be forged. A retry may leave out
+    the fraction of the second."""
+    if text_key is None or not isinstance(parsed.data, SmsReceived) or not (parsed.data.text or "").strip():
         return event.digest(parsed.event_type, parsed.fields or parsed.raw)
     received_at = parsed.data.received_at
-    return event.digest(SMS_RECEIVED, [subject, text_key, received_at and round(received_at.timestamp())])
+    if received_at is None:
+        return event.digest(SMS_RECEIVED, [subject, text_key])
+    return event.TIMED + event.digest(SMS_RECEIVED, [subject, text_key, floor(received_at.timestamp())])
 
 
 def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | None = None) -> StoredEvent:
@@ -69,6 +73,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
     piv.day's, if that is known (both in seconds since the epoch)."""
     text = _text(sms.message_body)
     code, code_source = choose_code(text, None) if text is not None else (None, None)
+    text_key = same_text_key(text) if text is not None else None
     return StoredEvent(
         type=SMS_RECEIVED,
         source="history",
@@ -76,14 +81,19 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
         sent_at=sms.received_at.timestamp() if sms.received_at else None,
         arrived_at=now,
         reached_at=remote_now,
-        message_id=replace_surrogates(sms.id),
+        message_id=replace_surrogates(sms.id) or _stand_in_id(sms, text_key),
         sender=_text(sms.from_number),
         text=text,
-        text_key=same_text_key(text) if text is not None else None,
+        text_key=text_key,
         code=code,
         code_source=code_source,
         payload=json.dumps(sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")),
     )
+
+
+def _stand_in_id(sms: Sms, text_key: str | None) -> str:
+    """What tells a message of the history without an id from others: its text and time."""
+    return event.digest("message", [text_key, sms.received_at and sms.received_at.timestamp()])
 
 
 def _text(value: object) -> str | None:

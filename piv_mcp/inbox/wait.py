@@ -3,12 +3,13 @@
 Every wait returns a cursor. The next wait continues from it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from piv_mcp.inbox.cursor import Cursor
-from piv_mcp.store import event, events
+from piv_mcp.store import event, events, polls
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import PROGRESS_SECONDS
 
@@ -31,6 +32,9 @@ WITHOUT_CODE_AT_ONCE = 3
 CODES_COUNTED = 50
 """Codes are counted up to this number."""
 
+MAX_STRETCHES = 40
+"""Maximum number of stretches in a cursor, which a model must copy. It passes what lies before the newest of them."""
+
 Progress = Callable[[float, float], Awaitable[None]]
 """Called with (seconds waited, maximum seconds to wait)."""
 
@@ -50,6 +54,11 @@ class Waited:
     without_code: list[StoredEvent] = field(default_factory=list[StoredEvent])
     more: int = 0
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether there may be more codes than were counted."""
+        return len(self.found) + self.more >= CODES_COUNTED
+
 
 @dataclass(slots=True)
 class _Span:
@@ -59,10 +68,13 @@ class _Span:
     cursor: Cursor | None
     started: float
     first_seq: int
+    at: int
+    """When it began, on piv.day's clock: see `Cursor`."""
 
     @classmethod
     async def begin(cls, inbox: "Inbox", cursor: Cursor | None) -> "_Span":
-        return cls(inbox, cursor, inbox.clock.monotonic(), await inbox.store.read(events.last_seq))
+        at = int(inbox.remote_time() or 0)
+        return cls(inbox, cursor, inbox.clock.monotonic(), await inbox.store.read(events.last_seq), at)
 
     @property
     def after(self) -> int:
@@ -70,7 +82,8 @@ class _Span:
 
     def counts(self, event: StoredEvent) -> bool:
         if self.cursor is not None:
-            return event.seq not in self.cursor.passed  # what is not after it was not even read
+            was_there = event.source == "history" and event.moment < self.cursor.at - JUST_BEFORE
+            return not self.cursor.is_past(event.seq) and not was_there
         waited = self.inbox.clock.monotonic() - self.started
         if event.seq <= self.first_seq:
             return event.is_within(JUST_BEFORE + waited, self.inbox.clock.time(), self.inbox.remote_time())
@@ -98,8 +111,14 @@ async def wait_for_code(
     span = await _Span.begin(inbox, cursor)
 
     async def codes(*, confirmed_only: bool) -> list[StoredEvent]:
+        passed = () if cursor is None else cursor.passed
         found = await inbox.store.read(
-            events.codes, piv_num_id, after=span.after, confirmed_only=confirmed_only, limit=CODES_COUNTED
+            events.codes,
+            piv_num_id,
+            after=span.after,
+            passed=passed,
+            confirmed_only=confirmed_only,
+            limit=CODES_COUNTED,
         )
         return [event for event in found if span.counts(event)]
 
@@ -108,12 +127,17 @@ async def wait_for_code(
         found = await codes(confirmed_only=confirmed_only)
         quiet = await inbox.store.read(events.without_code, piv_num_id, after=span.after, limit=WITHOUT_CODE_AT_ONCE)
         quiet = [event for event in quiet if span.counts(event)]
-        if found:
-            return _shown(found, newer(quiet, found[0]), cursor, last)
-        if confirmed_only and (unconfirmed := await codes(confirmed_only=False)):
-            # The cursor stays before the unconfirmed codes: each may be confirmed later.
-            last = min([last, *(event.seq - 1 for event in unconfirmed)])
-        return Waited([], Cursor(last), without_code=quiet)
+        quiet = newer(quiet, found[0]) if found else quiet
+        shown, more = found[:CODES_AT_ONCE], max(0, len(found) - CODES_AT_ONCE)
+        # What is not confirmed yet may be confirmed later: the cursor does not pass it.
+        came = await codes(confirmed_only=False) if confirmed_only else found
+        seqs = {event.seq for event in came}
+        if seqs and cursor is not None:
+            seqs.update(await inbox.store.read(events.code_ids, piv_num_id, after=cursor.seq))
+        look = await inbox.store.read(polls.look, piv_num_id)
+        end = Cursor(last, at=int(look.remote_at or span.at))
+        where = _beyond(seqs, {event.seq for event in shown}, cursor, end)
+        return Waited(shown, where, without_code=quiet, more=more)
 
     async with history.watched(piv_num_id) as watch:
 
@@ -126,17 +150,20 @@ async def wait_for_code(
         return await _wait(inbox, query_existing_number, seconds, progress)
 
 
-def _shown(found: list[StoredEvent], quiet: list[StoredEvent], cursor: Cursor | None, last: int) -> Waited:
-    """The codes that are shown, and a cursor that passes these only."""
-    shown, rest = found[:CODES_AT_ONCE], found[CODES_AT_ONCE:]
-    last = max([last, *(event.seq for event in found)])
-    if not rest:
-        return Waited(shown, Cursor(last), without_code=quiet)
-    seq = min(event.seq for event in rest) - 1
-    passed = {event.seq for event in shown}
-    if cursor is not None:
-        passed |= cursor.passed
-    return Waited(shown, Cursor(seq, frozenset(one for one in passed if one > seq)), 0.0, quiet, len(rest))
+def _beyond(codes: Set[int], shown: Set[int], before: Cursor | None, end: Cursor) -> Cursor:
+    """The cursor that passes all that `end` does, but no code that neither this wait nor one before has shown.
+    `codes` are the ids of all codes past the cursor `before`."""
+    left = {seq for seq in codes - shown if before is None or not before.is_past(seq)}
+    known = sorted(codes | {end.seq})
+    if not left:
+        return Cursor(known[-1], at=end.at)
+    at = 0 if before is None else before.at
+    stretches = [(is_left, list(stretch)) for is_left, stretch in groupby(known, left.__contains__)]
+    passed = [(stretch[0], stretch[-1]) for is_left, stretch in stretches if not is_left and stretch[0] > min(left)]
+    if len(passed) > MAX_STRETCHES:
+        passed = passed[-MAX_STRETCHES:]
+        return Cursor(passed[0][0] - 1, tuple(passed), at)
+    return Cursor(min(left) - 1, tuple(passed), at)
 
 
 def newer(quiet: list[StoredEvent], code: StoredEvent) -> list[StoredEvent]:
@@ -169,7 +196,7 @@ async def wait_for_event(
         found = await inbox.store.read(events.matching, types, match, after=read_through, limit=EVENTS_AT_ONCE)
         full = len(found) == EVENTS_AT_ONCE
         read_through = found[-1].seq if full else max([last, *(event.seq for event in found)])
-        return Waited([event for event in found if span.counts(event)], Cursor(read_through))
+        return Waited([event for event in found if span.counts(event)], Cursor(read_through, at=span.at))
 
     return await _wait(inbox, query, seconds, progress)
 

@@ -27,6 +27,10 @@ it yet: its times come from several machines. A greater difference makes its own
 
 _TIME = re.compile(r"\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
+TIMED = "timed:"
+"""What the digest of a webhook begins with if the message's own time is in it: an equal one is the same, whenever it
+comes."""
+
 Source = Literal["webhook", "history"]
 
 
@@ -111,7 +115,7 @@ class StoredEvent:
         `remote_now` is the time on piv.day's clock, if that is known; `now` is the time on this machine's clock, which
         may have been set since the record.
         """
-        if remote_now is not None and self.sent_at is not None:
+        if remote_now is not None and self.sent_at is not None and self.sent_at <= remote_now + CLOCK_TOLERANCE:
             return max(0.0, remote_now - self.sent_at)
         if not self.age_known or now < self.stored_at - facts.SAME_MOMENT_SECONDS:
             return None

@@ -6,7 +6,7 @@ times on piv.day's clock. This machine's clock decides neither, as long as piv.d
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from piv_mcp.api.numbers import Sms
 from piv_mcp.store import facts, polls
@@ -39,12 +39,16 @@ def codes(
     subject: str | None,
     *,
     after: int = 0,
+    passed: Sequence[tuple[int, int]] = (),
     confirmed_only: bool = False,
     limit: int = 1,
 ) -> list[StoredEvent]:
-    """Messages with a code that this store learnt of after `after`, the newest first."""
-    where = ["code IS NOT NULL", "seq > ?"]
-    values: list[Value] = [after]
+    """Messages with a code that this store learnt of after `after`, the newest first, without those whose ids lie in
+    the stretches `passed` (first and last id)."""
+    # `+` keeps SQLite from reading and sorting all codes where the newest are wanted: those are an index's first rows.
+    past = "seq > ?" if after else "+seq > ?"
+    where = ["code IS NOT NULL", past, *["seq NOT BETWEEN ? AND ?"] * len(passed)]
+    values: list[Value] = [after, *chain.from_iterable(passed)]
     if subject is not None:
         where.append("subject = ?")
         values.append(subject)
@@ -52,6 +56,12 @@ def codes(
         where.append("message_id IS NOT NULL")
     condition = f"{' AND '.join(where)} ORDER BY {_MOMENT} DESC, seq DESC LIMIT ?"
     return newest_first(select(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
+
+
+def code_ids(connection: Connection, subject: str, *, after: int) -> list[int]:
+    """The ids of a number's messages with a code that this store learnt of after `after`."""
+    query = "SELECT seq FROM events WHERE subject = ? AND seq > ? AND account = ? AND code IS NOT NULL"
+    return [int(seq) for (seq,) in connection.rows(query, (subject, after, connection.account))]
 
 
 def without_code(connection: Connection, subject: str | None, *, limit: int, after: int = 0) -> list[StoredEvent]:

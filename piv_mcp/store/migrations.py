@@ -129,9 +129,11 @@ STEPS = (
     DROP TABLE looks_before;
 
     DROP INDEX events_text;
+    DROP INDEX events_message;
     DROP INDEX events_codes;
     DROP INDEX events_codes_subject;
     DROP INDEX events_messages;
+    CREATE INDEX events_message ON events (subject, message_id, text_key) WHERE message_id IS NOT NULL;
     CREATE INDEX events_unconfirmed ON events (subject, text_key, sent_at)
         WHERE message_id IS NULL AND text_key IS NOT NULL;
     CREATE INDEX events_history ON events (subject, text_key, sent_at)
@@ -140,6 +142,8 @@ STEPS = (
         WHERE code IS NOT NULL;
     CREATE INDEX events_codes_subject ON events (subject, coalesce(reached_at, sent_at, arrived_at), seq)
         WHERE code IS NOT NULL;
+    CREATE INDEX events_quiet ON events (account, seq) WHERE code IS NULL AND text IS NOT NULL;
+    CREATE INDEX events_quiet_subject ON events (subject, type, seq) WHERE code IS NULL AND text IS NOT NULL;
     CREATE INDEX events_heard ON events (subject, seq) WHERE text IS NOT NULL;
 
     CREATE TABLE servers (

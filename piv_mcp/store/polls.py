@@ -43,12 +43,16 @@ class Look:
         return self.at > 0
 
     def seconds_since(self, now: float, remote_now: float | None) -> float | None:
-        """How long ago it began; None if there was none, or a clock was set since."""
+        """How long ago it began; None if there was none, or a clock was set since.
+
+        Of two clocks that differ, the one with the longer time: an old message must not become a new one.
+        """
         if not self.was_made:
             return None
+        passed = [now - self.at]
         if remote_now is not None and self.remote_at is not None:
-            return max(0.0, remote_now - self.remote_at)
-        return now - self.at if now >= self.at else None
+            passed.append(remote_now - self.remote_at)
+        return max(passed) if max(passed) >= 0 else None
 
 
 _COLUMNS = tuple(Look.__dataclass_fields__)

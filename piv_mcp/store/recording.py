@@ -2,13 +2,14 @@
 sender, no code). Both are merged into one row, also where a text was damaged or a time is wrong.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from piv_mcp.store import polls, servers
 from piv_mcp.store.connection import Connection, Value
-from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, StoredEvent
+from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, StoredEvent
 from piv_mcp.store.events import COLUMNS, select
 from piv_mcp.text.sameness import nearly_same
 
@@ -16,9 +17,10 @@ SAME_SMS_SECONDS = 15 * 60
 """The largest difference between the times that webhook and history give to one SMS."""
 
 ZONE_SECONDS = 15 * 60
-MAX_ZONES = 14 * 4
+MAX_ZONES = 26 * 4
 ZONE_TOLERANCE = 2.0
-"""Or the times differ by a number of quarters of an hour, to within two seconds: one was written in a local time."""
+"""Or the times differ by a number of quarters of an hour, to within two seconds: one was written in a local time, or
+with the date of another place."""
 
 NEAR_SMS_SECONDS = 5 * 60
 """The largest difference between the times of two texts that are one SMS although they are not equal (`sameness`)."""
@@ -30,8 +32,10 @@ SAME_EVENT_SECONDS = 60
 """A webhook with equal content and a time within this many seconds is a retry (piv.day retries for half a minute). With
 a later time it is a new event: a second restore that fails has the same content as the first."""
 
+AHEAD_SECONDS = 3600.0
 LATEST_CREDIBLE = 4_102_444_800.0
-"""2100-01-01: the latest credible time while piv.day's own clock is not known."""
+"""While piv.day's own clock is not known, a credible time is this far ahead of this machine's clock at most; if that
+was never set, not after 2099."""
 
 MAX_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
@@ -46,14 +50,15 @@ def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
         if known.code is None and event.code is not None:
             return _recoded(connection, known, replace(known, code=event.code, code_source=event.code_source)), False
         return known, False
-    counterpart = _counterpart(connection, event)
+    placed = _placed(connection, event)
+    counterpart = _counterpart(connection, placed)
     if counterpart is not None:
-        return _merge(connection, counterpart, _placed(connection, event)), False
-    return _insert(connection, [_placed(connection, event)])[0], True
+        return _merge(connection, counterpart, placed), False
+    return _insert(connection, [placed])[0], True
 
 
 def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
-    """`add` for several events, in their order.
+    """`add` for several events, in their order; of the history, those first that belong to a webhook.
 
     Events that no stored row can match are inserted with one statement. A burst has thousands of events, and each
     further statement would wait for the interpreter lock.
@@ -63,7 +68,7 @@ def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[
         part = batch[start : start + MAX_AT_ONCE]
         seen = _stored_keys(connection, part)
         plain: list[StoredEvent] = []
-        for event in part:
+        for event in _nearest_first(connection, part, seen):
             keys = _identity_keys(event)
             if seen.isdisjoint(keys):
                 seen.update(_shown_keys(event))
@@ -88,6 +93,22 @@ def add_received(connection: Connection, batch: Sequence[Received]) -> list[tupl
         with servers.as_owner(connection, address):
             stored += add_all(connection, [event for event, _ in group])
     return stored
+
+
+def _nearest_first(connection: Connection, part: Sequence[StoredEvent], seen: "set[_Key]") -> Sequence[StoredEvent]:
+    """The events with those messages of the history first that are nearest to their webhooks: an equal text of some
+    minutes before must not take the webhook of another message."""
+
+    def apart(event: StoredEvent) -> float:
+        message, webhook = _identity_keys(event)
+        if message in seen or webhook not in seen:
+            return math.inf
+        placed = _placed(connection, event)
+        counterpart = _counterpart(connection, placed)
+        return math.inf if counterpart is None else _apart(counterpart, placed)
+
+    messages = [event for event in part if event.source == "history" and event.text_key is not None]
+    return sorted(part, key=apart) if len(messages) == len(part) > 1 else part
 
 
 _Key = tuple[str, str | None, str]
@@ -164,7 +185,10 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
     clock, and not older than the last look that did not show it yet: what says otherwise has no credible time.
     """
     now, remote_now, sent_at = event.recorded_at, event.reached_at, event.sent_at
-    latest = LATEST_CREDIBLE if remote_now is None else remote_now + CLOCK_TOLERANCE
+    if remote_now is not None:
+        latest = remote_now + CLOCK_TOLERANCE
+    else:
+        latest = now + AHEAD_SECONDS if now > CREDIBLE_SINCE else LATEST_CREDIBLE
     if sent_at is not None and not CREDIBLE_SINCE <= sent_at <= latest:
         sent_at = None
     age, age_known = 0.0, True
@@ -193,15 +217,18 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row that this source has already given."""
     if event.source == "history":
-        condition = "subject IS ? AND message_id = ? ORDER BY seq DESC LIMIT 20"
-        for known in select(connection, condition, (event.subject, event.message_id)):
-            if _is_same_text(known, event) and (event.message_id or _apart(known, event) <= 1.0):
-                return known
-        return None
-    # The row of an SMS may have the time of the history instead of the webhook's.
-    most_apart = SAME_EVENT_SECONDS if event.text is None else SAME_SMS_SECONDS
+        same_id = "subject IS ? AND message_id = ?"
+        values: tuple[Value, ...] = (event.subject, event.message_id)
+        for known in select(connection, f"{same_id} AND text_key IS ? LIMIT 1", (*values, event.text_key)):
+            return known
+        # `+`: sort these few rows instead of reading all of the number's in their order.
+        newest = select(connection, f"{same_id} ORDER BY +seq DESC LIMIT {NEWEST_COMPARED}", values)
+        return next((known for known in newest if _is_same_text(known, event)), None)
     for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
-        if _apart(known, event) <= most_apart:
+        if (event.digest or "").startswith(TIMED) or _apart(known, event) <= SAME_EVENT_SECONDS:
+            return known
+        # The row of an SMS may have the time of the history instead of the webhook's.
+        if event.text is not None and abs(known.recorded_at - event.recorded_at) <= SAME_EVENT_SECONDS:
             return known
     return None
 
@@ -213,21 +240,23 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
     missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL AND message_id IS NOT NULL"
     equal = f"subject IS ? AND text_key = ? AND {missing}"
     values: tuple[Value, ...] = (event.subject, event.text_key)
-    found = select(connection, f"{equal} ORDER BY seq DESC LIMIT {NEWEST_COMPARED}", values)
-    if event.sent_at is not None and len(found) == NEWEST_COMPARED:  # of many equal texts also those near in time
-        for comparison, order in ((">=", "ASC"), ("<", "DESC")):
-            near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
-            found += select(connection, near, (*values, event.sent_at))
+    newest = f"seq IN (SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED})"  # noqa: S608
+    found = select(connection, f"{equal} LIMIT {NEWEST_COMPARED}", values)
+    if len(found) == NEWEST_COMPARED:  # of many equal texts the newest, and those near in time
+        # `+` keeps SQLite from reading all equal texts through their index.
+        found = select(connection, f"{newest} AND +text_key = ? AND {missing}", values)
+        if event.sent_at is not None:
+            for comparison, order in ((">=", "ASC"), ("<", "DESC")):
+                near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
+                found += select(connection, near, (*values, event.sent_at))
     last_look = polls.look(connection, event.subject) if event.subject is not None else polls.Look()
-    same = [known for known in found if _is_same_time(known, event, last_look)]
+    same = [known for known in found if _is_same_time(known, event, last_look, SAME_SMS_SECONDS)]
     if not same:
-        newest = f"SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED}"  # noqa: S608
+        near = f"{newest} AND text_key IS NOT NULL AND {missing}"
         same = [
             known
-            for known in select(
-                connection, f"seq IN ({newest}) AND text_key IS NOT NULL AND {missing}", (event.subject,)
-            )
-            if _apart(known, event) <= NEAR_SMS_SECONDS and _is_same_text(known, event)
+            for known in select(connection, near, (event.subject,))
+            if _is_same_time(known, event, last_look, NEAR_SMS_SECONDS) and _is_same_text(known, event)
         ]
     return min(same, key=lambda known: (_apart(known, event), known.seq), default=None)
 
@@ -238,11 +267,11 @@ def _is_same_text(known: StoredEvent, event: StoredEvent) -> bool:
     return known.text is not None and event.text is not None and nearly_same(known.text, event.text)
 
 
-def _is_same_time(known: StoredEvent, event: StoredEvent, last_look: polls.Look) -> bool:
-    """Whether two equal texts of the two sources are one message: their times are near, or differ by a time zone, or
-    both came since the last look at the history."""
+def _is_same_time(known: StoredEvent, event: StoredEvent, last_look: polls.Look, seconds: float) -> bool:
+    """Whether the same text of the two sources is one message: their times are so many seconds apart at most, or differ
+    by a time zone, or both came since the last look at the history."""
     apart = _apart(known, event)
-    if apart <= SAME_SMS_SECONDS:
+    if apart <= seconds:
         return True
     zones = round(apart / ZONE_SECONDS)
     if zones <= MAX_ZONES and abs(apart - zones * ZONE_SECONDS) <= ZONE_TOLERANCE:
@@ -262,13 +291,13 @@ def _apart(known: StoredEvent, event: StoredEvent) -> float:
 def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
     """The row of both sources: with the sender of the history, the code of the API, and the better of two texts."""
     history, webhook = (event, known) if event.source == "history" else (known, event)
-    merged = replace(
-        known,
-        digest=webhook.digest,
-        message_id=history.message_id,
-        sender=history.sender,
-        sent_at=webhook.sent_at if history.sent_at is None else history.sent_at,
-    )
+    merged = replace(known, digest=webhook.digest, message_id=history.message_id, sender=history.sender)
+    if _is_better_time(webhook, history, known):
+        merged = replace(merged, sent_at=webhook.sent_at)
+        if history is known:  # it is not as old as its time said
+            merged = replace(merged, arrived_at=known.stored_at, reached_at=_recorded_remotely(known), age_known=1)
+    elif history.sent_at is not None:
+        merged = replace(merged, sent_at=history.sent_at)
     if event.code_source == "api" or known.code is None:
         merged = replace(merged, code=event.code, code_source=event.code_source)
     if known.text_key != event.text_key and _damage(event.text) < _damage(known.text):
@@ -278,13 +307,32 @@ def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> St
     return _recoded(connection, known, merged)
 
 
+def _is_better_time(webhook: StoredEvent, history: StoredEvent, known: StoredEvent) -> bool:
+    """Whether the webhook's time is the message's, and not that of the history: a webhook comes at once, and no message
+    is younger than the row of it that was known before."""
+    if webhook.sent_at is None or history.sent_at is None:
+        return webhook.sent_at is not None
+    came = webhook.recorded_at if webhook.reached_at is None else webhook.reached_at
+    latest = _recorded_remotely(known)
+    if latest is not None and webhook.sent_at > latest + CLOCK_TOLERANCE:
+        return False
+    return abs(came - webhook.sent_at) + SAME_SMS_SECONDS < abs(came - history.sent_at)
+
+
+def _recorded_remotely(event: StoredEvent) -> float | None:
+    """When the event was recorded, on piv.day's clock."""
+    return None if event.reached_at is None else event.reached_at + event.age_when_stored
+
+
 def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -> StoredEvent:
     """Put `changed` in the place of `known`. A caller's cursor may be past this row: with another code it gets a new
     id, so that the code is found."""
     if changed.code != known.code:
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
         return _insert(connection, [changed])[0]
-    columns = ("digest", "message_id", "sender", "sent_at", "text", "text_key", "code_source")
+    columns = [name for name in _STORED if getattr(changed, name) != getattr(known, name)]
+    if not columns:
+        return changed
     assignments = ", ".join(f"{name} = ?" for name in columns)
     values = [getattr(changed, name) for name in columns]
     connection.execute(f"UPDATE events SET {assignments} WHERE seq = ?", (*values, changed.seq))  # noqa: S608
@@ -301,6 +349,6 @@ def knows(connection: Connection, message: StoredEvent) -> bool:
     return _duplicate(connection, message) is not None
 
 
-def count_known(connection: Connection, messages: Sequence[StoredEvent]) -> int:
-    """How many of these messages of the SMS history are stored."""
-    return sum(knows(connection, message) for message in messages)
+def unknown(connection: Connection, messages: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Those of the messages of the SMS history that are not stored."""
+    return [message for message in messages if not knows(connection, message)]

@@ -44,6 +44,7 @@ MARKS = "?\ufffd_. "
 _ENTITY = re.compile(r"&(?:amp;|#0*38;|#[xX]0*26;)+")
 _CUT_ENTITY = re.compile(r"&(?:amp;)*#?[A-Za-z0-9]{0,10}$")
 _WHITE = "\t\n\x0b\x0c\r\x85\u2028\u2029"
+_WHITES = re.compile(f"[ {_WHITE}]+")
 _NOT_IN_EVERY_GSM = "[]{}\\~^|`"
 """Characters of ASCII that some networks cannot send."""
 
@@ -86,10 +87,10 @@ def nearly_same(one: str, other: str) -> bool:
         return _begins_with(*sorted((" ".join(one.split()), " ".join(other.split())), key=len))
     if _normal(one, "NFKC") == _normal(other, "NFKC"):
         return True
-    texts = _readable(one), _readable(other)
-    if _is_damaged(*texts) or _is_damaged(*texts[::-1]):
+    full, short = (_typeset(one), _typeset(other)), (_readable(one), _readable(other))
+    if _is_damaged(full[0], short[1]) or _is_damaged(full[1], short[0]):
         return True
-    return _is_cut(texts[0], other) or _is_cut(texts[1], one)
+    return _is_cut(full[0], other) or _is_cut(full[1], one)
 
 
 # The normal form
@@ -109,6 +110,21 @@ def _normal(text: str, form: Literal["NFC", "NFKC"]) -> str:
     return text
 
 
+def _typeset(text: str) -> str:
+    """The text with its typography, each character of which may have been replaced: decoded as `_normal` does, but with
+    its own quotes, dashes and blanks."""
+    if text.isascii() and "&" not in text:
+        return _normal(text, "NFC")
+    for _ in range(PASSES):
+        before = text
+        if "&" in text:
+            text = html.unescape(_ENTITY.sub("&", text))
+        text = unicodedata.normalize("NFC", _repaired(text))
+        if text == before:
+            break
+    return _spelt_out(_WHITES.sub(" ", text).strip(" "))
+
+
 def _repaired(text: str, *, final: bool = True) -> str:
     """The text as it was meant, if it is UTF-8 that was read as Latin-1 or Windows-1252. Without `final`, it may end
     within a character."""
@@ -126,8 +142,11 @@ def _repaired(text: str, *, final: bool = True) -> str:
 def _readable(text: str) -> str:
     """The normal form with the digits spelt out, and without the rest that NFKC would spell out, such as the trademark
     sign: each may have been replaced as one character."""
-    plain = _normal(text, "NFC")
-    return plain if plain.isascii() else "".join(map(_digits_or_self, plain))
+    return _spelt_out(_normal(text, "NFC"))
+
+
+def _spelt_out(text: str) -> str:
+    return text if text.isascii() else "".join(map(_digits_or_self, text))
 
 
 @lru_cache(maxsize=2048)
@@ -236,12 +255,19 @@ def _after_soft(positions: int, char: str, where: dict[str, int], here: int, mar
     for _ in char.encode():  # a mark for each byte, at most
         marked = (marked & marks) << 1
         reached |= marked
-    for spelling in spellings(char):
+    for spelling in _spellings(char):
         spelt = positions
         for letter in spelling:
             spelt = (spelt & where.get(letter, 0)) << 1
         reached |= spelt
     return reached
+
+
+@lru_cache(maxsize=2048)
+def _spellings(char: str) -> tuple[str, ...]:
+    """What a character can have become in a text that `_readable` made."""
+    tidy = _TIDY[ord(char)]
+    return (*spellings(char), tidy) if isinstance(tidy, str) else spellings(char)
 
 
 def _is_soft(char: str) -> bool:

@@ -163,12 +163,13 @@ async def get_latest_code(
         if any(is_recent(rows.age(other), max_age_seconds) for other in found[1:]):
             notes.append("It arrived last, but by its own time one of the others is newer.")
     newest, others = rows.codes(found) if found else (None, None)
+    looked_at = 0 if problem else int(app.inbox.remote_time() or 0)
     return LatestCode(
         status="stale" if stale else "ok" if found else "none",
         newest=newest,
         others=others,
         newer_without_code=rows.messages(quiet),
-        after=cursor.write(Cursor(max([last, *(event.seq for event in found)])), owner),
+        after=cursor.write(Cursor(max([last, *(event.seq for event in found)]), at=looked_at), owner),
         note=_join(*_about(quiet, has_code=bool(found)), *notes),
         untrusted=rows.fence.notice,
     )
@@ -219,7 +220,8 @@ async def wait_for_code(
         elif age is not None and age >= LATE_SECONDS:
             notes.append(f"It arrived late: it is {span(age)} old and may not be the one you wait for.")
         if waited.more:
-            notes.append(f"{waited.more} more codes came before these: call again with after={after} for them.")
+            count = f"{waited.more}{' or' if waited.is_cut else ''} more"
+            notes.append(f"{count} codes came before these: call again with after={after} for them.")
     else:
         missed = await unread(app, piv_num_id)
         going_on = f"No code yet. To go on waiting, call again with after={after}"
@@ -281,7 +283,7 @@ async def list_events(
     return Events(
         events=[rows.event(event) for event in found],
         total=total,
-        after=reader.after(Cursor(seq)),
+        after=reader.after(Cursor(seq, at=int(app.inbox.remote_time() or 0))),
         note=_join(*reader.notes, *_remarks(type, total)),
         untrusted=rows.fence.notice,
         store=reader.owner,
