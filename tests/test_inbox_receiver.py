@@ -235,16 +235,6 @@ def test_a_retried_sms_with_another_code_is_the_same_message_with_its_first_code
     assert [event.code for event in everything(stored)] == ["482913"]
 
 
-@pytest.mark.parametrize(("hours", "count"), [(13.75, 1), (14.25, 2), (24, 2)])
-def test_times_that_differ_by_more_than_any_time_zone_are_of_two_messages(
-    stored: Connection, hours: float, count: int
-) -> None:
-    first, _ = recording.add(stored, event_of(sms_body("code 482913", at=NOW - timedelta(hours=hours)), time.time()))
-    polls.note_look(stored, NUMBER, polls.Look(at=time.time(), seq=first.seq))
-    recording.add(stored, event_of_sms(NUMBER, history_sms("code 482913", at=NOW), now=time.time()))
-    assert len(everything(stored)) == count
-
-
 def test_a_code_that_was_cut_off_in_the_history_is_read_in_the_webhook_s_text(stored: Connection) -> None:
     text = "Acme: thank you for signing up with us today, we are glad to have you. Your verification code is 482913"
     cut = event_of_sms(NUMBER, history_sms(text.removesuffix("482913"), at=NOW), now=time.time())
