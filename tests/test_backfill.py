@@ -15,6 +15,8 @@ from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.errors import RateLimitedError
 from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, ROUND_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
+from piv_mcp.sandbox import numbers as sandbox_numbers
+from piv_mcp.sandbox.state import SandboxNumber, State
 from piv_mcp.store import events, facts, leases
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -34,6 +36,20 @@ async def test_back_fill_adds_what_is_missing_and_says_so(home: Home) -> None:
     assert found == {"1111": "webhook", "3333": "history"}
     assert home.polls()[0] == home.numbers[0], "the number that heard something lately comes first"
     await cancelled(running)
+
+
+async def test_a_number_that_receives_no_sms_is_not_asked_for_any(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf, *others = home.numbers
+    view = sandbox_numbers._view  # pyright: ignore[reportPrivateUsage]
+
+    def view_of_a_deaf_one(state: State, number: SandboxNumber) -> dict[str, object]:
+        return {**view(state, number), "can_receive_sms": number.piv_num_id != deaf}
+
+    monkeypatch.setattr(sandbox_numbers, "_view", view_of_a_deaf_one)
+    running = asyncio.create_task(home.backfill().run())
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
+    await cancelled(running)
+    assert sorted(home.polls()) == sorted(others)
 
 
 async def test_back_fill_of_500_numbers_keeps_to_20_requests_a_minute_the_recent_ones_first(

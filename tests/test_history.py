@@ -79,11 +79,17 @@ async def test_a_look_that_breaks_off_leaves_no_gap(home: Home) -> None:
     assert await home.history.look(number, Priority.BACKFILL) == 100
 
 
-async def test_messages_older_than_the_inbox_keeps_are_not_filled_in(home: Home) -> None:
-    old = datetime.now(UTC) - timedelta(days=31)
+@pytest.mark.parametrize(
+    ("age", "taken_in"),
+    [(timedelta(days=31), 0), (timedelta(days=30, minutes=-30), 0), (timedelta(days=30, minutes=-90), 1)],
+)
+async def test_messages_that_the_inbox_would_soon_delete_are_not_filled_in(
+    home: Home, age: timedelta, taken_in: int
+) -> None:
+    old = datetime.now(UTC) - age
     await home.sandbox.receive_sms(home.numbers[0], "Your code is 1111", deliver=False, received_at=old)
-    assert await home.history.look(home.numbers[0], Priority.BACKFILL) == 0
-    assert await home.inbox.store.read(events.after, 0) == ([], 0)
+    assert await home.history.look(home.numbers[0], Priority.BACKFILL) == taken_in
+    assert (await home.inbox.store.read(events.after, 0))[1] == taken_in
 
 
 async def test_messages_of_one_look_are_stored_in_the_order_of_their_times(home: Home) -> None:
@@ -120,7 +126,8 @@ async def test_messages_that_were_erased_are_not_brought_back_whatever_the_machi
     await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
     assert await home.history.look(number, Priority.PERSON) == 1
     an_hour_behind = home.clock.time() - 3600
-    assert await home.inbox.store.write(events.erase, number, an_hour_behind) == 1
+    for deleted in (1, 0):
+        assert await home.inbox.store.write(events.erase, number, an_hour_behind) == deleted
     assert await home.history.look(number, Priority.PERSON) == 0
 
 
@@ -169,6 +176,20 @@ async def test_a_poll_that_broke_off_is_begun_again_by_the_next_wait(home: Home)
         home.clock.advance(POLL_SECONDS)
         async with home.history.watched(number):
             await home.polled(2)
+
+
+async def test_waits_that_follow_each_other_poll_no_more_often_than_one(home: Home) -> None:
+    number = home.numbers[0]
+    for _ in range(3):
+        waiting = home.waiting(number)
+        await home.asleep()
+        await cancelled(waiting)
+    assert len(home.polls()) == 1
+    waiting = home.waiting(number)
+    await home.asleep()
+    home.clock.advance(POLL_SECONDS)
+    await home.polled(2)
+    await cancelled(waiting)
 
 
 async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from harness import ERAS, Connect, Connected, Era, content_of, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inbox_home import PATIENCE, Home, codes, open_another, open_home
+from inbox_home import PATIENCE, Home, cancelled, codes, open_another, open_home
 from mcp.client import Client
 from moving_clock import MovingClock
 from processes import sms_webhook
@@ -79,6 +80,12 @@ def test_the_order_is_that_of_arrival_and_of_their_own_times_among_those_that_ca
     together = [event for event in ordered if event.moment >= max(e.moment for e in ordered) - TOGETHER_SECONDS]
     own = [event.moment if event.sent_at is None else event.sent_at for event in together]
     assert own == sorted(own, reverse=True)
+
+
+def test_what_may_be_old_comes_after_what_is_known_to_be_new() -> None:
+    known = an_event(1, 1000.0, 1000.0)
+    unknown = replace(an_event(2, 1000.0, 1060.0), age_known=0)
+    assert newest_first([unknown, known]) == [known, unknown]
 
 
 # Clocks
@@ -448,7 +455,7 @@ def test_a_cursor_that_was_cut_within_a_number_is_none() -> None:
     owner = b"owner"
     text = cursor.write(Cursor(7, ((307, 307),)), owner)
     body = base64.urlsafe_b64decode(text.removeprefix(cursor.VERSION) + "=" * (-(len(text) - 2) % 4))
-    cut = cursor.VERSION + base64.urlsafe_b64encode(body[:-1]).decode().rstrip("=")
+    cut = cursor.VERSION + base64.urlsafe_b64encode(body[:-2]).decode().rstrip("=")
     with pytest.raises(CursorError):
         cursor.read(cut, owner)
 
@@ -617,6 +624,16 @@ async def test_a_wait_that_ends_without_a_code_shows_what_came(modern_app: Conne
     assert (latest["status"], len(latest["newer_without_code"])) == ("none", 1)
 
 
+async def test_a_message_without_a_code_from_long_before_the_wait_is_not_shown(home: Home) -> None:
+    number = home.numbers[0]
+    await home.record(webhook(number, "Acme: see you soon"), ago=61)
+    assert (await home.wait(number, seconds=0)).without_code == []
+    await home.record(webhook(number, "Nimbus: tap the link we sent"), ago=59)
+    assert [event.text for event in (await home.wait(number, seconds=0)).without_code] == [
+        "Nimbus: tap the link we sent"
+    ]
+
+
 async def test_a_part_of_a_longer_sms_says_that_another_part_is_missing(modern_app: Connected) -> None:
     number = modern_app.sandbox.add_numbers(1)[0]
     await record(modern_app, webhook(number, "(1/2) Hello from Acme, the code that you asked for is on its way and"))
@@ -703,9 +720,26 @@ async def test_polling_goes_on_after_a_refused_key_that_is_good_again(home: Home
     await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
     while not waiting.done():
         home.clock.advance(POLL_SECONDS)
-        await asyncio.sleep(0.02)
+        await until(lambda: waiting.done() or home.clock.sleeping >= 2, seconds=PATIENCE, what="the next pause")
     assert codes(await waiting) == ["482913"]
     assert await home.history.trouble(number) is None
+
+
+async def test_refusals_of_a_key_space_polls_and_are_forgotten_with_the_first_answer(home: Home) -> None:
+    refused = Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=2)
+    home.sandbox.fail_next(refused)
+    waiting, began, times = home.waiting(home.numbers[0]), home.clock.time(), list[float]()
+    for _ in range(20):
+        await home.asleep()
+        times += [home.clock.time() - began] * (len(home.polls()) - len(times))
+        if len(times) == 3:
+            home.sandbox.clear_failures()
+            home.sandbox.fail_next(replace(refused, times=1))
+        home.clock.advance(1)
+        if len(times) == 5:
+            break
+    await cancelled(waiting)
+    assert times == [0, 3, 9, 12, 15]
 
 
 async def test_another_process_knows_that_the_history_cannot_be_read(data_dir: Path) -> None:

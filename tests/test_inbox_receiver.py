@@ -235,6 +235,15 @@ def test_a_retried_sms_with_another_code_is_the_same_message_with_its_first_code
     assert [event.code for event in everything(stored)] == ["482913"]
 
 
+def test_a_code_that_was_cut_off_in_the_history_is_read_in_the_webhook_s_text(stored: Connection) -> None:
+    text = "Acme: thank you for signing up with us today, we are glad to have you. Your verification code is 482913"
+    cut = event_of_sms(NUMBER, history_sms(text.removesuffix("482913"), at=NOW), now=time.time())
+    recording.add(stored, cut)
+    recording.add(stored, event_of(sms_body(text, at=NOW), time.time()))
+    (event,) = everything(stored)
+    assert (event.code, event.code_source, event.text) == ("482913", "text", text)
+
+
 def test_the_same_words_in_another_second_are_another_message(stored: Connection) -> None:
     recording.add(stored, event_of(sms_body("code 482913", at=NOW), time.time()))
     _, new = recording.add(stored, event_of(sms_body("code 482913", at=NOW + timedelta(seconds=1)), time.time()))
@@ -511,6 +520,16 @@ def test_hostile_data_of_other_events_is_bounded_and_cleaned() -> None:
     shown = RowMaker(Phonebook(None), 0).event(event).model_dump_json()
     assert len(shown) < 10_000
     assert "\u202e" not in shown
+
+
+@pytest.mark.parametrize(("levels", "whole"), [(5, True), (6, False)])
+def test_five_levels_of_an_event_are_shown(levels: int, *, whole: bool) -> None:
+    data: object = {"bottom": "j"}
+    for _ in range(levels - 1):
+        data = {"x": data}
+    event = event_of(body(data, "white.completed"), time.time())
+    shown = RowMaker(Phonebook(None), 0).event(event).model_dump_json()
+    assert ("bottom" in shown, "deeper levels left out" in shown) == (whole, not whole)
 
 
 @pytest.mark.parametrize("levels", [100, 400, 950, 980, 5000, 100_000])

@@ -67,6 +67,15 @@ async def test_a_message_that_a_verification_captured_is_pointed_to(modern_app: 
     assert "verify.completed" not in (await modern_app.ok("get_latest_code", number=other)).get("note", "")
 
 
+async def test_what_a_verification_captured_hours_ago_is_not_pointed_to(modern_app: Connected) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    data = {"piv_num_id": number, "captured_message": "Your Google verification code is 123456", "status": "sms_sent"}
+    body = json.dumps({"event_type": "verify.completed", "timestamp": now(), "data": data}).encode()
+    await modern_app.services.inbox.record(event_of(body, time.time() - 7200))
+    for tool, more in (("get_latest_code", {}), ("wait_for_code", {"timeout_seconds": 0})):
+        assert "verify.completed" not in (await modern_app.ok(tool, number=number, **more))["note"]
+
+
 async def test_no_code_is_said_to_be_none(modern_app: Connected) -> None:
     number = modern_app.sandbox.add_numbers(1)[0]
     answer = await modern_app.ok("get_latest_code", number=number)

@@ -165,6 +165,16 @@ async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(stores:
     await second.acquire(Priority.BACKFILL, timeout=0)
 
 
+async def test_a_person_who_waits_keeps_back_fill_of_no_other_account_aside(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
+    await stores[0].write(lambda c: leases.note_waiting(c, "person", time.time() + 60))
+    await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
+    with pytest.raises(RateLimitedError):
+        await SharedLimiter(stores[0]).acquire(Priority.BACKFILL, timeout=0)
+    for store in stores:
+        await store.close()
+
+
 async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> None:
     await stores[0].write(lambda c: leases.note_waiting(c, "dead", time.time() - 0.001))
     await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)

@@ -17,7 +17,7 @@ from store_helpers import add_all, an_event, get, posix_only, put, run_script
 from test_approvals_cli import Terminal
 from test_cli import findings, run
 
-from piv_mcp.errors import StoreError
+from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.store import Store, backup, events, facts
 from piv_mcp.store import migrations as schema
@@ -314,6 +314,19 @@ async def test_a_store_of_a_newer_version_stops_each_command_with_what_to_do(
     assert "newer version of piv-mcp" in out + err
     assert "Update piv-mcp" in out + err
     assert names_in(tmp_path) == ["data"]
+
+
+async def test_the_traces_of_what_was_deleted_stay_where_a_newer_version_has_the_store(
+    store: Store, store_path: Path
+) -> None:
+    await store.write(put("kept"))
+    await store.close()
+    with closing(sqlite3.connect(store_path)) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    before = raw_content(store_path.parent)
+    with pytest.raises(NewerStoreError):
+        await asyncio.to_thread(backup.erase_traces, store_path)
+    assert raw_content(store_path.parent) == before
 
 
 async def test_doctor_tells_of_damage(store_path: Path) -> None:

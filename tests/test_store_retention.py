@@ -33,6 +33,14 @@ async def test_pruning_by_age_forgets_the_old_and_says_which(store: Store) -> No
     assert await store.write(events.prune, before=now - 5.5 * 3600, remote_before=now - 5.5 * 3600, keep=1000) == 0
 
 
+async def test_what_was_said_to_be_pruned_is_not_taken_back(store: Store) -> None:
+    """An event that was stored first may become old last."""
+    await add_all(store, [an_event(1, arrived_at=200.0), an_event(2, arrived_at=100.0), an_event(3, arrived_at=300.0)])
+    for before in (150.0, 250.0):
+        assert await store.write(events.prune, before=before, remote_before=before, keep=1000) == 1
+        assert await store.read(events.pruned_through) == 2
+
+
 async def test_pruning_by_count_keeps_the_newest(store: Store) -> None:
     await add_all(store, [an_event(n) for n in range(10)])
     assert await store.write(events.prune, before=0.0, remote_before=None, keep=3) == 7

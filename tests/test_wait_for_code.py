@@ -37,6 +37,13 @@ async def test_without_a_cursor_the_last_minute_counts_and_nothing_before_it(hom
     assert codes(await home.wait(home.numbers[0], seconds=0)) == ["2222"]
 
 
+async def test_of_events_too_the_last_minute_counts_to_its_first_moment(home: Home) -> None:
+    for ago in (61, 60):
+        await home.record(sms_webhook(home.numbers[0], f"{ago} s ago"), ago=ago)
+    waited = await wait.wait_for_event(home.inbox, types=[], match={}, seconds=0, progress=no_progress)
+    assert [event.text for event in waited.found] == ["60 s ago"]
+
+
 async def test_a_code_that_comes_during_the_wait_ends_it(home: Home) -> None:
     waiting = home.waiting(home.numbers[0])
     await home.asleep()
