@@ -382,3 +382,13 @@ async def test_a_clock_that_was_ahead_keeps_nobody_from_polling(home: Home) -> N
     waiting = home.waiting(number)
     await home.polled()
     await cancelled(waiting)
+
+
+async def test_an_erased_message_that_is_dated_a_little_ahead_does_not_come_back(home: Home) -> None:
+    number = home.numbers[0]
+    ahead = home.sandbox.now + timedelta(seconds=100)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=ahead)
+    assert await home.history.look(number, Priority.PERSON) == 1
+    assert await home.inbox.store.write(events.erase, number) == 1
+    home.clock.advance(POLL_SECONDS)
+    assert await home.history.look(number, Priority.PERSON) == 0

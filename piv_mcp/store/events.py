@@ -199,7 +199,8 @@ def erase(connection: Connection, subject: str, through: float = 0.0) -> int:
 
     The SMS history does not bring back what was sent until then, nor until `through` (on piv.day's clock).
     """
-    query = f"SELECT max({_MOMENT}) FROM events WHERE subject = ? AND text IS NOT NULL"  # noqa: S608 - our own names
+    latest = f"max(coalesce(sent_at, 0), {_MOMENT})"  # a message's own time may be a little ahead
+    query = f"SELECT max({latest}) FROM events WHERE subject = ? AND text IS NOT NULL"  # noqa: S608 - our own names
     (newest,) = next(connection.rows(query, (subject,)))
     polls.note_erased(connection, subject, max(through, float(newest or 0.0)))
     return connection.execute("DELETE FROM events WHERE subject = ?", (subject,))
