@@ -11,7 +11,7 @@ from itertools import chain, islice
 from piv_mcp.api.numbers import Sms
 from piv_mcp.store import facts, polls
 from piv_mcp.store.connection import Connection, Row, Value
-from piv_mcp.store.event import CREDIBLE_SINCE, SMS_RECEIVED, StoredEvent, newest_first
+from piv_mcp.store.event import CREDIBLE_SINCE, SMS_RECEIVED, TOGETHER_SECONDS, StoredEvent, newest_first
 
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
 """The only event type that can be about several numbers."""
@@ -23,7 +23,7 @@ COUNTED = 1000
 """Totals are exact up to this number. Counting further would be slow, and an answer shows fifty events at most."""
 
 ORDERED_BEYOND = 50
-"""How many more rows than asked for are put in order: what came together (`TOGETHER_SECONDS`) stands together."""
+"""How many more rows than asked for are put in order at most: those that came together (`TOGETHER_SECONDS`)."""
 
 DELETED_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
@@ -55,7 +55,7 @@ def codes(
     if confirmed_only:
         where.append("message_id IS NOT NULL")
     condition = f"{' AND '.join(where)} ORDER BY {_MOMENT} DESC, seq DESC LIMIT ?"
-    return newest_first(select(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
+    return _ordered(connection, condition, values, limit)
 
 
 def code_ids(connection: Connection, subject: str, *, after: int) -> list[int]:
@@ -72,7 +72,7 @@ def without_code(connection: Connection, subject: str | None, *, limit: int, aft
         where.append("subject = ?")
         values.append(subject)
     condition = f"{' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
-    return newest_first(select(connection, condition, (*values, limit + ORDERED_BEYOND)))[:limit]
+    return _ordered(connection, condition, values, limit)
 
 
 def last_heard(connection: Connection) -> dict[str, int]:
@@ -246,10 +246,25 @@ def _would_return(event: StoredEvent) -> bool:
     return sms.received_at is None or sms.received_at.timestamp() < CREDIBLE_SINCE
 
 
+def _ordered(connection: Connection, condition: str, values: Sequence[Value], limit: int) -> list[StoredEvent]:
+    """The first `limit` events, the newest first, of those that meet a condition with an order. No more rows are read
+    than can stand among them: each may lie on a page of its own."""
+    found: list[StoredEvent] = []
+    for event in _selected(connection, condition, (*values, limit + ORDERED_BEYOND)):
+        if len(found) >= limit and event.moment < found[limit - 1].moment - TOGETHER_SECONDS:
+            break
+        found.append(event)
+    return newest_first(found)[:limit]
+
+
 def select(connection: Connection, condition: str, values: Sequence[Value]) -> list[StoredEvent]:
     """The account's events that meet a condition in SQL, which may end with an order and a limit."""
+    return list(_selected(connection, condition, values))
+
+
+def _selected(connection: Connection, condition: str, values: Sequence[Value]) -> Iterator[StoredEvent]:
     mine = f"{_SELECT} WHERE account = ? AND {condition}"
-    return [_event(row) for row in connection.rows(mine, (connection.account, *values))]
+    return map(_event, connection.rows(mine, (connection.account, *values)))
 
 
 def _event(row: Row) -> StoredEvent:
