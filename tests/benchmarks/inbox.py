@@ -226,6 +226,8 @@ def filled(path: Path, count: int) -> None:
                     template,
                     subject=f"number-{n % 500}",
                     arrived_at=now - (count - n),
+                    sent_at=now - (count - n),
+                    stored_at=now - (count - n),
                     digest=f"digest-{n}",
                     text_key=f"key-{n}",
                     message_id=f"{n}",
