@@ -1,6 +1,7 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
+from hashlib import sha256
 from math import floor
 from typing import Any
 
@@ -65,7 +66,8 @@ def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> 
     received_at = parsed.data.received_at
     if received_at is None:
         return event.digest(SMS_RECEIVED, [subject, text_key])
-    return event.TIMED + event.digest(SMS_RECEIVED, [subject, text_key, floor(received_at.timestamp())])
+    told = f"{subject}\n{text_key}\n{floor(received_at.timestamp())}"
+    return event.TIMED + sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | None = None) -> StoredEvent:
