@@ -51,8 +51,8 @@ def answer_of(result: CallToolResult) -> dict[str, Any]:
 
 
 async def one_round(
-    client: Client, post: httpx.AsyncClient, url: str, piv_num_id: str, code: str, after: int
-) -> tuple[float, int]:
+    client: Client, post: httpx.AsyncClient, url: str, piv_num_id: str, code: str, after: str
+) -> tuple[float, str]:
     """Seconds from the webhook to the answer, and the cursor for the next round."""
     arguments = {"number": piv_num_id, "timeout_seconds": 20, "after": after}
     waiting = asyncio.create_task(client.call_tool("wait_for_code", arguments))
@@ -64,7 +64,7 @@ async def one_round(
     (await sent).raise_for_status()
     if answer["status"] != "ok" or answer["newest"]["code"] != code:
         raise SystemExit(f"expected {code}, got {json.dumps(answer)}")
-    return seconds, int(answer["after"])
+    return seconds, answer["after"]
 
 
 async def measure(rounds: int) -> list[float]:
@@ -87,7 +87,7 @@ async def measure(rounds: int) -> list[float]:
         }
         server = StdioServerParameters(command=sys.executable, args=["-m", "piv_mcp"], env={**kept, **settings})
         async with Client(server) as client, httpx.AsyncClient() as post:
-            after = int(answer_of(await client.call_tool("get_latest_code", {}))["after"])
+            after = answer_of(await client.call_tool("get_latest_code", {}))["after"]
             for number in range(rounds + 1):
                 took, after = await one_round(client, post, url, piv_num_id, f"{100_000 + number}", after)
                 if number:  # the first one opens the connection
