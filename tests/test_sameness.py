@@ -304,7 +304,7 @@ def seconds(job: Callable[[], object], times: int) -> float:
 
 def test_a_key_of_a_usual_message_takes_microseconds() -> None:
     text = (SMS * 2)[:160]
-    assert seconds(lambda: same_text_key(text), 500) < 100e-6
+    assert seconds(lambda: same_text_key(text), 500) < 20e-6
 
 
 HOSTILE = [
@@ -335,7 +335,7 @@ def test_a_hostile_text_takes_milliseconds(one: str, other: str, size: int) -> N
     full = (one * size)[:size]
     for tail in ("", "x", "...", "é..."):
         short = (other * size)[: size - len(tail)] + tail
-        assert seconds(lambda: nearly_same(full, short), 1) < 20e-3  # noqa: B023 - called at once
+        assert seconds(lambda: nearly_same(full, short), 1) < 5e-3  # noqa: B023 - called at once
     assert seconds(lambda: same_text_key(full), 1) < 50e-3
 
 

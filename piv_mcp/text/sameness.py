@@ -103,11 +103,16 @@ def _normal(text: str, form: Literal["NFC", "NFKC"]) -> str:
         before = text
         if "&" in text:
             text = html.unescape(_ENTITY.sub("&", text))
-        text = unicodedata.normalize(form, _repaired(text).translate(_TIDY))
-        text = " ".join(text.translate(_TIDY).split())
+        text = unicodedata.normalize(form, _tidied(_repaired(text)))
+        text = " ".join(_tidied(text).split())
         if "&" not in text or text == before:
             break
     return text
+
+
+def _tidied(text: str) -> str:
+    """`text.translate(_TIDY)`. NFKC makes a long text of some characters, in which there is mostly nothing to change."""
+    return text.translate(_TIDY) if any(_TIDY[ord(char)] != ord(char) for char in set(text)) else text
 
 
 def _typeset(text: str) -> str:
