@@ -88,6 +88,27 @@ def test_what_may_be_old_comes_after_what_is_known_to_be_new() -> None:
     assert newest_first([unknown, known]) == [known, unknown]
 
 
+async def test_a_webhook_of_hours_ago_that_arrives_minutes_after_a_newer_one_is_stale_and_says_so(
+    connect: Connect,
+) -> None:
+    """It came last, so it is the newest to have come; by its own time the other is."""
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        await app.ok("get_latest_code", number=number)
+        await record(app, webhook(number, "Your code is 111111"))
+        minutes = TOGETHER_SECONDS + 60
+        clock.advance(minutes)
+        app.sandbox.advance(timedelta(seconds=minutes))
+        await app.ok("get_account")
+        await record(app, webhook(number, "Your code is 222222", ago=3 * 3600 - minutes))
+        latest = await app.ok("get_latest_code", number=number)
+        assert (latest["status"], latest["newest"]["code"]) == ("stale", "222222")
+        assert latest["newest"]["age_seconds"] >= 3 * 3600 - 5
+        assert "one of the others is newer" in latest["note"]
+        assert [other["code"] for other in latest["others"]] == ["111111"]
+
+
 # Clocks
 
 

@@ -214,7 +214,7 @@ async def test_a_damaged_page_costs_its_own_rows_and_no_more(store_path: Path, r
         found = await opened(store_path)
         assert set(found.ids) <= set(range(1, COUNT + 1))
         assert len(found.ids) >= COUNT - 12, f"page {number}"
-        assert found.entries >= ENTRIES - 50, f"page {number}"
+        assert found.entries >= ENTRIES - 40, f"page {number}"
         assert found.next_id > COUNT, "a cursor of before never hides a new event"
         if number != roots["facts"]:
             assert found.store_id == store_id, f"cursors go on, page {number}"
@@ -466,7 +466,7 @@ def an_entry(n: int) -> Entry:
         id=f"sp_{n:010x}",
         kind="purchase_number",
         area="numbers",
-        arguments="{}",
+        arguments='{"country_code": "SE", "months": 1}',
         fingerprint=str(n),
         state="unknown",
         quote="{}",
