@@ -111,7 +111,7 @@ def _normal(text: str, form: Literal["NFC", "NFKC"]) -> str:
 
 
 def _tidied(text: str) -> str:
-    """`text.translate(_TIDY)`. NFKC makes a long text of some characters, in which there is mostly nothing to change."""
+    """`text.translate(_TIDY)`. NFKC makes a long text of some characters, and mostly nothing in it is to be changed."""
     return text.translate(_TIDY) if any(_TIDY[ord(char)] != ord(char) for char in set(text)) else text
 
 
