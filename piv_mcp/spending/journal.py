@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar
 
 from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
@@ -57,11 +58,13 @@ class Ending:
 class Journal:
     """Reads entries and changes their state. `owner` identifies this process in them."""
 
+    # Of the whole process, as `owner` is: what one journal executes must not look dead to another beside it.
+    _executing: ClassVar[set[str]] = set()
+
     def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self.store = store
         self._clock = clock
         self.owner = leases.this_process()
-        self._executing: set[str] = set()
 
     # --- reading
 
