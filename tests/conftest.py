@@ -4,11 +4,13 @@ import asyncio
 import json
 import logging
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import stamina
 import structlog
@@ -20,12 +22,17 @@ from moving_clock import MovingClock
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
-from piv_mcp.store import Store
+from piv_mcp.store import Store, migrations
+from piv_mcp.store.sqlite import SqliteConnection
 from piv_mcp.text.times import Clock
 
 if TYPE_CHECKING:
     from approvals import BrowserPerson, Pending
     from playwright.async_api import Browser
+
+# A slow machine makes no example wrong; for what takes too long there is pytest's time-out.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +58,15 @@ def logs_of_its_own() -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def stored() -> Iterator[SqliteConnection]:
+    """The tables of a store, without a file."""
+    connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
+    migrations.migrate(connection)
+    yield connection
+    connection.raw.close()
 
 
 @pytest.fixture

@@ -29,6 +29,11 @@ class MovingClock(Clock):
         now = self.monotonic()
         return sum(end > now for end in self._sleep_ends)
 
+    def waits_for(self, seconds: float) -> bool:
+        """Whether something sleeps, or has a time-out, that ends in so many seconds."""
+        end = self.monotonic() + seconds
+        return any(alarm.end == end for alarm in self._alarms)
+
     def advance(self, seconds: float) -> None:
         """Let so many seconds have passed; whatever waited for them goes on. Call it in the event loop."""
         self._moved_by += seconds

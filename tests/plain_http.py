@@ -23,7 +23,7 @@ async def stranger(*routes: Route) -> AsyncGenerator[str]:
     """Some other web server on this machine."""
     host = Listener(Starlette(routes=routes), "127.0.0.1", 0)
     running = asyncio.create_task(host.run())
-    await asyncio.wait_for(host.serving.wait(), 5)
+    await asyncio.wait_for(host.serving.wait(), 20)
     try:
         yield f"http://127.0.0.1:{host.port}"
     finally:

@@ -3,7 +3,7 @@
 Makes a virtual environment in `.venv` and installs the project in it with what the tests need. Installs Chromium, for
 the tests of the approval page, where the machine has none: from the system's packages as root on Debian and its
 relatives, else Playwright's. Says on the terminal what is to be installed, and how to do that by hand, before it
-installs anything. Then runs pytest with one worker more than the machine has processors; `-n0` runs all in one process.
+installs anything. Then runs pytest with two workers for each processor; `-n0` runs all in one process.
 
 `--no-install` changes nothing outside `.venv`: without a Chromium the tests of the approval page are left out.
 With `CI` in the environment no test may be left out: the run fails instead.
@@ -98,9 +98,9 @@ def worked(command: list[str], environment: dict[str, str] | None = None) -> boo
 
 
 def workers() -> int:
-    """One more than there are processors: some tests wait for other processes. (Three were fastest on two.)"""
+    """Two for each processor: many tests wait, for other processes or for time to pass."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(processors + 1, MAX_WORKERS)
+    return min(2 * processors, MAX_WORKERS)
 
 
 def text(command: list[str]) -> str:

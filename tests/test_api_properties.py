@@ -5,7 +5,7 @@ import traceback
 from typing import Any
 
 from api_client import KEY
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from piv_mcp import errors
@@ -33,7 +33,6 @@ def _clean(text: str, limit: int) -> str:
     return clean(text, secret=KEY, limit=limit)
 
 
-@settings(deadline=None)
 @given(endpoint=endpoints, status=st.integers(200, 599), body=bodies)
 def test_any_answer_is_a_value_or_one_of_our_errors(endpoint: Endpoint[Any], status: int, body: bytes) -> None:
     call = Call(endpoint, endpoint.template, {}, None)

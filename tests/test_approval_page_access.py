@@ -330,7 +330,7 @@ async def test_an_open_page_learns_of_a_decision_of_the_same_process_at_once(
         assert (await pending.visitor.request("GET")).status_code == 200
     assert not waiting.done()
     await pending.post(decision="decline")
-    assert (await asyncio.wait_for(waiting, 5)).text not in ("", shown)
+    assert (await asyncio.wait_for(waiting, 20)).text not in ("", shown)
 
 
 async def test_a_page_that_is_shown_later_says_what_has_expired_meanwhile(

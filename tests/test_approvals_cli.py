@@ -119,7 +119,11 @@ class Terminal:
         def shown() -> list[re.Match[str]]:
             return list(re.finditer(pattern, self.screen))[times - 1 :]
 
-        return [group or "" for group in (await until(shown, seconds=20, what=repr(pattern)))[0].groups()]
+        try:
+            found = await until(shown, seconds=20, what=repr(pattern))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the screen ends with {self.screen[-500:]!r}") from None
+        return [group or "" for group in found[0].groups()]
 
     def types(self, text: str) -> None:
         os.write(self._master, f"{text}\n".encode())
@@ -222,7 +226,7 @@ async def test_anything_else_leaves_it(books: Books) -> None:
     async with at_a_terminal(books) as terminal:
         for times, answer in enumerate(["", "yes", "approve", "{upper}", "{earlier}"], start=1):
             (word,) = await terminal.sees(ASKS, times)
-            terminal.types(answer.format(upper=word.upper(), earlier=min(words, default="")))
+            terminal.types(answer.format(upper=word.upper(), earlier=min(words - {word}, default="")))
             await terminal.sees(r"Left as it is\.", times)
             words.add(word)
         (word,) = await terminal.sees(ASKS, 6)

@@ -180,7 +180,7 @@ async def test_a_server_ends_within_a_second(how: str, busy: str, data_dir: Path
                 process.stdin.close()
             else:
                 process.send_signal(getattr(signal, how))
-            assert await asyncio.wait_for(process.wait(), 5) == 0
+            assert await asyncio.wait_for(process.wait(), 20) == 0
         assert process.stderr is not None
         assert "Traceback" not in (await process.stderr.read()).decode()
 
@@ -266,7 +266,7 @@ async def test_ctrl_c_ends_a_server_at_once_where_the_event_loop_has_no_signals(
         assert (await hear(process))["id"] == 1
         async with within(1):
             process.send_signal(signal.SIGINT)
-            assert await asyncio.wait_for(process.wait(), 5) == 0
+            assert await asyncio.wait_for(process.wait(), 20) == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -542,7 +542,7 @@ async def test_the_sandbox_runs_on_its_own_port_until_it_is_stopped() -> None:
             assert (await http.get(url)).status_code == 401
         async with within(1):
             process.terminate()
-            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.wait_for(process.wait(), 20)
 
 
 async def test_a_sandbox_on_a_port_that_is_taken_says_so() -> None:
@@ -561,7 +561,7 @@ async def test_the_receiver_alone_takes_webhooks_and_ends_within_a_second(data_d
         assert answer.status_code == 200
         async with within(1):
             process.terminate()
-            assert await asyncio.wait_for(process.wait(), 5) == 0
+            assert await asyncio.wait_for(process.wait(), 20) == 0
     store = Store(data_dir / "store.sqlite3")
     found = await store.read(lambda c: events.codes(c, "num-a"))
     await store.close()

@@ -39,8 +39,11 @@ from purchases import (
 
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending.approval.channels import READ_SECONDS, ElicitationError
+from piv_mcp.spending.approval.channels import Person as Caller
+from piv_mcp.spending.approval.flow import ApprovalFlow
 from piv_mcp.spending.approval.questions import Questions
 from piv_mcp.spending.quote import FREEZE_SECONDS
+from piv_mcp.store.journal import Entry
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -102,8 +105,11 @@ async def test_a_malformed_form_is_no_person_s_yes_and_no_person_s_no(
     sandbox: Sandbox, data_dir: Path, silent_browser: Path, era: Era, form: dict[str, Any] | None, words: str
 ) -> None:
     person = Person(APPROVE, answers=[ElicitResult(action="accept", content=form)])
-    async with connected(sandbox, data_dir, person, era, confirm_wait=1.1) as shop:
-        receipt = await shop.receipt(BUY_NUMBER)
+    async with connected(sandbox, data_dir, person, era, confirm_wait=60) as shop:
+        call = asyncio.create_task(shop.receipt(BUY_NUMBER))
+        await until(lambda: pages(silent_browser), seconds=20, what="the page")
+        shop.advance(60)
+        receipt = await call
         assert receipt["status"] == "approval_required"
         assert words in receipt["note"]
         assert "must be the boolean true or false" in receipt["note"]
@@ -336,14 +342,23 @@ async def test_ten_equal_calls_at_once_ask_once_and_end_in_one_charge_that_all_a
 
 @eras
 async def test_two_servers_that_share_a_store_carry_out_one_approval_once(
-    sandbox: Sandbox, data_dir: Path, era: Era
+    sandbox: Sandbox, data_dir: Path, era: Era, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waiting: list[Entry] = []
+    asks = ApprovalFlow.ask
+
+    async def ask_and_count(flow: ApprovalFlow, entry: Entry, person: Caller) -> Entry:
+        waiting.append(entry)
+        return await asks(flow, entry, person)
+
+    monkeypatch.setattr(ApprovalFlow, "ask", ask_and_count)
     async with (
         connected(sandbox, data_dir, None, era, confirm_wait=60) as one,
         connected(sandbox, data_dir, None, era, confirm_wait=60) as two,
     ):
         calls = [asyncio.create_task(shop.receipt(BUY_NUMBER)) for shop in (one, two) for _ in range(3)]
-        await until(one.entries, seconds=20, what="the question")
+        # A call that comes once the purchase is over would be a new purchase.
+        await until(lambda: len(waiting) == len(calls), seconds=20, what="all calls at the question")
         assert await one.gate.journal.decide((await one.only_entry()).id, "approve", by="terminal")
         receipts = await asyncio.gather(*calls)
         assert {receipt["status"] for receipt in receipts} == {"charged"}

@@ -225,7 +225,7 @@ def form_or_problem(parse: Callable[[str], str], text: str) -> str | ValueError:
         return problem
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts)
 @example("xn--" + "9" * 59 + ".com")
 @example("\ud800.com")
@@ -244,7 +244,7 @@ def test_each_text_is_refused_in_words_or_has_a_form_that_stays(text: str) -> No
         assert display(parse(text)).isascii() == ("xn--" not in form)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts)
 def test_a_name_for_people_is_one_visible_line(text: str) -> None:
     shown = display(text)

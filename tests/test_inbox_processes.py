@@ -84,7 +84,7 @@ async def test_after_kill_9_of_the_owner_of_the_port_the_next_delivery_succeeds_
 
         async with within(2):
             owner.kill()
-            await until(delivered, seconds=5, what="a delivery")
+            await until(delivered, seconds=20, what="a delivery")
         assert await asyncio.gather(*waits) == ["555777"] * 2
 
 

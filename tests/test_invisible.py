@@ -41,7 +41,7 @@ def test_hidden_text_in_variation_selectors_is_laid_open() -> None:
     assert visible(f"Hi😀{hidden}") == "Hi😀⟨U+E0152⟩⟨U+E0165⟩⟨U+E0169⟩"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=100))
 def test_a_text_made_visible_holds_nothing_invisible(text: str) -> None:
     assert not any(is_invisible(char) for char in visible(text) if char not in "\n\t")

@@ -138,7 +138,7 @@ texts = st.text(max_size=60) | st.text(letters, max_size=30) | st.text(letters, 
 numbers = st.from_regex(r"\A(\+|00)[1-9][0-9 ()./-]{5,18}\Z")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(texts | numbers)
 def test_each_recipient_is_refused_or_has_a_form_that_stays(text: str) -> None:
     try:
@@ -149,7 +149,7 @@ def test_each_recipient_is_refused_or_has_a_form_that_stays(text: str) -> None:
     assert recipient(form) == form
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts | numbers)
 def test_any_text_can_be_looked_up_among_an_account_s_numbers(text: str) -> None:
     plain = phones.plain(text)

@@ -72,7 +72,7 @@ class Listener:
 
     async def told(self, *uris: str) -> None:
         """Until it has been told of all of these; what it has been told is forgotten then."""
-        await until(lambda: set(uris) <= set(self.heard), seconds=5, what=f"news of {uris}, not only {self.heard}")
+        await until(lambda: set(uris) <= set(self.heard), seconds=20, what=f"news of {uris}, not only {self.heard}")
         self.heard.clear()
 
 

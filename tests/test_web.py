@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving_clock import MovingClock
 from plain_http import http_client
-from processes import SECRET, free_port, sms_webhook
+from processes import SECRET, free_port, sms_webhook, within
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -78,7 +78,7 @@ async def endpoint(data_dir: Path) -> AsyncIterator[Endpoint]:
     store = Store(data_dir / "store.sqlite3")
     inbox = Inbox(store, Changes(store))
     async with hosting(webhook_app(inbox)) as host:
-        await asyncio.wait_for(host.serving.wait(), 5)
+        await asyncio.wait_for(host.serving.wait(), 20)
         base = f"http://127.0.0.1:{host.port}"
         async with http_client(base) as http:
             yield Endpoint(http, inbox, host.port)
@@ -140,7 +140,7 @@ async def test_a_refused_guess_is_answered_before_its_body_comes(endpoint: Endpo
         await endpoint.post(GOOD, f"guess-{n}")
     reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
     writer.write(b"POST /webhooks/guess HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
-    assert b" 429 " in await asyncio.wait_for(reader.readline(), 5)
+    assert b" 429 " in await asyncio.wait_for(reader.readline(), 20)
     writer.close()
 
 
@@ -148,7 +148,7 @@ async def test_the_next_minute_tells_how_often_guesses_were_refused(data_dir: Pa
     clock, store = MovingClock(), Store(data_dir / "store.sqlite3")
     inbox = Inbox(store, Changes(store), clock=clock)
     async with hosting(webhook_app(inbox)) as host, http_client() as http:
-        await asyncio.wait_for(host.serving.wait(), 5)
+        await asyncio.wait_for(host.serving.wait(), 20)
         guess = f"http://127.0.0.1:{host.port}/webhooks/guess"
         for _ in range(GUESSES_A_MINUTE + 30):
             await http.post(guess)
@@ -188,7 +188,7 @@ async def test_a_declared_size_that_is_too_large_is_refused_before_the_body_come
     reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
     head = f"POST /webhooks/{SECRET} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {10**9}\r\n\r\n".encode())
-    status = await asyncio.wait_for(reader.readline(), 5)
+    status = await asyncio.wait_for(reader.readline(), 20)
     writer.close()
     assert b"413" in status
 
@@ -301,9 +301,9 @@ async def test_json_without_a_type_and_with_an_expectation_is_taken(endpoint: En
     reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
     head = f"POST /webhooks/{SECRET} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(GOOD)}\r\n\r\n"
     writer.write(head.encode())
-    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
     writer.write(GOOD)
-    assert b" 200 " in await asyncio.wait_for(reader.readline(), 5)
+    assert b" 200 " in await asyncio.wait_for(reader.readline(), 20)
     writer.close()
 
 
@@ -362,7 +362,7 @@ async def test_what_cannot_be_understood_is_refused_clearly_and_logged(endpoint:
 HEADERS = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.binary(max_size=80) | st.sampled_from([body for body, _ in PACKED.values()]),
     HEADERS
@@ -379,7 +379,7 @@ def test_any_body_with_any_labels_is_an_object_or_unreadable_and_nothing_else(
         assert isinstance(event_of(found, 0).type, str)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=20) | st.integers(), max_size=5))
 def test_any_object_is_found_in_any_packing(fields: dict[str, object]) -> None:
     text = json.dumps(fields)
@@ -490,13 +490,12 @@ async def test_the_first_host_serves_and_the_next_takes_over_within_two_seconds(
     port = free_port()
     async with AsyncExitStack() as others:
         async with hosting(naming("first"), port) as first:
-            await asyncio.wait_for(first.serving.wait(), 5)
+            await asyncio.wait_for(first.serving.wait(), 20)
             second = await others.enter_async_context(hosting(naming("second"), port))
             assert await who(port) == "first"
             assert not second.serving.is_set()
-        ended = time.monotonic()
-        await asyncio.wait_for(second.serving.wait(), 5)
-        assert time.monotonic() - ended < 2
+        async with within(2):
+            await asyncio.wait_for(second.serving.wait(), 20)
         assert await who(port) == "second"
 
 
@@ -506,7 +505,7 @@ async def test_a_host_that_cannot_listen_says_why_once_and_tries_again() -> None
     with structlog.testing.capture_logs() as logs:
         running = asyncio.create_task(host.run())
         for _ in range(4):
-            await asyncio.wait_for(host.tried.wait(), 5)
+            await asyncio.wait_for(host.tried.wait(), 20)
             host.tried.clear()
             clock.advance(2 * TAKE_OVER_SECONDS)
         running.cancel()
@@ -530,7 +529,7 @@ async def test_answers_leave_at_once_instead_of_waiting_for_the_acknowledgement_
     listener = listen("127.0.0.1", 0)
     server = await asyncio.get_running_loop().create_server(Listening, sock=listener)
     _, writer = await asyncio.open_connection(*listener.getsockname())
-    await until(lambda: delays, seconds=5, what="the connection")
+    await until(lambda: delays, seconds=20, what="the connection")
     writer.close()
     server.close()
     await server.wait_closed()
@@ -539,7 +538,7 @@ async def test_answers_leave_at_once_instead_of_waiting_for_the_acknowledgement_
 
 async def test_port_0_takes_any_free_one_and_keeps_it() -> None:
     async with hosting(naming("ours")) as host:
-        await asyncio.wait_for(host.serving.wait(), 5)
+        await asyncio.wait_for(host.serving.wait(), 20)
         assert host.port != 0
         assert await who(host.port) == "ours"
 
@@ -551,14 +550,14 @@ async def test_a_stranger_on_the_port_is_waited_out() -> None:
             await asyncio.sleep(0.05)
             assert not host.serving.is_set()
     async with hosting(naming("ours"), port) as host:
-        await asyncio.wait_for(host.serving.wait(), 5)
-        assert await until(lambda: who(port), seconds=5, what="an answer") == "ours"
+        await asyncio.wait_for(host.serving.wait(), 20)
+        assert await until(lambda: who(port), seconds=20, what="an answer") == "ours"
 
 
 async def test_a_host_that_is_stopped_leaves_the_port_free_at_once() -> None:
     port = free_port()
     async with hosting(naming("ours"), port) as host:
-        await asyncio.wait_for(host.serving.wait(), 5)
+        await asyncio.wait_for(host.serving.wait(), 20)
         assert await who(port) == "ours"
     socket.create_server(("127.0.0.1", port), reuse_port=False).close()
 

@@ -5,7 +5,7 @@ import secrets
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from piv_mcp.config import load
@@ -67,7 +67,6 @@ def test_what_the_advice_makes_is_taken() -> None:
         assert checked_secret(made) == made
 
 
-@settings(deadline=None)
 @given(st.text(string.printable, max_size=60))
 def test_any_text_is_taken_or_refused_and_nothing_short_is_taken(text: str) -> None:
     try:

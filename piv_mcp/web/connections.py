@@ -8,6 +8,7 @@ the store.
 import asyncio
 import logging
 import socket
+import sys
 from typing import Any, cast
 
 import h11
@@ -142,7 +143,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted = await _accepted(loop, listening)
                 await loop.connect_accepted_socket(self._connection, accepted)
             except ConnectionError:
                 continue  # the client was gone before it was accepted
@@ -200,3 +201,26 @@ def connection_limit() -> int:
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     return max(4, min(MAX_CONNECTIONS, descriptors // DESCRIPTORS_EACH))
+
+
+async def _accepted(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> socket.socket:
+    """The next connection. `loop.sock_accept` loses one that comes as it is cancelled: nobody serves or closes it."""
+    if sys.platform == "win32":  # its event loop has no readers
+        return (await loop.sock_accept(listening))[0]
+    while True:
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            await _readable(loop, listening)
+        else:
+            accepted.setblocking(False)
+            return accepted
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(listening, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(listening)
