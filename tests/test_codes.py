@@ -1,7 +1,6 @@
 """The one-time code extractor: examples by name, properties, and floors on the corpus."""
 
 import json
-import time
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processor_time import times_as_long
 
 from piv_mcp.inbox.codes.extract import extract_code
 from piv_mcp.inbox.codes.given import choose_code
@@ -53,13 +53,14 @@ INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202c\u2066\u2069\
 
 
 class Row(NamedTuple):
-    """A line of the corpus."""
+    """A line of the corpus. `misread`: the extractor is known to be wrong on it."""
 
     text: str
     code: str | None
     language: str
     source: str
     kind: str
+    misread: bool = False
 
 
 @cache
@@ -153,8 +154,18 @@ CODES = {
     "entities": ("Votre code de s&eacute;curit&eacute;&nbsp;: 881204", "881204"),
     "digits-as-entities": ("Your code is &#56;&#56;&#49;&#50;&#48;&#52;", "881204"),
     "old-code-without-more": ("Ancien code 4471. Nouveau code 8841", "8841"),
+    "pin-for-a-card-payment": ("Use PIN 551277 to confirm your card payment at Lumo", "551277"),
+    "pin-to-add-a-card": ("Your PIN to add card 4412 to Wallet is 118273", "118273"),
+    "verb-after-an-account": ("To unlock your account enter 5904 on the site", "5904"),
+    "code-for-a-purchase": ("Su código de autorización para la compra de 120,00 con tarjeta 4471 es 583920", "583920"),
+    "what-gets-you-in": ("Driftr here! 26095 gets you in. Good for 3 mins.", "26095"),
+    "old-in-a-name": ("Old Kiln Bakery: 294813", "294813"),
+    "use-to": ("Use 57208 to get back into your Osprey & Finch account.", "57208"),
+    "amount-with-an-apostrophe": ("Kod 5081: 250000 so'm o'tkazma, karta *7743", "5081"),
     "reference-in-brackets": ("OTP 330812 (Ref. code: HTYP)", "330812"),
     "door-in-dutch-is-through": ("Voer 551209 in om door te gaan", "551209"),
+    "code-and-sign-in-around-letters": ("Your code KQZW login", "KQZW"),
+    "brand-with-most-letters-lost": ("T�� 881204", "881204"),
     "sign-in-over-wifi": ("Hotel WiFi: your one-time login OTP is 551209", "551209"),
 }
 
@@ -203,6 +214,11 @@ NONE = {
     "driver": "Your driver is here. PIN: 4471",
     "meeting": "Join Zoom: Meeting ID 884 4120 937, passcode 447120",
     "voicemail": "Voicemail PIN reset. New PIN 447120",
+    "card": "Tu PIN de la tarjeta es 8305",
+    "card-before-the-pin": "Ihre Karten-PIN lautet 8305",
+    "receipt": "Purchase of $20.00 approved on card 4471. Auth 583920",
+    "receipt-in-spanish": "Compra aprobada por $ 1.200,00 tarjeta 4471. Autorización: 583920",
+    "card-of-a-brand": "The PIN for your new Alder debit card is 8305. Memorise it and delete this text.",
     "door-after-the-code": "Access code for the building: 4471",
     "label-alone": "Balance: 1200",
     "label-alone-order": "Order: 664120",
@@ -270,7 +286,7 @@ def test_a_text_without_damage_is_not_repaired(text: str) -> None:
 
 
 @given(TEXTS | st.text(alphabet="Ã©Ð’РљРѕ�?é&;#1<b>*", max_size=60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_text_gives_none_or_three_to_ten_plain_characters_from_it(text: str) -> None:
     code = extract_code(text)
     if code is not None:
@@ -282,7 +298,7 @@ def test_any_text_gives_none_or_three_to_ten_plain_characters_from_it(text: str)
 
 
 @given(st.from_regex(r"[0-9]{4,8}", fullmatch=True), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_invisible_characters_change_nothing(digits: str, data: st.DataObject) -> None:
     text = f"Your verification code is {digits}."
     places = data.draw(st.lists(st.integers(0, len(text)), max_size=6))
@@ -296,13 +312,13 @@ def test_invisible_characters_change_nothing(digits: str, data: st.DataObject) -
     st.sampled_from(DIGIT_SCRIPTS),
     st.sampled_from(TEMPLATES),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_digits_of_every_script_are_answered_in_ascii(digits: str, script: str, template: str) -> None:
     assert extract_code(template.format(digits.translate(str.maketrans("0123456789", script)))) == digits
 
 
 @given(st.text(alphabet="0123456789", min_size=6, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_separators_are_dropped(digits: str) -> None:
     for separator in ("-", " ", "\u00a0", "\u2011"):
         assert extract_code(f"Your verification code: {digits[:3]}{separator}{digits[3:]}") == digits
@@ -331,7 +347,21 @@ GIVEN = {
     "true": ("Your code is 551209", True, ("551209", "text")),
     "object": ("Your code is 551209", {"value": "551209"}, ("551209", "text")),
     "nothing": ("Your code is 551209", None, ("551209", "text")),
+    "true-in-the-text": ("Your code is TRUE", True, (None, None)),
+    "filler-in-the-text": ("Your code is NONE", "NONE", (None, None)),
+    "a-year": ("HMRC: your tax code is 1257L from April 2026.", "2026", (None, None)),
+    "in-a-link": ("Your code: https://example.com/?code=551209", "551209", ("551209", "api")),
     "without-text": (None, "551209", ("551209", "api")),
+    "without-text-one-digit": (None, 7, (None, None)),
+    "without-text-negative": (None, -551209, (None, None)),
+    "without-text-letters": (None, "ABCDEF", (None, None)),
+    "without-text-other-letters": (None, "é1é2é3", (None, None)),
+    "without-text-dots": (None, "a.1.b", (None, None)),
+    "without-text-32-characters": (None, "Your verification code is 551209", ("551209", "api")),
+    "without-text-33-characters": (None, "Your verification code is: 551209", (None, None)),
+    "without-text-two": (None, "447120 551209", (None, None)),
+    "without-text-two-the-other-way-round": (None, "551209 447120", (None, None)),
+    "without-text-more-behind": (None, "551209 it is", (None, None)),
     "without-text-tag": (None, "G-551209", ("551209", "api")),
     "without-text-int": ("  ", 57596, ("57596", "api")),
     "without-text-filler": (None, "N/A", (None, None)),
@@ -358,7 +388,7 @@ def test_the_code_of_the_api_counts_where_it_holds(
 
 
 @given(st.none() | TEXTS, JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_code_of_the_api_is_taken_only_if_it_stands_in_the_text(text: str | None, value: object) -> None:
     code, source = choose_code(text, value)
     assert (code is None) == (source is None)
@@ -374,7 +404,7 @@ def test_any_code_of_the_api_is_taken_only_if_it_stands_in_the_text(text: str | 
 
 
 @given(st.from_regex(r"[0-9]{6}", fullmatch=True), st.from_regex(r"[0-9]{1,5}", fullmatch=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_piece_of_a_number_in_the_text_is_no_code_of_the_api(digits: str, piece: str) -> None:
     assert choose_code(f"Your code is {digits}.", piece)[0] == digits
     assert choose_code(f"Your code is {digits}.", digits) == (digits, "api")
@@ -387,6 +417,7 @@ PARTS = {
     "with anyone. (2/3)": (2, 3),
     "Part 1 of 2 Your code": (1, 2),
     "msg 2 of 3: 551209": (2, 3),
+    "(9/9) with anyone": (9, 9),
     "(Part 1/2) Your code": (1, 2),
     "（1/2）您的验证码": (1, 2),
     "Teil 1 von 2: Ihr Code": (1, 2),
@@ -403,6 +434,8 @@ PARTS = {
     "Rate us: 4/5": None,
     "(3/2) wrong": None,
     "(1/1) whole": None,
+    "Flights depart 1/2": None,
+    "1/2:30 pm": None,
     "5/10/2026: Your code": None,
     "Add 1/2-cup of milk": None,
     "Part 1 of 20": None,
@@ -416,32 +449,24 @@ def test_a_part_of_a_longer_message_is_told(text: str, part_of: tuple[int, int] 
 
 
 @given(TEXTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_a_sensible_part_or_none(text: str) -> None:
     part_of = parts_of(text)
     assert part_of is None or 1 <= part_of[0] <= part_of[1] <= 9
 
 
-def cpu_seconds(*texts: str) -> float:
-    """The least of a few measurements: CPU time of this process alone, so that a busy machine changes little."""
-
-    def measure() -> float:
-        start = time.process_time()
-        for text in texts:
-            extract_code(text)
-        return time.process_time() - start
-
-    return min(measure() for _ in range(3))
-
-
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_ten_thousand_hostile_characters_are_quick(text: str) -> None:
-    assert cpu_seconds(text) < 0.1  # under 20 ms on a quiet machine
+def test_ten_thousand_hostile_characters_take_no_longer_than_usual_ones(text: str) -> None:
+    usual = " ".join(row.text for row in part("develop"))[: len(text)]
+    assert times_as_long(lambda: extract_code(text), lambda: extract_code(usual)) < 10
 
 
 def test_a_message_takes_little_time() -> None:
     texts = [row.text for row in part("develop")]
-    assert cpu_seconds(*texts) / len(texts) < 0.0005  # under 100 us on a quiet machine
+    took = times_as_long(
+        lambda: [extract_code(text) for text in texts], lambda: [json.dumps(text) for text in texts], tries=3
+    )
+    assert took < 1000  # under 200; the microseconds are in benchmarks/extraction.py
 
 
 def test_corpus_is_large_various_and_sourced() -> None:
@@ -473,6 +498,12 @@ def test_corpus_floors(name: str, floor: float) -> None:
     assert exact(part(name)) >= floor
     without = [row for row in part(name) if row.code is None]
     assert exact(without) >= 0.98  # at most two false codes in a hundred messages
+
+
+def test_no_message_is_read_otherwise_than_is_known() -> None:
+    """A change of a word list or weight shows which messages it mends and which it breaks."""
+    changed = [row for row in part("develop") if (extract_code(row.text) != row.code) != row.misread]
+    assert not changed, [("was misread" if row.misread else "was right", row.text) for row in changed]
 
 
 def test_corpus_of_somebody_who_had_not_seen_the_extractor() -> None:

@@ -175,10 +175,9 @@ def _joined_pieces(plain: str, folded: str) -> dict[int, tuple[str, int, float]]
         value = "".join(groups)
         if value.isdigit() or value.isalpha() or len(value) > MAX_SIZE or folded[match.start()] == " ":
             continue
-        if all(group.isdigit() or group.isupper() or not group.isalpha() for group in groups):
-            tagged = groups[0].isalpha() and all(map(str.isdigit, groups[1:]))
-            if not tagged and any(not group.isalpha() and not group.isdigit() for group in groups):
-                found[match.start()] = (value, match.end(), 0.5)
+        mixed = [group for group in groups if not group.isdigit() and not group.isalpha()]
+        if mixed and all(group.isupper() for group in groups if group.isalpha()):
+            found[match.start()] = (value, match.end(), 0.5)
     return found
 
 

@@ -49,7 +49,7 @@ def _code_form(given: object) -> str | None:
     if plain.lower() in _FILLERS:
         return None
     values = {value for value, _ in read_text(given).candidates}
-    if not values and plain.isascii() and plain.isalnum() and MIN_SIZE <= len(plain) <= MAX_SIZE:
+    if not values and plain.isascii() and plain.isalnum() and len(plain) <= MAX_SIZE:
         return plain  # letters that look like a word
     value = values.pop() if len(values) == 1 else None
     # Only a tag may stand beside the code: G-123456.

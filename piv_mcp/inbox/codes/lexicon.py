@@ -112,7 +112,7 @@ _HEBREW_PREFIX: Final = re.compile("^[הובלמשכ]{1,2}(?=..)")
 def _load() -> None:
     _brands.update(fold_words(words.BRANDS).replace("\n", "").split(","))
     for kind, entries in _LISTS:
-        for entry in fold_words(entries).replace("\n", "").split(","):
+        for entry in fold_words(entries).replace("\n", "").replace("'", " ").split(","):  # apostrophes part tokens
             stem = entry.endswith("*")
             word = entry.removesuffix("*").strip()
             if not word:
@@ -152,8 +152,8 @@ def _compound_kind(word: str) -> Kind | None:
         return Kind.ONE_TIME_CODE
     if head in (Kind.PARCEL, Kind.COUPON, Kind.ORDER, Kind.LOCK):
         return Kind.NOT_A_CODE if is_code else Kind.ORDER
-    if head in (Kind.CARD, Kind.OTHER_LABEL, Kind.THING) and not is_code:
-        return Kind.OTHER_LABEL
+    if head in (Kind.CARD, Kind.OTHER_LABEL, Kind.THING, None) and not is_code:
+        return Kind.OTHER_LABEL  # "Mitgliedsnummer": what has a number of its own is no code
     return None
 
 

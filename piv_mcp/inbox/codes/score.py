@@ -31,6 +31,7 @@ _PART_OF_A_NAME: Final = frozenset((Kind.CARD, Kind.ORDER, Kind.OTHER_LABEL, Kin
 # A code without digits needs one of these beside it.
 _BESIDE_LETTERS: Final = frozenset((Kind.ONE_TIME_CODE, Kind.CODE, Kind.COPULA, Kind.ENTER, Kind.USE))
 _NOT_A_CODE_COST: Final = 7.0
+_APPROVAL: Final = re.compile("auth|autori[sz]a|confirmati|confirmac|conferma$|approval|aprobac|aprovac")
 _ADJACENT: Final = 0.4  # in words: at a smaller distance no word stands between two others
 _COMMA: Final = re.compile("[,、)]")
 _WORD_IN_CODE: Final = re.compile("(?=[a-z]*[aeiouy])[a-z]{4,}")
@@ -95,6 +96,7 @@ def _look_before(items: list[Item], signs: Signs, index: int, folded: str) -> Be
     numbers = 0
     label: Kind | None = None
     clear = True  # no name and no number stands between this word and the candidate
+    verb = False  # one does: "to unlock your account enter 5904"
     for at in range(index - 1, -1, -1):
         cue = items[at]
         if cue.end > item.start:
@@ -116,7 +118,9 @@ def _look_before(items: list[Item], signs: Signs, index: int, folded: str) -> Be
             if apart or numbers or distance >= 8:
                 continue
             if distance < 3.1:
-                enter = max(enter, 1.2 if distance > _ADJACENT else 1.5 if kind is Kind.USE else 3.0)
+                verb = verb or kind is Kind.ENTER
+                purpose = 0.9 * folded.startswith(" to ", item.end)  # "use 1234 to sign in"
+                enter = max(enter, 1.2 if distance > _ADJACENT else 1.5 + purpose if kind is Kind.USE else 3.0)
                 previous = items[at - 1] if at else cue
                 if previous.kind is Kind.NEGATION and cue.word_start - previous.word_end < _ADJACENT:
                     refused = 3.5  # "do not use code 4410"
@@ -138,16 +142,26 @@ def _look_before(items: list[Item], signs: Signs, index: int, folded: str) -> Be
         elif kind is Kind.NOT_A_CODE:
             if clear and apart < 2 and distance < 6:
                 cost, clear, label = _NOT_A_CODE_COST, False, kind
+        elif (
+            kind is Kind.SIGN_IN
+            and signs.receipt
+            and distance - filler < _ADJACENT
+            and not apart
+            and _APPROVAL.match(folded, cue.start, cue.end)
+        ):
+            cost = max(cost, 3.5)  # "Purchase of 20.00 on card 4471. Authorisation 551204"
         elif kind is Kind.SIGN_IN:
             weight = 2.6 if distance < _ADJACENT and not apart else 1.8
             name = max(name, weight * 0.8**apart / (1 + 0.08 * distance))
             named = named or (not apart and distance - filler < (3.2 if colon else 1.2))
-        elif kind in _OTHER_LABELS and not apart and label is None and not numbers:
+        elif kind in _OTHER_LABELS and not apart and label is None and not numbers and not verb:
             reach, price = _OTHER_LABELS[kind]
             if kind is Kind.PHONE and folded.endswith(" to ", 0, item.start):
                 reach = 5.0  # "text CODE to 60022"
             elif not clear and kind is not Kind.OLD:
                 continue
+            if kind is Kind.OLD and clear and distance > _ADJACENT:
+                continue  # no word for a code stands between: "Old Kiln Bakery: 1234"
             if kind is Kind.NUMBER:
                 filler += 1.0
             elif kind is Kind.MONEY:
@@ -273,7 +287,8 @@ def _message_cost(items: list[Item], signs: Signs, item: Item) -> float:
             cost += (2.8 if signs.parcels == 1 else 4.2) + (0.6 if sentence in signs.parcel_sentences else 0.0)
     if signs.courier_sentences:
         here = signs.parcels or sentence in signs.courier_sentences
-        cost += 4.0 if here else 3.0 if min(signs.courier_sentences) < sentence else 2.0
+        told = signs.courier_sentences - signs.warning_sentences  # not "never give it to a driver"
+        cost += 4.0 if here else 3.0 if min(signs.courier_sentences) < sentence or sentence + 1 in told else 2.0
     if signs.lock is not None and signs.lock.sentence <= sentence:
         cost += 2.5 if signs.lock.start > item.start else 3.0 if signs.sign_in else 4.5
     if signs.coupon:

@@ -22,12 +22,20 @@ _SUBJECTS: Final = (
     Kind.INVALID,
     Kind.DONE,
 )
+_OF_RECEIPTS: Final = frozenset((Kind.MONEY, Kind.AMOUNT, Kind.CARD, Kind.DONE))
+_OF_REQUESTS: Final = frozenset((*CODE_WORDS, Kind.ENTER, Kind.USE, Kind.VALIDITY))
 _FILLERS: Final = (Kind.NUMBER, Kind.NEGATION, Kind.COPULA)  # "no." is also a negation
-_NAME_BEFORE: Final = re.compile(r"(?<!\w)(?!Your|You|We|The|My|Our|This)[A-Z][A-Za-z]*[ &'-]{1,3}$")
+_NAME_BEFORE: Final = re.compile(
+    r"(?<!\w)(?!(?:Your|You|We|The|My|Our|This|Su|Sus|Tu|Tus|El|La|Los|Las|Ihre?|Deine?|Der|Die|Das|Votre|Vos|Ton|Ta|Le|Les"
+    r"|Seu|Sua|Os?|As?|Il|Lo|Tuo|Tua|Uw|Je|De|Het|Din|Ditt|Twój|Twoje)\b)[A-Z][A-Za-z]*[ &'-]{1,3}$"
+)
 _LONG_WORD: Final = 4
 _BESIDE: Final = 0.4  # in words
 _NOWHERE: Final[frozenset[int]] = frozenset()
 _SEPARATOR: Final = re.compile("[0-9:=,(]")
+_PIN: Final = re.compile("pin|geheimzahl|пин|פין")
+_CARD: Final = re.compile("[ck]a?ar[dt]|tarjeta|kort|kárty|карт|καρτ|כרטיס|بطاق|کارت")
+_CARD_REACH: Final = 5.1  # "the PIN for your new Alder debit card"
 
 
 class Signs(NamedTuple):
@@ -45,6 +53,7 @@ class Signs(NamedTuple):
     sign_in: bool
     validity: bool
     bare: str | None  # the only number of a message that names nothing
+    receipt: bool  # it tells of money or of what is done, names no code and asks for nothing
 
 
 def join_labels(items: list[Item], folded: str) -> None:
@@ -73,7 +82,7 @@ def _names_another_code(cues: list[Item], index: int, step: int, folded: str) ->
     while 0 <= at < len(cues):
         other = cues[at]
         gap = cue.word_start - other.word_end if step < 0 else other.word_start - cue.word_end
-        if other.sentence != cue.sentence or gap > 3.1:
+        if other.sentence != cue.sentence or gap > _CARD_REACH:
             break
         overlaps = other.start < cue.end and other.end > cue.start
         if overlaps and other.start <= cue.start and other.end >= cue.end and other.kind in _OTHER_CODES:
@@ -85,6 +94,14 @@ def _names_another_code(cues: list[Item], index: int, step: int, folded: str) ->
             break
         if other.kind is Kind.SIGN_IN and gap <= 1.1:
             cue.weight = 1.0
+        elif (
+            other.kind is Kind.CARD
+            and gap <= (_CARD_REACH if step > 0 else _BESIDE)
+            and _PIN.search(folded, cue.start, cue.end)
+            and _CARD.search(folded, other.start, other.end)
+            and not folded[other.end : other.end + 3].lstrip(" *x")[:1].isdigit()  # "the PIN to add card 4412"
+        ):
+            another = Kind.LOCK  # the PIN of a card is used for years
         elif other.kind is Kind.ONE_TIME_CODE and gap <= 0.1:
             cue.weight = max(cue.weight, 0.5)  # "OTP code"
         elif other.kind in _OTHER_CODES and (cue.kind is Kind.CODE or other.kind is not Kind.ORDER):
@@ -129,6 +146,7 @@ def read_signs(message: ParsedMessage) -> Signs:
         sign_in=Kind.SIGN_IN in sentences,
         validity=Kind.VALIDITY in sentences,
         bare=None if CODE_WORDS.keys() & sentences.keys() else _only_number(message, sentences),
+        receipt=bool(_OF_RECEIPTS & sentences.keys()) and not _OF_REQUESTS & sentences.keys(),
     )
 
 

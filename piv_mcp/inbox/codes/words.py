@@ -10,7 +10,7 @@ from typing import Final
 
 # Words that name a one-time code without any other word.
 ONE_TIME_CODE: Final = """
-pw,pwd,passwd,
+pw,pwd,passwd,pswd,
 mobiletan,mobile tan,sms tan,secure code,securecode,safekey,security key,activation key,one time key,
 cle d activation,clé d'activation,chiave di accesso,tijdelijke code,код доступа,رقم التعريف,رمز التفعيل,
 رمز التأكيد,رمز الأمان,رمز الدخول,رمز التحقق,كود التفعيل,كود التحقق,код подтверждения,код підтвердження,
@@ -44,6 +44,8 @@ kontrollkod*,kontrollikood*,turvakood*,drošības kods
 
 # Words that mean "code" of any kind; the words beside them say which.
 CODE: Final = """
+kóðanum,kóðans,kóða,kóðinn þinn,
+new one,fresh one,
 code,codes,passkey,klic,klíč,kľúč,codigo*,código*,codi,codice,codici,codiçe,codul,cod,codurile,codului,
 coduri,kode,kodes,koden,kodene,kodi,kodin,kodea,kodeku,kodemu,kodenya,kode anda,kod,kodu,kody,kodem,
 kodunuz*,kodunu*,kodunuzdur,kodum,kodun,koda,kodo,kods,kodą,kodas,kodom,kodot,kodja,kódja*,kódj*,kódod,kód,
@@ -114,7 +116,10 @@ kuqinisekis*,yokuqinisekis*,ìjẹ́rìísí,nkwenye,kwemeza,fanamarin*,podtverz
 
 # Verbs that ask for the code to be typed: enter, type.
 ENTER: Final = """
-put,pop,entering,typing,inputting,putting in,fill in,tap in,plug in,coloca,coloque,ponga,ponha,escreva,
+sláðu inn,sláið inn,skráðu,escriu,escriviu,introdueix,introduïu,teclegeu,tecleja,sartu,idatzi,teclea o código,
+gets you in,lets you in,logs you in,signs you in,will let you in,recopier,recopiez,copiez,abtippen,
+geben sie,geben sie bitte,gib bitte,put,pop,entering,typing,inputting,putting in,fill in,tap in,plug in,coloca,
+coloque,ponga,ponha,escreva,
 introduciendo,ingresando,mettez,tippen,scrivi,metti,vulin,knappa in,
 enter,type,input,insert,key in,introduce,introduzca,ingrese,ingresa,teclea,digita,digite,insira,introduza,
 saisissez,saisir,saisis,entrez,entrer,tapez,composez,renseignez,eingeben,inserisci,inserire,digitare,voer,
@@ -127,12 +132,13 @@ nhập,nhap,masukkan,ketik,masukan,taip,ilagay,i enter,weka,ingiza,введит�
 teclee,marque,introduz,escriba,escribe,pon,digitar,inscreva,indique,entra,compose,gib ein,tippe*,eintippen,
 immetti,typ,skriva,skriv inn,skriv in,näppäile,kirjoita,syöttää,trükkige,napište,vyplňte,wprowadź,írja be,
 üsse be,tastează,scrie,ukucajte,otkucajte,utipkajte,natipkajte,vpišite,tuşlayın,yazınız,впишите,наберіть,
-впишіть,внеси,દાખલ,દાખલ કરો,ನಮೂದಿಸಿ,നൽകുക,ഇൻപുട്ട്,ଦିଅନ୍ତୁ,टाका,ඇතුළත්,yodhe,填入,键入,打ち込
+впишіть,внеси,દાખલ,દાખલ કરો,ನಮೂದಿಸಿ,നൽകുക,ഇൻപുട്ട്,ଦିଅନ୍ତୁ,टाका,ඇතුළත්,yodhe,填入,键入,打ち込,اكتب,اكتبي,اكتبوا,
+وارد نمایید,وارد کنید,وارد فرمایید,כתבו
 """
 
 # Weaker verbs: use, give.
 USE: Final = """
-with,
+send back,text back,with,
 use,using,usa,utilice,utiliza,utilize,utilisez,utilise,provide,submit,verwende*,nutze*,benutze*,utilizza,
 gebruik,använd,bruk,brug,käytä,anna,kasuta*,izmanto*,naudokite,użyj,podaj,použijte,použite,használja,
 folosiți,folosește,foloseste,koristite,uporabite,përdorni,kullan*,gunakan,pakai,gamitin,tumia,используйте,
@@ -148,6 +154,7 @@ lieferando,lieferheld,ticketmaster,ticketswap,bookingcom,bookmyshow,couponbirds,
 
 # Parcels, deliveries, and goods that are picked up with a code.
 PARCEL: Final = """
+übergabe pin,übergabe code,übergabecode,übergabepin,
 kolli*,uthämtning*,afhalen,odebra*,забрать,забер*,забрати,pengambilan,
 taquilla,casillero,cacifo,recoger,recogerlo,recogerla,recoge,recógelo,recojo,recogido,
 cajero automático de paquetes,retrouvez votre colis,алу коды,алып кету,locker*,mailbox,click collect,
@@ -175,9 +182,30 @@ dang giao,vận đơn,van don,penerimaan,pengiriman,diantar,bungkusan,penghantar
 
 # What a secret opens besides accounts: doors, wireless networks, SIM cards, voicemail, meetings, rides.
 LOCK: Final = """
+sesli mesaj*,telesekreter*,
+start pin,unlock pin,llaves,las llaves,le chiavi,les clés,die schlüssel,schlüsselübergabe,klíče,klíči,kluczami,
+klucze są,ключи от,ключами,
+ключі від,anahtarlar*,钥匙,鑰匙,열쇠,部屋の鍵,お部屋,鍵の,del portal es,del portal,chiavi di casa,chaves da,as chaves,
+nøklene,nøglerne,nycklarna,avaimet,kulcsok,τα κλειδιά,מפתחות,المفاتيح,کلیدها,
+grinden,sejf,kulcsszéf*,nøkkelboks,skrzynka na klucze,skrzynce na klucze,schránka na klíče,
+paketstation,torcode,gartentor,tiefgarage*,schließfach*,voordeur*,achterdeur*,sleutelkluis*,sleutelkast*,
+sleutelbox*,kluis*,ritpin*,rit pin,brány,brana,bráně,під їзд*,воріт,nyckelskåp*,nyckelbox*,
+nyckellåda*,portkod*,kassaskåp*,døren,dør,døra,dørlås*,nøgleboks*,nøkkelboks*,nøkkelskap*,låsen,
+avainlokero*,avainboks*,avainkaap*,portti*,poarta,poartă,poarta de,poarta blocului,mã cửa,khóa cửa,
+cửa chính,cổng,mã tủ,رمز در,کد در,درب,القفل,الخزنة,خزنة,柜门,儲物櫃,储物柜,门口机,单元门,保管箱,
+鍵ボックス,キーボックス,ロッカー,
+사물함,보관함,ตู้ล็อกเกอร์,ล็อกเกอร์,ตู้เซฟ,cassetta,portachiavi,casier,casillero,taquilla,
+cofre,cacifo,armário,luggage,locker,lockers,key cabinet,gate code,furtka,furtki,
+széf*,seif*,кода замка,ключниц*,шлагбаум*,
+парадн*,парадно*,κλειδαρι*,κλειδοθήκ*,χρηματοκιβώτι*,πύλη*,πύλης,כספת,מנעול,לשער,חניון,
+brankas,gembok,loker,lemari,ताले,लॉकर,तिजोरी,गेट,elevador,ascensor,ascenseur,aufzug,
+boîte aux clefs,boite a clefs,condominio,condomínio,habitación,cabaña,
+voicemailbox,mailbox pin,mailbox code,
 zoom kenncode,teams kenncode,meeting kenncode,dveř*,dvír*,schlüsselkasten,teams id,meet pin,cod ușă,
 bike pin,garaż*,furtk*,schránce na klíče,uși,kasa şifresi,门口,保险箱,保險箱,金庫,вайфа*,вай фая,elevator,
 combination,archive password,zip password,parental control,tv pin,klatki,skrytk*,开门,開門,入室,ワイファイ,
+karten pin,kartenpin,bluetooth,parking pin,parking code,barrier,tablet passcode,tablet code,tablet pin,schranke,
+барьер,barriera,barrera,barrière,slagboom,szlaban*,safe in,the safe,tresorcode,e recepta,e recept,
 zoom id,la course,votre course,course uber,course bolt,besprechungs,join the call,上车,上車,entry pin,
 entry code,ドア,printer,wireless password,wireless key,वाईफाई,वाई फाई,wohnungs,gebäude,חניה,בניין,לבניין,
 zoom passcode,zoom password,teams passcode,webex passcode,webex password,lock,wifi,wi fi,wlan,router,
@@ -201,7 +229,7 @@ bramy,brama,bramk*,domofon*,vchod*,kapukód*,kapu,ajtó*,ușă,interfon*,ulaz*,v
 
 # Orders, bookings, invoices, references, cases: they have numbers that nobody types as a code.
 ORDER: Final = """
-reserver*,po box,box no,
+confirm no,confirmation no,confirmation number,reserver*,po box,box no,
 शिकायत*,आवेदन*,অভিযোগ*,আবেদন*,ਸ਼ਿਕਾਇਤ,புகார்*,ఫిర్యాదు*,подразделен*,访客,访客码,整理番号,จอง,เที่ยวบิน,
 สมาชิก,会员卡,지점,오류코드,错误码,错误代码,エラーコード,에러코드,customer*,client,clients,client's,
 cliente*,clienti,klant*,klantcode*,kunde*,kunden*,kund,kundens,asiakas*,klient*,klijent*,zákazn*,ügyfél*,
@@ -258,6 +286,7 @@ number of,loan,emi,application,meter,appointment,dossier
 
 # Discounts and gifts.
 COUPON: Final = """
+offer code,free shipping,frete grátis,envío gratis,spedizione gratuita,livraison offerte,gratis versand,
 buono,buoni,gift card,prepaid card,actiecode*,kortingscode*,
 红包,領取,领取,coupon*,promo*,presale,invitation code,invite code,voucher*,discount*,off,gift,giftcard,
 referral,refer a,sale,save,checkout,deal,deals,cashback,points,reward*,bonus,cupón,cupon*,cupom,descuento*,
@@ -273,7 +302,18 @@ khuyen mai,ưu đãi,diskon*,potongan,diskaun,baucar,punguzo,diskwento,скид�
 
 # Cards and accounts; the digits that follow are their last digits or their number.
 CARD: Final = """
-ลงท้ายด้วย,ลงท้าย,끝자리,끝나는,berakhir*,kết thúc,eindigend,eindigt,kończąc*,заканчива*,закінчу*,končíc*,
+尾号为,尾号是,尾號為,尾號是,末四位为,末四位是,card's,sonu,ending with,last digits,last four,last two,last three,
+finishing,endung,endziffern,letzten ziffern,
+endend auf,mit endung,оканчива*,окончанием,закінчення*,закінчує*,завършва*,завршава*,끝번호,뒷자리,끝이,końcówk*,
+o końcówce,kończący,koncovk*,s koncovkou,s koncom,koncové,végződő,terminat,terminată,cu final,
+koji završava,se konča,terminação,com final,que termina,terminando,se terminant,qui se termine,
+qui finit,finissant par,terminant par,che finisce,che termina,eindigt op,eindigend op,op eindigt,
+laatste cijfers,sista siffror,slutar på,som slutar,siste siffer,ender på,slutter på,sidste cifre,päättyvä*,
+päättyvään,loppuosa,lõpuga,lõppev*,beidzas,kas beidzas,baigias*,besibaigiant*,λήγοντα,שמסתיים,
+המסתיימת,ספרות אחרונות,المنتهي,آخر أرقام,منتهی,ختم شونده به,समाप्त होने,अंत में,দিয়ে শেষ,শেষ,
+முடியும்,ముగిసే,số cuối,đuôi,đuôi số,có đuôi,yang berakhir,akhiran,berakhiran,berakhir dengan,nagtatapos,
+nagtatapos sa,inayoishia,尾數,尾数,末尾号,结尾,結尾,末尾が,で終わる,下四桁,ลงท้ายด้วย,
+ลงท้าย,끝자리,끝나는,berakhir*,kết thúc,eindigend,eindigt,kończąc*,заканчива*,закінчу*,končíc*,
 végződ*,terminant,
 sort code,sort codes,
 card,cards,ending,ends,ending in,acct,acc,account,accounts,ac,a c,xx,xxx,xxxx,xxxxx,iban,konto,kontos,
@@ -315,7 +355,7 @@ MONEY: Final = """
 kwh,kw,
 bonus,бонус*,баллов,rs,inr,usd,eur,euro,euros,gbp,aed,sar,kes,ksh,ngn,ghs,zar,php,idr,rp,rm,myr,sgd,aud,
 cad,nzd,hkd,twd,nt,jpy,cny,rmb,krw,vnd,thb,baht,try,tl,azn,sum,som,so'm,uzs,kzt,rub,rur,pln,zl,zł,kc,kč,
-czk,ft,huf,lei,ron,bgn,din,rsd,hrk,kn,kr,sek,nok,dkk,isk,chf,egp,qar,kwd,bhd,omr,jod,irr,irt,pkr,bdt,npr,
+czk,ft,huf,lei,ron,bgn,rsd,hrk,kn,kr,sek,nok,dkk,isk,chf,egp,qar,kwd,bhd,omr,jod,irr,irt,pkr,bdt,npr,
 lkr,mmk,khr,amd,gel,mnt,etb,tzs,ugx,dollars,dollar,rupees,руб,рублей,р,₽,грн,uah,лв,ден,дин,тг,тенге,сум,
 сом,төгрөг,ریال,ريال,درهم,جنيه,دينار,ليرة,تومان,روپے,روپيہ,रु,रुपये,रुपए,টাকা,ரூ,ரூபாய்,రూ,රු,บาท,ກີບ,រៀល,
 ကျပ်,ብር,元,円,원,人民币,人民幣,dram,lari,mb,gb,kb,kmh,km,kg,grams,gram,points,pts,puntos,pontos,miles,
@@ -411,6 +451,7 @@ onaylandı,onaylanmıştır,təsdiqləndi,подтвержден,подтвер�
 
 # How long a code is valid, which messages say of codes more often than of other numbers.
 VALIDITY: Final = """
+didn t ask for this,didn t request this,not requested by you,if you didn t request,
 valid,expires,expire,expiring,validity,timeout,válido,válida,vigencia,vence,caduca,expira,validade,valable,
 valide,valido,valida,scade,scadenza,gültig,gueltig,gültigkeit,läuft ab,geldig,verloopt,giltig,gäller,
 gyldig,udløber,utløper,voimassa,vanhenee,kehtib,derīgs,galioja,ważny,ważne,wazny,wygasa,platný,platí,
@@ -422,6 +463,12 @@ hiệu lực,hieu luc,hết hạn,het han,berlaku,sah,действ*,действ
 
 # People whom one tells a code, rather than typing it.
 COURIER: Final = """
+conductora,choferesa,conductrice,kierowczyni,fahrerinnen,w aptece,farmacia,pharmacist,apotheke,apteka,
+sjåfør*,sjaafor*,кур єр*,водієві,водителю,курьеру,ไรเดอร์,คนขับ,besorger,
+postboten,postbote,bezorgster,şoföre,kuryeye,sürücüye,delivery rider,delivery driver,delivery man,
+drop off agent,cartero,carteiro,postino,listonosz*,doručovatel*,
+postáš*,postás*,poștaș*,ταχυδρόμο*,הנהג,לנהג,הדוור,السائق,للسائق,ساعي,نامه رسان,درایور,ڈرائیور,ड्राइवर,राइडर,
+कूरियर,डिलीवरी बॉय,配送员,外卖员,送货员,快遞員,送貨員,外送員,ドライバーに,라이더,기사에게,기사님께,택배기사,bác tài,
 řidič,řidiče,řidiči,chauffeur,motorista,conductor,şoför*,sürücü*,водител*,водій,водію,司机,司機,ドライバー,
 운전기사,kierowc*,conducente,autista,sopir,pengemudi,tài xế,السائق,للسائق,راننده,motoboy,rider,
 the counter,at checkout desk,comptoir,en caisse,à la caisse,caissier,an der kasse,kasse,kassan,kassa,
@@ -544,5 +591,95 @@ görev,otobüs,araba,عرض,نقدا,فائدة,رسوم,مصاريف,دفعة,�
 tanggal,anggota,kereta,mobil,rumah,报价,現金,现金,利息,手续费,支出,收入,仓库,店铺,门店,出口,课程,状态,部门,
 楼栋,床位,频道,日期,会员数,粉丝,点赞,播放量,地址,任务,公交,火车,门牌号,工单,工号,見積,手数料,倉庫,店舗,状態,
 部署,建物,チャンネル,日付,会員数,フォロワー,再生回数,住所,課題,電車,番地,견적,현금,이자,수수료,지출,창고,
-매장,출구,상태,부서,건물,채널,날짜,팔로워,조회수,주소,과제,버스,기차,송장번호
+매장,출구,상태,부서,건물,채널,날짜,팔로워,조회수,주소,과제,버스,기차,송장번호,
+cheque,check no,docket,quiz,turn,position,entry,transfer,transfers,due date,date,credits,coins,rank,stage,
+question,winning,return,box,sim,withdrawn,balance due,outstanding,arrears,instalment,installment,subscriber,
+subscription,passenger,guest,visitor,payee,sender,receiver,recipient,supplier,vendor,merchant,terminal id,
+till,cashier,shift,crew,team,player,league,race,bib,lap,tee,shelf,rack,bin,slot,sample,test,tests,lab,
+specimen,scan,report,audit,visa,consignment,waybill,air waybill,awb,manifest,freight,voyage,berth,deck,pitch,
+site no,lodge,cabin,tent,cottage,villa,wing,gateway,carousel,stops,zone no,toll,permit no,fine no,penalty,
+summons,citation,warrant,matter,file no,deed,parcel no,title no,survey no,census,household,voter,precinct,
+candidate,applicant,applications,vacancy,grant,donation,donor,pledge,membership no,loyalty,stamps,tokens left,
+energy,voltage,pressure,humidity,rainfall,speed limit,revs,rpm,usage,allowance,data left,texts left,quota,
+overdraft,punktestand,kilometerstand,kassenzeichen,matrikel*,patienten*,mitglieds*,guthabenstand,aktennummer,
+bescheid,bußgeld,mahnung,raten,schadennummer,schaden,schadensfall,anschluss,geräte*,seriennummer,tischnummer,
+startnummer,spind,spindnummer,regal,schalter,wartemarke,aufrufnummer,reservierungsnr,reisenummer,fahrschein,
+abo,abonnement,beitrag,spende,wahlkreis,messwert,temperatur,luftdruck,teilnehmer,klasse,prüfung,note,semester,
+personal*,spur,rezept,befund,probe,termin nr,suivi,casier,consigne,avoir,sinistre,matricule,relevé,compteur,
+loterie,adhérent,adhérents,abonné,échéance,cotisation,virement,prélèvement,acompte,reste,arriéré,amende,
+contravention,immatriculation,consommation,kilométrage,passager,invité,visiteur,candidat,élève,examen,
+résultat,classement,rang,tour,manche,guichet,caisse,allée,rayon,emplacement,lot no,échantillon,ordonnance,
+analyse,bordereau,bon de livraison,expédition,envoi,palier,gain,tirage,dotation,parrainage,fidélité,cagnotte,
+seguimiento,guía,socio,socia,siniestro,paciente,lectura,contador,medidor,presupuesto,comprobante,radicado,
+ticket nº,matrícula nº,multa,infracción,patente,kilometraje,pasajero,invitado,visitante,candidato,alumna,
+resultado,clasificación,puesto,ronda,ventanilla,caja,pasillo,estante,locker nº,muestra,receta,análisis,
+albarán,envío nº,remisión,premio nº,donación,cuota,abono,suscripción,afiliado,afiliación,beneficiario,
+transferencia,retiro,depósito,cheque nº,adeudo,vencimiento,temperatura,presión,humedad,mesa,butaca,grada,
+puerta de embarque,camera,armadietto,punti,matricola,paziente,lettura,contatore,scontrino,protocollo,verbale,
+targa nº,passeggero,ospite,visitatore,candidata,alunno,esame,risultato,classifica,sportello,cassa,corsia,
+scaffale,campione,ricetta,analisi,bolla,ddt,spedizione nº,premio vinto,donazione,rata,abbonamento,tessera,
+iscritto,bonifico,prelievo,assegno,scadenza pagamento,consumi,chilometraggio,pressione,umidità,tavolo,
+rastreio,rastreamento,montante,leitura,medidor de,orçamento,comprovante,senha da fila,senha de atendimento,
+passageiro,convidado,aluno,aluna,exame,classificação,rodada,guichê,balcão,caixa,corredor,prateleira,armário,
+amostra,receita médica,análise,remessa,entrega nº,doação,mensalidade,assinatura,associado,saque,vencimento,
+quilometragem,pressão,umidade,sinistro,bestelnummer,zending*,referentie*,kluisje,punten,meterstand,lidnummer,
+rit,boete,passagier,gast,bezoeker,kandidaat,leerling,uitslag,ronde,loket,gangpad,schap,perceel,monster,recept,
+pakbon,donatie,contributie,lid,begunstigde,overboeking,opname,storting,vervaldatum,verbruik,temperatuur,druk,
+tafel,schade,schadenummer,reisnummer,sprawa,sprawy,referencja,punkty,szkoda,licznik,odczyt,numerek,zgłoszenie,
+zlecenie,mandat,przebieg,pasażer,gość,kandydat,uczeń,egzamin,wynik,miejsce nr,runda,okienko,kasa,alejka,półka,
+szafka,działka,próbka,recepta,badanie,wz,wpłata,składka,abonament,członek,przelew,wypłata,termin płatności,
+zużycie,ciśnienie,stolik,stół,list przewozowy,zůstatek,brána,schůzka,let,body,stav,jízda,hlášení,
+variabilní symbol,vs,pokuta,stav km,cestující,uchazeč,žák,zkouška,výsledek,pořadí,kolo,přepážka,pokladna,
+vzorek,rozbor,dodací list,dodávka,dar,předplatné,převod,výběr,vklad,splatnost,spotřeba,teplota,tlak,stůl,
+reklamace,zostatok,stretnutie,izba,обращени*,отправлени*,трек,трек номер,баллы,балл*,показани*,счетчик*,
+накладная,накладной,артикул*,пробег,пассажир*,гость,кандидат,ученик*,студент*,экзамен*,результат*,раунд,окно,
+касса,полка,стеллаж,шкафчик,участок,проба,образец,рецепт,анализ*,взнос,абонемент,член,перевод,снятие,
+пополнение,срок оплаты,потребление,температура,давление,столик,стол,убыток,дело,дела,исходящий,протокол,
+постановление,лицевой,лицевой счет,уин,инн,снилс,табельный номер,смена,ставка,мили,звернення,відправлення,ттн,
+зустріч,бали,балів,показники,показник*,лічильник*,накладна,пробіг,пасажир*,гість,учень,іспит,результат,вікно,
+каса,полиця,ділянка,зразок,аналіз,внесок,переказ,зняття,поповнення,споживання,тиск,справа,справи,
+особовий рахунок,başvuru,referans*,takip,oda,dolap,puan,sayaç,talep,dosya,ceza,kilometre,yolcu,misafir,
+ziyaretçi,aday,öğrenci,sınav,sonuç,gişe,veznе,raf,parsel,numune,reçete,tahlil,irsaliye,bağış,aidat,abonelik,
+abone,havale,çekim,yatırılan,vade,tüketim,sıcaklık,basınç,masa,sefer no,hasar,bordro,beställning*,referens*,
+försändelse*,rum,möte,könummer,poäng,mätarställning,resa,medlemsnummer,böter,körsträcka,passagerare,besökare,
+kandidat,elev,prov,omgång,lucka,gång,hylla,tomt,följesedel,gåva,medlemsavgift,abonnemang,överföring,uttag,
+insättning,förfallodatum,förbrukning,tryck,bord,skada,skadenummer,diarienummer,sag,sagsnummer,forsendelse,
+værelse,skab,møde,fly,point,målerstand,bøde,eksamen,runde,skranke,hylde,følgeseddel,gave,kontingent,
+overførsel,hævning,indbetaling,forfaldsdato,forbrug,tryk,skade,journalnummer,rejse,sak,saksnummer,rom,poeng,
+bot,reise,passasjer,gjest,uttak,innskudd,forfall,forbruk,trykk,lokero,kokous,pisteet,pistettä,lukema,matka,
+sakko,matkustaja,vieras,oppilas,koe,tulos,kierros,hylly,näyte,resepti,lähete,lahjoitus,tilaus nro,siirto,
+nosto,talletus,eräpäivä,kulutus,lämpötila,paine,pöytä,vahinko,asia,asianumero,saldo nyt,egyenleg,ügy,ügyszám,
+hivatkozás*,küldemény*,szoba,szekrény,értekezlet,pont,pontok,mérőállás,utazás,bírság,utas,vendég,diák,vizsga,
+eredmény,forduló,ablak,polc,minta,lelet,szállítólevél,szállítás,adomány,tagdíj,előfizetés,átutalás,felvétel,
+befizetés,határidő,fogyasztás,hőmérséklet,nyomás,asztal,kár,kárszám,iktatószám,megbeszélés,dosar,referință,
+expediere,dulap,poartă,ședință,loc,puncte,contor,cursă,tichet,cerere,amendă,pasager,oaspete,rezultat,ghișeu,
+raft,probă,rețetă,analiză,aviz,cotizație,membru,retragere,depunere,scadență,consum,presiune,daună,
+index contor,υπόθεση,δωμάτιο,θυρίδα,συνάντηση,σειρά,πόντοι,διαδρομή,πρόστιμο,επιβάτης,επισκέπτης,μαθητής,
+εξέταση,αποτέλεσμα,γύρος,ράφι,δείγμα,συνταγή,ανάλυση,δελτίο,δωρεά,συνδρομή,μέλος,μεταφορά,ανάληψη,κατάθεση,
+λήξη,κατανάλωση,θερμοκρασία,πίεση,τραπέζι,ζημιά,φάκελος,ένδειξη,μετρητής,tagihan,referensi,pemesanan,telp,
+kamar,loker,poin,meteran,struk,denda,penumpang,tamu,siswa,ujian,hasil,putaran,kasir,rak,sampel,resep,donasi,
+iuran,langganan,penarikan,setoran,jatuh tempo,pemakaian,suhu,tekanan,meja,klaim,bilik,mesyuarat,mata,đặt chỗ,
+vé,bưu kiện,phòng,tủ,cửa,ghế,số thứ tự,phiếu,điểm,hồ sơ,tham chiếu,công tơ,chỉ số,hành khách,khách mời,
+học sinh,kỳ thi,kết quả,quầy,kệ,mẫu,đơn thuốc,hội phí,thuê bao,chuyển khoản,rút tiền,nạp tiền,đến hạn,
+tiêu thụ,nhiệt độ,bàn,bồi thường,phạt,الطرد,طرد,غرفة,الغرفة,خزانة,الخزانة,اجتماع,الاجتماع,نقاط,النقاط,العداد,
+عداد,قراءة,مخالفة,غرامة,راكب,ضيف,طالب,امتحان,نتيجة,جولة,شباك,رف,عينة,وصفة,تحليل,تسليم,تبرع,اشتراك,عضو,تحويل,
+سحب,إيداع,استحقاق,استهلاك,حرارة,ضغط,طاولة,قضية,ملف,معاملة,موجودی,فاکتور,ارجاع,اتاق,کمد,جلسه,کوپن,امتیاز,کنتور,
+جریمه,مسافر,مهمان,دانش آموز,آزمون,باجه,قفسه,نمونه,نسخه,آزمایش,اهدا,انتقال,برداشت,واریز,سررسید,دما,فشار,میز,
+پرونده,טל,חדר,פגישה,נקודות,מונה,נסיעה,קנס,נוסע,אורח,תלמיד,מבחן,תוצאה,סיבוב,אשנב,קופה,מדף,דגימה,מרשם,בדיקה,
+תעודת משלוח,אספקה,תרומה,דמי חבר,מנוי,חבר,העברה,משיכה,הפקדה,צריכה,טמפרטורה,לחץ,שולחן,תיק,תביעה,קריאת מונה,账单,
+賬單,发票,發票,电表读数,電錶,水表,读数,罚单,违章,乘客,访客号,考号,准考证号,成绩,窗口,货架,储物柜,样本,处方,化验,送货单,捐款,会费,转账,转帐,取款,存款,到期,用量,温度,压力,桌台,案号,案件,
+档案,理赔,里程,座次,学号,工号牌,年份,請求書,ポイント,検針,検針値,罰金,乗客,来客,生徒,試験,成績,窓口,棚,検体,処方箋,検査,納品書,寄付,会費,振込,引出,預入,期日,使用量,圧力,テーブル,事件,
+証券番号,走行距離,順位,受験番号,청구서,티켓번호,계약번호,사물함,포인트,증권번호,검침,벌금,승객,방문객,학생,시험,성적,창구,선반,검체,처방전,검사,납품,기부,회비,이체,출금,예금,만기,사용량,
+온도,압력,테이블,사건,주행거리,순위,수험번호,대기순번,बैलेंस,बिल,संदर्भ,फोन नंबर,कमरा,लॉकर,मीटिंग,अंक,मीटर,रीडिंग,जुर्माना,यात्री,
+अतिथि,छात्र,परीक्षा,परिणाम,खिड़की,नमूना,जांच,दान,सदस्यता,ट्रांसफर,निकासी,जमा,देय,खपत,तापमान,मेज,फाइल,केस,
+बकाया,อ้างอิง,ห้อง,ล็อกเกอร์,ประชุม,คะแนน,มิเตอร์,ค่าปรับ,ผู้โดยสาร,แขก,นักเรียน,สอบ,ผลสอบ,ช่อง,ชั้นวาง,
+ตัวอย่าง,ใบสั่งยา,บริจาค,สมาชิกเลขที่,โอน,ถอน,ฝาก,ครบกำหนด,การใช้,อุณหภูมิ,โต๊ะ,แฟ้ม,คดี,রুম,মিটার,বিল,
+পয়েন্ট,কেস,ফাইল,টেবিল,ট্রান্সফার,বুকিং,টিকিট,அறை,மீட்டர்,பில்,புள்ளிகள்,வழக்கு,டிக்கெட்,గది,మీటర్,బిల్లు,
+పాయింట్లు,టికెట్,soba,ormarić,sastanak,bodovi,brojilo,predmet,kazna,putnik,učenik,ispit,uzorak,članarina,
+prijenos,isplata,uplata,dospijeće,potrošnja,šteta,стая,шкафче,среща,точки,електромер,разписка,преписка,глоба,
+пътник,ученик,изпит,рецепта,превод,теглене,внасяне,падеж,разход,маса,щета,остатък,показание,salom xona,hisob,
+chek,xona,joy,navbat,ball,hisoblagich,jarima,poyezd,reys,qalıq,otaq,sayğac,cərimə,yer,növbə,toa,arvesti näit,
+punktid,saadetis,arve number,kliendinumber,piletinumber,numuris,rindas numurs,istaba,punkti,skaitītājs,
+rēķina numurs,likutis,kambarys,taškai,skaitiklis,sąskaitos numeris,eilės numeris,silid,upuan,pila,resibo,
+chumba,kiti,pointi,mita,foleni,risiti,faini
 """
