@@ -1,5 +1,6 @@
-"""piv.day's clock, as the `Date` headers of its responses tell it. This machine's own wall clock plays no part."""
+"""piv.day's clock, as the `Date` headers of its responses tell it. This machine's own wall clock is but a witness."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,30 +18,49 @@ HALF_SECOND = 0.5
 """A `Date` names a whole second, and the response was sent at some moment of that second."""
 
 
+DOUBTED_SECONDS = 30.0
+"""A `Date` that is farther from the time so far may be that of a machine whose clock is wrong."""
+
+AGREEING_SECONDS = 5.0
+"""Two such dates agree to within this, since a response may have been long on its way."""
+
+
 class RemoteClock:
     """The time at piv.day, to about a second: the last response's `Date`, and what has passed since it came.
 
-    Read it right after a call, and it is the time of that call's response.
+    Read it right after a call, and it is the time of that call's response. A `Date` that jumps is believed once the
+    next response agrees with it, or at once if this machine's clock does: then the time so far was wrong.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last: tuple[float, float] | None = None
-        """The time at piv.day, in seconds since the epoch, and when it was that by `Clock.monotonic`."""
+        self._ahead = 0.0
+        """How many seconds piv.day's time is ahead of `Clock.monotonic`."""
+        self._seen = -math.inf
+        """When, by `Clock.monotonic`, the response came that told it."""
+        self._doubted = math.inf
+        """How many it would be by the last response, if that is not believed."""
 
     def time(self) -> float | None:
         """Seconds since the epoch; `None` if no response with a credible `Date` came within the last hour."""
-        if self._last is None:
-            return None
-        at, seen = self._last
-        passed = self._clock.monotonic() - seen
-        return at + passed if passed <= BELIEVED_SECONDS else None
+        now = self._clock.monotonic()
+        return now + self._ahead if now - self._seen <= BELIEVED_SECONDS else None
 
     def note(self, headers: Mapping[str, str]) -> None:
         """A response with these headers has just come."""
-        at = _date(headers)
-        if at is not None and not _is_old(headers):
-            self._last = (at + HALF_SECOND, self._clock.monotonic())
+        date = _date(headers)
+        if date is None or _is_old(headers):
+            return
+        at, now, expected = date + HALF_SECOND, self._clock.monotonic(), self.time()
+        ahead = at - now
+        if (
+            expected is None
+            or min(abs(at - expected), abs(at - self._clock.time())) <= DOUBTED_SECONDS
+            or abs(ahead - self._doubted) <= AGREEING_SECONDS
+        ):
+            self._ahead, self._seen, self._doubted = ahead, now, math.inf
+        else:
+            self._doubted = ahead
 
 
 def parse_http_date(text: str) -> float | None:
@@ -48,7 +68,7 @@ def parse_http_date(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
+    except (ValueError, OverflowError):
         return None
 
 
