@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from piv_mcp import errors
 from piv_mcp.api.rate_limit import (
+    ALL,
     BACKFILL_OWN,
     MAX_PAUSE,
     TOTAL,
+    WAIT_OWN,
     WINDOW,
     LocalLimiter,
     Pause,
@@ -36,15 +38,27 @@ def test_who_may_go_is_within_every_budget(
     wait = seconds_to_wait(priority, sent, now=now, pause=pause, person_waiting=waiting)
     recent = {kind: sum(time + WINDOW > now for time in at) for kind, at in sent.items()}
     total = sum(recent.values())
-    own = priority is not Priority.BACKFILL or (recent[priority] < BACKFILL_OWN and not waiting)
-    assert (wait == 0) == (paused_until <= now and total < TOTAL[priority] and own)
+    may_go = {
+        Priority.PERSON: total - recent[Priority.WAIT] < TOTAL[priority],
+        Priority.WAIT: total < TOTAL[priority] or recent[priority] < WAIT_OWN,
+        Priority.BACKFILL: total < TOTAL[priority] and recent[priority] < BACKFILL_OWN and not waiting,
+    }
+    assert (wait == 0) == (paused_until <= now and total < ALL and may_go[priority])
     assert 0 <= wait <= max(WINDOW, paused_until - now)
 
 
 @given(histories, st.floats(100, 150))
 def test_background_work_never_goes_before_a_person(sent: dict[Priority, list[float]], now: float) -> None:
-    waits = [seconds_to_wait(priority, sent, now=now) for priority in Priority]
-    assert waits == sorted(waits)
+    waits = {priority: seconds_to_wait(priority, sent, now=now) for priority in Priority}
+    assert waits[Priority.BACKFILL] >= max(waits[Priority.PERSON], waits[Priority.WAIT])
+
+
+@given(histories, st.floats(100, 150))
+def test_polling_never_lacks_its_share_and_takes_no_other(sent: dict[Priority, list[float]], now: float) -> None:
+    """However many calls the minute holds, the polls of a window and the others together stay within all."""
+    polls = [time for time in sent[Priority.WAIT] if time + WINDOW > now][: WAIT_OWN - 1]
+    others = {kind: times[: TOTAL[Priority.PERSON] // 2] for kind, times in sent.items() if kind is not Priority.WAIT}
+    assert seconds_to_wait(Priority.WAIT, {**others, Priority.WAIT: polls}, now=now) == 0
 
 
 @given(times, st.floats(0, 150))
@@ -55,8 +69,8 @@ def test_after_the_wait_the_slot_is_free(sent: list[float], now: float) -> None:
 
 
 def test_a_key_sends_95_requests_in_a_minute_and_no_more() -> None:
-    """The reference allows 100."""
-    sent = {Priority.PERSON: [1000.0] * 94}
+    """The reference allows 100, and polling keeps 15."""
+    sent = {Priority.WAIT: [1000.0] * 15, Priority.PERSON: [1000.0] * 79}
     assert seconds_to_wait(Priority.PERSON, sent, now=1000.0) == 0
     sent[Priority.PERSON].append(1000.0)
     assert seconds_to_wait(Priority.PERSON, sent, now=1000.0) == 60
@@ -64,17 +78,39 @@ def test_a_key_sends_95_requests_in_a_minute_and_no_more() -> None:
     assert seconds_to_wait(Priority.PERSON, sent, now=1060.0) == 0
 
 
+def test_a_person_s_calls_leave_the_polls_their_share() -> None:
+    sent = {Priority.PERSON: [1000.0] * 80}
+    assert seconds_to_wait(Priority.PERSON, sent, now=1000.0) == 60
+    for _ in range(15):
+        assert seconds_to_wait(Priority.WAIT, sent, now=1000.0) == 0
+        sent.setdefault(Priority.WAIT, []).append(1000.0)
+    assert seconds_to_wait(Priority.WAIT, sent, now=1000.0) == 60
+
+
+@pytest.mark.parametrize(("priority", "total"), [(Priority.WAIT, 75), (Priority.BACKFILL, 60)])
+def test_work_that_nobody_waits_for_leaves_more_room(priority: Priority, total: int) -> None:
+    sent = {Priority.WAIT: [1000.0] * 15, Priority.PERSON: [1000.0] * (total - 15 - 1)}
+    assert seconds_to_wait(priority, sent, now=1000.0) == 0
+    sent[Priority.PERSON].append(1000.0)
+    assert seconds_to_wait(priority, sent, now=1000.0) == 60
+
+
 def test_the_wait_is_for_the_request_whose_end_frees_a_slot() -> None:
-    sent = {Priority.PERSON: [1000.0, 1010.0, *[1020.0] * 94]}
+    sent = {Priority.PERSON: [1000.0, 1010.0, *[1020.0] * 79]}
     assert seconds_to_wait(Priority.PERSON, sent, now=1030.0) == 40
     sent = {Priority.BACKFILL: [1000.0, 1010.0, *[1020.0] * 19]}
     assert seconds_to_wait(Priority.BACKFILL, sent, now=1030.0) == 40
+    sent = {Priority.WAIT: [1000.0, 1010.0, *[1020.0] * 14], Priority.PERSON: [1025.0] * 70}
+    assert seconds_to_wait(Priority.WAIT, sent, now=1030.0) == 40, "its own slot is free before a shared one"
+    sent = {Priority.WAIT: [1000.0] * 16, Priority.PERSON: [1025.0] * 79}
+    assert seconds_to_wait(Priority.PERSON, sent, now=1030.0) == 30, "polls beyond their own count for all"
 
 
 def test_a_longer_pause_is_kept_and_none_is_longer_than_the_longest() -> None:
     assert Pause().extended(30, 1000.0) == Pause(1030.0, 30)
     assert Pause(1030.0, 30).extended(10, 1000.0) == Pause(1030.0, 30)
     assert Pause(1030.0, 30).extended(40, 1000.0) == Pause(1040.0, 40)
+    assert Pause(1065.0, 100).extended(200, 1000.0) == Pause(1065.0, 100)
     assert Pause(4600.0, 3600).extended(10, 1000.0) == Pause(1065.0, 3600)
     assert Pause(1030.0, 30).extended(math.inf, 1000.0) == Pause(1065.0, math.inf)
 
@@ -86,6 +122,7 @@ def test_a_longer_pause_is_kept_and_none_is_longer_than_the_longest() -> None:
         (44.1, Pause(5.0, 90), "This minute's requests are used up; the next slot is in 45 s"),
         (5.0, Pause(10.0), "piv.day asked for a pause; the next slot is in 5 s"),
         (5.0, Pause(10.0, 90), "piv.day asked for a pause of 90 seconds; the next slot is in 5 s"),
+        (5.0, Pause(10.0, math.inf), "piv.day asked for a pause without end; the next slot is in 5 s"),
     ],
 )
 def test_a_call_without_a_slot_says_why_and_when(wait: float, pause: Pause, message: str) -> None:
@@ -143,11 +180,22 @@ async def test_polling_leaves_room_for_a_person() -> None:
 async def test_a_slot_is_waited_for_within_the_timeout() -> None:
     clock = Clock()
     limiter = clock.limiter()
-    for _ in range(95):
+    for _ in range(80):
         await limiter.acquire(Priority.PERSON, timeout=0)
     clock.now += 50
     await limiter.acquire(Priority.PERSON, timeout=20)
     assert clock.slept == [pytest.approx(10)]
+
+
+async def test_a_request_of_a_minute_ago_makes_room_for_one_other() -> None:
+    clock = Clock()
+    limiter = clock.limiter()
+    await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.now += 30
+    for _ in range(79):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.now += 30
+    assert [await _goes(limiter, Priority.PERSON) for _ in range(2)] == [True, False]
 
 
 async def test_nobody_sends_during_a_pause() -> None:

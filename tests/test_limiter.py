@@ -5,19 +5,23 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from harness import Connect, until
 from moving_clock import MovingClock
 
-from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WINDOW, YIELD, Priority
+from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WAIT_OWN, WINDOW, YIELD, Priority
 from piv_mcp.errors import RateLimitedError
 from piv_mcp.store import Connection, Store, facts, leases
 from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.rate_limit import SharedLimiter
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -54,12 +58,24 @@ async def test_what_one_process_has_sent_counts_for_the_other(stores: list[Store
 
 @pytest.mark.parametrize("priority", list(Priority))
 async def test_each_priority_leaves_room_for_the_more_urgent_ones(stores: list[Store], priority: Priority) -> None:
-    await fill(stores[0], TOTAL[priority])
+    await fill(stores[0], WAIT_OWN, Priority.WAIT)
+    await fill(stores[0], TOTAL[priority] - (0 if priority is Priority.PERSON else WAIT_OWN))
     with pytest.raises(RateLimitedError):
         await SharedLimiter(stores[1]).acquire(priority, timeout=0)
     for other in Priority:
         if TOTAL[other] > TOTAL[priority]:
             await SharedLimiter(stores[1]).acquire(other, timeout=0)
+
+
+async def test_polls_keep_a_share_of_their_own_over_all_processes(stores: list[Store]) -> None:
+    await fill(stores[0], TOTAL[Priority.PERSON])
+    one, two = map(SharedLimiter, stores)
+    for limiter in (one, two, one) * (WAIT_OWN // 3):
+        with pytest.raises(RateLimitedError):
+            await limiter.acquire(Priority.PERSON, timeout=0)
+        await limiter.acquire(Priority.WAIT, timeout=0)
+    with pytest.raises(RateLimitedError):
+        await two.acquire(Priority.WAIT, timeout=0)
 
 
 async def test_back_fill_has_a_share_of_its_own_over_all_processes(stores: list[Store]) -> None:
@@ -183,7 +199,35 @@ async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> 
 async def test_a_caller_that_is_cancelled_while_waiting_waits_no_more(stores: list[Store]) -> None:
     await SharedLimiter(stores[0]).pause(30)
     person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=60))
-    await until(lambda: who_waits(stores[1]), seconds=5, what="the wait")
+    await until(lambda: who_waits(stores[1]), seconds=20, what="the wait")
+    person.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await person
+    assert await who_waits(stores[1]) == []
+
+
+def noting(job: Callable[..., T], done: threading.Event) -> Callable[..., T]:
+    """The job of a write, which tells when it has been done."""
+
+    def do(*args: Any, **kwargs: Any) -> T:
+        try:
+            return job(*args, **kwargs)
+        finally:
+            done.set()
+
+    return do
+
+
+async def test_a_caller_that_is_cancelled_while_its_wait_is_written_waits_no_more(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await SharedLimiter(stores[0]).pause(30)
+    written = threading.Event()
+    monkeypatch.setattr(requests, "take_slot", noting(requests.take_slot, written))
+    person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=60))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the write is handed over
+    assert written.wait(5)  # and nothing else runs here before it is done
     person.cancel()
     with pytest.raises(asyncio.CancelledError):
         await person
@@ -301,6 +345,29 @@ async def test_without_a_store_the_rest_of_the_patience_is_kept(stores: list[Sto
     await until(lambda: clock.sleeping, seconds=30, what="the wait")
     clock.advance(10)
     await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_store_that_fails_during_a_wait_leaves_the_rest_of_the_patience(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await limiter.pause(30)
+    waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=31))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    await stores[0].close()
+    await limiter.pause(31.5)
+    clock.advance(1)
+    with pytest.raises(RateLimitedError, match="the next slot is in 31 s"):
+        await asyncio.wait_for(waiting, 10)
+
+
+async def test_requests_of_another_account_do_not_count(tmp_path: Path) -> None:
+    stores = [Store(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
+    await fill(stores[0], TOTAL[Priority.PERSON])
+    await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
+    with pytest.raises(RateLimitedError):
+        await SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=0)
+    for store in stores:
+        await store.close()
 
 
 async def test_a_slot_is_waited_for_as_long_as_the_caller_has_patience_and_no_longer(stores: list[Store]) -> None:

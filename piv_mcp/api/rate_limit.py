@@ -31,10 +31,16 @@ class Priority(Enum):
 WINDOW = 60.0
 """Seconds over which requests are counted."""
 
-TOTAL: Mapping[Priority, int] = {Priority.PERSON: 95, Priority.WAIT: 75, Priority.BACKFILL: 60}
-"""A request is sent only while the window holds fewer requests, of all priorities, than this. The reference
-allows 100. The margin is for requests that overtake each other on the way to the server. The lower totals keep
-polling from using up what a person's calls need."""
+ALL = 95
+"""Requests of all priorities that a window may hold. The reference allows 100: the margin is for requests that overtake
+each other on the way to the server."""
+
+WAIT_OWN = 15
+"""Of these, polling always has so many: calls that wait go on looking, however busy the minute is."""
+
+TOTAL: Mapping[Priority, int] = {Priority.PERSON: ALL - WAIT_OWN, Priority.WAIT: 75, Priority.BACKFILL: 60}
+"""A request of this priority is sent only while the window holds fewer requests than this. Where a person calls, polls
+are not counted, except by `ALL`. A poll beyond `WAIT_OWN` and back-fill leave room for a person's calls."""
 
 BACKFILL_OWN = 20
 """The same limit for back-fill, counting only the requests of that priority."""
@@ -87,10 +93,18 @@ def seconds_to_wait(
     """
     recent = {kind: _recent(times, now) for kind, times in sent.items()}
     everything = sorted(time for times in recent.values() for time in times)
-    wait = max(0.0, pause.bounded(now).until - now, _until_fewer(everything, TOTAL[priority], now))
-    if priority is Priority.BACKFILL:
-        wait = max(wait, _until_fewer(recent.get(priority, []), BACKFILL_OWN, now), YIELD if person_waiting else 0.0)
-    return wait
+    own = recent.get(priority, [])
+    wait = max(0.0, pause.bounded(now).until - now, _until_fewer(everything, ALL, now))
+    match priority:
+        case Priority.PERSON:
+            others = sorted(time for kind, times in recent.items() if kind is not Priority.WAIT for time in times)
+            return max(wait, _until_fewer(others, TOTAL[priority], now))
+        case Priority.WAIT:
+            shared = _until_fewer(everything, TOTAL[priority], now)
+            return max(wait, min(shared, _until_fewer(own, WAIT_OWN, now)))
+        case Priority.BACKFILL:
+            shared = _until_fewer(everything, TOTAL[priority], now)
+            return max(wait, shared, _until_fewer(own, BACKFILL_OWN, now), YIELD if person_waiting else 0.0)
 
 
 def _recent(times: Iterable[float], now: float) -> list[float]:

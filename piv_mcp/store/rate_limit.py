@@ -3,6 +3,7 @@
 Times are seconds since the epoch, by the system clock that all processes of the machine share.
 """
 
+import asyncio
 import secrets
 
 import structlog
@@ -40,7 +41,11 @@ class SharedLimiter:
         try:
             while True:
                 now = self._clock.time()
-                wait, pause = await self._store.write(take_slot, priority, self._token, now)
+                try:
+                    wait, pause = await self._store.write(take_slot, priority, self._token, now)
+                except asyncio.CancelledError:
+                    waited = True  # the write goes on, and may note this call as waiting
+                    raise
                 if wait <= 0:
                     return
                 waited = True
