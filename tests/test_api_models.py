@@ -52,7 +52,7 @@ def test_times_are_aware_and_in_utc(sent: object, meant: str) -> None:
     assert moment.isoformat() == meant
 
 
-@pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "", [], 10**30])
+@pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "", [], 10**30, 10**400])
 def test_an_impossible_time_is_no_time(sent: object) -> None:
     assert Number.model_validate({"piv_num_id": "n", "expires_at": sent}).expires_at is None
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import logging
-import time
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, get_args
@@ -15,8 +14,9 @@ import pytest
 import structlog
 from api_client import BASE, KEY, PURCHASE, PURCHASED, Server, error, failure_of_read, failure_of_write
 from harness import Connected, text_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from processor_time import times_as_long
 from purchases import BUY_PROXIES
 from pydantic import BaseModel, SecretStr
 
@@ -302,7 +302,6 @@ def test_a_key_of_letters_alone_is_hidden_too(spelling: str) -> None:
     assert not any(part in shown for part in (written[3:21], written[-18:]))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(0, 300), st.sampled_from(sorted(SPELLED)))
 def test_no_text_around_it_lets_the_key_through(text: str, at: int, spelling: str) -> None:
     shown = clean(f"{text[:at]} {SPELLED[spelling]} {text[at:]}", secret=KEY)
@@ -314,9 +313,13 @@ def test_no_text_around_it_lets_the_key_through(text: str, at: int, spelling: st
     "text", ["a." * 5000, ":" * 5000, "x@" * 5000, "https:" * 3000, "a1" * 5000, "%25" * 3000, "&amp;" * 2000]
 )
 def test_cleaning_takes_no_longer_for_strange_text(text: str) -> None:
-    began = time.process_time()
-    assert len(clean(text * 5000, secret=KEY, limit=500)) <= 500
-    assert time.process_time() - began < 0.5
+    strange = text * 5000
+    usual = "The number is not active any more: nothing was charged. " * (len(strange) // 50)
+
+    def cleaning(text: str) -> None:
+        assert len(clean(text, secret=KEY, limit=500)) <= 500
+
+    assert times_as_long(lambda: cleaning(strange), lambda: cleaning(usual), tries=3) < 20
 
 
 async def test_a_purchase_whose_answer_breaks_off_leaves_no_password_behind(shop: Connected) -> None:

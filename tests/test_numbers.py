@@ -26,6 +26,7 @@ from moving_clock import MovingClock
 from purchases import RENEW_NUMBER, RESTORE, SEND_SMS, VERIFY, Purchase
 
 from piv_mcp.api.phonebook import KNOWN_SECONDS
+from piv_mcp.inbox import backfill
 from piv_mcp.sandbox import Failure, Sandbox
 
 
@@ -324,6 +325,25 @@ async def test_an_id_that_is_being_restored_is_meant_before_an_expired_one(moder
     _, restoring = shared(modern_app.sandbox, -1, -5)
     modern_app.sandbox.state.numbers[restoring].restoring = True
     assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == restoring
+    modern_app.sandbox.state.numbers[restoring].expires_at -= timedelta(days=1)
+    (active,) = shared(modern_app.sandbox, 20)
+    assert await modern_app.services.phonebook.resolve(f" {active} ") == active
+    await modern_app.ok("list_numbers")
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == active
+
+
+async def test_of_several_numbers_that_fit_each_must_have_been_seen_lately(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "ROUND_SECONDS", 2 * KNOWN_SECONDS)  # its next round would see them all
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        rented(app.sandbox, TAKEN, "+48701234567")
+        for passed, searches in ((0, True), (0, False), (KNOWN_SECONDS, False), (1, True)):
+            clock.advance(passed)
+            await app.ok("list_numbers", search=TAKEN)
+            await app.error("get_number", piv_num_id="701234567")
+            assert any("search" in query for _, _, query, _ in app.sent) is searches
 
 
 async def test_a_phone_number_of_two_active_ids_is_refused_with_both_named(modern_app: Connected) -> None:
@@ -339,12 +359,23 @@ async def test_a_phone_number_of_two_active_ids_is_refused_with_both_named(moder
     assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == second
 
 
+async def test_an_id_is_named_on_one_line(modern_app: Connected) -> None:
+    first, _ = shared(modern_app.sandbox, 3, 20)
+    numbers = modern_app.sandbox.state.numbers
+    numbers["a\nb"] = numbers.pop(first)
+    numbers["a\nb"].piv_num_id = "a\nb"
+    said = await modern_app.error("get_number", piv_num_id=TAKEN)
+    assert "2 numbers fit" in said
+    assert "a\nb" not in said
+
+
 async def test_a_phone_number_that_was_rented_anew_means_the_new_id(modern_app: Connected) -> None:
     (old,) = shared(modern_app.sandbox, 20)
     assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == old
-    modern_app.sandbox.advance(timedelta(days=25))
+    modern_app.sandbox.advance(timedelta(days=20, seconds=2))
     (new,) = shared(modern_app.sandbox, 20)
-    await modern_app.ok("list_numbers", country="GB")  # only its Date tells that the old one has expired
+    for _ in range(2):
+        await modern_app.ok("list_numbers", country="GB")  # only their dates tell that the old one has expired
     assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == new
     assert modern_app.services.phonebook.phone_of(old) == TAKEN, "its messages are still shown with the number"
 
@@ -406,6 +437,7 @@ async def test_a_row_that_cannot_be_read_makes_nothing_given_up(modern_app: Conn
         ("０２０ ７９４６ ０９５８", "+442079460958"),
         ("\u202a+44 20 7946 0958\u202c", "+442079460958"),
         ("(11) 8765-4321", "+5511987654321"),
+        ("040 123 4567", "+358401234567"),
         ("1-800-FLOWERS", "+18003569377"),
     ],
 )
@@ -449,6 +481,8 @@ async def test_an_id_wins_over_a_phone_number(modern_app: Connected) -> None:
     named.piv_num_id = "1-800-FLOWERS"
     numbers["1-800-FLOWERS"] = named
     assert (await modern_app.ok("get_number", piv_num_id="1-800-FLOWERS"))["phone_number"] == named.phone_number
+    assert (await modern_app.ok("get_number", piv_num_id="1-800-FLOWERS"))["phone_number"] == named.phone_number
+    assert len(modern_app.sent) == 1, "and is known from then on"
     assert (await modern_app.ok("get_number", piv_num_id="1 800 FLOWERS"))["piv_num_id"] == by_phone
 
 
@@ -521,11 +555,26 @@ async def test_digits_within_a_number_name_nobody(modern_app: Connected) -> None
 
 
 async def test_of_many_numbers_five_are_named(modern_app: Connected) -> None:
-    rented(modern_app.sandbox, *(f"+467{index}0001234567" for index in range(7)))
+    rented(modern_app.sandbox, *(f"+467{index}0001234567" for index in range(6)))
     said = await modern_app.error("get_number", piv_num_id="01234567")
-    assert "7 numbers end in these digits" in said
+    assert "6 numbers end in these digits" in said
     assert said.count("0001234567 (") == 5
     assert "), ..." in said
+
+
+async def test_a_number_of_no_status_counts_as_active(modern_app: Connected) -> None:
+    rows = [{"piv_num_id": "one", "phone_number": TAKEN}, {"piv_num_id": "two", "phone_number": TAKEN}]
+    body = json.dumps({"success": True, "data": {"numbers": [rows[0], {**rows[1], "status": "active"}]}})
+    modern_app.sandbox.fail_next(Failure(kind="status", status=200, path="/numbers", body=body))
+    assert "2 numbers fit" in await modern_app.error("get_number", piv_num_id=TAKEN)
+
+
+async def test_a_row_without_a_phone_number_is_in_nobody_s_way(modern_app: Connected) -> None:
+    (id_,) = shared(modern_app.sandbox, 20)
+    row = {"piv_num_id": id_, "phone_number": TAKEN, "status": "active"}
+    body = json.dumps({"success": True, "data": {"numbers": [{"piv_num_id": "other", "status": "active"}, row]}})
+    modern_app.sandbox.fail_next(Failure(kind="status", status=200, path="/numbers", body=body))
+    assert (await modern_app.ok("get_number", piv_num_id=TAKEN))["piv_num_id"] == id_
 
 
 async def test_a_full_page_of_a_search_does_not_say_that_others_are_given_up(modern_app: Connected) -> None:

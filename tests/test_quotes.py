@@ -32,7 +32,7 @@ OTHER = "ç`ąщ中😀👍\u0301\u200d"
 
 
 @given(st.text(st.sampled_from(GSM + EXTENSION + OTHER), min_size=1, max_size=400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example("a" * 160)
 @example("a" * 161)
 @example("a" * 152 + "€" + "a" * 7)
@@ -122,7 +122,7 @@ async def test_a_quote_is_as_sure_as_it_says(
 
 
 @given(months=st.integers(1, 30), quantity=st.integers(1, 20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_words_of_money_lose_no_cent(months: int, quantity: int) -> None:
     amount = Decimal("0.005") * months * quantity
     number = dollars(amount).removesuffix(" USD")

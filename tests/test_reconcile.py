@@ -300,12 +300,12 @@ async def test_an_outcome_that_stays_unknown_is_checked_ever_more_seldom_and_at_
 
     running = asyncio.create_task(reconciler.run())
     try:
-        await until(lambda: checks, seconds=5, what="the first check")
+        await until(lambda: checks, seconds=20, what="the first check")
         for pause in (15, 30, 60, 120, 240, 480, 900, 900):
             assert not await goes_on(pause - 1)
             assert await goes_on(1)
         reconciler.wake()  # another answer was lost just now
-        await until(lambda: clock.sleeping, seconds=5, what="the grace")
+        await until(lambda: clock.sleeping, seconds=20, what="the grace")
         assert not await goes_on(GRACE_SECONDS - 1)
         assert await goes_on(1)
         assert await goes_on(15), "the pauses begin anew"

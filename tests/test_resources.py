@@ -1,9 +1,6 @@
 """The resources: what they hold, what they leave out, and how they fail."""
 
 import json
-from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,7 +13,7 @@ from mcp.types import INVALID_PARAMS, ResourceTemplateReference, TextResourceCon
 from piv_mcp.config import load
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.server.build import build_server
-from piv_mcp.server.resources import INBOX_ROWS, MAX_DOMAIN_PRICES, MAX_ROWS, RESOURCES
+from piv_mcp.server.resources import INBOX_ROWS, RESOURCES
 from piv_mcp.server.results import MAX_CHARS
 from piv_mcp.tools.proxies import MASK
 
@@ -173,82 +170,12 @@ async def test_the_inbox_marks_what_strangers_wrote(modern_hooked_app: Connected
     assert "data" in content["untrusted"]
 
 
-async def test_commitments_are_what_ends_within_30_days_soonest_first(connect: Connect) -> None:
-    async with connect() as app:
-        content = await read(app, "piv://commitments")
-        ends = [item["ends_at"] for item in content["commitments"]]
-        assert ends == sorted(ends)
-        kinds = [item["what"] for item in content["commitments"]]
-        assert (kinds.count("number"), kinds.count("proxy order"), kinds.count("domain")) == (4, 1, 0)
-        # Of the four active numbers one renews by itself, in GB.
-        (renewing,) = [item for item in content["commitments"] if item["renews_by_itself"]]
-        assert (renewing["name"], renewing["renewal_cost"]) == ("Ads", "3.00")
-        assert content["automatic_cost"] == "3.00"
-        assert content["balance"] == "150.50"
-
-
-async def test_what_is_charged_within_30_days_is_a_commitment_though_it_ends_later(
-    connect: Connect, sandbox: Sandbox
-) -> None:
-    """Auto-renewal is charged a day before the end."""
-    ends = {True: (30.9, 31.1), False: (29.9, 30.1)}
-    rows = iter(item for item in sandbox.state.numbers.values() if item.status(sandbox.now) == "active")
-    wanted: set[str] = set()
-    for auto_renew, (inside, outside) in ends.items():
-        for days in (inside, outside):
-            item = next(rows)
-            item.auto_renew, item.expires_at = auto_renew, sandbox.now + timedelta(days=days)
-            if days == inside:
-                wanted.add(item.piv_num_id)
-    async with connect() as app:
-        content = await read(app, "piv://commitments")
-    assert {item["id"] for item in content["commitments"] if item["what"] == "number"} == wanted
-
-
-async def test_commitments_say_what_they_leave_out_and_what_costs_are_not_known(modern_app: Connected) -> None:
-    sandbox = modern_app.sandbox
-    sandbox.add_numbers(MAX_ROWS + 7 - 4)
-    site = sandbox.state.domains[domain(sandbox)]
-    soon = sandbox.now + timedelta(days=9)
-    for n in range(MAX_DOMAIN_PRICES + 2):
-        sandbox.state.domains[f"d{n}"] = replace(site, id=f"d{n}", name=f"site-{n}.com", expires_at=soon)
-    content = await read(modern_app, "piv://commitments")
-    assert content["left_out"] == 7
-    assert content["unknown_costs"] == 2
-    (proxies,) = [item for item in content["commitments"] if item["what"] == "proxy order"]
-    bought = sandbox.state.orders[proxies["id"]]
-    assert proxies["renewal_cost"] == str(len(bought.proxies) * Decimal("0.50"))
-
-
 async def test_a_long_inbox_says_what_it_leaves_out(modern_hooked_app: Connected) -> None:
     for n in range(INBOX_ROWS):
         await modern_hooked_app.sandbox.receive_sms(number(modern_hooked_app.sandbox), f"Your code is {1000 + n}")
     content = await read(modern_hooked_app, "piv://inbox")
     assert len(content["events"]) == INBOX_ROWS
     assert content["left_out"] == (await modern_hooked_app.ok("list_events"))["total"] - INBOX_ROWS > 0
-
-
-async def test_a_domain_that_ends_soon_has_its_renewal_price(connect: Connect, sandbox: Sandbox) -> None:
-    sandbox.state.domains[domain(sandbox)].expires_at = sandbox.now + timedelta(days=9)
-    async with connect() as app:
-        content = await read(app, "piv://commitments")
-        assert ("GET", "/domains/search", {"q": "mysite.com"}, None) in app.sent
-    (site,) = [item for item in content["commitments"] if item["what"] == "domain"]
-    assert (site["name"], site["renewal_cost"], site["renewal_period"]) == ("mysite.com", "12.50", "year")
-    assert site["renews_by_itself"] is True
-    assert content["automatic_cost"] == "15.50"
-
-
-async def test_a_price_that_cannot_be_had_is_counted_as_unknown(
-    connect: Connect, sandbox: Sandbox, instant_retries: None
-) -> None:
-    sandbox.state.domains[domain(sandbox)].expires_at = sandbox.now + timedelta(days=9)
-    async with connect() as app:
-        sandbox.fail_next(Failure(kind="html", path="/domains/search", times=None))
-        content = await read(app, "piv://commitments")
-    (site,) = [item for item in content["commitments"] if item["what"] == "domain"]
-    assert "renewal_cost" not in site
-    assert content["unknown_costs"] == 1
 
 
 # failures

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from examples import number
-from harness import DECLINE, Connected, approver, connected
+from harness import CANCEL, DECLINE, Connected, approver, connected
 from mcp.types import TextResourceContents
 from purchases import BUY_NUMBER, CREATE_WHITE, REGISTER, RENEW_NUMBER, SEND_SMS, VERIFY, Purchase
 
@@ -96,14 +96,45 @@ async def test_a_reported_refund_is_shown_and_lowers_no_total(shop: Connected) -
 
 
 async def test_totals_hold_what_was_charged_and_nothing_else(shop: Connected) -> None:
-    assert await listed(shop) == {"mode": "ask", "entries": [], "totals": [], "charged": "0.00"}
-    shop.person.answers.append(DECLINE)
+    empty = await listed(shop)
+    assert empty.pop("note")
+    assert empty == {"mode": "ask", "entries": [], "totals": [], "charged": "0.00"}
+    shop.person.answers += [CANCEL, DECLINE]
+    await shop.receipt(BUY_NUMBER)
     await shop.receipt(BUY_NUMBER)
     assert (await shop.buy(BUY_NUMBER, country_code="NL")).is_error
     await shop.call("set_number_auto_renewal", piv_num_id=number(shop.sandbox), auto_renew=False)
     answer = await listed(shop)
-    assert [row["state"] for row in answer["entries"]] == ["charged", "refused", "declined"]
+    assert [row["state"] for row in answer["entries"]] == ["done", "refused", "declined", "cancelled"]
     assert (answer["totals"], answer["charged"]) == ([], "0.00")
+
+
+async def test_what_cost_nothing_and_what_was_closed_can_be_listed_by_their_words(shop: Connected) -> None:
+    shop.person.answers += [CANCEL, DECLINE]
+    for purchase in (BUY_NUMBER, BUY_NUMBER, SEND_SMS):
+        await shop.receipt(purchase)
+    await shop.call("set_number_auto_renewal", piv_num_id=number(shop.sandbox), auto_renew=False)
+    for state in ("done", "charged", "declined", "cancelled"):
+        (row,) = (await listed(shop, state=state))["entries"]
+        assert row["state"] == state
+    assert (await listed(shop, state="refused"))["entries"] == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("ask", " There is no budget: the person is asked about every purchase."),
+        ("deny", " There is no budget: their settings allow no purchase."),
+        ("budget", ""),
+    ],
+)
+async def test_the_list_says_what_it_tells_of(sandbox: Sandbox, data_dir: Path, mode: str, words: str) -> None:
+    budget: dict[str, Any] = {"auto_approve_max": "5", "daily_budget": "20"} if mode == "budget" else {}
+    async with connected(sandbox, data_dir, spend_mode=mode, **budget) as shop:
+        answer = await listed(shop, days=7)
+    told = "The last 7 days, each of 24 hours: what went through this piv-mcp, not what was done in the dashboard."
+    assert answer["note"] == told + words
+    assert ("budget" in answer) == (mode == "budget")
 
 
 async def test_days_leave_out_what_is_older_and_its_totals(shop: Connected) -> None:

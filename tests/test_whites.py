@@ -6,6 +6,7 @@ import pytest
 from examples import white
 from harness import Connect, Connected, Request
 
+from piv_mcp.api.whites import White
 from piv_mcp.sandbox import Sandbox
 
 
@@ -31,6 +32,30 @@ async def test_reads_send_the_documented_request_and_only_what_was_given(app: Co
     for tool, arguments, request in calls:
         await app.ok(tool, **arguments)
         assert app.sent == [request], tool
+
+
+STATES: dict[str, list[int | str | None]] = {
+    "queued": [0, "0", "queued"],
+    "processing": [1, 5, 9, "processing"],
+    "done": [10, "10", "done"],
+    "failed": [-1, -7, "-1", "failed"],
+    "unknown": [11, 99, "frozen", "", "1.5", "\u0661", "9" * 30, None],
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_site_s_status_is_told_in_a_word_where_one_is_known(state: str) -> None:
+    for status in STATES[state]:
+        site = White(id="w-1", status=status)
+        assert site.state == state, status
+        assert site.model_dump(mode="json")["status"] == status
+
+
+async def test_the_word_stands_beside_the_number_in_answers(app: Connected) -> None:
+    done = await app.ok("get_white", white_id=white(app.sandbox))
+    assert (done["status"], done["state"]) == (10, "done")
+    rows = (await app.ok("list_whites"))["whites"]
+    assert {row["id"]: row["state"] for row in rows}[unfinished(app.sandbox)] == "processing"
 
 
 async def test_configuring_sends_the_given_fields_alone(connect: Connect) -> None:

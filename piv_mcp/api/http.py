@@ -61,7 +61,6 @@ class Http:
         self._key = SecretStr(_checked("API key", checked_key, api_key.get_secret_value()))
         self._limiter = limiter
         self._clock = clock
-        self.remote_clock = RemoteClock(clock)
         self._deadline = deadline
         self._timeout = timeout
         self._readings = Readings(clock)

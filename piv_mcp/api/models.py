@@ -64,7 +64,10 @@ _BLANK_BEFORE_ZONE = re.compile(r" (?=[+-][0-9]{2}:?[0-9]{2}$)")
 def _usual_time(value: object) -> object:
     """A time in a form that pydantic does not know and that can mean but one moment."""
     if isinstance(value, int) and value >= MICROSECONDS:
-        return value / 1_000_000
+        try:
+            return value / 1_000_000
+        except OverflowError:
+            raise ValueError("the time is out of range") from None
     if not isinstance(value, str):
         return value
     text = value.strip()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.group import EndpointGroup
@@ -32,7 +32,7 @@ class Country(Model):
 
     country_code: str
     price_per_month: Money | None = None
-    base_price: Money | None = None
+    base_price: Money | None = Field(default=None, description="Without the plan's discount: not what is charged.")
     can_send_sms: bool | None = None
     can_receive_sms: bool | None = None
     sms_send_price: Money | None = None
@@ -114,6 +114,13 @@ class RestoredNumbers(Model):
     numbers: list[RestoringNumber] = Field(default_factory=list[RestoringNumber])
 
 
+OUTBOUND = frozenset({"outbound", "out", "sent", "outgoing"})
+"""The reference has the first alone. Any other direction is inbound: a message in doubt must not be missed."""
+
+MessageText = Annotated[str, BeforeValidator(lambda sent: str(sent).lower() if isinstance(sent, bool) else sent)]
+"""The text of a message, also where it was sent as a number or a truth value."""
+
+
 class Sms(Model):
     """A message of the SMS history. Outbound messages, too, have `received_at` as their only time.
 
@@ -123,7 +130,7 @@ class Sms(Model):
     id: str = ""
     from_number: str | None = None
     to_number: str | None = None
-    message_body: str | None = None
+    message_body: MessageText | None = None
     direction: str | None = None
     status: str | None = None
     received_at: UtcDatetime | None = None
@@ -133,6 +140,15 @@ class Sms(Model):
         if not (self.id or self.message_body):
             raise ValueError("neither an id nor a text")
         return self
+
+    @property
+    def is_outbound(self) -> bool:
+        return (self.direction or "").strip().casefold() in OUTBOUND
+
+    @property
+    def lacks_text(self) -> bool:
+        """Whether the message was received, and its text did not come or is none."""
+        return self.message_body is None and not self.is_outbound
 
 
 class SendSms(Request):

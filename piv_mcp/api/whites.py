@@ -1,8 +1,9 @@
 """Generated sites ("whites"): reference section "白页"."""
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Literal, Self, cast, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, computed_field, model_validator
 
 from piv_mcp.api.endpoint import Endpoint, beside, page_of, under
 from piv_mcp.api.group import EndpointGroup
@@ -22,6 +23,7 @@ from piv_mcp.api.models import (
 TierKey = Literal["v2_tier1", "v2_tier2", "v2_tier3"]
 WhiteStatus = Literal["queued", "processing", "done", "failed"]
 """The words that `list` can filter by. Answers hold integers; the reference shows 0 (queued) and 10 (done)."""
+_DONE = 10
 Quality = Literal["standard", "premium"]
 ContactsMode = Literal["same", "template"]
 
@@ -59,6 +61,18 @@ class White(Model):
     domain: str | None = None
     result_url: str | None = None
     created_at: UtcDatetime | None = None
+
+    @computed_field(description="The status in a word.")
+    @property
+    def state(self) -> Literal[WhiteStatus, "unknown"]:
+        """The reference shows 0 and 10; from 1 to 9 and below 0 are read as the two words that are left."""
+        text = str(self.status)
+        if text in get_args(WhiteStatus):
+            return cast("WhiteStatus", text)
+        if not re.fullmatch("-?[0-9]{1,9}", text) or int(text) > _DONE:
+            return "unknown"
+        number = int(text)
+        return "failed" if number < 0 else "queued" if number == 0 else "done" if number == _DONE else "processing"
 
 
 class CreateWhite(Request):

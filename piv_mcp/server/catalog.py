@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from piv_mcp.config import Area, Settings
-from piv_mcp.tools import account, domains, inbox, numbers, proxies, sandbox, spending, whites
+from piv_mcp.tools import account, commitments, domains, inbox, numbers, proxies, sandbox, spending, whites
 from piv_mcp.tools.spec import ToolSpec
 
 AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
     "inbox": inbox.TOOLS,
-    "account": account.TOOLS,
+    "account": (*account.TOOLS, *commitments.TOOLS),
     "numbers": numbers.TOOLS,
     "proxies": proxies.TOOLS,
     "domains": domains.TOOLS,

@@ -2,23 +2,20 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.api.domains import Domain
-from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE, Money, UtcDatetime
+from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE
 from piv_mcp.api.numbers import Number
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder
 from piv_mcp.api.whites import White
-from piv_mcp.errors import PivError
 from piv_mcp.services import Services
 from piv_mcp.store import events
-from piv_mcp.text.times import utc
+from piv_mcp.tools import commitments as commitment_tools
 from piv_mcp.tools import numbers as number_tools
 from piv_mcp.tools import proxies as proxy_tools
 from piv_mcp.tools import spending as spending_tools
@@ -26,17 +23,14 @@ from piv_mcp.tools.answers import Bounded
 from piv_mcp.tools.event_rows import EventRow, rows_of
 
 MAX_ROWS = 1000
-"""Rows that are read to find what ends soon, or the ids that complete a URI. A list itself is one page: more would not
-fit into one answer."""
+"""Rows that are read to find the ids that complete a URI. A list itself is one page: more would not fit into one
+answer."""
 
 INBOX_ROWS = 50
 """Maximum number of events in `piv://inbox`."""
 
 COMMITMENT_DAYS = 30
 """`piv://commitments` has what ends within this time."""
-
-MAX_DOMAIN_PRICES = 10
-"""Maximum number of domains whose renewal price is looked up, with one request each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,34 +67,6 @@ class Rows(Bounded):
 
     def continued(self, count: int) -> dict[str, Any]:
         return {"left_out": self.total - count}
-
-
-class Commitment(BaseModel):
-    what: str
-    id: str
-    name: str | None = None
-    ends_at: UtcDatetime
-    renews_by_itself: bool
-    renewal_cost: Money | None = None
-    renewal_period: str
-
-
-class Commitments(Bounded):
-    """What ends or renews soon. `automatic_cost` is the sum of the known costs of automatic renewals; `left_out` counts
-    the numbers, orders and domains that were not examined, being more than `MAX_ROWS`."""
-
-    ROWS = "commitments"
-
-    days: int
-    commitments: list[Commitment]
-    automatic_cost: Money
-    unknown_costs: int
-    balance: Money | None = None
-    left_out: int | None = None
-
-    def continuation(self, count: int) -> str:
-        last = self.commitments[count - 1].ends_at
-        return f"They end from {last:%Y-%m-%d} on: list_numbers, list_proxy_orders and list_domains have them."
 
 
 class InboxRows(Bounded):
@@ -171,95 +137,12 @@ async def inbox(app: Services) -> InboxRows:
     return InboxRows(untrusted=rows.fence.notice, events=shown, left_out=total - len(shown) or None)
 
 
-async def commitments(app: Services) -> Commitments:
-    """Numbers, proxy orders and domains that end within `COMMITMENT_DAYS`, the soonest first."""
-    latest = utc(app.clock.time()) + timedelta(days=COMMITMENT_DAYS)
-    parts = [await _number_commitments(app, latest), await _proxy_commitments(app, latest)]
-    parts.append(await _domain_commitments(app, latest))
-    found = [item for part, _ in parts for item in part]
-    found.sort(key=lambda item: item.ends_at)
-    automatic = [item for item in found if item.renews_by_itself]
-    return Commitments(
-        days=COMMITMENT_DAYS,
-        commitments=found,
-        automatic_cost=sum((item.renewal_cost for item in automatic if item.renewal_cost is not None), Decimal(0)),
-        unknown_costs=sum(item.renewal_cost is None for item in found),
-        balance=(await app.client.account.get()).balance,
-        left_out=sum(left_out for _, left_out in parts) or None,
-    )
+async def commitments(app: Services) -> BaseModel:
+    return await commitment_tools.commitments(app, days=COMMITMENT_DAYS)
 
 
 async def spending(app: Services) -> BaseModel:
     return await spending_tools.spending(app, days=30, state=None, limit=100)
-
-
-async def _number_commitments(app: Services, latest: datetime) -> tuple[list[Commitment], int]:
-    found, total = await _numbers(app, status="active")
-    # Auto-renewal is charged one day before the number expires.
-    soon = [
-        item
-        for item in found
-        if item.expires_at is not None and item.expires_at - timedelta(days=bool(item.auto_renew)) <= latest
-    ]
-    prices = {country.country_code: country for country in await app.client.numbers.countries()} if soon else {}
-    return [
-        Commitment(
-            what="number",
-            id=item.piv_num_id,
-            name=item.custom_name or item.phone_number,
-            ends_at=item.expires_at,
-            renews_by_itself=bool(item.auto_renew),
-            renewal_cost=prices[item.country_code].price_per_month if item.country_code in prices else None,
-            renewal_period="month",
-        )
-        for item in soon
-        if item.expires_at is not None
-    ], total - len(found)
-
-
-async def _proxy_commitments(app: Services, latest: datetime) -> tuple[list[Commitment], int]:
-    found, total = await _orders(app, status="active")
-    return [
-        Commitment(
-            what="proxy order",
-            id=item.id,
-            name=f"{item.quantity} in {item.country}",
-            ends_at=item.expires_at,
-            renews_by_itself=False,
-            renewal_cost=item.price_per_proxy * item.quantity
-            if item.price_per_proxy is not None and item.quantity is not None
-            else None,
-            renewal_period="month",
-        )
-        for item in found
-        if item.expires_at is not None and item.expires_at <= latest
-    ], total - len(found)
-
-
-async def _domain_commitments(app: Services, latest: datetime) -> tuple[list[Commitment], int]:
-    found, total = await _domains(app, status="active")
-    result: list[Commitment] = []
-    for item in found:
-        if item.expires_at is None or item.expires_at > latest:
-            continue
-        cost: Money | None = None
-        if item.domain_name and len(result) < MAX_DOMAIN_PRICES:
-            try:
-                cost = (await app.client.domains.search(item.domain_name)).renew_price
-            except PivError:  # the price is then unknown
-                cost = None
-        result.append(
-            Commitment(
-                what="domain",
-                id=item.id,
-                name=item.domain_name,
-                ends_at=item.expires_at,
-                renews_by_itself=bool(item.auto_renew),
-                renewal_cost=cost,
-                renewal_period="year",
-            )
-        )
-    return result, total - len(found)
 
 
 def _rows(found: Sequence[BaseModel], total: int, tool: str) -> Rows:

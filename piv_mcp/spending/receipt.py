@@ -2,7 +2,7 @@
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,7 +11,10 @@ from piv_mcp.spending.actions import ACTIONS
 from piv_mcp.spending.journal import NEW_PRICE
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Price, Quote
-from piv_mcp.store.journal import OBJECT_ID, Entry
+from piv_mcp.store.journal import OBJECT_ID, Entry, State
+
+Outcome = Literal[State, "done", "cancelled"]
+"""A state in a reader's words: what cost nothing is `done`, and a question that was closed is `cancelled`."""
 
 
 class Receipt(BaseModel):
@@ -36,16 +39,13 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
     quote = Quote.model_validate_json(entry.quote)
     charged = None if entry.charged is None else Decimal(entry.charged)
     free = quote.price.amount == 0
-    status = "done" if entry.state == "charged" and free else entry.state
-    if entry.state == "declined" and entry.problem == "cancel":
-        status = "cancelled"
     notes = [difference(entry), _note(entry, quote, free=free)]
     if again and entry.state in ("charged", "not_charged"):
         notes.append(
             "This is the outcome of the earlier call; nothing was sent now. Another call asks for approval again"
         )
     return Receipt(
-        status=status,
+        status=outcome(entry, quote),
         spending_id=entry.id,
         action=quote.action,
         price=new_price(entry) or quote.price_words,
@@ -55,6 +55,17 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         evidence=entry.evidence,
         note=". ".join(note for note in notes if note) or None,
     )
+
+
+def outcome(entry: Entry, quote: Quote) -> Outcome:
+    if entry.state == "charged" and quote.price.amount == 0:
+        return "done"
+    return "cancelled" if _is_closed(entry) else entry.state
+
+
+def _is_closed(entry: Entry) -> bool:
+    """Whether the person closed the question without an answer."""
+    return entry.state == "declined" and entry.problem == "cancel"
 
 
 def _result(entry: Entry) -> dict[str, Any] | None:
@@ -88,7 +99,7 @@ def difference(entry: Entry) -> str | None:
 
 def _note(entry: Entry, quote: Quote, *, free: bool) -> str | None:
     match entry.state:
-        case "declined" if entry.problem == "cancel":
+        case "declined" if _is_closed(entry):
             return (
                 "The person closed the question without an answer. Nothing was sent and nothing charged. Ask them"
                 " whether they still want it; a new call puts the question again"

@@ -63,6 +63,7 @@ RecordName = Annotated[
 RecordContent = Annotated[Line, limited(4096)]
 Ttl = Annotated[int, Field(ge=1, strict=True, description="Seconds; 1 = automatic."), at_most(2_147_483_647)]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
+NewProxied = Annotated[Switch, Field(description="Through Cloudflare. piv.day names no default.")]
 NameserverNames = Annotated[list[DomainName], Field(min_length=2), at_most(13)]
 
 
@@ -75,7 +76,7 @@ class FirstRecord(BaseModel):
     name: RecordName
     content: RecordContent
     ttl: Ttl | None = None
-    proxied: Proxied | None = None
+    proxied: NewProxied | None = None
 
 
 class DomainRow(Answer):
@@ -159,7 +160,7 @@ async def create_dns_record(
     name: RecordName,
     content: RecordContent,
     ttl: Ttl | None = None,
-    proxied: Proxied | None = None,
+    proxied: NewProxied | None = None,
 ) -> CreatedRecord:
     """Add a DNS record. To change one that exists use update_dns_record."""
     app = await services(ctx)
@@ -246,7 +247,7 @@ async def register_domain(
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
     cloudflare: Annotated[Switch, Field(description="True: no nameservers. False: nameservers are required.")],
     auto_renew: Annotated[Switch, Field(description="True commits to yearly renewals.")],
-    ssl_mode: Annotated[SslMode, Field(description="With cloudflare only.")] | None = None,
+    ssl_mode: Annotated[SslMode, Field(description="With cloudflare only. piv.day names no default.")] | None = None,
     nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
     dns_records: Annotated[list[FirstRecord], at_most(100), Field(description="With cloudflare only.")] | None = None,
 ) -> Receipt:

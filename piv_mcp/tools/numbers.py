@@ -36,7 +36,7 @@ from piv_mcp.tools.parameters import (
 )
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
-Months = Annotated[int, Field(ge=1, le=120, strict=True)]
+Months = Annotated[int, Field(ge=1, le=120, strict=True, description="Months of 30 days.")]
 CustomName = Annotated[Line, limited(100)]
 
 

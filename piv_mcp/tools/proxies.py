@@ -147,7 +147,7 @@ async def purchase_proxies(
     ctx: Ctx,
     server_id: ServerId,
     quantity: Annotated[int, Field(ge=1, le=500, strict=True)],
-    months: Annotated[int, Field(ge=1, le=12, strict=True)],
+    months: Annotated[int, Field(ge=1, le=12, strict=True, description="Calendar months.")],
 ) -> Receipt:
     """Buy proxies as one order, after the person approves the price. export_proxies then returns the credentials."""
     request = PurchaseProxies.of(server_id=server_id, quantity=quantity, months=months)
@@ -155,7 +155,9 @@ async def purchase_proxies(
 
 
 async def renew_proxy_order(
-    ctx: Ctx, order_id: OrderId, months: Annotated[int, Field(ge=1, le=120, strict=True)]
+    ctx: Ctx,
+    order_id: OrderId,
+    months: Annotated[int, Field(ge=1, le=120, strict=True, description="Calendar months.")],
 ) -> Receipt:
     """Extend an active proxy order by months, after the person approves the price. Expired: restore_proxy_order."""
     return await perform(ctx, actions.RenewProxyOrderAction(order_id=order_id, request=RenewProxies.of(months=months)))

@@ -11,9 +11,9 @@ from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.quote import Quote
-from piv_mcp.spending.receipt import difference
+from piv_mcp.spending.receipt import Outcome, difference, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
-from piv_mcp.store.journal import Entry, State
+from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import DAY_SECONDS, utc
 from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.parameters import limited, lower
@@ -23,12 +23,15 @@ MAX_TOTALLED = 5000
 """Entries of the journal that the totals count."""
 
 
+_WITHOUT_BUDGET = {"ask": "the person is asked about every purchase.", "deny": "their settings allow no purchase."}
+
+
 class EntryRow(Answer):
     """One entry of the journal. `evidence` is what settled it after its answer was lost; `refund_reported` is what an
     event says was paid back after it failed: webhooks are not signed, so compare the balance."""
 
     spending_id: str
-    state: str
+    state: Outcome
     action: str
     quoted: str
     charged: Money | None = None
@@ -55,7 +58,7 @@ class Budget(Answer):
 
 class Spending(Bounded):
     """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are before refunds.
-    `unknown_charges` counts actions whose charge is unknown and therefore not included."""
+    `unknown_charges` counts actions whose charge is unknown and therefore not included. `note`: what is told of."""
 
     ROWS = "entries"
 
@@ -66,6 +69,7 @@ class Spending(Bounded):
     unknown_charges: int | None = None
     left_out: int | None = None
     budget: Budget | None = None
+    note: str
     start: SkipJsonSchema[int] = Field(default=0, exclude=True)
     """The offset of the first entry."""
 
@@ -87,7 +91,7 @@ class Reconciled(Answer):
 async def list_spending(
     ctx: Ctx,
     days: Annotated[int, Field(ge=1, le=3650, strict=True)] = 30,
-    state: State | None = None,
+    state: Outcome | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
     offset: Annotated[int, Field(ge=0, strict=True, description="Entries to skip.")] = 0,
 ) -> Spending:
@@ -125,23 +129,28 @@ async def reconcile_spending(
     return Reconciled(entries=[_row(entry) for entry in looked], unknown=unknown, note=_note(looked, unknown))
 
 
-async def spending(app: Services, *, days: int, state: State | None, limit: int, offset: int = 0) -> Spending:
+async def spending(app: Services, *, days: int, state: Outcome | None, limit: int, offset: int = 0) -> Spending:
     """The journal of the last `days` days."""
     journal, policy = app.gate.journal, app.gate.policy
     await journal.expire()
     await app.store.write(note_refunds)
     since = app.clock.time() - days * DAY_SECONDS
     entries = await journal.entries(limit=MAX_TOTALLED, since=since)
-    shown = [entry for entry in entries if state is None or entry.state == state]
+    shown = [entry for entry in entries if state is None or _ended_as(entry, state)]
     totals: dict[tuple[str, str], list[Decimal]] = {}
     for entry in entries:
         if entry.state == "charged" and entry.charged is not None and Decimal(entry.charged):
             day = f"{utc(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
             totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
     budget = None
+    note = (
+        f"The last {days} days, each of 24 hours: what went through this piv-mcp, not what was done in the dashboard."
+    )
     if policy.mode == "budget":
         left = max(Decimal(0), policy.daily_budget - await journal.reserved())
         budget = Budget(per_action=policy.auto_approve_max, per_day=policy.daily_budget, left_today=left)
+    else:
+        note += " There is no budget: " + _WITHOUT_BUDGET[policy.mode]
     return Spending(
         mode=policy.mode,
         entries=[_row(entry) for entry in shown[offset : offset + limit]],
@@ -153,15 +162,21 @@ async def spending(app: Services, *, days: int, state: State | None, limit: int,
         unknown_charges=sum(entry.state == "charged" and entry.charged is None for entry in entries) or None,
         left_out=max(0, len(shown) - offset - limit) or None,
         budget=budget,
+        note=note,
         start=offset,
     )
+
+
+def _ended_as(entry: Entry, state: Outcome) -> bool:
+    stored = {"done": "charged", "cancelled": "declined"}.get(state, state)
+    return entry.state == stored and outcome(entry, Quote.model_validate_json(entry.quote)) == state
 
 
 def _row(entry: Entry) -> EntryRow:
     quote = Quote.model_validate_json(entry.quote)
     return EntryRow(
         spending_id=entry.id,
-        state=entry.state,
+        state=outcome(entry, quote),
         action=quote.action,
         quoted=quote.price_words,
         charged=_money(entry.charged),

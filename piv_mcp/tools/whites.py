@@ -84,7 +84,7 @@ async def list_whites(
 
 
 async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
-    """Get one generated site (status 0: queued, 10: done). To wait: wait_for_event(white.completed, white.failed)."""
+    """Get one generated site; `state` says how far it is. To wait: wait_for_event(white.completed, white.failed)."""
     return await (await services(ctx)).client.whites.get(white_id)
 
 

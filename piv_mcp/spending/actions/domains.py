@@ -115,7 +115,7 @@ class RenewDomainAction(RenewalAction):
     async def quote(self, sources: Sources) -> Proposal:
         domain = await sources.api.domains.get(self.domain_id)
         headline = message("renew_domain", domain=_name(domain), years=self.request.period)
-        price = await _renew_price(sources, domain)
+        price = await renewal_price(sources.api.domains, domain)
         if price is None:
             return Proposal(headline=headline, price=Price.unknown("domain_unlisted"))
         if self.request.period == 1:
@@ -150,7 +150,7 @@ class SetDomainAutoRenewalAction(Action):
         if not self.request.auto_renew:
             off = message("domain_auto_renewal_off", domain=_name(domain), expires=day(domain.expires_at))
             return Proposal(headline=off, price=FREE)
-        renewals = recurring(await _renew_price(sources, domain), "year")
+        renewals = recurring(await renewal_price(sources.api.domains, domain), "year")
         return Proposal(
             headline=message("domain_auto_renewal_on", domain=_name(domain)),
             price=Price(amount=Decimal(0), recurring=renewals),
@@ -291,11 +291,12 @@ def _in_dollars(offer: DomainOffer, price: Decimal | None) -> Decimal | None:
     return listed(price) if (offer.currency or "USD").upper() == "USD" else None
 
 
-async def _renew_price(sources: Sources, domain: Domain) -> Decimal | None:
-    """The renewal price of a year. The search for a domain lists it, also for a domain that is taken."""
+async def renewal_price(domains: api.DomainsApi, domain: Domain) -> Decimal | None:
+    """The renewal price of a year in US dollars, None if it is unknown. The search for a domain lists it, also for a
+    domain that is taken."""
     if not domain.domain_name:
         return None
-    offer = await sources.api.domains.search(domain.domain_name)
+    offer = await domains.search(domain.domain_name)
     return _in_dollars(offer, offer.renew_price)
 
 

@@ -335,7 +335,7 @@ class SetNumberAutoRenewalAction(Action):
 async def _sent_from(sources: Sources, piv_num_id: str) -> list[api.Sms]:
     """The newest messages that the number has sent, the newest first."""
     page = await sources.api.numbers.sms(piv_num_id, limit=SMALL_PAGE)
-    return [sms for sms in page.whole() if sms.direction == "outbound"]
+    return [sms for sms in page.whole() if sms.is_outbound]
 
 
 async def _country(sources: Sources, code: str | None) -> Country | None:
