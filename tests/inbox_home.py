@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ class Home:
     history: History
     numbers: list[str]
 
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass here and at piv.day."""
+        self.clock.advance(seconds)
+        self.sandbox.advance(timedelta(seconds=seconds))
+
     async def webhook(self, number: str, code: str, at: datetime | None = None) -> StoredEvent:
         moment = (at or datetime.now(UTC)).isoformat()
         return await self.record(sms_webhook(number, f"Your code is {code}", code, moment))
@@ -75,6 +80,10 @@ class Home:
         """Until so many tasks sleep. A process that waits has one for each number, which polls it, and one that looks
         for the commits of other processes."""
         await until(lambda: self.clock.sleeping >= sleeping, seconds=PATIENCE, what=f"{sleeping} sleeping tasks")
+
+    async def waits_for(self, seconds: float) -> None:
+        """Until something waits that ends in so many seconds."""
+        await until(lambda: self.clock.waits_for(seconds), seconds=PATIENCE, what=f"a wait of {seconds} seconds")
 
     def polls(self) -> list[str]:
         """The numbers whose history was asked for, in order."""

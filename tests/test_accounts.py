@@ -131,7 +131,7 @@ async def test_the_secret_of_an_account_without_a_running_server_is_not_found(ho
         async def refused() -> bool:
             return (await house.post(house.secret(KEY_B), "num", "2222")).status_code == 404
 
-        await until(refused, seconds=5, what="the end of b's address", every=0.2)
+        await until(refused, seconds=20, what="the end of b's address", every=0.2)
         assert await codes(app) == []
 
 

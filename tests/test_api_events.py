@@ -74,6 +74,17 @@ def test_a_known_event_without_a_valid_time_is_flagged_and_known() -> None:
     assert event.problem == "timestamp is not a time"
 
 
+@pytest.mark.parametrize("place", ["timestamp", "received_at"])
+def test_a_time_too_large_for_any_clock_loses_no_event(place: str) -> None:
+    data: dict[str, Any] = {"piv_num_id": "n", "code": "1234", "received_at": "2026-05-22T12:34:56Z"}
+    body: dict[str, Any] = {"event_type": "sms.received", "timestamp": "2026-05-22T12:34:56Z", "data": data}
+    (body if place == "timestamp" else data)[place] = 10**350
+    event = parse_event(json.dumps(body).encode())
+    assert isinstance(event.data, SmsReceived)
+    assert event.data.code == "1234"
+    assert getattr(event if place == "timestamp" else event.data, place) is None
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff", b"<html>", b'{"a":', b'{"a": NaN}', b"[" * 100_000])
 def test_only_a_body_that_is_no_json_object_is_an_error(body: bytes) -> None:
     with pytest.raises(errors.MalformedEventError):

@@ -121,6 +121,24 @@ async def test_an_id_may_be_a_number(id_: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (5, "5"),
+        (4.5, "4.5"),
+        (True, "true"),
+        (False, "false"),
+        ("", ""),
+        (None, None),
+        ({"a": "b"}, None),
+        (["a"], None),
+    ],
+)
+async def test_a_text_is_kept_as_far_as_it_is_one(sent: object, read: str | None) -> None:
+    page = await client({"messages": [{"id": "1", "message_body": sent}]}).numbers.sms("n")
+    assert [(sms.message_body, sms.lacks_text) for sms in page.items] == [(read, read is None)]
+
+
+@pytest.mark.parametrize(
     "time",
     [
         "2026-05-01T10:00:00Z",

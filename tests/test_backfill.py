@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from datetime import timedelta
 
 import pytest
 from harness import Connect, Connected, until
@@ -10,14 +11,15 @@ from inbox_home import PATIENCE, Home, cancelled
 from moving_clock import MovingClock
 from processes import sms_webhook
 
+from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, ROUND_SECONDS
+from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, ROUND_SECONDS, SETTLE_SECONDS, Backfill
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox import numbers as sandbox_numbers
 from piv_mcp.sandbox.state import SandboxNumber, State
-from piv_mcp.store import events, facts, leases
+from piv_mcp.store import accounts, events, facts, leases
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -179,6 +181,91 @@ async def test_one_number_that_cannot_be_read_does_not_keep_the_others_from_it(h
     await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
     await cancelled(running)
     assert [event.code for event in await home.inbox.store.read(events.codes, None)] == ["2468"]
+
+
+async def test_a_start_waits_for_the_back_fill_for_five_seconds_at_most(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="slow", path="/numbers", delay=3600))
+    filling = home.backfill()
+    running, settled = asyncio.create_task(filling.run()), asyncio.create_task(filling.settled())
+    await home.asleep(2)  # the answer, and the lease
+    home.clock.advance(SETTLE_SECONDS - 0.5)
+    await home.asleep(2)
+    assert not settled.done()
+    home.clock.advance(0.5)
+    await asyncio.wait_for(settled, PATIENCE)
+    await cancelled(running)
+
+
+async def test_a_round_that_broke_off_is_begun_again_after_half_a_minute(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="status", code="PERMISSION_DENIED", path="/numbers"))
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await asyncio.wait_for(filling.settled(), PATIENCE)
+    await home.waits_for(30)
+    home.clock.advance(29.5)
+    await home.waits_for(0.5)
+    assert home.polls() == []
+    home.clock.advance(0.5)
+    await home.polled()
+    await cancelled(running)
+
+
+async def test_a_round_that_the_api_refused_waits_as_long_as_it_says(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="rate_limited", retry_after=50, path="/numbers"))
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await asyncio.wait_for(filling.settled(), PATIENCE)
+    await home.waits_for(50)
+    asked = len(home.sandbox.requests)
+    home.clock.advance(40)
+    await home.waits_for(10)
+    assert len(home.sandbox.requests) == asked
+    home.clock.advance(10)
+    await home.polled()
+    await cancelled(running)
+
+
+async def test_a_round_reads_active_numbers_and_learns_whose_the_key_is_and_what_they_are_called(home: Home) -> None:
+    expired, *active = home.numbers
+    home.sandbox.state.numbers[expired].expires_at = home.sandbox.now - timedelta(days=1)
+    book = Phonebook(home.client)
+    filling = Backfill(home.client, home.inbox, home.history, book)
+    running = asyncio.create_task(filling.run())
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
+    assert sorted(home.polls()) == sorted(active)
+    assert [book.phone_of(id_) for id_ in (expired, active[0])] == [
+        None,
+        home.sandbox.state.numbers[active[0]].phone_number,
+    ]
+    assert await home.inbox.store.read(accounts.user_id)
+    home.clock.advance(60)
+    filling.hurry()
+    await home.polled(2 * len(active))
+    assert [r.raw_path for r in home.sandbox.requests].count("/account") == 1
+    await cancelled(running)
+
+
+async def test_the_next_round_begins_five_minutes_after_the_last(home: Home) -> None:
+    running = asyncio.create_task(home.backfill().run())
+    await home.waits_for(300)
+    count = len(home.polls())
+    home.clock.advance(299)
+    await home.waits_for(1)
+    assert len(home.polls()) == count
+    home.clock.advance(1)
+    await home.polled(count + 1)
+    await cancelled(running)
+
+
+async def test_back_fill_that_was_hurried_rests_after_its_round(home: Home) -> None:
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await home.waits_for(300)
+    home.clock.advance(60)
+    filling.hurry()
+    await home.waits_for(300)
+    assert len(home.polls()) == 2 * len(home.numbers)
+    await cancelled(running)
 
 
 # With a server

@@ -62,6 +62,15 @@ def shared_with_a_group(directory: Path) -> None:
     directory.chmod(0o770)
 
 
+def shared_with_a_group_that_lists_nobody(directory: Path) -> None:
+    """Its members are those whose own group it is: /etc/group does not name them."""
+    import grp  # Windows has no such module
+
+    plant(directory)
+    os.chown(directory, -1, next(group.gr_gid for group in grp.getgrall() if group.gr_gid and not group.gr_mem))
+    directory.chmod(0o770)
+
+
 def foreign_secret(directory: Path) -> None:
     os.chown(plant(directory), STRANGER, -1)
 
@@ -96,6 +105,7 @@ def folder_that_leads_out(directory: Path) -> None:
         loose,
         sticky,
         shared_with_a_group,
+        shared_with_a_group_that_lists_nobody,
         foreign_secret,
         foreign_store,
         open_store,

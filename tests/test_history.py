@@ -1,7 +1,9 @@
 """The SMS history: how far a look reads, and how processes that wait share polls and the request limit."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from harness import until
@@ -9,11 +11,13 @@ from inbox_home import PATIENCE, Home, cancelled, codes, open_another
 
 from piv_mcp.api.rate_limit import TOTAL, Priority
 from piv_mcp.errors import NotFoundError, PermissionDeniedError, StoreError
-from piv_mcp.inbox.history import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
+from piv_mcp.inbox import history
+from piv_mcp.inbox.history import AT_ONCE, POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS, Trouble
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
 from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS
+from piv_mcp.store.event import StoredEvent
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -56,6 +60,36 @@ async def test_a_history_with_the_newest_last_is_read_from_its_end(home: Home) -
     assert await home.history.look(number, Priority.PERSON) == 300
 
 
+@pytest.mark.parametrize("total", [None, 0, 50])
+async def test_a_history_with_the_newest_last_is_read_to_its_end_where_its_total_does_not_tell_it(
+    home: Home, total: int | None
+) -> None:
+    number = home.numbers[0]
+    rows = [
+        {
+            "id": str(n),
+            "message_body": f"Your code is {1000 + n}",
+            "received_at": (home.sandbox.now - timedelta(seconds=300 - n)).isoformat(),
+        }
+        for n in range(300)
+    ]
+
+    def answer(start: int, end: int) -> Failure:
+        body = json.dumps({"success": True, "data": {"messages": rows[start:end], "pagination": {"total": total}}})
+        return Failure(kind="status", status=200, body=body, path="/numbers/*/sms")
+
+    for start, end, new in ((0, 50, 50), (0, 61, 11), (0, 300, 239)):
+        first, second, third = min(end, 50), min(end, 250), end
+        for bounds in ((start, first), (first, second), (second, third)):
+            home.sandbox.fail_next(answer(*bounds))
+        assert await home.history.look(number, Priority.PERSON) == new
+        home.sandbox.clear_failures()
+    (newest,) = await home.inbox.store.read(events.codes, number)
+    assert newest.code == "1299"
+    pages = [(request.query["limit"], request.query.get("offset")) for request in home.sandbox.requests[-3:]]
+    assert pages == [("50", None), ("200", "50"), ("200", "250")]
+
+
 async def test_hundreds_of_messages_that_came_during_a_long_downtime_are_all_found(home: Home) -> None:
     number = home.numbers[0]
     await home.sandbox.receive_sms(number, "Your code is 1000", deliver=False)
@@ -66,6 +100,53 @@ async def test_hundreds_of_messages_that_came_during_a_long_downtime_are_all_fou
     found = await home.inbox.store.read(events.codes, number, limit=1000)
     assert sorted(event.code or "" for event in found) == [str(1000 + n) for n in range(500)]
     assert len(home.polls()) == 5, "a page of 50, three of 200 at the second look"
+
+
+async def test_all_of_more_messages_than_one_commit_takes_are_counted(home: Home) -> None:
+    for n in range(AT_ONCE + 1):
+        await home.sandbox.receive_sms(home.numbers[0], f"Your code is {1000 + n}", deliver=False)
+    assert await home.history.look(home.numbers[0], Priority.PERSON) == AT_ONCE + 1
+
+
+async def test_what_a_number_has_sent_since_the_last_look_costs_one_request(home: Home) -> None:
+    number = home.numbers[0]
+    for n in range(60):
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False)
+    await home.history.look(number, Priority.PERSON)
+    await home.sandbox.receive_sms(number, "On my way", deliver=False)
+    home.sandbox.state.numbers[number].messages[-1].direction = "outbound"
+    home.sandbox.requests.clear()
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert len(home.polls()) == 1
+
+
+async def test_where_no_total_is_given_what_a_number_has_just_sent_hides_nothing(home: Home) -> None:
+    number, at = home.numbers[0], home.sandbox.now.isoformat()
+
+    def page(direction: str, *ids: int) -> Failure:
+        rows = [
+            {"id": str(n), "message_body": f"Your code is {1000 + n}", "direction": direction, "received_at": at}
+            for n in ids
+        ]
+        body = json.dumps({"success": True, "data": {"messages": rows, "pagination": {}}})
+        return Failure(kind="status", status=200, body=body, path="/numbers/*/sms")
+
+    for answer in (page("outbound", 1), page("outbound", *range(50)), page("inbound", 51)):
+        home.sandbox.fail_next(answer)
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert await home.history.look(number, Priority.PERSON) == 1
+
+
+async def test_a_message_whose_text_can_be_read_later_is_found_then(home: Home) -> None:
+    number, found = home.numbers[0], list[list[str | None]]()
+    for text in ({"text": "Your code is 482913"}, "Your code is 482913", "Your code is 482913"):
+        body = json.dumps({"success": True, "data": {"messages": [{"id": "7", "message_body": text}]}})
+        home.sandbox.fail_next(Failure(kind="status", status=200, body=body, path="/numbers/*/sms"))
+        seq = await home.inbox.store.read(events.last_seq)
+        await home.history.look(number, Priority.PERSON)
+        found.append([event.code for event in await home.inbox.store.read(events.codes, number, after=seq)])
+    assert found == [[], ["482913"], []]
+    assert await home.history.trouble(number) is None
 
 
 async def test_a_look_that_breaks_off_leaves_no_gap(home: Home) -> None:
@@ -212,14 +293,320 @@ async def test_since_when_a_history_fails_is_told_by_its_first_failure_in_any_pr
         with pytest.raises(PermissionDeniedError):
             await process.history.look(number, Priority.PERSON)
         home.clock.advance(60)
+    with pytest.raises(PermissionDeniedError):
+        await home.history.look(number, Priority.PERSON)
     async with open_another(home) as third:
-        trouble = await third.history.trouble(number)
-    assert trouble is not None
-    assert trouble.since == since
+        for process in (home, third):
+            trouble = await process.history.trouble(number)
+            assert trouble is not None
+            assert trouble.since == since
     home.sandbox.clear_failures()
     await other.history.look(number, Priority.PERSON)
     async with open_another(home) as third:
         assert await third.history.trouble(number) is None
+
+
+async def test_trouble_of_one_process_is_over_once_another_has_read_the_history(homes: list[Home]) -> None:
+    home, other = homes
+    number, failure = home.numbers[0], Failure(kind="status", code="PERMISSION_DENIED", path="/numbers/*/sms")
+    for _ in range(2):
+        home.sandbox.fail_next(failure)
+        since = home.clock.time()
+        with pytest.raises(PermissionDeniedError):
+            await home.history.look(number, Priority.PERSON)
+        for process in homes:
+            trouble = await process.history.trouble(number)
+            assert trouble is not None
+            assert trouble.since == since
+        home.clock.advance(60)
+        await other.history.look(number, Priority.PERSON)
+        home.clock.advance(60)
+
+
+async def test_trouble_is_not_over_because_another_process_had_read_the_history_before(
+    homes: list[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, other = homes
+    number = home.numbers[0]
+    await other.history.look(number, Priority.PERSON)
+    home.clock.advance(60)
+    since = home.clock.time()
+
+    async def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home.inbox.store, "write", full)
+        with pytest.raises(StoreError):
+            await home.history.look(number, Priority.PERSON)
+    for process, expected in ((home, Trouble("the disk is full", since)), (other, None)):
+        assert await process.history.trouble(number) == expected
+    home.clock.advance(60)
+    await other.history.look(number, Priority.PERSON)
+    assert await home.history.trouble(number) is None
+
+
+async def test_a_wait_that_ends_leaves_the_polling_to_the_other_on_its_number(home: Home) -> None:
+    number = home.numbers[0]
+    short, longer = home.waiting(number, seconds=1), home.waiting(number)
+    await home.polled()
+    await home.asleep()
+    home.clock.advance(1)
+    await short
+    home.clock.advance(POLL_SECONDS - 1)
+    await home.polled(2)
+    await cancelled(longer)
+
+
+async def test_a_key_that_stays_refused_is_tried_every_twelve_seconds(home: Home) -> None:
+    home.sandbox.fail_next(Failure(kind="status", code="UNAUTHORIZED", path="/numbers/*/sms", times=None))
+    waiting = home.waiting(home.numbers[0])
+    for polls_so_far, pause in enumerate((3, 6, 12, 12), 1):
+        await home.polled(polls_so_far)
+        await home.asleep()
+        home.clock.advance(pause - 0.5)
+        await home.asleep()
+        assert len(home.polls()) == polls_so_far
+        home.clock.advance(0.5)
+    await home.polled(5)
+    await cancelled(waiting)
+
+
+async def test_a_wait_after_a_busy_minute_finds_its_code(home: Home) -> None:
+    just_now, number = home.clock.time(), home.numbers[0]
+    await home.inbox.store.write(
+        lambda c: [requests.note_sent(c, Priority.PERSON, just_now) for _ in range(TOTAL[Priority.PERSON])]
+    )
+    waiting = home.waiting(number)
+    await home.polled()
+    await home.sandbox.receive_sms(number, "Your code is 551209", deliver=False)
+    await home.asleep()
+    home.clock.advance(POLL_SECONDS)
+    await until(waiting.done, seconds=PATIENCE, what="the code")
+    assert [event.code for event in (await waiting).found] == ["551209"]
+
+
+async def test_a_poll_without_a_slot_is_made_when_there_is_one(home: Home) -> None:
+    then = home.clock.time() - 52
+    await home.inbox.store.write(
+        lambda c: [requests.note_sent(c, Priority.WAIT, then) for _ in range(TOTAL[Priority.WAIT])]
+    )
+    waiting = home.waiting(home.numbers[0])
+    for seconds in (3, 3, 2):
+        await home.asleep()
+        assert home.polls() == []
+        home.clock.advance(seconds)
+    await home.polled()
+    await cancelled(waiting)
+
+
+async def test_a_refresh_reads_nothing_that_a_look_of_the_last_two_seconds_has_read(home: Home) -> None:
+    number = home.numbers[0]
+    await home.history.look(number, Priority.PERSON)
+    for passed, polls_so_far in ((0, 1), (1.5, 1), (0.5, 2)):
+        home.clock.advance(passed)
+        assert await home.history.refresh(number, seconds=5) is None
+        assert len(home.polls()) == polls_so_far
+
+
+async def test_a_refresh_reads_again_what_a_slow_look_began_to_read_seconds_ago(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.fail_next(Failure(kind="slow", path="/numbers/*/sms", delay=3))
+    looking = asyncio.create_task(home.history.look(number, Priority.PERSON))
+    await home.asleep(1)
+    home.clock.advance(3)
+    await looking
+    await home.history.refresh(number, seconds=5)
+    assert len(home.polls()) == 2
+
+
+async def test_a_refresh_of_a_number_that_the_account_does_not_have_is_not_found(home: Home) -> None:
+    for code, error in (("NOT_FOUND", NotFoundError), ("PERMISSION_DENIED", None)):
+        home.sandbox.fail_next(Failure(kind="status", code=code, path="/numbers/*/sms"))
+        if error is None:
+            assert isinstance(await home.history.refresh(home.numbers[0], seconds=5), PermissionDeniedError)
+        else:
+            with pytest.raises(error):
+                await home.history.refresh(home.numbers[0], seconds=5)
+
+
+async def test_a_look_without_an_answer_is_trouble_after_five_seconds_and_since_its_beginning(home: Home) -> None:
+    number, since = home.numbers[0], home.clock.time()
+    home.sandbox.fail_next(Failure(kind="slow", path="/numbers/*/sms", delay=8))
+    looking = asyncio.create_task(home.history.look(number, Priority.PERSON))
+    await home.asleep(1)
+    home.clock.advance(5)
+    assert await home.history.trouble(number) is None
+    home.clock.advance(1)
+    assert await home.history.trouble(number) == Trouble("no answer yet", since)
+    home.clock.advance(2)
+    await looking
+    home.clock.advance(60)
+    assert await home.history.trouble(number) is None
+
+
+async def test_a_message_whose_time_is_nonsense_does_not_end_the_look_at_its_page(home: Home) -> None:
+    at = [home.sandbox.now.isoformat()] * 49
+    for ids, times in ((range(50), [*at, "1999-01-01T00:00:00Z"]), ([50], at)):
+        rows = [
+            {"id": str(n), "message_body": f"Your code is {1000 + n}", "received_at": time}
+            for n, time in zip(ids, times, strict=False)
+        ]
+        body = json.dumps({"success": True, "data": {"messages": rows, "pagination": {"total": 51}}})
+        home.sandbox.fail_next(Failure(kind="status", status=200, body=body, path="/numbers/*/sms"))
+    assert await home.history.look(home.numbers[0], Priority.PERSON) == 51
+
+
+async def test_one_message_out_of_its_order_does_not_turn_the_history_round(home: Home) -> None:
+    times = [(home.sandbox.now - timedelta(minutes=n)).isoformat() for n in range(51)]
+    times[20], times[21] = times[21], times[20]
+    for ids in (range(50), range(50, 51)):
+        rows = [{"id": str(n), "message_body": f"Your code is {1000 + n}", "received_at": times[n]} for n in ids]
+        body = json.dumps({"success": True, "data": {"messages": rows, "pagination": {"total": 51}}})
+        home.sandbox.fail_next(Failure(kind="status", status=200, body=body, path="/numbers/*/sms"))
+    assert await home.history.look(home.numbers[0], Priority.PERSON) == 51
+
+
+async def test_equal_messages_without_ids_are_told_by_their_times(home: Home) -> None:
+    number = home.numbers[0]
+    for minutes in (60, 30):
+        at = home.sandbox.now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, "Your code is 1000", deliver=False, received_at=at)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.id = ""  # type: ignore[assignment]
+    assert [await home.history.look(number, Priority.PERSON) for _ in range(2)] == [2, 0]
+
+
+async def test_messages_of_one_moment_are_stored_in_the_order_of_their_ids(home: Home) -> None:
+    at = home.sandbox.now.isoformat()
+    rows = [{"id": n, "message_body": f"Your code is 100{n}", "received_at": at} for n in ("10", "9", "8")]
+    body = json.dumps({"success": True, "data": {"messages": rows, "pagination": {"total": 3}}})
+    home.sandbox.fail_next(Failure(kind="status", status=200, body=body, path="/numbers/*/sms"))
+    await home.history.look(home.numbers[0], Priority.PERSON)
+    found, _ = await home.inbox.store.read(events.after, 0)
+    assert [event.message_id for event in found] == ["8", "9", "10"]
+
+
+async def test_a_short_history_with_the_newest_last_costs_one_request(home: Home) -> None:
+    home.sandbox.state.oldest_sms_first = True
+    for n in range(3):
+        at = home.sandbox.now - timedelta(minutes=9 - n)
+        await home.sandbox.receive_sms(home.numbers[0], f"Your code is 100{n}", deliver=False, received_at=at)
+    assert await home.history.look(home.numbers[0], Priority.PERSON) == 3
+    assert len(home.polls()) == 1
+
+
+async def test_a_look_ends_at_messages_that_are_too_old_to_be_kept(home: Home) -> None:
+    old = home.sandbox.now - timedelta(days=40)
+    for n in range(120):
+        await home.sandbox.receive_sms(home.numbers[0], f"Your code is {n}", deliver=False, received_at=old)
+    assert await home.history.look(home.numbers[0], Priority.PERSON) == 0
+    assert len(home.polls()) == 1
+
+
+async def test_a_look_ends_at_what_the_number_had_sent_before_the_last_look(home: Home) -> None:
+    number, hour_ago = home.numbers[0], home.sandbox.now - timedelta(hours=1)
+    for n in range(120):
+        await home.sandbox.receive_sms(number, f"On my way {n}", deliver=False, received_at=hour_ago)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.direction = "outbound"
+    await home.history.look(number, Priority.PERSON)
+    await home.sandbox.receive_sms(number, "Your code is 1000", deliver=False)
+    home.sandbox.requests.clear()
+    assert await home.history.look(number, Priority.PERSON) == 1
+    assert len(home.polls()) == 1
+
+
+async def test_what_is_kept_is_told_by_piv_days_clock(home: Home) -> None:
+    await home.sandbox.receive_sms(home.numbers[0], "Your code is 1000", deliver=False)
+    home.clock.correct(40 * 86_400)
+    assert await home.history.look(home.numbers[0], Priority.PERSON) == 1
+
+
+async def test_an_erased_message_without_a_time_does_not_come_back(home: Home) -> None:
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Your code is 1000", deliver=False)
+    home.sandbox.state.numbers[number].messages[0].received_at = None  # type: ignore[assignment]
+    assert await home.history.look(number, Priority.PERSON) == 1
+    assert await home.inbox.store.write(events.erase, number) == 1
+    assert await home.history.look(number, Priority.PERSON) == 0
+
+
+@pytest.mark.parametrize("sent", [None, datetime(1999, 1, 1, tzinfo=UTC)], ids=["none", "1999"])
+async def test_a_new_message_without_a_time_is_found_after_others_were_erased(
+    home: Home, sent: datetime | None
+) -> None:
+    number = home.numbers[0]
+    for code in ("1111", "2222"):
+        await home.sandbox.receive_sms(number, f"Your code is {code}", deliver=False)
+        home.sandbox.state.numbers[number].messages[-1].received_at = sent  # type: ignore[assignment]
+    assert await home.history.look(number, Priority.PERSON) == 2
+    assert await home.inbox.store.write(events.erase, number, home.inbox.remote_time() or 0.0) == 2
+    await home.sandbox.receive_sms(number, "Your code is 3333", deliver=False)
+    home.sandbox.state.numbers[number].messages[-1].received_at = sent  # type: ignore[assignment]
+    assert await home.history.look(number, Priority.PERSON) == 1
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert [event.code for event in await home.inbox.store.read(events.codes, number, limit=9)] == ["3333"]
+
+
+async def test_what_was_erased_before_the_history_showed_it_does_not_come_back_without_its_time(home: Home) -> None:
+    number = home.numbers[0]
+    assert await home.history.look(number, Priority.PERSON) == 0
+    await home.webhook(number, "1111")
+    assert await home.inbox.store.write(events.erase, number, home.inbox.remote_time() or 0.0) == 1
+    await home.sandbox.receive_sms(number, "Your code is 1111", deliver=False)
+    home.sandbox.state.numbers[number].messages[-1].received_at = None  # type: ignore[assignment]
+    assert await home.history.look(number, Priority.PERSON) == 0
+
+
+@pytest.mark.parametrize("timeless", [False, True])
+async def test_what_is_erased_during_a_look_is_not_stored_by_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch, timeless: bool
+) -> None:
+    number = home.numbers[0]
+    monkeypatch.setattr(history, "AT_ONCE", 2)
+    for n in range(5):
+        await home.sandbox.receive_sms(number, f"Your code is 100{n}", deliver=False)
+        if timeless:
+            home.sandbox.state.numbers[number].messages[-1].received_at = None  # type: ignore[assignment]
+    record_all, erased = home.inbox.record_all, 0
+
+    async def record_and_erase(*args: Any, **kwargs: Any) -> list[tuple[StoredEvent, bool]]:
+        nonlocal erased
+        stored = await record_all(*args, **kwargs)
+        erased = erased or await home.inbox.store.write(events.erase, number, home.inbox.remote_time() or 0.0)
+        return stored
+
+    monkeypatch.setattr(home.inbox, "record_all", record_and_erase)
+    assert await home.history.look(number, Priority.PERSON) == 2
+    assert erased == 2
+    assert await home.inbox.store.read(events.after, 0) == ([], 0)
+    assert await home.history.look(number, Priority.PERSON) == 0
+
+
+async def test_rows_that_cannot_be_understood_are_counted_on_all_pages(home: Home) -> None:
+    number = home.numbers[0]
+
+    def page(*ids: int) -> Failure:
+        at = home.sandbox.now.isoformat()
+        rows = [{"id": str(n), "message_body": f"Your code is {1000 + n}", "received_at": at} for n in ids]
+        data = {"messages": [*rows, "x"], "pagination": {"total": 60}}
+        return Failure(
+            kind="status", status=200, body=json.dumps({"success": True, "data": data}), path="/numbers/*/sms"
+        )
+
+    home.sandbox.fail_next(page(*range(49)))
+    home.sandbox.fail_next(page(*range(50, 59)))
+    assert await home.history.look(number, Priority.PERSON) == 58
+    trouble = await home.history.trouble(number)
+    assert trouble is not None
+    assert trouble.problem == "2 of its rows cannot be understood"
+    since = home.clock.time()
+    home.clock.advance(60)
+    home.sandbox.fail_next(page(*range(48)))
+    assert await home.history.look(number, Priority.PERSON) == 0
+    trouble = await home.history.trouble(number)
+    assert trouble == Trouble("1 of its rows cannot be understood", since), "since the first look that met one"
 
 
 # Polls of several processes

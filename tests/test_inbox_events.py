@@ -88,6 +88,26 @@ async def test_an_event_is_waited_for_by_a_phone_number(hooked_app: Connected) -
     assert [event["piv_num_id"] for event in answer["events"]] == [mine]
 
 
+async def test_a_message_that_the_history_alone_shows_is_waited_for_by_its_number(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        mine, other = app.sandbox.add_numbers(2)
+        for number in (other, mine):
+            await app.sandbox.receive_sms(number, "Your order has shipped", deliver=False)
+            await app.ok("get_latest_code", number=number)
+        answers = [
+            await app.ok("wait_for_event", types=["sms.received"], match=match, timeout_seconds=0)
+            for match in (
+                {"piv_num_id": mine},
+                {"piv_num_id": app.sandbox.state.numbers[mine].phone_number},
+                {"piv_num_id": mine, "message_body": "Your order has shipped"},
+                {"piv_num_id": mine, "message_body": "Your order is late"},
+            )
+        ]
+        found = [[event["piv_num_id"] for event in answer["events"]] for answer in answers]
+        assert found == [[mine], [mine], [mine], []]
+
+
 @pytest.mark.parametrize(("wanted", "other"), [(True, False), (False, True), (7, 8), ("seven", "eight")])
 async def test_an_event_is_waited_for_by_a_value_of_any_type(
     hooked_app: Connected, wanted: str | int | bool, other: str | int | bool

@@ -1,6 +1,7 @@
 """The journal of spending: who executes an entry, until when, and what an approval allows."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from moving_clock import MovingClock
@@ -12,6 +13,7 @@ from piv_mcp.spending.messages import message
 from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.spending.receipt import difference
 from piv_mcp.store import Store, leases
+from piv_mcp.store import journal as entries
 from piv_mcp.store.journal import Entry, State
 
 ACTION = PurchaseNumberAction(request=PurchaseNumber(country_code="SE", duration_months=1, auto_renew=False))
@@ -180,6 +182,41 @@ async def test_a_cent_above_the_quote_is_an_overcharge(journal: Journal, charge:
     await journal.end(entry.id, Ending("charged", charged=Decimal(charge)))
     found = await journal.overcharged(ACTION)
     assert (found is not None) is is_more
+
+
+def ended(number: int, price: str | None, charged: str | None, **others: Any) -> Entry:
+    return Entry(
+        id=f"sp_{number}",
+        kind=ACTION.kind,
+        area="numbers",
+        arguments="{}",
+        fingerprint=str(number),
+        state="charged",
+        quote="{}",
+        price=price,
+        charged=charged,
+        quoted_at=0,
+        expires_at=0,
+        **others,
+    )
+
+
+async def test_the_latest_overcharge_is_told_and_nothing_free_counts_as_one(store: Store) -> None:
+    amounts = [("4.00", "40.00"), ("4.00", "41.00"), ("4.00", "4.00"), (None, None)]
+    for number, (price, charged) in enumerate(amounts):
+        await store.write(entries.insert, ended(number, price, charged))
+    found = await store.read(entries.overcharged, ACTION.kind)
+    assert found is not None
+    assert found.charged == "41.00"
+
+
+async def test_the_budget_counts_the_larger_of_price_and_charge(store: Store) -> None:
+    amounts = [("4.00", "5.50"), ("4.00", "3.00"), ("4.00", None), (None, "2.00")]
+    for number, (price, charged) in enumerate(amounts):
+        await store.write(entries.insert, ended(number, price, charged, decided_by="budget", decided_at=10.0))
+    await store.write(entries.insert, ended(8, "100", "100", decided_by="page", decided_at=10.0))
+    await store.write(entries.insert, ended(9, "100", "100", decided_by="budget", decided_at=9.0))
+    assert await store.read(entries.reserved_by_budget, 9.0) == Decimal("15.50")
 
 
 @pytest.mark.parametrize(

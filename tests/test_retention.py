@@ -17,7 +17,7 @@ from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox import cursor
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.retention import CLOCK_SEEN, PRUNE_SECONDS, TOLD_BY, Retention
+from piv_mcp.inbox.retention import CLOCK_JUMPED, CLOCK_SEEN, PRUNE_SECONDS, TOLD_BY, Retention
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.store import events, facts
 from piv_mcp.text.times import DAY_SECONDS
@@ -114,6 +114,15 @@ async def test_nothing_old_is_deleted_within_an_hour_of_a_start_with_a_clock_tha
         assert await retention.prune() == 1
 
 
+@pytest.mark.parametrize(("fact", "ahead"), [(CLOCK_SEEN, 50), (CLOCK_JUMPED, 7200)])
+async def test_a_clock_that_differs_by_seconds_and_a_jump_of_the_future_keep_nothing(
+    data_dir: Path, fact: str, ahead: float
+) -> None:
+    async with home_with(data_dir, 31) as home:
+        await home.inbox.store.write(facts.put, fact, str(home.clock.time() + ahead))
+        assert await Retention(home.inbox).prune() == 1
+
+
 async def test_without_a_key_the_times_of_the_newest_webhooks_are_the_second_clock(data_dir: Path) -> None:
     async with open_home(data_dir) as home:
         home.inbox.remote_time = lambda: None
@@ -142,6 +151,19 @@ async def test_a_webhook_that_is_dated_ahead_deletes_nothing(data_dir: Path) -> 
         home.clock.advance(2 * PRUNE_SECONDS)
         assert await retention.prune() == 0
         home.clock.correct(-40 * DAY_SECONDS)
+
+
+async def test_a_webhook_that_is_dated_as_a_wrong_clock_says_deletes_nothing(data_dir: Path) -> None:
+    async with open_home(data_dir) as home:
+        home.inbox.remote_time = lambda: None
+        for days in (0, 0, 40):
+            home.clock.correct(days * DAY_SECONDS)
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(home.clock.time()))
+            await home.record(sms_webhook(home.numbers[1], f"Your code is {1000 + days}", None, at))
+            home.clock.advance(1)
+        retention = Retention(home.inbox)
+        home.clock.advance(2 * PRUNE_SECONDS)
+        assert await retention.prune() == 0
 
 
 async def test_a_message_whose_time_says_nothing_is_not_deleted_only_to_come_back_as_a_new_one(data_dir: Path) -> None:

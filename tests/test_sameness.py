@@ -2,16 +2,17 @@
 
 import html
 import json
-import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from processor_time import times_as_long
 
 from piv_mcp.text.invisible import is_invisible
-from piv_mcp.text.sameness import nearly_same, same_text_key
+from piv_mcp.text.sameness import LONGEST, nearly_same, same_text_key
 
 SMS = "Your Acme verification code is 482913. Do not share it with anyone. It expires in ten minutes."
 CORPUS = [
@@ -104,20 +105,17 @@ CHANGES: list[Callable[[str], str]] = [
 ]
 
 
-@settings(deadline=None)
 @given(texts, st.sampled_from(CHANGES))
 def test_no_change_of_the_writing_changes_the_key(text: str, change: Callable[[str], str]) -> None:
     assume("&" not in text)
     assert same_text_key(change(text)) == same_text_key(text)
 
 
-@settings(deadline=None)
 @given(mixed, st.sampled_from(["latin-1", "cp1252"]))
 def test_a_text_that_was_misread_has_the_key_of_what_was_meant(text: str, encoding: str) -> None:
     assert same_text_key(misread(text, encoding)) == same_text_key(text)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_two_texts_can_be_compared_either_way(one: str, other: str) -> None:
     assert nearly_same(one, other) == nearly_same(other, one)
@@ -234,6 +232,11 @@ def every_soft_character(text: str, damage: Callable[[str], str]) -> str:
     return "".join(char if char.isascii() else damage(char) for char in text)
 
 
+def in_another_encoding(text: str) -> str:
+    """What is outside ASCII of the text, in the encoding that it may have had before."""
+    return "".join(char for char in text.encode("cp1252", "ignore").decode(errors="ignore") if not char.isascii())
+
+
 DAMAGES: list[Callable[[str], str]] = [
     lambda char: "?",
     lambda char: "?" * len(char.encode()),
@@ -243,9 +246,10 @@ DAMAGES: list[Callable[[str], str]] = [
 ]
 
 
-@settings(deadline=None)
 @given(mixed, st.sampled_from(DAMAGES), st.integers(0, 10))
 def test_replaced_characters_do_not_part_a_message(text: str, damage: Callable[[str], str], cut: int) -> None:
+    # Read in the wrong encoding, some of them are digits of other scripts, which are never lost: ß€ is a zero of N'Ko.
+    assume(not any(map(str.isdecimal, in_another_encoding(text))))
     damaged = every_soft_character(text, damage)
     assume(sum(char.isascii() and char.isalnum() for char in damaged) >= 4)
     assert nearly_same(text, damaged)
@@ -254,7 +258,6 @@ def test_replaced_characters_do_not_part_a_message(text: str, damage: Callable[[
     assert nearly_same(text, shorter)
 
 
-@settings(deadline=None)
 @given(mixed, st.data())
 def test_another_digit_always_parts_two_messages(text: str, data: st.DataObject) -> None:
     places = [index for index, char in enumerate(text) if char.isdecimal()]
@@ -266,7 +269,6 @@ def test_another_digit_always_parts_two_messages(text: str, data: st.DataObject)
     assert not nearly_same(text, every_soft_character(other, lambda char: "?"))
 
 
-@settings(deadline=None)
 @given(mixed, st.data())
 def test_another_letter_in_a_plain_word_always_parts_two_messages(text: str, data: st.DataObject) -> None:
     places = [index for index, char in enumerate(text) if char.isascii() and char.isalpha()]
@@ -307,20 +309,12 @@ def test_no_two_messages_with_different_numbers_are_nearly_the_same() -> None:
 # Time
 
 
-def seconds(job: Callable[[], object], times: int) -> float:
-    """Of one run, the best of several."""
-    best = float("inf")
-    for _ in range(7):
-        started = time.process_time()
-        for _ in range(times):
-            job()
-        best = min(best, (time.process_time() - started) / times)
-    return best
-
-
-def test_a_key_of_a_usual_message_takes_microseconds() -> None:
+def test_a_key_of_a_usual_message_takes_little_time() -> None:
     text = (SMS * 2)[:160]
-    assert seconds(lambda: same_text_key(text), 500) < 20e-6
+    took = times_as_long(
+        lambda: [same_text_key(text) for _ in range(500)], lambda: [json.dumps(text) for _ in range(500)]
+    )
+    assert took < 25  # 5, which is some microseconds
 
 
 HOSTILE = [
@@ -345,14 +339,20 @@ HOSTILE = [
 ]
 
 
+def beside_its_normal_form(job: Callable[[], object]) -> float:
+    """How many times what Unicode's normal form of the largest hostile text takes."""
+    largest = "ﷺ" * LONGEST
+    return times_as_long(job, lambda: unicodedata.normalize("NFKC", largest))
+
+
 @pytest.mark.parametrize("size", [700, 1600, 10_000])
 @pytest.mark.parametrize(("one", "other"), HOSTILE)
-def test_a_hostile_text_takes_milliseconds(one: str, other: str, size: int) -> None:
+def test_a_hostile_text_takes_a_few_times_its_normal_form(one: str, other: str, size: int) -> None:
     full = (one * size)[:size]
     for tail in ("", "x", "...", "é..."):
         short = (other * size)[: size - len(tail)] + tail
-        assert seconds(lambda: nearly_same(full, short), 1) < 5e-3  # noqa: B023 - called at once
-    assert seconds(lambda: same_text_key(full), 1) < 50e-3
+        assert beside_its_normal_form(lambda: nearly_same(full, short)) < 5  # noqa: B023 - called at once
+    assert beside_its_normal_form(lambda: same_text_key(full)) < 50
 
 
 def test_nothing_invisible_counts() -> None:

@@ -204,7 +204,7 @@ async def standing_by(store: Store, clock: MovingClock, port: int) -> AsyncGener
     listener = Listener(webhook_app(inbox, Addresses(store, SECRET, clock)), "127.0.0.1", port, clock=clock)
     standby = Standby(listener, sharing, clock)
     tasks = [asyncio.create_task(work) for work in (listener.run(), standby.run())]
-    await asyncio.wait_for(listener.tried.wait(), 5)
+    await asyncio.wait_for(listener.tried.wait(), 20)
     try:
         yield standby
     finally:
@@ -228,7 +228,7 @@ async def test_a_clock_that_is_set_accuses_nobody_and_excuses_nobody(store: Stor
     inbox = Inbox(store, Changes(store), clock=clock)
     holder = Listener(webhook_app(inbox, Addresses(store, SECRET, clock)), "127.0.0.1", port)
     holding = asyncio.create_task(holder.run())
-    await asyncio.wait_for(holder.serving.wait(), 5)
+    await asyncio.wait_for(holder.serving.wait(), 20)
     async with standing_by(store, clock, port) as standby:
         for seconds in (3600, -7200, 40 * DAY_SECONDS):
             await asyncio.sleep(0.2)
@@ -238,10 +238,10 @@ async def test_a_clock_that_is_set_accuses_nobody_and_excuses_nobody(store: Stor
         await asyncio.gather(holding, return_exceptions=True)
     hung = await asyncio.start_server(hang, "127.0.0.1", 0)
     async with standing_by(store, clock, hung.sockets[0].getsockname()[1]) as standby:
-        await until(lambda: asked, seconds=5, what="a question")
+        await until(lambda: asked, seconds=20, what="a question")
         clock.correct(-3600)
         assert standby.problem() is None
-        assert "has not answered since" in (await until(standby.problem, seconds=5, what="the silence") or "")
+        assert "has not answered since" in (await until(standby.problem, seconds=20, what="the silence") or "")
         assert asked == 1, "one connection"
     hung.close()
 
@@ -274,7 +274,7 @@ async def test_what_a_standby_has_seen_is_said_once(
         async with standing_by(store, clock, taken.getsockname()[1]) as standby:
             with structlog.testing.capture_logs() as logs:
                 while answers:
-                    await until(lambda: clock.sleeping, seconds=5, what="its pause")
+                    await until(lambda: clock.sleeping, seconds=20, what="its pause")
                     clock.advance(2)
                     await asyncio.sleep(0.02)
                 await asyncio.sleep(0.05)
@@ -332,7 +332,7 @@ async def test_settings_that_do_not_go_together_are_said_at_start_and_by_doctor(
         assert "other servers" not in await findings(machine, monkeypatch)
         async with machine.server("second", **settings) as second:
             await second.call("list_events")
-            (line,) = await until(lambda: logged(second, words), seconds=5, what=words)
+            (line,) = await until(lambda: logged(second, words), seconds=20, what=words)
             assert '"level": "warning"' in line
             assert f"process id {first.pid}" in line
             told = (await findings(machine, monkeypatch, **settings))["other servers"]

@@ -12,7 +12,7 @@ import pytest
 from store_helpers import get, names, posix_only, put
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, database, events, facts
+from piv_mcp.store import Connection, Store, database, events, facts, polls
 from piv_mcp.store import migrations as schema
 
 # Groups
@@ -158,6 +158,22 @@ async def test_a_file_of_the_first_step_is_brought_up_to_date_with_all_it_holds(
     assert (total, found[0].type) == (1, "white.failed")
     assert await store.read(lambda c: c.count("SELECT count(*) FROM spending")) == 0
     assert await store.read(lambda c: c.count("PRAGMA user_version")) == len(schema.STEPS)
+    await store.close()
+
+
+async def test_of_a_history_that_was_read_before_the_update_all_that_comes_is_new(store_path: Path) -> None:
+    """Of one that was not, the first reading is still to come."""
+    store_path.parent.mkdir()
+    old = sqlite3.connect(store_path)
+    for step in schema.STEPS[:6]:
+        old.executescript(step)
+    old.execute("INSERT INTO looks (number, at) VALUES ('read', 1), ('refused', 0)")
+    old.execute("PRAGMA user_version = 6")
+    old.commit()
+    old.close()
+    store = Store(store_path)
+    looks = [await store.read(polls.look, number) for number in ("read", "refused", "never heard of")]
+    assert [look.first_brought(1) for look in looks] == [False, True, True]
     await store.close()
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 from store_helpers import PATIENCE, PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, run_together
+from test_cli import run
 
 from piv_mcp import log
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, events, facts, journal, migrations, recording, recovery
+from piv_mcp.store import Connection, Store, accounts, events, facts, journal, migrations, recording, recovery
 from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.pages import read_image
-from piv_mcp.store.salvage import Damage, last_damage
+from piv_mcp.store.salvage import ID_GAP, Damage, last_damage
 from piv_mcp.store.sqlite import damage
 
 # Damage
@@ -244,6 +245,20 @@ async def test_several_damaged_pages_cost_their_own_rows_and_no_more(
     assert f'"events": {len(found.ids)}' in told
 
 
+async def test_pruning_leaves_what_was_saved_whatever_the_ids_that_were_skipped(store_path: Path) -> None:
+    await filled(store_path)
+    for number in (root_pages(store_path)["sqlite_sequence"], event_pages(store_path)[-1]):
+        damage_page(store_path, number)
+    found = await opened(store_path)
+    assert found.next_id > ID_GAP
+    store = Store(store_path)
+    assert await store.write(events.prune, before=0.0, remote_before=None, keep=ID_GAP) == 0
+    assert await store.write(events.prune, before=0.0, remote_before=None, keep=len(found.ids)) == 1
+    ids = await store.read(lambda c: [int(seq) for (seq,) in c.rows("SELECT seq FROM events ORDER BY seq")])
+    assert ids == [*found.ids[1:], found.next_id]
+    await store.close()
+
+
 async def test_a_damaged_page_of_an_index_costs_nothing(store_path: Path) -> None:
     store_id = await filled(store_path)
     roots = root_pages(store_path)
@@ -387,6 +402,18 @@ async def test_rubbish_in_the_header_is_damage(store_path: Path, place: int, rub
     overwrite_at(store_path, place, rubbish)
     found = await opened(store_path)
     assert (len(found.ids), found.entries, found.store_id) == (COUNT, ENTRIES, store_id)
+
+
+async def test_a_schema_that_is_no_text_is_damage(store_path: Path) -> None:
+    store_id = await filled(store_path)
+    whole = content(store_path)
+    for name, rubbish in ((b"CREATE TABLE spending", b"CREATE TABLX spending"), (b"spendingspending", b"\xff\xfe" * 8)):
+        assert whole.count(name) == 1
+        whole = whole.replace(name, rubbish)
+    replace_file(store_path, whole)
+    found = await opened(store_path)
+    assert (len(found.ids), found.store_id) == (COUNT, store_id)
+    assert len(set_aside(store_path)) == 1
 
 
 async def test_new_ids_come_after_all_old_ones_though_nothing_says_which_was_the_last(store_path: Path) -> None:
@@ -543,3 +570,62 @@ async def test_a_store_that_is_replaced_under_a_running_process_is_the_one_it_us
         store_path,
     )
     assert out.strip() == "['ours', 'theirs']"
+
+
+async def test_the_oldest_rows_that_are_lost_are_counted_and_those_that_were_pruned_are_not(store_path: Path) -> None:
+    await filled(store_path)
+    store = Store(store_path)
+    assert await store.write(events.prune, before=0.0, remote_before=None, keep=COUNT - 100) == 100
+    await store.close()
+    for number in (root_pages(store_path)["events"], *event_pages(store_path)[:10]):
+        damage_page(store_path, number)
+    found = await opened(store_path)
+    assert 100 < found.ids[0] - 1 <= COUNT
+    assert found.damage is not None
+    assert found.damage.lost == COUNT - 100 - len(found.ids)
+
+
+async def test_a_table_of_which_nobody_can_say_how_much_is_lost_is_named(store_path: Path) -> None:
+    await filled(store_path)
+    for table in ("looks", "accounts"):
+        damage_page(store_path, root_pages(store_path)[table])
+    store = Store(store_path, busy_seconds=PATIENCE)
+    await store.read(read_all, "looks")
+    found = await store.read(last_damage)
+    await store.close()
+    assert found is not None
+    assert (found.lost, set(found.tables)) == (0, {"looks", "accounts"})
+    _, told, _ = await run("doctor", env={"PIV_DATA_DIR": str(store_path.parent), "PIV_SANDBOX": "1"})
+    assert "some rows of" in told
+    assert "all that was in it" not in told
+
+
+async def test_a_key_whose_row_was_lost_gets_no_other_keys_account(store_path: Path) -> None:
+    keys = [accounts.digest(name) for name in ("one", "two")]
+    for n, key in enumerate(keys):
+        store = Store(store_path, key_digest=key)
+        await store.write(accounts.identify, f"user {n}")
+        await add_all(store, [an_event(n)])
+        await store.close()
+    damage_page(store_path, root_pages(store_path)["keys"])
+    for n, key in reversed(list(enumerate(keys))):
+        store = Store(store_path, key_digest=key, busy_seconds=PATIENCE)
+        assert await store.read(events.after, 0) == ([], 0), "nobody knows yet whose key it is"
+        await store.write(accounts.identify, f"user {n}")
+        found, _ = await store.read(events.after, 0)
+        assert [event.digest for event in found] == [f"digest-{n}"]
+        await store.close()
+
+
+@pytest.mark.parametrize("table", ["keys", "accounts"])
+async def test_a_new_key_gets_no_rows_of_an_account_that_was_lost(store_path: Path, table: str) -> None:
+    for n in range(2):
+        store = Store(store_path, key_digest=accounts.digest(f"key {n}"))
+        await add_all(store, [an_event(n)])
+        await store.close()
+    damage_page(store_path, root_pages(store_path)[table])
+    for name in ("new", "newer"):
+        store = Store(store_path, key_digest=accounts.digest(name), busy_seconds=PATIENCE)
+        await store.read(read_all, table)
+        assert await store.read(events.after, 0) == ([], 0)
+        await store.close()

@@ -16,6 +16,8 @@ from processes import KEY, sandbox_on_a_port
 from store_helpers import add_all, an_event, get, posix_only, put, run_script
 from test_approvals_cli import Terminal
 from test_cli import findings, run
+from test_store_damage import damage_page, root_pages
+from test_store_damage import filled as filled_with_events
 
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.sandbox import Sandbox
@@ -134,6 +136,21 @@ async def test_a_file_that_appears_during_the_copy_is_not_overwritten(
         await asyncio.to_thread(backup.copy_to, store_path, target)
     assert target.read_text() == "mine"
     assert names_in(tmp_path) == ["copy", "data"]
+
+
+@pytest.mark.parametrize("name", ["store.sqlite3-wal", "store.sqlite3.corrupt-x", "Store.SQLite3-lock2"])
+async def test_a_copy_gets_no_name_that_the_store_s_own_files_can_have(
+    store: Store, store_path: Path, tmp_path: Path, name: str
+) -> None:
+    await filled(store, "one")
+    await store.close()
+    before = names_in(store_path.parent)
+    status, _, err = await run("store", "backup", str(store_path.with_name(name)), env=settings(store_path.parent))
+    assert status != 0
+    assert err == f"Error: {name} is a name that the store's own files can have. Name another file\n"
+    assert names_in(store_path.parent) == before
+    status, _, err = await run("store", "backup", str(tmp_path / name), env=settings(store_path.parent))
+    assert (status, err) == (0, "")
 
 
 @posix_only
@@ -292,6 +309,27 @@ async def test_what_cannot_be_written_anew_is_said(
         assert not await asyncio.to_thread(backup.erase_traces, store_path)
     assert await asyncio.to_thread(backup.erase_traces, store_path)
     assert size_of(side(store_path, "-wal")) == 0
+
+
+@pytest.mark.parametrize("name", ["spending", "spending_state", "events_type", "facts", "looks", "events"])
+async def test_a_damaged_store_is_repaired_before_a_number_is_erased(store_path: Path, name: str) -> None:
+    await filled_with_events(store_path)
+    damage_page(store_path, root_pages(store_path)[name])
+    status, out, err = await run("store", "erase", "--number", "number-3", "--yes", env=settings(store_path.parent))
+    assert status == 0, err
+    assert "Erased" in out
+    assert "Traceback" not in err
+    store = Store(store_path)
+    left, _ = await store.read(events.after, 0, limit=1000)
+    await store.close()
+    assert {event.subject for event in left} == {f"number-{n}" for n in range(7)} - {"number-3"}
+
+
+async def test_a_file_that_cannot_be_written_anew_for_its_damage_is_an_error_in_words(store_path: Path) -> None:
+    await filled_with_events(store_path)
+    damage_page(store_path, root_pages(store_path)["spending"])
+    with pytest.raises(StoreError, match="traces may be left"):
+        await asyncio.to_thread(backup.erase_traces, store_path)
 
 
 # Every command on a store of a newer version

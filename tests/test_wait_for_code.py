@@ -1,12 +1,15 @@
 """Waiting for a code: what comes before, during or between two calls is found, the newest first."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
-from harness import until
-from inbox_home import PATIENCE, Home, cancelled, codes, no_progress
+from harness import Connect, until
+from inbox_home import PATIENCE, Home, cancelled, codes, no_progress, open_another, open_home
 from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
@@ -21,6 +24,21 @@ from piv_mcp.store.changes import COMMIT_POLL_SECONDS
 from piv_mcp.store.event import SMS_RECEIVED
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
+
+
+async def test_calls_that_wait_for_nothing_find_what_the_history_has(connect: Connect) -> None:
+    """An agent that asks again and again, of an API that takes longer than each of its calls."""
+    async with connect() as app:
+        await app.services.backfill.settled()
+        number = app.sandbox.add_numbers(1)[0]
+        await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        app.sandbox.fail_next(Failure(kind="slow", delay=0.2, path="/numbers/*/sms", times=None))
+
+        async def code() -> str | None:
+            answer = await app.ok("wait_for_code", number=number, timeout_seconds=0)
+            return answer.get("newest", {}).get("code")
+
+        assert await until(code, seconds=PATIENCE, what="the code", every=0.05) == "482913"
 
 
 async def test_a_code_that_came_just_before_the_call_counts(home: Home) -> None:
@@ -200,6 +218,269 @@ async def test_a_delivery_that_breaks_off_takes_no_other_with_it(home: Home) -> 
     assert set(codes(await home.wait(home.numbers[0]))) == {"1111", "2222"}
 
 
+# What counts
+
+
+@pytest.mark.parametrize(("ago", "found"), [(30, ["482913"]), (61, [])])
+async def test_what_a_first_look_finds_is_past_a_cursor_if_it_came_in_the_minute_before_it(
+    home: Home, ago: int, found: list[str]
+) -> None:
+    number = home.numbers[0]
+    await home.history.look(home.numbers[1], Priority.PERSON)  # since then piv.day's clock is known
+    before = Cursor(0, at=int(home.inbox.remote_time() or 0))
+    at = datetime.fromtimestamp(before.at - ago, UTC)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=at)
+    await home.history.look(number, Priority.PERSON)
+    assert codes(await home.wait(number, seconds=0, after=before)) == found
+
+
+async def test_a_message_without_a_code_that_a_cursor_has_passed_is_not_shown_again(home: Home) -> None:
+    number = home.numbers[0]
+    passed = await home.record(sms_webhook(number, "See you at dinner"))
+    waited = await home.wait(number, seconds=0, after=Cursor(passed.seq - 1, ((passed.seq, passed.seq),)))
+    assert waited.without_code == []
+
+
+async def test_a_code_of_the_minute_before_the_wait_counts_also_when_it_is_confirmed_late(home: Home) -> None:
+    number, then = home.numbers[0], datetime.now(UTC) - timedelta(seconds=50)
+    await home.record(sms_webhook(number, "Your code is 482913", "482913", then.isoformat()), ago=50)
+    waiting = asyncio.create_task(home.wait(number, seconds=60, confirmed_only=True))
+    await home.asleep()
+    home.clock.advance(15)
+    await home.asleep()
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=then)
+    home.clock.advance(POLL_SECONDS)
+    await until(waiting.done, seconds=PATIENCE, what="the code")
+    assert codes(await waiting) == ["482913"]
+
+
+async def test_a_message_of_unknown_age_that_a_wait_finds_is_not_the_code_waited_for(home: Home) -> None:
+    number = home.numbers[0]
+    home.sandbox.date_shift = None
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    waiting = home.waiting(number, seconds=5)
+    await home.asleep()
+    assert [event.code for event in await home.inbox.store.read(events.codes, number)] == ["482913"]
+    home.clock.advance(5)
+    assert codes(await waiting) == []
+
+
+@pytest.mark.parametrize("silent", [0, 60])
+async def test_a_message_of_the_minute_before_the_wait_counts_whenever_the_history_shows_it(
+    home: Home, silent: int
+) -> None:
+    number, then = home.numbers[0], datetime.now(UTC) - timedelta(seconds=30)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=then)
+    if silent:
+        home.sandbox.fail_next(Failure(kind="html", path="/numbers/*/sms", times=None))
+    waiting = home.waiting(number, seconds=90)
+    await home.polled()
+    if silent:
+        await home.asleep()
+        home.sandbox.clear_failures()
+        home.sandbox.advance(timedelta(seconds=silent))
+        home.clock.advance(silent)
+    await until(waiting.done, seconds=PATIENCE, what="the code")
+    assert codes(await waiting) == ["482913"]
+
+
+async def test_of_messages_without_a_code_the_three_newest_past_the_cursor_are_shown(home: Home) -> None:
+    number, now = home.numbers[0], datetime.now(UTC)
+    for n in range(4):
+        await home.record(sms_webhook(number, f"See you at {n}", at=(now - timedelta(seconds=9 - n)).isoformat()))
+    first = await home.wait(number, seconds=0)
+    assert [event.text for event in first.without_code] == ["See you at 3", "See you at 2", "See you at 1"]
+    late = await home.record(sms_webhook(number, "See you at 5", at=(now - timedelta(seconds=50)).isoformat()))
+    assert (await home.wait(number, seconds=0, after=first.cursor)).without_code == [late]
+
+
+@pytest.mark.parametrize(("after", "found"), [(100, ["482913", "1000"]), (-100, ["1000"])])
+async def test_a_cursor_that_leaves_codes_behind_passes_no_message_of_after_its_wait(
+    home: Home, after: int, found: list[str]
+) -> None:
+    number, other = home.numbers[:2]
+    await home.history.look(other, Priority.PERSON)  # since then piv.day's clock is known
+    home.sandbox.fail_next(Failure(kind="html", path=f"/numbers/{number}/sms", times=None))
+    first = await home.wait(number, seconds=0)
+    home.clock.advance(300)
+    home.sandbox.advance(timedelta(seconds=300))
+    for n in range(6):
+        at = datetime.fromtimestamp(first.cursor.at + 290 + n, UTC)
+        await home.webhook(number, str(1000 + n), at)
+    second = await home.wait(number, seconds=0, after=first.cursor)
+    assert (len(second.found), second.more) == (5, 1)
+    home.sandbox.clear_failures()
+    at = datetime.fromtimestamp(first.cursor.at + after, UTC)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=at)
+    await home.history.look(number, Priority.PERSON)
+    assert sorted(codes(await home.wait(number, seconds=0, after=second.cursor)), key=str) == sorted(found)
+
+
+async def test_a_cursor_of_waits_whose_looks_all_failed_passes_no_code_of_that_time(home: Home) -> None:
+    number, other = home.numbers[:2]
+    await home.history.look(other, Priority.PERSON)  # since then piv.day's clock is known
+    waited = await home.wait(number, seconds=0)
+    home.advance(100)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    for _ in range(3):
+        home.advance(100)
+        waited = await home.wait(number, seconds=0, after=waited.cursor)
+        assert waited.found == []
+    await home.history.look(number, Priority.PERSON)
+    assert codes(await home.wait(number, seconds=0, after=waited.cursor)) == ["482913"]
+
+
+async def test_a_look_at_one_number_passes_no_code_of_another_that_was_looked_at_before(home: Home) -> None:
+    number, other = home.numbers[:2]
+    await home.history.look(number, Priority.PERSON)
+    first = await home.wait(number, seconds=0)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    home.advance(120)
+    await home.history.look(other, Priority.PERSON)
+    second = await home.wait(other, seconds=0, after=first.cursor)
+    assert second.cursor.at >= first.cursor.at + 120
+    await home.history.look(number, Priority.PERSON)
+    assert codes(await home.wait(number, seconds=0, after=second.cursor)) == ["482913"]
+
+
+async def test_codes_left_by_a_wait_without_a_cursor_make_no_old_code_new(home: Home) -> None:
+    number, other = home.numbers[:2]
+    await home.history.look(other, Priority.PERSON)  # since then piv.day's clock is known
+    old = home.sandbox.now - timedelta(minutes=5)
+    await home.sandbox.receive_sms(number, "Your code is 9999", deliver=False, received_at=old)
+    for n in range(6):
+        await home.webhook(number, str(1000 + n), home.sandbox.now - timedelta(seconds=6 - n))
+    first = await home.wait(number, seconds=0)
+    assert codes(first) == ["1005", "1004", "1003", "1002", "1001"]
+    await home.history.look(number, Priority.PERSON)
+    second = await home.wait(number, seconds=0, after=first.cursor)
+    assert (codes(second), second.earlier) == (["1000"], 1)
+    third = await home.wait(number, seconds=0, after=second.cursor)
+    assert (codes(third), third.earlier) == ([], 0), "what was said to be old is passed"
+
+
+async def test_codes_that_are_left_of_a_first_look_are_found_by_the_next_wait(home: Home) -> None:
+    number, other = home.numbers[:2]
+    await home.history.look(other, Priority.PERSON)  # since then piv.day's clock is known
+    home.sandbox.fail_next(Failure(kind="html", path=f"/numbers/{number}/sms", times=None))
+    first = await home.wait(number, seconds=0)
+    home.advance(30)
+    for n in range(6):
+        at = home.sandbox.now + timedelta(seconds=n)
+        await home.sandbox.receive_sms(number, f"Your code is {1000 + n}", deliver=False, received_at=at)
+    home.advance(300)
+    home.sandbox.clear_failures()
+    await home.history.look(number, Priority.PERSON)
+    second = await home.wait(number, seconds=0, after=first.cursor)
+    assert codes(second) == ["1005", "1004", "1003", "1002", "1001"]
+    assert codes(await home.wait(number, seconds=0, after=second.cursor)) == ["1000"]
+
+
+async def test_a_code_too_old_for_a_wait_without_a_cursor_is_none_of_those_left(home: Home) -> None:
+    number = home.numbers[0]
+    await home.history.look(number, Priority.PERSON)
+    home.advance(7200)
+    for n in range(6):
+        await home.webhook(number, str(1000 + n), home.sandbox.now - timedelta(seconds=n))
+    for minutes in (20, 15, 5):
+        old = home.sandbox.now - timedelta(minutes=minutes)
+        await home.sandbox.receive_sms(number, f"Your code is {9000 + minutes}", deliver=False, received_at=old)
+    await home.history.look(number, Priority.PERSON)
+    first = await home.wait(number, seconds=0)
+    assert codes(first) == ["1000", "1001", "1002", "1003", "1004"]
+    assert codes(await home.wait(number, seconds=0, after=first.cursor)) == ["1005"]
+
+
+@pytest.mark.parametrize(("ago", "found"), [(30, ["482913"]), (400, [])])
+async def test_an_old_message_whose_code_is_learnt_during_a_wait_is_not_the_code_waited_for(
+    home: Home, ago: int, found: list[str]
+) -> None:
+    number, text = home.numbers[0], "Call us on 482913"
+    await home.history.look(number, Priority.PERSON)
+    at = home.sandbox.now
+    await home.sandbox.receive_sms(number, text, deliver=False)
+    home.clock.advance(POLL_SECONDS)
+    await home.history.look(number, Priority.PERSON)
+    home.advance(ago)
+    waiting = home.waiting(number, seconds=5)
+    await home.asleep()
+    stored = await home.record(sms_webhook(number, text, "482913", at.isoformat()))
+    assert (stored.source, stored.code) == ("history", "482913")
+    home.clock.advance(5)
+    assert codes(await waiting) == found
+
+
+@pytest.mark.parametrize("whose", ["ours", "piv.day's"])
+async def test_a_code_that_came_during_a_wait_counts_also_if_a_clock_is_set_before_it_is_confirmed(
+    home: Home, whose: str
+) -> None:
+    number, at = home.numbers[0], home.sandbox.now
+    ahead = 3600.0 if whose == "piv.day's" else 0.0
+    home.inbox.remote_time = lambda: at.timestamp() + home.clock.monotonic() - started + ahead
+    started = home.clock.monotonic()
+    waiting = asyncio.create_task(home.wait(number, seconds=60, confirmed_only=True))
+    await home.asleep()
+    await home.webhook(number, "482913", at)
+    if whose == "ours":
+        home.clock.correct(3600)
+    ahead = 0.0
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=at)
+    home.clock.advance(POLL_SECONDS)
+    await until(waiting.done, seconds=PATIENCE, what="the code")
+    assert codes(await waiting) == ["482913"]
+
+
+async def test_a_code_is_answered_although_the_number_is_just_found_to_be_missing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, read = home.numbers[0], home.inbox.store.read
+    home.sandbox.fail_next(Failure(kind="status", code="NOT_FOUND", path="/numbers/*/sms"))
+
+    def is_refused() -> bool:
+        return bool(home.polls()) and not any("History._poll" in repr(task) for task in asyncio.all_tasks())
+
+    async def read_after_the_refusal(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if "confirmed_only" in kwargs:  # the wait's own question
+            await until(is_refused, seconds=PATIENCE, what="the refusal")
+            await home.webhook(number, "482913")
+        return await read(fn, *args, **kwargs)
+
+    monkeypatch.setattr(home.inbox.store, "read", read_after_the_refusal)
+    assert codes(await home.wait(number)) == ["482913"]
+
+
+async def events_after(home: Home, cursor: Cursor | None = None, **match: str) -> wait.Waited:
+    return await wait.wait_for_event(
+        home.inbox, types=[SMS_RECEIVED], match=match, seconds=0, progress=no_progress, cursor=cursor
+    )
+
+
+async def test_ten_events_are_answered_at_once_and_the_cursor_passes_no_other(home: Home) -> None:
+    number = home.numbers[0]
+    stored = [await home.webhook(number, str(1000 + n)) for n in range(12)]
+    first = await events_after(home)
+    assert first.found == stored[:10]
+    assert (await events_after(home, first.cursor)).found == stored[10:]
+
+
+async def test_an_event_that_does_not_match_is_not_waited_for_again(home: Home) -> None:
+    await home.webhook(home.numbers[0], "1000")
+    first = await events_after(home, piv_num_id=home.numbers[1])
+    assert first.found == []
+    assert (await events_after(home, first.cursor)).found == []
+
+
+async def test_what_a_first_look_finds_of_before_an_event_s_cursor_is_no_new_event(home: Home) -> None:
+    number = home.numbers[0]
+    await home.history.look(home.numbers[1], Priority.PERSON)  # since then piv.day's clock is known
+    first = await events_after(home)
+    old = home.sandbox.now - timedelta(seconds=300)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False, received_at=old)
+    await home.history.look(number, Priority.PERSON)
+    assert (await events_after(home, first.cursor)).found == []
+    assert (await events_after(home)).found == []
+
+
 # Several stores on one file
 
 
@@ -224,8 +505,8 @@ async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_store
     await other.close()
 
 
-READS = range(1, 5)
-"""A wait reads four times before it sleeps."""
+READS = range(1, 3)
+"""A wait reads twice before it sleeps."""
 
 
 @pytest.mark.parametrize("reads", READS)
@@ -261,6 +542,33 @@ async def test_what_comes_while_a_wait_looks_is_in_its_answer_or_past_its_cursor
     second = await wait_for_it(first.cursor)
     third = await wait_for_it(second.cursor)
     assert codes(first) + codes(second) + codes(third) == ["482913"]
+
+
+async def never(*_: object) -> int:
+    """A look that has no answer."""
+    await asyncio.Event().wait()
+    return 0
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["looked at before", "never looked at"])
+@pytest.mark.parametrize("reads", range(1, 6))
+async def test_a_look_of_another_process_that_ends_during_a_wait_moves_no_cursor_past_its_code(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, reads: int, looked: bool
+) -> None:
+    async with open_home(data_dir) as home, open_another(home) as other:
+        number = home.numbers[0]
+        await other.history.look(number if looked else home.numbers[1], Priority.PERSON)
+        await home.history.look(home.numbers[1], Priority.PERSON)  # since then piv.day's clock is known here
+        monkeypatch.setattr(home.history, "look", never)
+        first = await home.wait(number, seconds=0)
+        home.advance(30)
+        await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        home.advance(120)
+        home.after_reads(monkeypatch, reads, lambda: other.history.look(number, Priority.PERSON))
+        second = await home.wait(number, seconds=0, after=first.cursor)
+        await other.history.look(number, Priority.PERSON)  # where the wait has read less often
+        third = await home.wait(number, seconds=0, after=second.cursor)
+        assert codes(second) + codes(third) == ["482913"]
 
 
 async def test_an_idle_server_does_not_look(home: Home) -> None:

@@ -124,8 +124,11 @@ async def _store(installation: Installation) -> list[Finding]:
 def _damage(damage: Damage | None) -> str:
     if damage is None:
         return ""
-    lost = f"up to {damage.lost} rows could not be read" if damage.lost else "all that was in it could be read"
-    return f"; the file was damaged {span(time.time() - damage.at)} ago: {lost}"
+    lost = [f"up to {damage.lost} rows"] if damage.lost else []
+    if damage.tables:
+        lost.append(f"some rows of {', '.join(damage.tables)}")
+    told = f"{' and '.join(lost)} could not be read" if lost else "all that was in it could be read"
+    return f"; the file was damaged {span(time.time() - damage.at)} ago: {told}"
 
 
 async def _find_account(installation: Installation) -> None:

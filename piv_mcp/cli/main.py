@@ -53,7 +53,7 @@ def _load(flags: dict[str, Any]) -> Settings:
 
 
 def _words(error: PivError) -> str:
-    return " ".join(part for part in (error.message, error.hint) if part)
+    return ". ".join(part.removesuffix(".") for part in (error.message, error.hint) if part)
 
 
 class Program(click.Group):

@@ -12,8 +12,9 @@ from piv_mcp.cli.approvals import is_terminal
 from piv_mcp.config import Settings
 from piv_mcp.errors import NotFoundError
 from piv_mcp.store import Store, events
-from piv_mcp.store.backup import copy_to, erase_traces
+from piv_mcp.store.backup import copy_to, erase_traces, meet_damage
 from piv_mcp.store.recovery import damaged_copies
+from piv_mcp.text.times import SYSTEM_CLOCK
 
 
 def backup(store_path: Path, file: Path) -> None:
@@ -66,6 +67,7 @@ async def _resolve(settings: Settings, number: str) -> tuple[str, float]:
 async def _erase(store_path: Path, piv_num_id: str, through: float) -> int:
     store = Store(store_path)
     try:
-        return await store.write(events.erase, piv_num_id, through)
+        await store.read(meet_damage)
+        return await store.write(events.erase, piv_num_id, through, now=SYSTEM_CLOCK.time())
     finally:
         await store.close()

@@ -11,12 +11,10 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import structlog
 
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.models import Page
 from piv_mcp.api.numbers import Sms
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import (
@@ -27,16 +25,11 @@ from piv_mcp.errors import (
     RateLimitedError,
     StoreError,
 )
+from piv_mcp.inbox import history_pages
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.store import Connection, events, leases, polls, recording
 from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
-
-PAGES = (50, *[200] * 25)
-"""Page sizes of one reading of the history, in messages. Reading ends with the first page whose oldest message is
-known: usually one small page, and after a long downtime several large ones. Nothing is stored before the last page has
-been read, and then the oldest first: an interrupted reading must not leave a gap before a stored message, where the
-next reading would stop."""
 
 AT_ONCE = 500
 """Messages that are stored in one commit: webhooks need not wait for more."""
@@ -85,7 +78,8 @@ class Watch:
     """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
     `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
     seconds), `asked_at` when it began one that has not ended. `trouble` says why the last poll failed, or what it could
-    not read."""
+    not read, and `failed_at` when that poll began (seconds since the epoch, on this machine). `is_resting` between two
+    polls."""
 
     watchers: int = 0
     polled_at: float = -math.inf
@@ -94,6 +88,8 @@ class Watch:
     task: asyncio.Task[None] | None = None
     missing: NotFoundError | None = None
     trouble: "Trouble | None" = None
+    failed_at: float = 0.0
+    is_resting: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -118,47 +114,47 @@ class History:
             return 0
         watch = self._watches.setdefault(piv_num_id, Watch())
         async with watch.lock:
-            started = watch.asked_at = self._clock.monotonic()
+            began, started = self._clock.time(), self._clock.monotonic()
+            watch.asked_at = started
             try:
                 new, unread = await self._look(self._client.at(priority), piv_num_id)
             except PivError as error:
                 since = watch.trouble.since if watch.trouble is not None else self._clock.time()
-                watch.trouble = Trouble(error.message, since)
+                watch.trouble, watch.failed_at = Trouble(error.message, since), began
                 with suppress(StoreError):
                     await self._store.write(polls.note_failure, piv_num_id, error.message, self._clock.time())
                 raise
             finally:
                 watch.asked_at = None
-            watch.looked_at, watch.trouble = started, unread
+            watch.looked_at, watch.trouble, watch.failed_at = started, unread, began
         return new
 
     async def _look(self, client: PivClient, piv_num_id: str) -> tuple[int, Trouble | None]:
         """Returns how many messages were new, and what could not be read of the history."""
         started = self._clock.time()
         seq = await self._store.read(events.last_seq)
-        last = await self._store.read(polls.look, piv_num_id)
+        last = await self._last_look(piv_num_id)
         read: list[Sms] = []
         found: list[StoredEvent] = []
         remote_at = total = None
         unreadable = 0
-        async with aclosing(_pages(client, piv_num_id)) as pages:
+        async with aclosing(history_pages.read(client, piv_num_id)) as pages:
             async for page in pages:
                 if total is None:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
                 read += page.items
-                unreadable += page.unreadable
-                inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if _is_inbound(sms)]
+                unreadable += page.unreadable + sum(sms.lacks_text for sms in page.items)
+                inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if not sms.is_outbound]
                 found += await self._store.read(recording.unknown, inbound)
                 grown = last.total is None or total != last.total
-                if await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown):
-                    new_outbound = sum(not _is_inbound(sms) and not _was_seen(sms, last) for sms in read)
-                    if (total or 0) - (last.total or total or 0) <= len(found) + new_outbound:
-                        break  # else a new message stands further back, since its time is wrong
-        wanted = self._wanted(found, last, remote_at)
+                is_known = await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown)
+                if is_known and _grown_by(total, read, last) <= len(found):
+                    break  # else a new message stands further back, since its time is wrong
+        wanted = self._wanted(found, last, remote_at, _grown_by(total, read, last))
         new = 0
         while len(wanted) > AT_ONCE:
-            new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE]))
+            new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE], erased_at=last.erased_at))
             del wanted[:AT_ONCE]
         unread = None
         if unreadable:
@@ -171,7 +167,8 @@ class History:
             failing_since=unread.since if unread else None,
             problem=unread.problem if unread else None,
         )
-        return new + _count_new(await self._inbox.record_all(wanted, (piv_num_id, look))), unread
+        stored = await self._inbox.record_all(wanted, (piv_num_id, look), erased_at=last.erased_at)
+        return new + _count_new(stored), unread
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:
         """Read the history now, for at most `seconds`, unless this process has just done so.
@@ -197,11 +194,19 @@ class History:
 
     async def trouble(self, piv_num_id: str) -> Trouble | None:
         """Why the history cannot be read now, by this process or whichever polls it; None if it can."""
+        look = await self._last_look(piv_num_id)
         watch = self._watches.get(piv_num_id)
         if watch is not None and (trouble := watch.trouble or self._silence(watch)) is not None:
             return trouble
-        look = await self._store.read(polls.look, piv_num_id)
         return None if look.failing_since is None else Trouble(look.problem or "", look.failing_since)
+
+    async def _last_look(self, piv_num_id: str) -> polls.Look:
+        """The last look of any process, which ends the trouble that this one had before."""
+        look = await self._store.read(polls.look, piv_num_id)
+        watch = self._watches.get(piv_num_id)
+        if watch is not None and look.failing_since is None and look.at > watch.failed_at:
+            watch.trouble = None
+        return look
 
     def _silence(self, watch: Watch) -> Trouble | None:
         """The trouble of a look that has no answer yet."""
@@ -223,9 +228,13 @@ class History:
         finally:
             watch.watchers -= 1
             if watch.watchers == 0 and watch.task is not None:
-                watch.trouble = watch.trouble or self._silence(watch)
-                watch.task.cancel()
-                watch.task = None
+                silence = self._silence(watch)
+                if watch.trouble is None and silence is not None:
+                    watch.trouble, watch.failed_at = silence, silence.since
+                if watch.is_resting or silence is not None:
+                    watch.task.cancel()
+                    watch.task = None
+                # else the look that it begins is still made: calls that wait for nothing would never look
 
     async def close(self) -> None:
         tasks = [watch.task for watch in self._watches.values() if watch.task is not None]
@@ -234,33 +243,42 @@ class History:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _poll(self, piv_num_id: str, watch: Watch) -> None:
+        """Poll the number until nobody waits for it, but once at least if it is due."""
         watcher = secrets.token_hex(8)
         refusals = 0
         try:
             while True:
-                if (wait := await self._take_turn(watcher, piv_num_id, watch)) > 0:
-                    await self._clock.sleep(min(wait, TURN_SECONDS))
-                    continue
-                try:
-                    await self.look(piv_num_id, Priority.WAIT)
-                except NotFoundError as error:
-                    watch.missing = error
-                    self._inbox.changes.notify()
+                pause = min(await self._take_turn(watcher, piv_num_id, watch), TURN_SECONDS)
+                if pause <= 0:
+                    try:
+                        await self.look(piv_num_id, Priority.WAIT)
+                    except NotFoundError as error:
+                        watch.missing = error
+                        self._inbox.changes.notify()
+                        return
+                    except (AuthenticationError, PermissionDeniedError):
+                        pause = min(POLL_SECONDS * 2**refusals, MAX_REFUSAL_PAUSE)
+                        refusals += 1
+                    except RateLimitedError as error:
+                        _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
+                        with suppress(StoreError):
+                            # Drop the claim, so that the refused poll delays no other process.
+                            await self._store.write(polls.claim, watcher, None)
+                        pause = min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS)
+                    except PivError as error:
+                        _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
+                    else:
+                        refusals = 0
+                if watch.watchers == 0:
                     return
-                except (AuthenticationError, PermissionDeniedError):
-                    await self._clock.sleep(min(POLL_SECONDS * 2**refusals, MAX_REFUSAL_PAUSE))
-                    refusals += 1
-                except RateLimitedError as error:
-                    _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
-                    with suppress(StoreError):
-                        # Drop the claim, so that the refused poll delays no other process.
-                        await self._store.write(polls.claim, watcher, None)
-                    await self._clock.sleep(min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS))
-                except PivError as error:
-                    _log.warning("history not polled", piv_num_id=piv_num_id, problem=error.message)
-                else:
-                    refusals = 0
+                if pause > 0:
+                    watch.is_resting = True
+                    await self._clock.sleep(pause)
+                    watch.is_resting = False
         finally:
+            watch.is_resting = False
+            if watch.task is asyncio.current_task():
+                watch.task = None  # the next to wait begins anew
             with suppress(StoreError):
                 await self._store.write(leases.forget_watch, watcher)
 
@@ -293,7 +311,7 @@ class History:
         sent_at = oldest.received_at.timestamp() if oldest.received_at else None
         if sent_at is not None and CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
             return True
-        if not _is_inbound(oldest):
+        if oldest.is_outbound:
             return not grown or _was_seen(oldest, last)
         return await self._store.read(recording.knows, self._event(piv_num_id, oldest, remote_at))
 
@@ -301,25 +319,22 @@ class History:
         """Messages from before this time on piv.day's clock are not taken in: they were erased, or would soon be."""
         return max(self._inbox.kept_since(remote_at), last.erased_at or 0.0)
 
-    def _wanted(self, found: list[StoredEvent], last: polls.Look, remote_at: float | None) -> list[StoredEvent]:
-        """The messages that are taken in, the oldest first."""
+    def _wanted(
+        self, found: list[StoredEvent], last: polls.Look, remote_at: float | None, grown_by: int
+    ) -> list[StoredEvent]:
+        """The messages that are taken in, the oldest first. `grown_by`: how many the history has got since the
+        last look."""
         kept_since = self._kept_since(last, remote_at)
-        wanted = [
-            event
-            for event in found
-            if (event.sent_at or 0.0) > kept_since or (not last.erased_at and not _has_time(event))
-        ]
-        # The list's order cannot be trusted (see `_pages`), so sort by time, then by id.
-        wanted.sort(key=lambda event: (event.sent_at or 0.0, len(event.message_id or ""), event.message_id))
-        return wanted
+        timed = [event for event in found if _has_time(event) and (event.sent_at or 0.0) > kept_since]
+        timeless = [event for event in found if not _has_time(event)]
+        if last.erased_at:  # they do not say whether they were erased: those that are new have the last ids
+            timeless.sort(key=lambda event: _place(event)[1:], reverse=True)
+            del timeless[max(0, grown_by - len(timed)) :]
+        return sorted([*timed, *timeless], key=_place)
 
 
 def _count_new(stored: list[tuple[StoredEvent, bool]]) -> int:
     return sum(is_new for _, is_new in stored)
-
-
-def _is_inbound(sms: Sms) -> bool:
-    return sms.direction in (None, "inbound")
 
 
 def _was_seen(outbound: Sms, last: polls.Look) -> bool:
@@ -329,42 +344,20 @@ def _was_seen(outbound: Sms, last: polls.Look) -> bool:
     return CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
 
 
+def _grown_by(total: int | None, read: list[Sms], last: polls.Look) -> int:
+    """How many messages the history has got since the last look, without those of `read` that the number sent."""
+    new_outbound = sum(sms.is_outbound and not _was_seen(sms, last) for sms in read)
+    return (total or 0) - (last.total or total or 0) - new_outbound
+
+
+def _place(event: StoredEvent) -> tuple[float, int, str]:
+    """The order of the list cannot be trusted (see `history_pages`): that of times, then of ids, is taken."""
+    return event.sent_at or 0.0, len(event.message_id or ""), event.message_id or ""
+
+
 def _has_time(event: StoredEvent) -> bool:
     """Whether the message says when it was sent. What is dated before piv.day began says nothing."""
     return event.sent_at is not None and event.sent_at > CREDIBLE_SINCE
-
-
-async def _pages(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:
-    """The number's messages, the newest page and the newest message first. The reference says that the list begins with
-    the newest message, but its example begins with the oldest, so the first page decides."""
-    page = await client.numbers.sms(piv_num_id, limit=PAGES[0])
-    end = page.pagination.total or 0
-    if _is_oldest_first(page.items):
-        if end <= page.length:
-            yield page.model_copy(update={"items": page.items[::-1]})
-            return
-        for size in PAGES:
-            start = max(0, end - size)
-            page = await client.numbers.sms(piv_num_id, limit=size, offset=start or None)
-            yield page.model_copy(update={"items": page.items[::-1]})
-            if start == 0:
-                break
-            end = start
-        return
-    read = 0
-    for size in PAGES:
-        if read:
-            page = await client.numbers.sms(piv_num_id, limit=size, offset=read)
-        yield page
-        read += page.length
-        if page.length < size:
-            break
-
-
-def _is_oldest_first(messages: list[Sms]) -> bool:
-    """By the majority of neighbours, since times from different clocks can be out of order."""
-    times = [sms.received_at for sms in messages if sms.received_at is not None]
-    return sum((a < b) - (a > b) for a, b in pairwise(times)) > 0
 
 
 def _interval(watched: int) -> float:

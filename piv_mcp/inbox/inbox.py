@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, facts, polls, recording, servers
+from piv_mcp.store import Connection, Store, events, facts, polls, recording, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.polls import Look
@@ -65,15 +65,19 @@ class Inbox:
         return (await asyncio.shield(batch.result()))[place]
 
     async def record_all(
-        self, batch: Sequence[StoredEvent], look: tuple[str, Look] | None = None
+        self,
+        batch: Sequence[StoredEvent],
+        look: tuple[str, Look] | None = None,
+        *,
+        erased_at: float | None = None,
     ) -> list[tuple[StoredEvent, bool]]:
         """Store several events in one commit, in their order, and with them the finished look at a number's history
-        that brought the last of them.
+        that brought the last of them. Without those that were erased meanwhile: `erased_at` is what the look knew.
 
         Raises:
             StoreError: no event was stored.
         """
-        stored = await self.store.write(_add_all, batch, look)
+        stored = await self.store.write(_add_all, batch, look, erased_at)
         self.changes.notify()
         return stored
 
@@ -96,12 +100,24 @@ class Inbox:
 
 
 def _add_all(
-    connection: Connection, batch: Sequence[StoredEvent], look: tuple[str, Look] | None
+    connection: Connection,
+    batch: Sequence[StoredEvent],
+    look: tuple[str, Look] | None,
+    erased_at: float | None,
 ) -> list[tuple[StoredEvent, bool]]:
-    stored = recording.add_all(connection, batch)
+    stored = recording.add_all(connection, [event for event in batch if not _is_erased(connection, event, erased_at)])
     if look is not None:
-        polls.note_look(connection, *look)
+        piv_num_id, finished = look
+        polls.note_look(connection, piv_num_id, replace(finished, first_seq=events.last_seq(connection)))
     return stored
+
+
+def _is_erased(connection: Connection, event: StoredEvent, known: float | None) -> bool:
+    """Whether a message of the history was erased after it was read. One without a time may have been."""
+    if event.source != "history" or event.subject is None:
+        return False
+    erased_at = polls.look(connection, event.subject).erased_at
+    return erased_at is not None and erased_at != known and (event.sent_at or 0.0) <= erased_at
 
 
 def _note_received(connection: Connection, address: WebhookAddress | None, now: float) -> None:

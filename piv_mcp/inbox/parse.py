@@ -40,7 +40,8 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
         numbers[0] if len(numbers) == 1 else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
     )
     subject = replace_surrogates(subject)[:200] if subject else None
-    text_key = same_text_key(text) if text is not None and subject else None
+    is_message = text is not None or code is not None
+    text_key = same_text_key(text or "") if is_message and subject else None
     return StoredEvent(
         type=replace_surrogates(parsed.event_type)[:100] or "unknown",
         source="webhook",

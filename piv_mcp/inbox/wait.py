@@ -5,12 +5,14 @@ Every wait returns a cursor. The next wait continues from it.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from piv_mcp.inbox.cursor import Cursor
-from piv_mcp.store import event, events, polls
+from piv_mcp.store import Connection, event, events, polls
 from piv_mcp.store.event import StoredEvent
+from piv_mcp.store.polls import Look
 from piv_mcp.text.times import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
@@ -44,8 +46,10 @@ class Waited:
     """The outcome of a wait: codes with the newest first, events with the oldest first, or nothing after a time-out.
 
     `without_code` are the messages in which no code was recognised, the newest first: of a wait that found codes those
-    that are newer. `more` is how many codes came that are not in `found`: the cursor does not pass them. `cursor` is
-    for the next wait; `seconds` is how long this wait took.
+    that are newer. `more` is how many codes came that are not in `found`: the cursor does not pass them. `unconfirmed`
+    is how many came that a wait for confirmed ones leaves. `earlier` is how many the first look at the history brought
+    that came before the given cursor: they are left out, and passed. `cursor` is for the next wait; `seconds` is how
+    long this wait took.
     """
 
     found: list[StoredEvent]
@@ -53,6 +57,8 @@ class Waited:
     seconds: float = 0.0
     without_code: list[StoredEvent] = field(default_factory=list[StoredEvent])
     more: int = 0
+    unconfirmed: int = 0
+    earlier: int = 0
 
     @property
     def is_cut(self) -> bool:
@@ -60,35 +66,73 @@ class Waited:
         return len(self.found) + self.more >= CODES_COUNTED
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Span:
     """What a wait counts: with a cursor everything past it, else what has come since `JUST_BEFORE` its beginning."""
 
     inbox: "Inbox"
-    cursor: Cursor | None
+    start: Cursor
+    """The cursor; without one, it is past nothing, and its `at` is when the wait began."""
+    is_continued: bool
+    """Whether there is a cursor."""
     started: float
-    first_seq: int
-    at: int
-    """When it began, on piv.day's clock: see `Cursor`."""
+    last: int
+    """The newest event when the wait began."""
 
     @classmethod
     async def begin(cls, inbox: "Inbox", cursor: Cursor | None) -> "_Span":
-        at = int(inbox.remote_time() or 0)
-        return cls(inbox, cursor, inbox.clock.monotonic(), await inbox.store.read(events.last_seq), at)
+        start = cursor if cursor is not None else Cursor(0, at=int(inbox.remote_time() or 0))
+        last = await inbox.store.read(events.last_seq)
+        return cls(inbox, start, cursor is not None, inbox.clock.monotonic(), last)
 
-    @property
-    def after(self) -> int:
-        return self.cursor.seq if self.cursor is not None else 0
+    def counts(self, event: StoredEvent, look: Look) -> bool:
+        """`look` is the last one at the history of the event's number."""
+        if self.is_continued:
+            return not self.start.is_past(event.seq) and not self.was_there(event, look)
+        seconds = JUST_BEFORE + self.inbox.clock.monotonic() - self.started
+        now = self.inbox.clock.time()
+        is_recent = event.is_within(seconds, now, self.inbox.remote_time())
+        if event.seq <= self.last:
+            return is_recent
+        # What the history shows now may have been there for long, and a message that was there may have got a new id:
+        # it is as old as it says. One of the two clocks may have been set since it came.
+        if event.source == "history" and not (event.age_known and event.age_when_stored <= seconds):
+            return False
+        return is_recent or now - event.arrived_at <= seconds
 
-    def counts(self, event: StoredEvent) -> bool:
-        if self.cursor is not None:
-            was_there = event.source == "history" and event.moment < self.cursor.at - JUST_BEFORE
-            return not self.cursor.is_past(event.seq) and not was_there
-        waited = self.inbox.clock.monotonic() - self.started
-        if event.seq <= self.first_seq:
-            return event.is_within(JUST_BEFORE + waited, self.inbox.clock.time(), self.inbox.remote_time())
-        # What the history shows now may have been there for long: it is as old as it says.
-        return event.source == "webhook" or bool(event.age_known and event.age_when_stored <= JUST_BEFORE + waited)
+    def was_there(self, event: StoredEvent, look: Look) -> bool:
+        """Whether the first look at a history brought a message that came before the cursor. Of all other messages
+        their ids alone tell that they are new: their histories had been looked at before."""
+        is_first = event.source == "history" and look.first_brought(event.seq)
+        return self.is_continued and is_first and event.moment < self.start.at - JUST_BEFORE
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What the store holds of a number past a cursor, all at the same moment: a look that ends while a wait reads must
+    not move its cursor past what it has not read. `wanted` are those of the codes that are waited for; `code_ids` are
+    those of all codes past the cursor, also beyond the `CODES_COUNTED`."""
+
+    last: int
+    look: Look
+    codes: list[StoredEvent]
+    wanted: list[StoredEvent]
+    code_ids: list[int]
+    quiet: list[StoredEvent]
+
+    @classmethod
+    def past(cls, connection: Connection, piv_num_id: str, cursor: Cursor | None, *, confirmed_only: bool) -> "_Sight":
+        after, passed = (0, ()) if cursor is None else (cursor.seq, cursor.passed)
+        read = partial(events.codes, connection, piv_num_id, after=after, passed=passed, limit=CODES_COUNTED)
+        codes = read()
+        return cls(
+            events.last_seq(connection),
+            polls.look(connection, piv_num_id),
+            codes,
+            read(confirmed_only=True) if confirmed_only else codes,
+            [] if cursor is None else events.code_ids(connection, piv_num_id, after=after),
+            events.without_code(connection, piv_num_id, after=after, limit=WITHOUT_CODE_AT_ONCE),
+        )
 
 
 async def wait_for_code(
@@ -110,34 +154,29 @@ async def wait_for_code(
     """
     span = await _Span.begin(inbox, cursor)
 
-    async def codes(*, confirmed_only: bool) -> list[StoredEvent]:
-        passed = () if cursor is None else cursor.passed
-        found = await inbox.store.read(
-            events.codes,
-            piv_num_id,
-            after=span.after,
-            passed=passed,
-            confirmed_only=confirmed_only,
-            limit=CODES_COUNTED,
-        )
-        return [event for event in found if span.counts(event)]
-
     async def query() -> Waited:
-        last = await inbox.store.read(events.last_seq)
-        found = await codes(confirmed_only=confirmed_only)
-        quiet = await inbox.store.read(events.without_code, piv_num_id, after=span.after, limit=WITHOUT_CODE_AT_ONCE)
-        quiet = [event for event in quiet if span.counts(event)]
+        sight = await inbox.store.read(_Sight.past, piv_num_id, cursor, confirmed_only=confirmed_only)
+        look = sight.look
+        found = [event for event in sight.wanted if span.counts(event, look)]
+        quiet = [event for event in sight.quiet if span.counts(event, look)]
         quiet = newer(quiet, found[0]) if found else quiet
         shown, more = found[:CODES_AT_ONCE], max(0, len(found) - CODES_AT_ONCE)
         # What is not confirmed yet may be confirmed later: the cursor does not pass it.
-        came = await codes(confirmed_only=False) if confirmed_only else found
-        seqs = {event.seq for event in came}
-        if seqs and cursor is not None:
-            seqs.update(await inbox.store.read(events.code_ids, piv_num_id, after=cursor.seq))
-        look = await inbox.store.read(polls.look, piv_num_id)
-        end = Cursor(last, at=int(look.remote_at or span.at))
-        where = _beyond(seqs, {event.seq for event in shown}, cursor, end)
-        return Waited(shown, where, without_code=quiet, more=more)
+        came = {event.seq for event in sight.codes if span.counts(event, look)}
+        old = {event.seq for event in sight.codes} - came
+        codes = came | set(sight.code_ids) if came else came
+        # Without a look that has ended, this wait has looked at no more than the one before.
+        end = Cursor(sight.last, at=int(look.remote_at or span.start.at))
+        return Waited(
+            shown,
+            _beyond(codes, old | {event.seq for event in shown}, span.start, end),
+            without_code=quiet,
+            more=more,
+            unconfirmed=sum(event.seq in came and not event.confirmed for event in sight.codes)
+            if confirmed_only
+            else 0,
+            earlier=sum(span.was_there(event, look) for event in sight.codes),
+        )
 
     async with history.watched(piv_num_id) as watch:
 
@@ -150,20 +189,19 @@ async def wait_for_code(
         return await _wait(inbox, query_existing_number, seconds, progress)
 
 
-def _beyond(codes: Set[int], shown: Set[int], before: Cursor | None, end: Cursor) -> Cursor:
-    """The cursor that passes all that `end` does, but no code that neither this wait nor one before has shown.
-    `codes` are the ids of all codes past the cursor `before`."""
-    left = {seq for seq in codes - shown if before is None or not before.is_past(seq)}
-    known = sorted(codes | {end.seq})
+def _beyond(codes: Set[int], done: Set[int], start: Cursor, end: Cursor) -> Cursor:
+    """The cursor that passes all that `end` does, but none of the codes past `start` that are not `done`. While one is
+    left, it keeps the time of `start`: by a later one, that code could count as old."""
+    left = {seq for seq in codes - done if not start.is_past(seq)}
+    known = sorted(codes | done | {end.seq})
     if not left:
         return Cursor(known[-1], at=end.at)
-    at = 0 if before is None else before.at
     stretches = [(is_left, list(stretch)) for is_left, stretch in groupby(known, left.__contains__)]
     passed = [(stretch[0], stretch[-1]) for is_left, stretch in stretches if not is_left and stretch[0] > min(left)]
     if len(passed) > MAX_STRETCHES:
         passed = passed[-MAX_STRETCHES:]
-        return Cursor(passed[0][0] - 1, tuple(passed), at)
-    return Cursor(min(left) - 1, tuple(passed), at)
+        return Cursor(passed[0][0] - 1, tuple(passed), start.at)
+    return Cursor(min(left) - 1, tuple(passed), start.at)
 
 
 def newer(quiet: list[StoredEvent], code: StoredEvent) -> list[StoredEvent]:
@@ -186,19 +224,29 @@ async def wait_for_event(
     Without a cursor, events that arrived within `JUST_BEFORE` count as well.
     """
     span = await _Span.begin(inbox, cursor)
-    read_through = span.after
+    read_through = span.start.seq
     if cursor is None:
         read_through = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
 
     async def query() -> Waited:
         nonlocal read_through
-        last = await inbox.store.read(events.last_seq)
-        found = await inbox.store.read(events.matching, types, match, after=read_through, limit=EVENTS_AT_ONCE)
+        last, found, looks = await inbox.store.read(_events_past, read_through, types, match)
         full = len(found) == EVENTS_AT_ONCE
-        read_through = found[-1].seq if full else max([last, *(event.seq for event in found)])
-        return Waited([event for event in found if span.counts(event)], Cursor(read_through, at=span.at))
+        read_through = found[-1].seq if full else last
+        counted = [event for event in found if span.counts(event, looks.get(event.subject or "", Look()))]
+        return Waited(counted, Cursor(read_through, at=span.start.at))
 
     return await _wait(inbox, query, seconds, progress)
+
+
+def _events_past(
+    connection: Connection, seq: int, types: Sequence[str], match: Mapping[str, str]
+) -> tuple[int, list[StoredEvent], dict[str, Look]]:
+    """(the newest event, the next ones that match, the last looks at the histories that some are from)."""
+    found = events.matching(connection, types, match, after=seq, limit=EVENTS_AT_ONCE)
+    numbers = {event.subject for event in found if event.source == "history" and event.subject is not None}
+    looks = {number: polls.look(connection, number) for number in numbers}
+    return events.last_seq(connection), found, looks
 
 
 async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds: float, progress: Progress) -> Waited:

@@ -5,7 +5,10 @@ until it is known, each key has an account of its own.
 """
 
 import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
 
+from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection
 
 OWNED_TABLES = (
@@ -22,7 +25,7 @@ OWNED_TABLES = (
 """The tables whose rows belong to an account."""
 
 UNCLAIMED = 1
-"""The account of what was stored before any key was known. The first key takes it."""
+"""The account of what was stored before any key was known. The first key takes it, unless it is somebody's already."""
 
 
 def digest(key: str) -> str:
@@ -41,19 +44,50 @@ def of_key(connection: Connection, key_digest: str | None) -> int | None:
 
 def add_key(connection: Connection, key_digest: str) -> int:
     """The account of a new key: what nobody has claimed, else a new one."""
-    if connection.count("SELECT count(*) FROM keys WHERE account = ?", (UNCLAIMED,)):
+    account = UNCLAIMED
+    if _is_claimed(connection):
         connection.execute("INSERT INTO accounts (user_id) VALUES (NULL)")
         account = connection.count("SELECT max(id) FROM accounts")
-    else:
-        account = UNCLAIMED
     connection.execute("INSERT INTO keys (digest, account) VALUES (?, ?)", (key_digest, account))
     return account
+
+
+def _is_claimed(connection: Connection) -> bool:
+    """Whether somebody has, or may have, the account of what was stored before any key was known."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM keys WHERE account = ?)"
+        " OR EXISTS (SELECT 1 FROM accounts WHERE id = ? AND user_id IS NOT NULL)"
+    )
+    return bool(connection.count(query, (UNCLAIMED, UNCLAIMED))) or facts.get(connection, facts.KEYS_LOST) is not None
+
+
+def note_all(connection: Connection) -> None:
+    """Note accounts that are known by their rows alone, so that no new key gets one of them."""
+    for table in (*OWNED_TABLES, "keys"):
+        connection.execute(f"INSERT OR IGNORE INTO accounts (id) SELECT DISTINCT account FROM {table}")  # noqa: S608
 
 
 def keys(connection: Connection) -> list[str]:
     """The digest of one key of each account, the first account at the beginning."""
     rows = connection.rows("SELECT min(digest) FROM keys GROUP BY account ORDER BY account")
     return [str(key) for (key,) in rows]
+
+
+def known(connection: Connection, subject: str) -> list[int]:
+    """All accounts, also one of which nothing is left but events about `subject`."""
+    query = "SELECT id FROM accounts UNION SELECT account FROM keys UNION SELECT account FROM events WHERE subject = ?"
+    return [int(account) for (account,) in connection.rows(query, (subject,))]
+
+
+@contextmanager
+def acting_for(connection: Connection, account: int) -> Generator[None]:
+    """Read and write the rows of this account in the block."""
+    before = connection.account
+    connection.account = account
+    try:
+        yield
+    finally:
+        connection.account = before
 
 
 def user_id(connection: Connection) -> str | None:
@@ -76,9 +110,10 @@ def identify(connection: Connection, user_id: str) -> int:
         connection.execute("UPDATE accounts SET user_id = ? WHERE id = ?", (user_id, mine))
         return mine
     if known != mine:
+        _merge_looks(connection, known, mine)
         # Both keys have read the history of the same numbers.
         connection.execute(
-            "DELETE FROM events WHERE account = ? AND message_id IS NOT NULL AND EXISTS (SELECT 1 FROM events AS other"
+            "DELETE FROM events WHERE account = ? AND EXISTS (SELECT 1 FROM events AS other"
             " WHERE other.account = ? AND other.subject = events.subject AND other.message_id = events.message_id"
             " AND other.text_key IS events.text_key)",
             (mine, known),
@@ -87,3 +122,23 @@ def identify(connection: Connection, user_id: str) -> int:
             connection.execute(f"UPDATE OR REPLACE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
         connection.account = known
     return known
+
+
+def _merge_looks(connection: Connection, known: int, mine: int) -> None:
+    """Of two looks at a number the later one stays. What either account has erased is erased for both, also what the
+    other has read of it again."""
+    both = (known, mine)
+    query = "SELECT number, max(erased_at) FROM looks WHERE account IN (?, ?) AND erased_at IS NOT NULL GROUP BY number"
+    for number, erased_at in list(connection.rows(query, both)):
+        connection.execute(
+            "UPDATE looks SET erased_at = ? WHERE number = ? AND account IN (?, ?)", (erased_at, number, *both)
+        )
+        connection.execute(
+            "DELETE FROM events WHERE subject = ? AND account = ? AND source = 'history' AND sent_at <= ?",
+            (number, mine, erased_at),
+        )
+    connection.execute(
+        "DELETE FROM looks WHERE account IN (?, ?) AND at <"
+        " (SELECT max(at) FROM looks AS other WHERE other.number = looks.number AND other.account IN (?, ?))",
+        (*both, *both),
+    )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store import facts
+from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import create_private, remove_all, size_of, sync_folder
-from piv_mcp.store.sqlite import SqliteConnection, connect, is_sound, refuse_newer, store_error
+from piv_mcp.store.sqlite import SqliteConnection, connect, damage, is_sound, refuse_newer, store_error
 
 WAIT_SECONDS = 10.0
 """How long the owner waits for the transactions of running servers."""
@@ -31,12 +32,16 @@ def copy_to(path: Path, target: Path) -> Copied:
     cursor of the other.
 
     Raises:
-        StoreError: the target exists, the store cannot be read, or the disk is full. Nothing is left of the copy.
+        StoreError: the target exists or has a name of the store's own files, the store cannot be read, or the disk is
+            full. Nothing is left of the copy.
     """
     if not size_of(path):
         raise StoreError(f"there is no store at {path}")
     if os.path.lexists(target):
         raise StoreError(f"{target} exists, and is not overwritten", hint="Name another file")
+    if target.resolve().parent == path.resolve().parent and target.name.casefold().startswith(path.name.casefold()):
+        # SQLite deletes a log that is not its own; others are taken for damaged stores.
+        raise StoreError(f"{target.name} is a name that the store's own files can have", hint="Name another file")
     part = target.with_name(f"{target.name}.part")
     try:
         create_private(part)
@@ -87,17 +92,30 @@ def _give_name(part: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def meet_damage(connection: Connection) -> None:
+    """Read the whole file: whoever meets damage has it repaired. A damaged file cannot be written anew."""
+    if not is_sound(connection, "integrity_check"):
+        raise damage("SQLite's own check finds the file damaged")
+
+
 def erase_traces(path: Path) -> bool:
     """Write the whole file and its log anew, so that nothing of deleted rows is left in them. Returns false if that
-    cannot be now: the disk is full, or another program reads all the time."""
-    with suppress(sqlite3.OperationalError), closing(connect(path, WAIT_SECONDS).raw) as raw:
-        connection = SqliteConnection(raw)
-        refuse_newer(connection)
-        try:
-            connection.execute("VACUUM")
-        finally:
-            is_empty = _empty_log(connection)
-        return is_empty
+    cannot be now: the disk is full, or another program reads all the time.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        with suppress(sqlite3.OperationalError), closing(connect(path, WAIT_SECONDS).raw) as raw:
+            connection = SqliteConnection(raw)
+            refuse_newer(connection)
+            try:
+                connection.execute("VACUUM")
+            finally:
+                is_empty = _empty_log(connection)
+            return is_empty
+    except sqlite3.DatabaseError as error:
+        raise StoreError("the messages are erased, but the file is damaged, so that traces may be left") from error
     return False
 
 

@@ -58,7 +58,6 @@ class _Group:
     until: float
     state: Literal["waiting", "begun", "ended"] = "waiting"
     lock: threading.Lock = field(default_factory=threading.Lock)
-    timer: asyncio.TimerHandle | None = None
 
     def change(self, before: str, after: Literal["waiting", "begun", "ended"]) -> bool:
         """Whether it was in the state `before`."""
@@ -67,6 +66,17 @@ class _Group:
                 return False
             self.state = after
             return True
+
+    def begin(self) -> bool:
+        """Take up the writes whose callers still wait. Returns whether the group was not given up."""
+        if not self.change("waiting", "begun"):
+            return False
+        self.writes = [write for write in self.writes if not write.done.cancelled()]
+        return True
+
+    def end(self) -> None:
+        """Let go of the writes: the timer that would give the group up keeps it for a while."""
+        self.state, self.writes = "ended", []
 
 
 class Store:
@@ -123,15 +133,16 @@ class Store:
         self._waiting = []
         self._handed.put(group)
         loop = asyncio.get_running_loop()
-        group.timer = loop.call_later(self._busy_seconds + LATER_SECONDS, self._give_up, group, loop)
+        loop.call_later(self._busy_seconds + LATER_SECONDS, self._give_up, group, loop)
 
     def _give_up(self, group: _Group, loop: asyncio.AbstractEventLoop) -> None:
         """Let nobody wait longer whose write was not begun in time. One that was begun may be on disk already."""
         if group.change("waiting", "ended"):
             error = "the store is busy: another program has it locked, or it is being made anew"
-            _resolve(group, [(None, StoreError(error)) for _ in group.writes])
+            writes = group.writes
+            _resolve(writes, [(None, StoreError(error)) for _ in writes])
         elif group.state == "begun":
-            group.timer = loop.call_later(LATER_SECONDS, self._give_up, group, loop)
+            loop.call_later(LATER_SECONDS, self._give_up, group, loop)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(connection, ...)` on the reading connection.
@@ -245,25 +256,27 @@ class Store:
     # --- the writing thread
 
     def _write_groups(self) -> None:
-        while (group := self._next_group()) is not None:
-            outcomes: list[Outcome]
-            try:
-                outcomes = self._commit_group(group)
-            except Exception as error:
-                _log.error("store write failed", problem=str(error), waiting=len(group.writes))
-                outcomes = [(None, store_error(error)) for _ in group.writes]
-            group.state = "ended"
-            if outcomes:
-                with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
-                    group.writes[0].done.get_loop().call_soon_threadsafe(_resolve, group, outcomes)
+        while groups := self._next_groups():
+            self._write_together(groups)
         self._stop_writing()
 
-    def _next_group(self) -> _Group | None:
+    def _next_groups(self) -> list[_Group]:
+        """All that wait: while one is committed the next come, and share the next commit. None at the end."""
+        groups: list[_Group] = []
         while True:
             try:
-                return self._handed.get(timeout=IDLE_SECONDS if self._writing is not None else None)
+                timeout = IDLE_SECONDS if self._writing is not None else None
+                group = self._handed.get(block=not groups, timeout=timeout)
             except queue.Empty:
+                if groups:
+                    return groups
                 self._look()
+                continue
+            if group is None:
+                if groups:
+                    self._handed.put(None)
+                return groups
+            groups.append(group)
 
     def _look(self) -> None:
         """What this process has open may be the last there is of a deleted file."""
@@ -276,28 +289,50 @@ class Store:
                 _log.error("the store's files were deleted, and it cannot be made anew", problem=str(error))
             self._problem = str(error)
 
-    def _commit_group(self, group: _Group) -> list[Outcome]:
-        """The outcomes; none if the group was given up, or its callers are gone."""
+    def _write_together(self, groups: list[_Group]) -> None:
+        outcomes: list[Outcome]
+        try:
+            begun, outcomes = self._commit_groups(groups)
+        except Exception as error:
+            if len(groups) > 1:  # each has its own time, and its own mistakes
+                for group in groups:
+                    group.change("begun", "waiting")
+                for group in groups:
+                    self._write_together([group])
+                return
+            begun = groups
+            outcomes = [(None, store_error(error)) for _ in groups[0].writes]
+            _log.error("store write failed", problem=str(error), waiting=len(outcomes))
+        writes = [write for group in begun for write in group.writes]
+        for group in begun:
+            group.end()
+        if writes:
+            with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
+                writes[0].done.get_loop().call_soon_threadsafe(_resolve, writes, outcomes)
+
+    def _commit_groups(self, groups: list[_Group]) -> tuple[list[_Group], list[Outcome]]:
+        """Those that were not given up meanwhile, and the outcomes of all their writes."""
         for _ in range(3):
             try:
                 opened = self._open_for_writing()
-                if not group.change("waiting", "begun"):
-                    return []
-                group.writes = [write for write in group.writes if not write.done.cancelled()]
-                if not group.writes:
-                    return []
-                opened.wait_until(group.until, self._busy_seconds)
-                outcomes = _commit(opened.connection, [write.job for write in group.writes])
+                begun = [group for group in groups if group.begin()]
+                jobs = [write.job for group in begun for write in group.writes]
+                if not jobs:
+                    return begun, []
+                opened.wait_until(min(group.until for group in begun), self._busy_seconds)
+                outcomes = _commit(opened.connection, jobs)
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
-                group.change("begun", "waiting")
+                for group in groups:
+                    group.change("begun", "waiting")
                 self._reader.submit(self._repair, error).result()
                 continue
             # What was made anew from our own connection holds this commit.
             if opened.is_current() or self._reader.submit(self._renew).result():
-                return outcomes
-            group.change("begun", "waiting")
+                return begun, outcomes
+            for group in groups:
+                group.change("begun", "waiting")
         raise StoreError("the store file was replaced three times during one write")
 
     def _open_for_writing(self) -> Opened:
@@ -318,10 +353,8 @@ class _NotCurrentError(Exception):
     """The reader's files are not the store's any more: the writing thread makes the store anew."""
 
 
-def _resolve(group: _Group, outcomes: list[Outcome]) -> None:
-    if group.timer is not None:
-        group.timer.cancel()
-    for write, (value, problem) in zip(group.writes, outcomes, strict=True):
+def _resolve(writes: list[_Write], outcomes: list[Outcome]) -> None:
+    for write, (value, problem) in zip(writes, outcomes, strict=True):
         if write.done.done():
             continue  # the caller was cancelled during the write
         if problem is None:

@@ -70,9 +70,10 @@ class StoredEvent:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` of the webhook as received; for a message of the history, the message."""
+        """The `data` of the webhook as received; for a message of the history, the message, with the number that the
+        webhook of it would name."""
         payload = json.loads(shallow(self.payload))
-        data = payload.get("data") if self.source == "webhook" else payload
+        data = payload.get("data") if self.source == "webhook" else {"piv_num_id": self.subject, **payload}
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
     def matches(self, match: Mapping[str, str]) -> bool:
@@ -104,8 +105,9 @@ class StoredEvent:
         """Whether the event reached the account within the last so many seconds, as far as known."""
         if not self.age_known:
             return False
-        if remote_now is not None and self.reached_at is not None:
-            return -CLOCK_TOLERANCE <= remote_now - self.reached_at <= seconds
+        if remote_now is not None and self.reached_at is not None and self.reached_at <= remote_now + CLOCK_TOLERANCE:
+            return remote_now - self.reached_at <= seconds
+        # piv.day's clock is not known, or was ahead when it came: this machine's own stands in for it.
         was_set_back = now < self.stored_at - facts.SAME_MOMENT_SECONDS
         return now - self.arrived_at <= seconds and not was_set_back
 
@@ -130,7 +132,7 @@ def newest_first(found: Sequence[StoredEvent]) -> list[StoredEvent]:
     """The events in the order in which they reached the account, the newest first. Those that came together are in the
     order of their own times: a webhook that is tried again comes after a newer one."""
     ordered: list[StoredEvent] = []
-    waiting = sorted(found, key=lambda event: (event.moment, event.seq), reverse=True)
+    waiting = sorted(found, key=lambda event: event.moment, reverse=True)
     while waiting:
         since = waiting[0].moment - TOGETHER_SECONDS
         together = [event for event in waiting if event.moment >= since]

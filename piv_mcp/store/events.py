@@ -9,9 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 from piv_mcp.api.numbers import Sms
-from piv_mcp.store import facts, polls
-from piv_mcp.store.connection import Connection, Row, Value
-from piv_mcp.store.event import CREDIBLE_SINCE, SMS_RECEIVED, TOGETHER_SECONDS, StoredEvent, newest_first
+from piv_mcp.store import accounts, facts, polls
+from piv_mcp.store.connection import Connection, Value
+from piv_mcp.store.event import (
+    CLOCK_TOLERANCE,
+    CREDIBLE_SINCE,
+    SMS_RECEIVED,
+    TOGETHER_SECONDS,
+    StoredEvent,
+    newest_first,
+)
+from piv_mcp.store.rows import FIRST_TIME, LAST_TIME, RowReader
+from piv_mcp.store.sqlite import damage
 
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
 """The only event type that can be about several numbers."""
@@ -29,6 +38,7 @@ DELETED_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
 
 COLUMNS = tuple(StoredEvent.__dataclass_fields__)
+_read = RowReader(StoredEvent)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _MOMENT = "coalesce(reached_at, sent_at, arrived_at)"
 """`StoredEvent.moment`, as the indexes have it."""
@@ -85,7 +95,9 @@ def last_heard(connection: Connection) -> dict[str, int]:
         " GROUP BY subject LIMIT 1"
     )
     while row := next(connection.rows(query, (subject, connection.account)), None):
-        subject = str(row[0])
+        if not isinstance(row[0], str) or row[0] <= subject:
+            raise damage("an index is not in order")  # it would lead round and round
+        subject = row[0]
         heard[subject] = int(row[1])
     return heard
 
@@ -141,7 +153,7 @@ def all_since(
     kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
     query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? AND account = ? ORDER BY seq"
     for row in connection.rows(query, (*types, cursor, arrived, connection.account)):
-        yield _event(row)
+        yield _read(row)
 
 
 def matching(
@@ -175,34 +187,48 @@ def span(connection: Connection) -> tuple[int, int]:
 
 def summary(connection: Connection) -> tuple[int, float | None]:
     """(the number of the account's events, when the last one arrived)."""
-    query = "SELECT count(*), max(arrived_at) FROM events WHERE account = ?"
-    count, arrived_at = next(connection.rows(query, (connection.account,)))
+    query = "SELECT count(*), max(arrived_at) FILTER (WHERE arrived_at < ?) FROM events WHERE account = ?"
+    count, arrived_at = next(connection.rows(query, (LAST_TIME, connection.account)))
     return int(count), None if arrived_at is None else float(arrived_at)
 
 
 def newest_times(connection: Connection, count: int) -> list[float]:
     """The times, on piv.day's clock, of the newest webhooks that have one."""
-    query = "SELECT sent_at FROM events WHERE source = 'webhook' AND sent_at IS NOT NULL ORDER BY seq DESC LIMIT ?"
-    return [float(at) for (at,) in connection.rows(query, (count,))]
+    query = "SELECT sent_at FROM events WHERE source = 'webhook' AND sent_at BETWEEN ? AND ? ORDER BY seq DESC LIMIT ?"
+    return [float(at) for (at,) in connection.rows(query, (FIRST_TIME, LAST_TIME, count))]
 
 
 def last_before(connection: Connection, before: float) -> int:
     """The id of the newest event that was recorded before `before` on this machine's clock; 0 if there is none."""
-    for seq, stored_at in connection.rows("SELECT seq, stored_at FROM events ORDER BY seq DESC"):
-        if stored_at < before:
-            return int(seq)
-    return 0
+    return connection.count("SELECT seq FROM events WHERE stored_at < ? ORDER BY seq DESC LIMIT 1", (before,))
 
 
-def erase(connection: Connection, subject: str, through: float = 0.0) -> int:
-    """Delete all messages of a number for good. Returns how many there were.
+def erase(connection: Connection, subject: str, through: float = 0.0, *, now: float = LAST_TIME) -> int:
+    """Delete all messages of a number for good, of whatever account. Returns how many there were.
 
-    The SMS history does not bring back what was sent until then, nor until `through` (on piv.day's clock).
+    The SMS history does not bring back what was sent until then, nor until `through` (on piv.day's clock, 0: not known;
+    then `now` on this machine's stands in for it). What comes later must be found: a message that says it was sent
+    later than can be does not count.
     """
-    latest = f"max(coalesce(sent_at, 0), {_MOMENT})"  # a message's own time may be a little ahead
-    query = f"SELECT max({latest}) FROM events WHERE subject = ? AND text IS NOT NULL"  # noqa: S608 - our own names
-    (newest,) = next(connection.rows(query, (subject,)))
-    polls.note_erased(connection, subject, max(through, float(newest or 0.0)))
+
+    def newest(time: str, before: float) -> float:
+        query = f"SELECT max({time}) FROM events WHERE subject = ? AND text IS NOT NULL AND {time} <= ?"  # noqa: S608
+        (at,) = next(connection.rows(query, (subject, before)))
+        return float(at or 0.0)
+
+    # The history will show those that have come since the last look. They are not new then.
+    connection.execute(
+        "UPDATE looks SET total = total + (SELECT count(*) FROM events WHERE subject = number"
+        " AND events.account = looks.account AND text IS NOT NULL AND message_id IS NULL AND events.seq > looks.seq)"
+        " WHERE number = ?",
+        (subject,),
+    )
+    possible = max(through or now, newest("reached_at", LAST_TIME)) + CLOCK_TOLERANCE
+    # A message's own time may be a little ahead.
+    erased_at = max(through, newest(f"max(coalesce(sent_at, 0), {_MOMENT})", possible))
+    for account in accounts.known(connection, subject):
+        with accounts.acting_for(connection, account):
+            polls.note_erased(connection, subject, erased_at)
     return connection.execute("DELETE FROM events WHERE subject = ?", (subject,))
 
 
@@ -213,13 +239,13 @@ def prune(connection: Connection, *, before: float, remote_before: float | None,
     Without `remote_before`, only what is too many is deleted. At most `at_most` in one call, so that no writer waits
     long. Returns how many were deleted.
     """
-    last = last_seq(connection)
     first = connection.count("SELECT min(seq) FROM events")
     if not first:
         return 0
-    too_many = min(last - keep, first + at_most - 1)
-    deleted = connection.execute("DELETE FROM events WHERE seq <= ?", (too_many,)) if too_many >= first else 0
-    through = too_many if deleted else 0
+    deleted = through = 0
+    if too_many := min(_too_many(connection, first, keep), at_most):
+        through = connection.count("SELECT seq FROM events ORDER BY seq LIMIT 1 OFFSET ?", (too_many - 1,))
+        deleted = connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
     if remote_before is not None:
         old = [
             event.seq
@@ -238,11 +264,22 @@ def prune(connection: Connection, *, before: float, remote_before: float | None,
     return deleted
 
 
+def _too_many(connection: Connection, first: int, keep: int) -> int:
+    """How many events there are beyond `keep`. They are counted, which takes a while, only if there can be as many:
+    fewer ids than events there cannot be, but a repaired store has left out a million ids."""
+    if last_seq(connection) - first < keep:
+        return 0
+    return max(0, connection.count("SELECT count(*) FROM events") - keep)
+
+
 def _would_return(event: StoredEvent) -> bool:
     """Whether the SMS history would bring this message back as a new one, since its time does not say how old it is."""
-    if event.message_id is None or event.sent_at is not None or event.source != "history":
+    if event.source != "history":
         return False
-    sms = Sms.model_validate_json(event.payload)
+    try:
+        sms = Sms.model_validate_json(event.payload)
+    except ValueError:  # it is damaged
+        return event.sent_at is None
     return sms.received_at is None or sms.received_at.timestamp() < CREDIBLE_SINCE
 
 
@@ -264,8 +301,4 @@ def select(connection: Connection, condition: str, values: Sequence[Value]) -> l
 
 def _selected(connection: Connection, condition: str, values: Sequence[Value]) -> Iterator[StoredEvent]:
     mine = f"{_SELECT} WHERE account = ? AND {condition}"
-    return map(_event, connection.rows(mine, (connection.account, *values)))
-
-
-def _event(row: Row) -> StoredEvent:
-    return StoredEvent(**dict(zip(COLUMNS, row, strict=True)))
+    return map(_read, connection.rows(mine, (connection.account, *values)))

@@ -1,5 +1,8 @@
 """The SQL of single named values: the store's id, how far events were pruned, leases, counters for `doctor`."""
 
+import math
+from contextlib import suppress
+
 from piv_mcp.store.connection import Connection
 
 STORE_ID = "store:id"
@@ -14,6 +17,9 @@ WEBHOOK_RECEIVED = "webhook:received"
 PAGE_OPENED = "page:opened"
 PAGE_SEEN = "page:seen"
 """When a process last opened the approval page in a browser, and when a browser last asked for what it shows."""
+
+KEYS_LOST = "keys:lost"
+"""Is there if damage has cost the store some of its keys, so that an account without a key may be somebody's."""
 
 SAME_MOMENT_SECONDS = 5.0
 """Times further ahead than this come from a clock that was set back since."""
@@ -47,8 +53,11 @@ def own_number(connection: Connection, name: str) -> float:
 
 
 def number(connection: Connection, name: str) -> float:
-    """The value as a number; 0 if there is none."""
-    return float(get(connection, name) or 0)
+    """The value as a number; 0 if there is none, or it is damaged."""
+    with suppress(ValueError):
+        if math.isfinite(value := float(get(connection, name) or 0)):
+            return value
+    return 0.0
 
 
 def count_up(connection: Connection, name: str, now: float, by: int = 1) -> None:

@@ -9,11 +9,13 @@ quoted ──> approved ──> executing ──> charged | refused | unknown
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Literal
+from decimal import Decimal, InvalidOperation
+from typing import Literal, get_args
 
 from piv_mcp.store.connection import Connection, Row, Value
+from piv_mcp.store.rows import LAST_TIME, RowReader
 
 State = Literal[
     "quoted",
@@ -27,6 +29,9 @@ State = Literal[
     "unknown",
     "not_charged",
 ]
+
+STATES: tuple[State, ...] = get_args(State)
+_ANY_STATE = ", ".join("?" * len(STATES))
 
 OBJECT_ID = "object_id"
 """The field of a stored result, beside the API's answer, that holds the id of the object that the action created."""
@@ -67,13 +72,16 @@ class Entry:
     @property
     def object_id(self) -> str | None:
         """The id of the object that the action created, if known."""
-        object_id = json.loads(self.result or "{}").get(OBJECT_ID)
-        return object_id if isinstance(object_id, str) else None
+        with suppress(ValueError):  # it is damaged
+            object_id = json.loads(self.result or "{}").get(OBJECT_ID)
+            return object_id if isinstance(object_id, str) else None
+        return None
 
 
 _COLUMNS = tuple(Entry.__dataclass_fields__)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM spending"  # noqa: S608 - our own column names
 _STORED = tuple(name for name in _COLUMNS if name != "seq")
+_read = RowReader(Entry)
 _INSERT = f"INSERT INTO spending ({', '.join(_STORED)}, account) VALUES ({', '.join('?' * len(_STORED))}, ?)"  # noqa: S608
 
 
@@ -154,13 +162,16 @@ def charged_between(connection: Connection, entry: Entry, since: float, until: f
 
 def reserved_by_budget(connection: Connection, since: float) -> Decimal:
     """The sum, in US dollars, of what the budget has approved since the time `since`: the price, or the charge if that
-    was more. Entries that were refused or not charged do not count."""
+    was more. Entries that were refused or not charged do not count. Infinite if the amount of one cannot be read."""
     rows = connection.rows(
         "SELECT charged, price FROM spending WHERE decided_by = 'budget' AND decided_at > ?"
         " AND state IN ('approved', 'executing', 'charged', 'unknown') AND account = ?",
         (since, connection.account),
     )
-    return sum((max(Decimal(charged or 0), Decimal(price or 0)) for charged, price in rows), Decimal(0))
+    amounts = [(_amount(charged or "0"), _amount(price or "0")) for charged, price in rows]
+    if any(amount is None for pair in amounts for amount in pair):
+        return Decimal("Infinity")
+    return sum((max(amount or Decimal(0) for amount in pair) for pair in amounts), Decimal(0))
 
 
 def overcharged(connection: Connection, kind: str) -> Entry | None:
@@ -168,7 +179,8 @@ def overcharged(connection: Connection, kind: str) -> Entry | None:
     return _first(
         connection,
         "kind = ? AND state = 'charged' AND price IS NOT NULL"
-        " AND (charged IS NULL OR CAST(charged AS REAL) > CAST(price AS REAL) + 0.000001) ORDER BY seq DESC",
+        " AND (typeof(charged) <> 'text' OR charged GLOB '*[^0-9.E+-]*'"
+        " OR CAST(charged AS REAL) > CAST(price AS REAL) + 0.000001) ORDER BY seq DESC",
         (kind,),
     )
 
@@ -205,17 +217,17 @@ def change(
     condition = f"id = ? AND account = ? AND state IN ({', '.join('?' * len(only_if))})"
     values: list[Value] = [*columns.values(), entry_id, connection.account, *only_if]
     if now is not None:
-        condition += " AND expires_at > ?"
-        values.append(now)
+        condition += " AND expires_at > ? AND expires_at < ?"
+        values += (now, LAST_TIME)
     return connection.execute(f"UPDATE spending SET {assignments} WHERE {condition}", values) == 1  # noqa: S608
 
 
 def expire(connection: Connection, now: float) -> None:
-    """Mark the quotes and approvals whose time is over as expired."""
+    """Mark the quotes and approvals whose time is over, or cannot be read, as expired."""
     connection.execute(
         "UPDATE spending SET state = 'expired', settled_at = ?"
-        " WHERE state IN ('quoted', 'approved') AND expires_at <= ?",
-        (now, now),
+        " WHERE state IN ('quoted', 'approved') AND (expires_at <= ? OR expires_at >= ?)",
+        (now, now, LAST_TIME),
     )
 
 
@@ -281,7 +293,13 @@ def settle(
 
 
 def recover(connection: Connection, is_running: Callable[[Entry], bool], now: float) -> list[Entry]:
-    """Mark executing entries that no longer run as unknown. Returns all unknown entries, the oldest first."""
+    """Mark executing entries that no longer run as unknown, and those whose state cannot be read: they may have been
+    sent. Returns all unknown entries, the oldest first."""
+    problem = "its state could not be read"
+    connection.execute(
+        f"UPDATE spending SET state = 'unknown', settled_at = ?, problem = ? WHERE state NOT IN ({_ANY_STATE})",  # noqa: S608
+        (now, problem, *STATES),
+    )
     for entry in _select(connection, "state = 'executing'"):
         if not is_running(entry):
             problem = "the process that sent it ended before the answer came"
@@ -305,4 +323,16 @@ def _first(connection: Connection, condition: str, values: Sequence[Value]) -> E
 
 
 def _entry(row: Row) -> Entry:
-    return Entry(**dict(zip(_COLUMNS, row, strict=True)))
+    entry = _read(row)
+    amounts = {"price": entry.price, "charged": entry.charged, "refunded": entry.refunded}
+    bad = {name: None for name, amount in amounts.items() if amount is not None and _amount(amount) is None}
+    state = entry.state if entry.state in STATES else "unknown"
+    return replace(entry, state=state, **bad) if bad or state != entry.state else entry
+
+
+def _amount(text: object) -> Decimal | None:
+    """The amount; None if it cannot be read, since the row is damaged."""
+    with suppress(InvalidOperation):
+        amount = Decimal(str(text))
+        return amount if amount.is_finite() else None
+    return None

@@ -160,6 +160,10 @@ STEPS = (
     -- whose events an address brings: the first account that used the secret
     CREATE TABLE webhook_secrets (digest TEXT PRIMARY KEY, account INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    -- the last event when the first look at this history had ended; 0: that was before this column
+    ALTER TABLE looks ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

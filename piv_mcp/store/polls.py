@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.rows import RowReader
 
 
 def claim(connection: Connection, watcher: str, at: float | None) -> None:
@@ -26,15 +27,16 @@ class Look:
     """The last finished reading of a number's history, by any process of the machine.
 
     `at` is when it began on this machine's clock, `remote_at` the same on piv.day's, if known; both in seconds since
-    the epoch. `seq` is the newest event at its beginning, `total` how many messages the history had. `problem` says why
-    the reading, or a part of it, has failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock,
-    were erased.
+    the epoch. `seq` is the newest event at its beginning, `total` how many messages the history had, `first_seq` the
+    newest event when the first look at this history had ended. `problem` says why the reading, or a part of it, has
+    failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock, were erased.
     """
 
     at: float = 0.0
     seq: int = 0
     remote_at: float | None = None
     total: int | None = None
+    first_seq: int = 0
     erased_at: float | None = None
     failing_since: float | None = None
     problem: str | None = None
@@ -42,6 +44,10 @@ class Look:
     @property
     def was_made(self) -> bool:
         return self.at > 0
+
+    def first_brought(self, seq: int) -> bool:
+        """Whether the first look at the history brought this message of it: it may have been there for long."""
+        return not self.was_made or seq <= self.first_seq
 
     def seconds_since(self, now: float, remote_now: float | None) -> float | None:
         """How long ago it began; None if there was none, or a clock was set since.
@@ -57,13 +63,14 @@ class Look:
 
 
 _COLUMNS = tuple(Look.__dataclass_fields__)
+_read = RowReader(Look)
 
 
 def look(connection: Connection, piv_num_id: str) -> Look:
     """The last look at the number's history."""
     query = f"SELECT {', '.join(_COLUMNS)} FROM looks WHERE account = ? AND number = ?"  # noqa: S608 - our own names
     row = next(connection.rows(query, (connection.account, piv_num_id)), None)
-    return Look(*row) if row else Look()
+    return _read(row) if row else Look()
 
 
 def looked_through(connection: Connection, numbers: Sequence[str]) -> dict[str, int]:
@@ -73,8 +80,10 @@ def looked_through(connection: Connection, numbers: Sequence[str]) -> dict[str, 
 
 
 def note_look(connection: Connection, piv_num_id: str, look: Look) -> None:
-    """Record a finished reading of the number's history."""
-    _note(connection, piv_num_id, "at", "seq", "remote_at", "total", "failing_since", "problem", values=look)
+    """Record a finished reading of the number's history. The `first_seq` of the first one stays."""
+    columns = ("at", "seq", "remote_at", "total", "failing_since", "problem")
+    is_first = not looked_through(connection, [piv_num_id])
+    _note(connection, piv_num_id, *columns, *(("first_seq",) if is_first else ()), values=look)
 
 
 def note_failure(connection: Connection, piv_num_id: str, problem: str, now: float) -> None:

@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from piv_mcp.store import polls, servers
+from piv_mcp.store import merging, polls, servers
 from piv_mcp.store.connection import Connection, Value
 from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, StoredEvent
 from piv_mcp.store.events import COLUMNS, select
-from piv_mcp.text.sameness import nearly_same
-
-SAME_SMS_SECONDS = 15 * 60
-"""The largest difference between the times that webhook and history give to one SMS."""
 
 ZONE_SECONDS = 15 * 60
 MAX_ZONES = 26 * 4
@@ -27,6 +23,10 @@ NEAR_SMS_SECONDS = 5 * 60
 
 NEWEST_COMPARED = 30
 """How many of a number's newest messages are compared with a text that no other equals."""
+
+SAME_CODE_SECONDS = 60
+"""The largest difference between the times of two messages with one code that are one message although their texts are
+not the same at all: the webhook's is empty, or one source writes it in another way."""
 
 SAME_EVENT_SECONDS = 60
 """A webhook with equal content and a time within this many seconds is a retry (piv.day retries for half a minute). With
@@ -47,13 +47,15 @@ def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
     """Store `event` unless it is already stored. Returns the stored row and whether it is new."""
     known = _duplicate(connection, event)
     if known is not None:
+        if merging.is_fuller(event, known):
+            return _grow(connection, known, event), False
         if known.code is None and event.code is not None:
             return _recoded(connection, known, replace(known, code=event.code, code_source=event.code_source)), False
         return known, False
     placed = _placed(connection, event)
     counterpart = _counterpart(connection, placed)
     if counterpart is not None:
-        return _merge(connection, counterpart, placed), False
+        return _recoded(connection, counterpart, merging.merged(counterpart, placed)), False
     return _insert(connection, [placed])[0], True
 
 
@@ -99,16 +101,16 @@ def _nearest_first(connection: Connection, part: Sequence[StoredEvent], seen: "s
     """The events with those messages of the history first that are nearest to their webhooks: an equal text of some
     minutes before must not take the webhook of another message."""
 
-    def apart(event: StoredEvent) -> float:
-        message, webhook = _identity_keys(event)
-        if message in seen or webhook not in seen:
-            return math.inf
+    def apart(event: StoredEvent) -> tuple[bool, float]:
+        if seen.isdisjoint(_identity_keys(event)):
+            return True, math.inf
         placed = _placed(connection, event)
         counterpart = _counterpart(connection, placed)
-        return math.inf if counterpart is None else _apart(counterpart, placed)
+        if counterpart is None:
+            return True, math.inf
+        return counterpart.text_key != placed.text_key, _apart(counterpart, placed)
 
-    messages = [event for event in part if event.source == "history" and event.text_key is not None]
-    return sorted(part, key=apart) if len(messages) == len(part) > 1 else part
+    return sorted(part, key=apart) if all(event.source == "history" for event in part) else part
 
 
 _Key = tuple[str, str | None, str]
@@ -133,33 +135,31 @@ def _shown_keys(event: StoredEvent) -> list[_Key]:
 
 
 def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[_Key]:
-    """The keys of these events that stored rows show."""
+    """The keys of these events that stored rows show, of whatever account: `add` tells them apart."""
     wanted = {key for event in batch for key in _identity_keys(event)}
     found: set[_Key] = set()
     digests = [third for first, _, third in wanted if first == "digest"]
     if digests:
-        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))}) AND account = ?"  # noqa: S608
-        values = [*digests, connection.account]
-        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, values))
+        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
+        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, digests))
     messages = [(second, third) for first, second, third in wanted if first == "message"]
     if messages:
         rows = ", ".join(["(?, ?)"] * len(messages))
         query = (
             f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
-            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b AND account = ?)"
+            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b)"
         )
         pairs = [value for pair in messages for value in pair]
-        found.update(("message", a, b) for a, b in connection.rows(query, [*pairs, connection.account]))
+        found.update(("message", a, b) for a, b in connection.rows(query, pairs))
     for kind, missing in (("history", "digest"), ("webhook", "message_id")):
         subjects = [second for first, second, _ in wanted if first == kind]
         if subjects:
             rows = ", ".join(["(?)"] * len(subjects))
             query = (
                 f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted WHERE EXISTS"  # noqa: S608
-                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL"
-                " AND account = ?)"
+                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL)"
             )
-            found.update((kind, a, "") for (a,) in connection.rows(query, [*subjects, connection.account]))
+            found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
     return found
 
 
@@ -217,16 +217,14 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row that this source has already given."""
     if event.source == "history":
-        same_id = "subject IS ? AND message_id = ? AND +account = ?"
-        values: tuple[Value, ...] = (event.subject, event.message_id, connection.account)
+        same_id = "subject IS ? AND message_id = ?"
+        values: tuple[Value, ...] = (event.subject, event.message_id)
         for known in select(connection, f"{same_id} AND text_key IS ? LIMIT 1", (*values, event.text_key)):
             return known
         # `+`: sort these few rows instead of reading all of the number's in their order.
         newest = select(connection, f"{same_id} ORDER BY +seq DESC LIMIT {NEWEST_COMPARED}", values)
-        return next((known for known in newest if _is_same_text(known, event)), None)
-    for known in select(
-        connection, "digest = ? AND +account = ? ORDER BY seq DESC LIMIT 20", (event.digest, connection.account)
-    ):
+        return next((known for known in newest if merging.is_same_text(known, event)), None)
+    for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (event.digest,)):
         if (event.digest or "").startswith(TIMED) or _apart(known, event) <= SAME_EVENT_SECONDS:
             return known
         # The row of an SMS may have the time of the history instead of the webhook's.
@@ -239,8 +237,7 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
     """The row of the same SMS from the other source, if it has not been merged yet: that which is nearest in time."""
     if event.text_key is None:
         return None
-    missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL AND message_id IS NOT NULL"
-    missing = f"{missing} AND +account = {connection.account:d}"
+    missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL"
     equal = f"subject IS ? AND text_key = ? AND {missing}"
     values: tuple[Value, ...] = (event.subject, event.text_key)
     newest = f"seq IN (SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED})"  # noqa: S608
@@ -253,21 +250,28 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
                 near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
                 found += select(connection, near, (*values, event.sent_at))
     last_look = polls.look(connection, event.subject) if event.subject is not None else polls.Look()
-    same = [known for known in found if _is_same_time(known, event, last_look, SAME_SMS_SECONDS)]
+    same = [known for known in found if _is_same_time(known, event, last_look, merging.SAME_SMS_SECONDS)]
     if not same:
-        near = f"{newest} AND text_key IS NOT NULL AND {missing}"
+        near = select(connection, f"{newest} AND text_key IS NOT NULL AND {missing}", (event.subject,))
         same = [
             known
-            for known in select(connection, near, (event.subject,))
-            if _is_same_time(known, event, last_look, NEAR_SMS_SECONDS) and _is_same_text(known, event)
+            for known in near
+            if _is_same_time(known, event, last_look, NEAR_SMS_SECONDS) and merging.is_damaged(known, event)
+        ] or [
+            known
+            for known in near
+            if event.code is not None and known.code == event.code and _apart(known, event) <= SAME_CODE_SECONDS
         ]
     return min(same, key=lambda known: (_apart(known, event), known.seq), default=None)
 
 
-def _is_same_text(known: StoredEvent, event: StoredEvent) -> bool:
-    if known.text_key == event.text_key:
-        return True
-    return known.text is not None and event.text is not None and nearly_same(known.text, event.text)
+def _grow(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
+    """The row with what the history shows now, which the webhook of the whole message may have told before."""
+    row = merging.grown(known, event)
+    if known.digest is None and (webhook := _counterpart(connection, row)) is not None:
+        connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
+        return _recoded(connection, webhook, merging.merged(webhook, row))
+    return _recoded(connection, known, row)
 
 
 def _is_same_time(known: StoredEvent, event: StoredEvent, last_look: polls.Look, seconds: float) -> bool:
@@ -291,42 +295,6 @@ def _apart(known: StoredEvent, event: StoredEvent) -> float:
     return abs(known.recorded_at - event.recorded_at)
 
 
-def _merge(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
-    """The row of both sources: with the sender of the history, the code of the API, and the better of two texts."""
-    history, webhook = (event, known) if event.source == "history" else (known, event)
-    merged = replace(known, digest=webhook.digest, message_id=history.message_id, sender=history.sender)
-    if _is_better_time(webhook, history, known):
-        merged = replace(merged, sent_at=webhook.sent_at)
-        if history is known:  # it is not as old as its time said
-            merged = replace(merged, arrived_at=known.stored_at, reached_at=_recorded_remotely(known), age_known=1)
-    elif history.sent_at is not None:
-        merged = replace(merged, sent_at=history.sent_at)
-    if event.code_source == "api" or known.code is None:
-        merged = replace(merged, code=event.code, code_source=event.code_source)
-    if known.text_key != event.text_key and _damage(event.text) < _damage(known.text):
-        merged = replace(merged, text=event.text, text_key=event.text_key)
-        if merged.code_source == "text" and event.code is not None:
-            merged = replace(merged, code=event.code)
-    return _recoded(connection, known, merged)
-
-
-def _is_better_time(webhook: StoredEvent, history: StoredEvent, known: StoredEvent) -> bool:
-    """Whether the webhook's time is the message's, and not that of the history: a webhook comes at once, and no message
-    is younger than the row of it that was known before."""
-    if webhook.sent_at is None or history.sent_at is None:
-        return webhook.sent_at is not None
-    came = webhook.recorded_at if webhook.reached_at is None else webhook.reached_at
-    latest = _recorded_remotely(known)
-    if latest is not None and webhook.sent_at > latest + CLOCK_TOLERANCE:
-        return False
-    return abs(came - webhook.sent_at) + SAME_SMS_SECONDS < abs(came - history.sent_at)
-
-
-def _recorded_remotely(event: StoredEvent) -> float | None:
-    """When the event was recorded, on piv.day's clock."""
-    return None if event.reached_at is None else event.reached_at + event.age_when_stored
-
-
 def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -> StoredEvent:
     """Put `changed` in the place of `known`. A caller's cursor may be past this row: with another code it gets a new
     id, so that the code is found."""
@@ -342,14 +310,10 @@ def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -
     return changed
 
 
-def _damage(text: str | None) -> tuple[int, int]:
-    """How much is lost of a text: replaced characters, then what is cut off."""
-    return (text.count("\ufffd") + text.count("?"), -len(text)) if text is not None else (0, 0)
-
-
 def knows(connection: Connection, message: StoredEvent) -> bool:
     """Whether this message of the SMS history is stored."""
-    return _duplicate(connection, message) is not None
+    known = _duplicate(connection, message)
+    return known is not None and not merging.is_fuller(message, known)
 
 
 def unknown(connection: Connection, messages: Sequence[StoredEvent]) -> list[StoredEvent]:

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import structlog
@@ -71,6 +71,7 @@ def _take_over(connection: SqliteConnection, damaged: Path) -> None:
         events=found.events,
         journal_entries=found.entries,
         not_readable=found.lost,
+        some_not_readable=list(found.tables),
         kept=str(damaged),
     )
 
@@ -171,6 +172,11 @@ def renew(path: Path, known: Files, connection: SqliteConnection, close: Callabl
     with locked(path):
         now = files_at(path)
         if now.database not in (0, known.database):
+            if now.log and now.log == known.log:  # of the file before: SQLite would write it into the new one
+                aside = _aside(path)
+                for name in SIDES:
+                    with suppress(FileNotFoundError):
+                        side(path, name).rename(side(aside, name))
             close()
             return False
         new = _beside(path)

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piv_mcp.store import events, facts, migrations
+from piv_mcp.store import accounts, events, facts, migrations
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.files import create_private, remove_all, side
 from piv_mcp.store.pages import USUAL_PAGE_SIZE, Image, read_image
@@ -38,6 +38,8 @@ LEAST_ROW = 64
 """Bytes of an event or an entry, at least."""
 
 _ANY = range(-(1 << 63), 1 << 63)
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeError)
+"""What reading a damaged file raises. The text of SQLite's own error may be damaged, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Damage:
 
     `events` and `entries` were copied into a new file. `lost` is how many rows could not be read, at most: where the
     damaged file does not say, missing ids are counted. `through` is the highest id that an event among them can have, 0
-    if none is among them.
+    if none is among them. `tables` are the others of which some rows could not be read: nobody can say how many.
     """
 
     at: float
@@ -54,12 +56,18 @@ class Damage:
     entries: int
     lost: int
     through: int
+    tables: tuple[str, ...] = ()
+
+
+_NUMBERS = ("at", "events", "entries", "lost", "through")
+DAMAGE_TABLES = DAMAGE + "tables"
 
 
 def last_damage(connection: Connection) -> Damage | None:
     """The last damage for which the store was made anew, if there was one."""
-    found = [facts.number(connection, DAMAGE + name) for name in Damage.__dataclass_fields__]
-    return Damage(found[0], *map(int, found[1:])) if found[0] else None
+    at, *counts = (facts.number(connection, DAMAGE + name) for name in _NUMBERS)
+    tables = (facts.get(connection, DAMAGE_TABLES) or "").split()
+    return Damage(at, *map(int, counts), tables=tuple(tables)) if at else None
 
 
 def fill(new: SqliteConnection, kept: Path) -> Damage:
@@ -190,14 +198,21 @@ class _Filling:
         through = min(own.last_missing, own.begin) if lost[EVENTS] or own.begin > own.highest else 0
         if by_name["facts"].broken and facts.get(self.new, events.PRUNED_THROUGH) is None:
             facts.put(self.new, events.PRUNED_THROUGH, str(self._before_first() if own.found else own.begin))
-        damage = Damage(time.time(), own.found, journal.found, sum(lost.values()), through)
-        for name in Damage.__dataclass_fields__:
+        if "keys" in by_name:  # in a file of an old version there are no accounts yet
+            accounts.note_all(self.new)
+            if lost["keys"] != 0:
+                facts.put(self.new, facts.KEYS_LOST, "1")
+        unknown = tuple(name for name, count in lost.items() if count is None)
+        total = sum(count or 0 for count in lost.values())
+        damage = Damage(time.time(), own.found, journal.found, total, through, unknown)
+        for name in _NUMBERS:
             facts.put(self.new, DAMAGE + name, str(getattr(damage, name)))
+        facts.put(self.new, DAMAGE_TABLES, " ".join(unknown))
         return damage
 
     def _make_tables(self) -> None:
         version = newest = len(migrations.STEPS)
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*_UNREADABLE):
             (version,) = self.old.execute("PRAGMA user_version").fetchone()
         if not 0 < version <= newest:
             version = newest
@@ -236,7 +251,7 @@ class _Filling:
                     if place is not None:
                         table.reached(int(row[place]), order)
                     yield columns, row
-            except (sqlite3.DatabaseError, UnicodeError):  # also an error whose own text is damaged
+            except _UNREADABLE:
                 table.broken = True
             else:
                 return
@@ -269,7 +284,8 @@ class _Filling:
             self.statements[table.name, len(columns)] = statement
         text, places = statement
         with suppress(sqlite3.IntegrityError):  # bytes that only look like a row
-            self.new.raw.execute(text, [row[place] for place in places])
+            values = [row[place] for place in places]
+            self.new.raw.execute(text, [_text(value) if isinstance(value, bytes) else value for value in values])
 
     def _number_on(self, table: _Table) -> None:
         """Let new keys begin after all old ones."""
@@ -288,7 +304,7 @@ class _Filling:
 
     def _sequence(self, table: str) -> int | None:
         """The highest key that the damaged file has given; None if that cannot be read."""
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*_UNREADABLE):
             row = self.old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
             return int(row[0]) if row else 0
         rows = self.image.rows(_ANY[0], _ANY[-1]) if self.image is not None else ()
@@ -301,21 +317,23 @@ class _Filling:
 
     def _counted(self, table: _Table) -> int | None:
         """How many rows the damaged file has, by an index; None if no index is whole."""
-        with suppress(sqlite3.DatabaseError, UnicodeError):
+        with suppress(*_UNREADABLE):
             return int(self.old.execute(f"SELECT count(*) FROM {table.name}").fetchone()[0])  # noqa: S608
         return None
 
-    def _lost(self, table: _Table) -> int:
-        """How many rows could not be read, at most."""
+    def _lost(self, table: _Table) -> int | None:
+        """How many rows could not be read, at most; None if nobody can say."""
         if not table.broken:
             return 0
         if (count := self._counted(table)) is not None:
             return max(0, count - table.found)
-        if table.key is None or self.image is None:
-            return 0
-        found = f"SELECT {{}} FROM {table.name}"  # noqa: S608 - our own name
-        first = max(table.first_missing, self.new.count(found.format(f"min({table.key})")), 1)
-        last = min(table.last_missing, table.highest)
-        inside = self.new.count(f"{found.format('count(*)')} WHERE {table.key} BETWEEN ? AND ?", (first, last))
+        if table.name not in (EVENTS, JOURNAL) or self.image is None:
+            return None
+        pruned = events.pruned_through(self.new) if table.name == EVENTS else 0
+        first, last = max(table.first_missing, pruned + 1), min(table.last_missing, table.highest)
+        inside = self.new.count(
+            f"SELECT count(*) FROM {table.name} WHERE {table.key} BETWEEN ? AND ?",  # noqa: S608 - our own names
+            (first, last),
+        )
         room = self.image.count * self.image.page_size // LEAST_ROW
         return min(max(0, last - first + 1 - inside), room)

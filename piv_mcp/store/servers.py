@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import leases
+from piv_mcp.store import accounts, leases
 from piv_mcp.store.connection import Connection
 
 UNSEEN_SECONDS = 300.0
@@ -179,8 +179,5 @@ def as_owner(connection: Connection, address: WebhookAddress | None) -> Generato
     owner = account if address is None else owner_of(connection, address.secret)
     if owner is None and address is not None and not address.is_own:
         raise StoreError("the account of this webhook's address is not known")
-    connection.account = account if owner is None else owner
-    try:
+    with accounts.acting_for(connection, account if owner is None else owner):
         yield
-    finally:
-        connection.account = account

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.store import accounts, migrations
-from piv_mcp.store.connection import Row, Value
+from piv_mcp.store.connection import Connection, Row, Value
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """What the write-ahead log shrinks to after a checkpoint. SQLite begins a checkpoint at 4 MB."""
@@ -102,7 +102,7 @@ def is_new(connection: SqliteConnection) -> bool:
     return not connection.count("SELECT count(*) FROM sqlite_master") and not connection.count("PRAGMA user_version")
 
 
-def is_sound(connection: SqliteConnection, check: str = "quick_check") -> bool:
+def is_sound(connection: Connection, check: str = "quick_check") -> bool:
     """Whether SQLite's own check of the file finds nothing. `integrity_check` also compares indexes with their tables,
     which takes longer."""
     try:
@@ -115,7 +115,8 @@ def is_sound(connection: SqliteConnection, check: str = "quick_check") -> bool:
 
 def is_damage(error: sqlite3.Error) -> bool:
     is_no_text = "Could not decode to UTF-8" in str(error)  # SQLite does not look at the content of texts
-    return is_no_text or primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    is_cut = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ  # somebody has cut the log
+    return is_no_text or is_cut or primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def damage(problem: str) -> sqlite3.DatabaseError:

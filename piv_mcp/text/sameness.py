@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from piv_mcp.text.invisible import is_invisible
 from piv_mcp.text.transliteration import spellings
@@ -232,12 +232,15 @@ def _fits(full: str, short: str, *, before: str, behind: str) -> Iterator[int]:
     marks = sum(where.get(char, 0) for char in MARKS)
     padded = f"{before[-1:] or ' '}{full}{behind[:1] or ' '}"
     exact, once = 1, (blanks & 1) << 1
+    ways: dict[str, _Ways] = {}
     for index, char in enumerate(full):
         if (exact | once) & end:
             yield index
         here = where.get(char, 0)
         if _is_soft(char):
-            exact, once = (_after_soft(positions, char, where, here, marks) for positions in (exact, once))
+            way = ways.get(char) or ways.setdefault(char, _ways(char, where))
+            exact = _after_soft(exact, way, here, marks)
+            once = _after_soft(once, way, here, marks)
         elif char == " " and (_is_soft(padded[index]) or _is_soft(padded[index + 2])):
             # It is lost together with what is beside it, which cannot be told from a blank between other words.
             exact, once = ((exact & here) << 1) | exact, ((once & here) << 1) | once
@@ -251,19 +254,34 @@ def _fits(full: str, short: str, *, before: str, behind: str) -> Iterator[int]:
         yield len(full)
 
 
-def _after_soft(positions: int, char: str, where: dict[str, int], here: int, marks: int) -> int:
+class _Ways(NamedTuple):
+    """What a character outside ASCII can have become in one text: a mark for each byte, at most, or a spelling, each
+    letter of which stands at the places of a set."""
+
+    marks: int
+    spellings: tuple[tuple[int, ...], ...]
+
+
+def _ways(char: str, where: dict[str, int]) -> _Ways:
+    found = (tuple(where.get(letter, 0) for letter in spelling) for spelling in _spellings(char))
+    return _Ways(len(char.encode()), tuple(places for places in found if all(places)))
+
+
+def _after_soft(positions: int, ways: _Ways, here: int, marks: int) -> int:
     """Where a character outside ASCII can lead: it stands there, is lost, became marks, or is transliterated."""
     if not positions:
         return 0
     reached = positions | (positions & here) << 1
     marked = positions
-    for _ in char.encode():  # a mark for each byte, at most
+    for _ in range(ways.marks):
         marked = (marked & marks) << 1
+        if not marked:
+            break
         reached |= marked
-    for spelling in _spellings(char):
+    for places in ways.spellings:
         spelt = positions
-        for letter in spelling:
-            spelt = (spelt & where.get(letter, 0)) << 1
+        for place in places:
+            spelt = (spelt & place) << 1
         reached |= spelt
     return reached
 

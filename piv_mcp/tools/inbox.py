@@ -1,9 +1,8 @@
 """Tools of the inbox: read codes and events, and wait for them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.api.events import EVENTS
 from piv_mcp.errors import InvalidRequestError
@@ -14,8 +13,8 @@ from piv_mcp.services import Services, services
 from piv_mcp.store import events
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import span
-from piv_mcp.tools.answers import Answer, Bounded
-from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, Code, EventRow, SmsWithoutCode, rows_of
+from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, rows_of
+from piv_mcp.tools.inbox_answers import Events, LatestCode, WaitedCode, WaitedEvents
 from piv_mcp.tools.parameters import PivNumId, Switch, limited
 from piv_mcp.tools.reader import CURSOR, Reader
 from piv_mcp.tools.spec import Ctx, read
@@ -29,6 +28,9 @@ LATE_SECONDS = 300
 
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
+
+LATEST, LISTED = "get_latest_code", "list_events without after"
+"""What shows what a cursor may have passed: see `Reader.at`."""
 
 After = Annotated[
     str,
@@ -57,79 +59,6 @@ EventType = Annotated[
 ]
 
 
-class LatestCode(Answer):
-    """`status`: ok, stale (older than asked for, or of unknown age: not a new code) or none."""
-
-    status: str
-    newest: Code | None = None
-    others: list[Code] | None = None
-    newer_without_code: list[SmsWithoutCode] | None = None
-    after: str
-    note: str | None = None
-    untrusted: str | None = None
-
-
-class WaitedCode(Answer):
-    """`status`: ok, stale (over ten minutes old, or of unknown age: not a new code) or timeout. `after` is the cursor
-    for the next call. `newer_without_code` after a timeout: what came instead."""
-
-    status: str
-    newest: Code | None = None
-    others: list[Code] | None = None
-    newer_without_code: list[SmsWithoutCode] | None = None
-    after: str
-    waited_seconds: float
-    note: str | None = None
-    untrusted: str | None = None
-
-
-class Events(Bounded):
-    ROWS = "events"
-
-    events: list[EventRow]
-    total: int
-    after: str
-    note: str | None = None
-    untrusted: str | None = None
-    store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)
-    """Whose cursors these are."""
-
-    def continuation(self, count: int) -> str:
-        if self._is_newest_first:
-            return f"Older events: before={self.events[count - 1].event_id}."
-        return "Go on with the after of this answer."
-
-    def continued(self, count: int) -> dict[str, Any]:
-        last = self.events[count - 1].event_id
-        return {} if self._is_newest_first else {"after": cursor.write(Cursor(last), self.store)}
-
-    @property
-    def _is_newest_first(self) -> bool:
-        return self.events[0].event_id > self.events[-1].event_id
-
-
-class WaitedEvents(Bounded):
-    """`status`: ok or timeout. `after` is the cursor for the next call."""
-
-    ROWS = "events"
-
-    status: str
-    events: list[EventRow]
-    after: str
-    waited_seconds: float
-    note: str | None = None
-    untrusted: str | None = None
-    store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)
-    """Whose cursors these are."""
-
-    def continuation(self, count: int) -> str:
-        del count
-        return "Go on with the after of this answer."
-
-    def continued(self, count: int) -> dict[str, Any]:
-        return {"after": cursor.write(Cursor(self.events[count - 1].event_id), self.store)}
-
-
 async def get_latest_code(
     ctx: Ctx,
     number: PivNumId | None = None,
@@ -143,7 +72,7 @@ async def get_latest_code(
         problem = await app.history.refresh(piv_num_id, seconds=REFRESH_SECONDS)
     else:
         await app.backfill.settled()
-    owner = await app.store.read(cursor.identity)
+    reader = await Reader.at(app, None, about=cursor.about(piv_num_id), shown_by=LATEST)
     last = await app.store.read(events.last_seq)
     found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 1)
     found = [event for event in found if found[0].moment - event.moment <= RECENT_CODES_SECONDS]
@@ -173,7 +102,7 @@ async def get_latest_code(
         newest=newest,
         others=others,
         newer_without_code=rows.messages(quiet),
-        after=cursor.write(Cursor(max([last, *(event.seq for event in found)]), at=looked_at), owner),
+        after=reader.after(Cursor(max([last, *(event.seq for event in found)]), at=looked_at)),
         note=_join(*_about(quiet, has_code=bool(found)), *notes),
         untrusted=rows.fence.notice,
     )
@@ -202,7 +131,7 @@ async def wait_for_code(
     """Wait for the next SMS code on a number. One that came in the last minute counts, unless after is given."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
-    reader = await Reader.at(app, after)
+    reader = await Reader.at(app, after, about=cursor.about(piv_num_id), shown_by=LATEST)
     waited = await wait.wait_for_code(
         app.inbox,
         app.history,
@@ -216,8 +145,20 @@ async def wait_for_code(
     rows = await rows_of(app, [*found, *quiet])
     notes = [*reader.notes, *_about(quiet, has_code=bool(found))]
     after, status = reader.after(waited.cursor), "timeout"
+    if waited.unconfirmed:
+        notes.append("A code came that the SMS history does not confirm yet: get_latest_code shows it.")
+    if waited.earlier:
+        count = f"{waited.earlier}{' or more' if waited.earlier >= wait.CODES_COUNTED else ''}"
+        notes.append(
+            f"The first reading of the SMS history found codes from before the given after, {count} in all:"
+            " get_latest_code shows the newest."
+        )
     if found:
-        age = rows.age(found[0])
+        fresh = next((event for event in found if is_recent(rows.age(event), STALE_SECONDS)), found[0])
+        if fresh is not found[0]:
+            notes.append("One of the others arrived later, but by its own time it is older.")
+            found = [fresh, *(event for event in found if event is not fresh)]
+        age = rows.age(fresh)
         status = "ok" if is_recent(age, STALE_SECONDS) else "stale"
         if status == "stale":
             notes.append(f"{_old(age)} To wait for a new one, call again with after={after}.")
@@ -228,8 +169,10 @@ async def wait_for_code(
             notes.append(f"{count} codes came before these: call again with after={after} for them.")
     else:
         missed = await unread(app, piv_num_id)
-        going_on = f"No code yet. To go on waiting, call again with after={after}"
-        notes += [f"{going_on}." if missed else f"{going_on}: nothing is missed.", *missed, *await unheard(app)]
+        promise = "" if missed or reader.notes or waited.earlier else ": nothing is missed"
+        kind = "confirmed code" if confirmed_only else "code"
+        going_on = f"No {kind} yet. To go on waiting, call again with after={after}{promise}."
+        notes += [going_on, *missed, *await unheard(app)]
         notes += await _captured(app, piv_num_id, app.clock.time() - waited.seconds - wait.JUST_BEFORE)
     newest, others = rows.codes(found) if found else (None, None)
     return WaitedCode(
@@ -270,11 +213,13 @@ async def list_events(
     """List received events (SMS, deliveries, registrations, finished sites): the newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
-    reader = await Reader.at(app, after)
+    about = cursor.about(piv_num_id, [type] if type else [])
+    reader = await Reader.at(app, after, about=about, shown_by=LISTED)
+    start = reader.cursor or Cursor(0, at=int(app.inbox.remote_time() or 0))
     last = await app.store.read(events.last_seq)
     found, total = await app.store.read(
         events.after,
-        reader.cursor.seq if reader.cursor else 0,
+        start.seq,
         before=before,
         types=[type] if type else [],
         subject=piv_num_id,
@@ -284,10 +229,12 @@ async def list_events(
     rows = await rows_of(app, found)
     more = reader.cursor is not None and total > len(found)
     seq = found[-1].seq if more else max([last, *(event.seq for event in found)])
+    if before is not None:  # this page does not show what came after it
+        seq = max(start.seq, min(seq, before - 1))
     return Events(
         events=[rows.event(event) for event in found],
         total=total,
-        after=reader.after(Cursor(seq, at=int(app.inbox.remote_time() or 0))),
+        after=reader.after(Cursor(seq, at=start.at)),
         note=_join(*reader.notes, *_remarks(type, total)),
         untrusted=rows.fence.notice,
         store=reader.owner,
@@ -322,12 +269,14 @@ async def wait_for_event(
             code="VALIDATION_ERROR",
             hint=f"Events: {', '.join(EVENTS)}",
         )
-    reader = await Reader.at(app, after)
     wanted = {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()
     }
     if "piv_num_id" in wanted:
         wanted["piv_num_id"] = await app.phonebook.resolve(wanted["piv_num_id"])
+    rest = {name: value for name, value in wanted.items() if name != "piv_num_id"}
+    about = cursor.about(wanted.get("piv_num_id"), types, rest)
+    reader = await Reader.at(app, after, about=about, shown_by=LISTED)
     waited = await wait.wait_for_event(
         app.inbox,
         types=types,

@@ -1,0 +1,89 @@
+"""The answers of the inbox's tools."""
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from piv_mcp.inbox import cursor
+from piv_mcp.tools.answers import Answer, Bounded
+from piv_mcp.tools.event_rows import Code, EventRow, SmsWithoutCode
+
+
+class LatestCode(Answer):
+    """`status`: ok, stale (older than asked for, or of unknown age: not a new code) or none."""
+
+    status: str
+    newest: Code | None = None
+    others: list[Code] | None = None
+    newer_without_code: list[SmsWithoutCode] | None = None
+    after: str
+    note: str | None = None
+    untrusted: str | None = None
+
+
+class WaitedCode(Answer):
+    """`status`: ok, stale (over ten minutes old, or of unknown age: not a new code) or timeout. `after` is the cursor
+    for the next call. `newer_without_code` after a timeout: what came instead."""
+
+    status: str
+    newest: Code | None = None
+    others: list[Code] | None = None
+    newer_without_code: list[SmsWithoutCode] | None = None
+    after: str
+    waited_seconds: float
+    note: str | None = None
+    untrusted: str | None = None
+
+
+class Events(Bounded):
+    ROWS = "events"
+
+    events: list[EventRow]
+    total: int
+    after: str
+    note: str | None = None
+    untrusted: str | None = None
+    store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)
+    """Whose cursors these are."""
+
+    def continuation(self, count: int) -> str:
+        if self._is_newest_first:
+            return f"Older events: before={self.events[count - 1].event_id}."
+        return "Go on with the after of this answer."
+
+    def continued(self, count: int) -> dict[str, Any]:
+        last = self.events[count - 1].event_id
+        return {} if self._is_newest_first else {"after": _moved(self.after, last, self.store)}
+
+    @property
+    def _is_newest_first(self) -> bool:
+        return self.events[0].event_id > self.events[-1].event_id
+
+
+class WaitedEvents(Bounded):
+    """`status`: ok or timeout. `after` is the cursor for the next call."""
+
+    ROWS = "events"
+
+    status: str
+    events: list[EventRow]
+    after: str
+    waited_seconds: float
+    note: str | None = None
+    untrusted: str | None = None
+    store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)
+    """Whose cursors these are."""
+
+    def continuation(self, count: int) -> str:
+        del count
+        return "Go on with the after of this answer."
+
+    def continued(self, count: int) -> dict[str, Any]:
+        return {"after": _moved(self.after, self.events[count - 1].event_id, self.store)}
+
+
+def _moved(after: str, last: int, store: bytes) -> str:
+    """The cursor of an answer of which only the events up to `last` are shown."""
+    return cursor.write(replace(cursor.read(after, store), seq=last), store)
