@@ -58,13 +58,14 @@ async def test_a_caller_that_goes_away_while_it_is_carried_out_is_told_by_the_ne
 async def test_what_another_server_of_the_process_carries_out_does_not_look_dead(
     sandbox: Sandbox, data_dir: Path
 ) -> None:
-    sandbox.fail_next(Failure(kind="slow", method="POST", path=BUY_NUMBER.path, delay=10))
+    sandbox.fail_next(Failure(kind="hang", method="POST", path=BUY_NUMBER.path))
     clock = MovingClock()
     async with connected(sandbox, data_dir, approver(), clock=clock) as one, connected(sandbox, data_dir) as two:
         call = asyncio.create_task(one.receipt(BUY_NUMBER))
         await until(lambda: one.writes, seconds=20, what="the request")
         assert await two.gate.journal.recover() == []
         assert (await one.only_entry()).state == "executing"
+        await one.settled()
         assert (await call)["status"] == "charged"
 
 
