@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -219,9 +220,36 @@ def test_what_the_api_charges_for_is_marked_as_spending() -> None:
     assert sorted(spec.endpoint or "" for spec in EVERY_TOOL if spec.effect == "spend") == sorted(SPENDING)
 
 
-async def test_the_endpoint_is_in_the_metadata_and_nothing_else() -> None:
-    metas = {tool.name: tool.meta for tool in await listed(load(sandbox=True))}
-    assert metas == {spec.name: {"piv.day/endpoint": spec.endpoint} if spec.endpoint else None for spec in EVERY_TOOL}
+@pytest.mark.parametrize("mode", ["ask", "budget", "deny"])
+async def test_the_metadata_hold_the_endpoint_and_hints_for_clients(mode: str) -> None:
+    metas = {tool.name: tool.meta or {} for tool in await listed(load(sandbox=True, spend_mode=mode))}
+    assert {name: meta.pop("piv.day/endpoint", None) for name, meta in metas.items()} == {
+        spec.name: spec.endpoint for spec in EVERY_TOOL if spec.name in metas
+    }
+    asked = {name for name, meta in metas.items() if meta.pop("anthropic/requiresUserInteraction", False)}
+    assert asked == ({spec.name for spec in EVERY_TOOL if spec.effect == "spend"} if mode == "ask" else set())
+    always = {name for name, meta in metas.items() if meta.pop("anthropic/alwaysLoad", False)}
+    assert always == {"get_latest_code", "wait_for_code"}
+    assert not any(metas.values())
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_server_and_its_tools_have_icons_that_need_no_other_host(era: Era) -> None:
+    async with Client(build_server(load(sandbox=True)), mode=era) as client:
+        tools = (await client.list_tools()).tools
+        assert client.server_info is not None
+        everything = [client.server_info.icons or [], *(tool.icons or [] for tool in tools)]
+    pictures: list[str] = []
+    for icons in everything:
+        (icon,) = icons
+        head, _, data = icon.src.partition(",")
+        assert head == "data:image/svg+xml;base64"
+        picture = b64decode(data, validate=True).decode()
+        assert picture.startswith("<svg ")
+        assert picture.endswith("</svg>\n")
+        assert not re.search(r"script|href|url\(", picture)
+        pictures.append(picture)
+    assert len(set(pictures)) == 2 + len(TOOLSETS), "the server's, the sandbox's, and each area's"
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -17,6 +17,7 @@ from piv_mcp.config import TOOLSETS, Area, Settings
 from piv_mcp.errors import PivError
 from piv_mcp.runtime import Runtime
 from piv_mcp.server import definitions, prompts
+from piv_mcp.server.icons import icon
 from piv_mcp.server.server import PivServer
 from piv_mcp.server.subscriptions import Subscriptions
 
@@ -80,6 +81,7 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
         version=__version__,
         instructions=instructions(settings),
         website_url="https://piv.day",
+        icons=[icon("server")],
         definitions=definitions.load(settings),
         load=load,
         lifespan=lifespan,

@@ -12,6 +12,10 @@ from typing import TypedDict
 from mcp.types import Tool
 
 from piv_mcp.config import Area, Effect, Settings
+from piv_mcp.server.icons import icon
+
+ASKS_A_PERSON = "anthropic/requiresUserInteraction"
+"""In a tool's `_meta`: the client lets a person see each call. That comes on top of our own question."""
 
 FOLDER = Path(__file__).with_name("definitions")
 INDEX = "index.json"
@@ -28,5 +32,12 @@ class IndexRow(TypedDict):
 def load(settings: Settings) -> list[Tool]:
     """The tools that these settings offer, in order."""
     index: list[IndexRow] = json.loads((FOLDER / INDEX).read_bytes())
-    names = [row["name"] for row in index if settings.offers(row["area"], row["effect"])]
-    return [Tool.model_validate_json((FOLDER / f"{name}.json").read_bytes()) for name in names]
+    return [_tool(row, settings) for row in index if settings.offers(row["area"], row["effect"])]
+
+
+def _tool(row: IndexRow, settings: Settings) -> Tool:
+    tool = Tool.model_validate_json((FOLDER / f"{row['name']}.json").read_bytes())
+    tool.icons = [icon(row["area"] or "sandbox")]
+    if row["effect"] == "spend" and settings.spend_mode == "ask":
+        tool.meta = {**(tool.meta or {}), ASKS_A_PERSON: True}
+    return tool

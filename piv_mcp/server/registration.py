@@ -29,6 +29,8 @@ from piv_mcp.tools.spec import ToolSpec
 
 JSON = "application/json"
 ENDPOINT_META = "piv.day/endpoint"
+ALWAYS_LOAD_META = "anthropic/alwaysLoad"
+"""For clients that load tools on demand: this one is always there."""
 
 
 class _AsGiven(FuncMetadata):
@@ -52,7 +54,7 @@ def sdk_tool(spec: ToolSpec) -> Tool:
             idempotent_hint=spec.idempotent,
             open_world_hint=not spec.local,
         ),
-        meta={ENDPOINT_META: spec.endpoint} if spec.endpoint else None,
+        meta=_meta(spec) or None,
         structured_output=False,
     )
     tool.parameters = input_schema(tool.parameters)
@@ -61,6 +63,11 @@ def sdk_tool(spec: ToolSpec) -> Tool:
     # a validator for each tool at start.
     tool.fn_metadata.output_schema = output_schema(_return_type(spec))
     return tool
+
+
+def _meta(spec: ToolSpec) -> dict[str, Any]:
+    endpoint = {ENDPOINT_META: spec.endpoint} if spec.endpoint else {}
+    return endpoint | ({ALWAYS_LOAD_META: True} if spec.always_load else {})
 
 
 def wire_definition(spec: ToolSpec) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class ToolSpec:
     idempotent: bool = False
     local: bool = False
     """Answers from the local store, without a request to piv.day."""
+    always_load: bool = False
+    """What most people come for: a client that loads tools on demand need not search for it."""
     extra: Mapping[str, bool | str] = field(default_factory=dict[str, bool | str], hash=False)
     """Names that are no parameters, but that a call may have: with the only value that a switch of the endpoint can
     have, or with what to do instead, for what the API lacks."""
@@ -51,9 +53,18 @@ def read(
     endpoint: str | None = None,
     *,
     local: bool = False,
+    always_load: bool = False,
 ) -> ToolSpec:
     """A tool that changes nothing."""
-    return ToolSpec(handler=handler, title=title, effect="read", endpoint=endpoint, idempotent=True, local=local)
+    return ToolSpec(
+        handler=handler,
+        title=title,
+        effect="read",
+        endpoint=endpoint,
+        idempotent=True,
+        local=local,
+        always_load=always_load,
+    )
 
 
 def write(
