@@ -6,7 +6,8 @@ from piv_mcp.tools.spec import Ctx, read
 
 
 async def get_account(ctx: Ctx) -> Account:
-    """Get the account's balance in US dollars and its email. Also shows whether the API key works."""
+    """Get the account's balance (money left, in US dollars) and its email: who is logged in. Also shows whether the API
+    key works (is valid)."""
     return await (await services(ctx)).client.account.get()
 
 

@@ -73,7 +73,8 @@ async def list_commitments(
     ctx: Ctx,
     days: Annotated[int, Field(ge=1, le=3650, strict=True, description="To see all that renews by itself: 3650.")] = 30,
 ) -> Commitments:
-    """List what expires or renews by itself, with its cost: numbers, proxies, domains. Also what can be restored."""
+    """List what expires soon (runs out) or renews by itself: upcoming renewals, subscriptions, recurring costs of
+    numbers, proxies, domains. Also what can be restored."""
     return await commitments(await services(ctx), days=days)
 
 

@@ -25,6 +25,7 @@ from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text import dns
 from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import (
+    AutoRenew,
     DomainId,
     DomainName,
     Limit500,
@@ -60,11 +61,11 @@ RecordType = Annotated[str, AfterValidator(_record_type), Field(description="A, 
 RecordName = Annotated[
     str, AfterValidator(dns.record_name), Field(description="@ for the domain itself, or a subdomain.")
 ]
-RecordContent = Annotated[Line, limited(4096)]
+RecordContent = Annotated[Line, limited(4096), Field(description="E.g. an IP address or a host name.")]
 Ttl = Annotated[int, Field(ge=1, strict=True, description="Seconds; 1 = automatic."), at_most(2_147_483_647)]
 Proxied = Annotated[Switch, Field(description="Through Cloudflare.")]
 NewProxied = Annotated[Switch, Field(description="Through Cloudflare. piv.day names no default.")]
-NameserverNames = Annotated[list[DomainName], Field(min_length=2), at_most(13)]
+NameserverNames = Annotated[list[DomainName], Field(min_length=2, description="All of them."), at_most(13)]
 
 
 # A DNS record of a new domain. This is no docstring, which would become part of the input schema and
@@ -109,20 +110,21 @@ class DnsRecords(Listing):
 async def search_domain(
     ctx: Ctx, q: Annotated[DomainName, Field(description="Whole domain, e.g. mysite.com.")]
 ) -> DomainOffer:
-    """Check whether a domain is available, and what registration and renewal cost per year."""
+    """Check whether a domain name is available (free, taken), and how much it costs: price of registration and renewal
+    per year."""
     return await (await services(ctx)).client.domains.search(q)
 
 
 async def list_domains(
     ctx: Ctx,
     status: DomainStatus | None = None,
-    cloudflare: Switch | None = None,
-    auto_renew: Switch | None = None,
-    search: Search | None = None,
+    cloudflare: Annotated[Switch, Field(description="Only those behind Cloudflare, or not.")] | None = None,
+    auto_renew: Annotated[Switch, Field(description="Only those with auto-renewal, or without.")] | None = None,
+    search: Annotated[Search, Field(description="Part of the domain name.")] | None = None,
     limit: Limit500 | None = None,
     offset: Offset | None = None,
 ) -> Domains:
-    """List the account's domains."""
+    """List the account's domains: which ones it owns, their status and expiry date."""
     page = await (await services(ctx)).client.domains.list(
         limit=limit, offset=offset, status=status, cloudflare=cloudflare, auto_renew=auto_renew, search=search
     )
@@ -131,24 +133,25 @@ async def list_domains(
 
 
 async def get_domain(ctx: Ctx, domain_id: DomainId) -> Domain:
-    """Get one domain with its certificate, DNS records and nameservers."""
+    """Get the details of one domain: expiry date, SSL certificate, DNS records and nameservers."""
     return await (await services(ctx)).client.domains.get(domain_id)
 
 
 async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> QueueEntry:
-    """Get the progress of a registration or renewal. To wait for a registration: wait_for_event(domain.registered,
-    domain.failed)."""
+    """Get the status and progress of a domain order: registration or renewal. To wait for a registration:
+    wait_for_event(domain.registered, domain.failed)."""
     return await (await services(ctx)).client.domains.queue(queue_id)
 
 
-async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: Switch) -> Receipt:
-    """Turn a domain's auto-renewal on or off, after the person approves."""
+async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: AutoRenew) -> Receipt:
+    """Turn a domain's auto-renewal on or off (renew automatically, cancel its subscription), after the person
+    approves."""
     request = SetDomainAutoRenewal(auto_renew=auto_renew)
     return await perform(ctx, actions.SetDomainAutoRenewalAction(domain_id=domain_id, request=request))
 
 
 async def list_dns_records(ctx: Ctx, domain_id: DomainId, offset: Offset | None = None) -> DnsRecords:
-    """List a domain's DNS records with their ids."""
+    """List a domain's DNS records (zone entries: A, CNAME, MX, TXT) with their ids and what they point to."""
     rows, position = whole(await (await services(ctx)).client.domains.dns(domain_id), offset)
     return DnsRecords(records=rows, **position)
 
@@ -162,7 +165,8 @@ async def create_dns_record(
     ttl: Ttl | None = None,
     proxied: NewProxied | None = None,
 ) -> CreatedRecord:
-    """Add a DNS record. To change one that exists use update_dns_record."""
+    """Add a DNS record: point a domain or subdomain to a server's IP address, set up email (MX) or a TXT entry. To
+    change one that exists use update_dns_record."""
     app = await services(ctx)
     record = CreateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
     record, notes = await below_its_domain(app, domain_id, record)
@@ -180,7 +184,8 @@ async def update_dns_record(
     ttl: Ttl | None = None,
     proxied: Proxied | None = None,
 ) -> Receipt:
-    """Change fields of a DNS record, after the person approves. Fields left out stay as they are."""
+    """Change (edit) a DNS record, e.g. the IP address or CNAME that it points to, after the person approves. Fields
+    left out stay as they are."""
     app = await services(ctx)
     request = UpdateDnsRecord.of(type=type, name=name, content=content, ttl=ttl, proxied=proxied)
     request = await with_fitting_content(app, domain_id, record_id, request)
@@ -226,24 +231,30 @@ def _note(record: CreateDnsRecord, notes: list[str]) -> str | None:
 
 
 async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) -> Receipt:
-    """Delete a DNS record, after the person approves."""
+    """Delete (remove) a DNS record, e.g. a TXT or CNAME entry, after the person approves."""
     return await perform(ctx, actions.DeleteDnsRecordAction(domain_id=domain_id, record_id=record_id))
 
 
 async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> Receipt:
-    """Put a domain behind Cloudflare, after the person approves. The API cannot undo this."""
+    """Turn on Cloudflare (CDN, DDoS protection, SSL) for a domain, after the person approves. The API cannot undo
+    this."""
     return await perform(ctx, actions.EnableCloudflareAction(domain_id=domain_id))
 
 
-async def set_nameservers(ctx: Ctx, domain_id: DomainId, nameservers: NameserverNames) -> Receipt:
-    """Replace a domain's nameservers, after the person approves. Not for domains behind Cloudflare."""
+async def set_nameservers(
+    ctx: Ctx,
+    domain_id: DomainId,
+    nameservers: NameserverNames,
+) -> Receipt:
+    """Change a domain's nameservers (name servers, NS, DNS servers): switch to others, after the person approves. Not
+    for domains behind Cloudflare."""
     request = SetNameservers.of(nameservers=nameservers)
     return await perform(ctx, actions.SetNameserversAction(domain_id=domain_id, request=request))
 
 
 async def register_domain(
     ctx: Ctx,
-    domain: DomainName,
+    domain: Annotated[DomainName, Field(description="Whole domain, e.g. mysite.com.")],
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
     cloudflare: Annotated[Switch, Field(description="True: no nameservers. False: nameservers are required.")],
     auto_renew: Annotated[Switch, Field(description="True commits to yearly renewals.")],
@@ -251,7 +262,8 @@ async def register_domain(
     nameservers: Annotated[NameserverNames, Field(description="Without cloudflare only.")] | None = None,
     dns_records: Annotated[list[FirstRecord], at_most(100), Field(description="With cloudflare only.")] | None = None,
 ) -> Receipt:
-    """Register a domain, after the person approves the price. search_domain shows it, get_domain_queue the progress."""
+    """Register a domain (buy or purchase a domain name, a web address), after the person approves the price.
+    search_domain shows it, get_domain_queue the progress."""
     request = RegisterDomain.of(
         domain=domain,
         period=period,
@@ -269,7 +281,8 @@ async def renew_domain(
     domain_id: DomainId,
     period: Annotated[int, Field(ge=1, le=10, strict=True, description="Years.")],
 ) -> Receipt:
-    """Renew a domain, after the person approves the price. get_domain_queue shows the progress."""
+    """Renew a domain (extend, prolong, pay for another year), after the person approves the price. get_domain_queue
+    shows the progress."""
     return await perform(ctx, actions.RenewDomainAction(domain_id=domain_id, request=RenewDomain.of(period=period)))
 
 

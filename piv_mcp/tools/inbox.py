@@ -64,7 +64,8 @@ async def get_latest_code(
     number: PivNumId | None = None,
     max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older codes are reported as stale.")] = 600,
 ) -> LatestCode:
-    """Get the newest SMS verification code at once, on one number or on any. For one still to come: wait_for_code."""
+    """Get the newest SMS verification code that was received (OTP, two-factor or 2FA login code, one-time PIN or
+    password), on one number or on any. For one still to come: wait_for_code."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     problem = None
@@ -128,7 +129,8 @@ async def wait_for_code(
         Switch, Field(description="Only codes that the account's own SMS history confirms.")
     ] = False,
 ) -> WaitedCode:
-    """Wait for the next SMS code on a number. One that came in the last minute counts, unless after is given."""
+    """Wait for the next SMS verification code (OTP, 2FA, sign-in code) to arrive on a number. One that came in the last
+    minute counts, unless after is given."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
     reader = await Reader.at(app, after, about=cursor.about(piv_num_id), shown_by=LATEST)
@@ -210,7 +212,8 @@ async def list_events(
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
     before: Annotated[int, Field(ge=1, strict=True, description="Only events before this event_id.")] | None = None,
 ) -> Events:
-    """List received events (SMS, deliveries, registrations, finished sites): the newest, or those after a cursor."""
+    """List received events (webhooks, notifications), what happened recently: SMS, deliveries, registrations, finished
+    sites. The newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     about = cursor.about(piv_num_id, [type] if type else [])
@@ -260,7 +263,8 @@ async def wait_for_event(
     timeout_seconds: Timeout = 50,
     after: After | None = None,
 ) -> WaitedEvents:
-    """Wait for an event other than a code, such as a finished site. The last minute counts, unless after is given."""
+    """Wait for an event other than a code (notify me when): message delivered, domain registered, site finished, number
+    restored. The last minute counts, unless after is given."""
     app = await services(ctx)
     unknown = [name for name in types if name not in EVENTS]
     if unknown:
@@ -330,8 +334,8 @@ def _join(*parts: str | None) -> str | None:
 
 
 TOOLS = (
-    read(get_latest_code, "Latest SMS code"),
-    read(wait_for_code, "Wait for an SMS code"),
+    read(get_latest_code, "Latest SMS code", always_load=True),
+    read(wait_for_code, "Wait for an SMS code", always_load=True),
     read(list_events, "Events", local=True),
     read(wait_for_event, "Wait for an event", local=True),
 )

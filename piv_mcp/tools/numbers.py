@@ -23,6 +23,7 @@ from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.untrusted import Fence, one_line
 from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import (
+    AutoRenew,
     CountryCode,
     Limit200,
     Line,
@@ -37,7 +38,7 @@ from piv_mcp.tools.parameters import (
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True, description="Months of 30 days.")]
-CustomName = Annotated[Line, limited(100)]
+CustomName = Annotated[Line, limited(100), Field(description="A label of one's own.")]
 
 
 class Countries(Listing):
@@ -86,7 +87,8 @@ class Messages(Listing):
 
 
 async def list_countries(ctx: Ctx, offset: Offset | None = None) -> Countries:
-    """List countries where numbers can be rented, with monthly price and SMS price in US dollars."""
+    """List countries where numbers can be rented: what a phone or mobile number costs in each country, its price per
+    month and per SMS in US dollars."""
     rows, position = whole(await (await services(ctx)).client.numbers.countries(), offset)
     return Countries(countries=rows, **position)
 
@@ -99,7 +101,8 @@ async def list_numbers(
     limit: Limit200 | None = None,
     offset: Offset | None = None,
 ) -> Numbers:
-    """List the account's phone numbers."""
+    """List the account's phone numbers (phones, lines): which ones it has, their status and expiry, and whether they
+    can send SMS."""
     app = await services(ctx)
     page = await app.client.numbers.list(
         limit=limit, offset=offset, country=country and country.upper(), status=status, search=search
@@ -110,20 +113,22 @@ async def list_numbers(
 
 
 async def get_number(ctx: Ctx, piv_num_id: PivNumId) -> Number:
-    """Get one number with all its dates, tags and SMS abilities."""
+    """Get the details of one phone number: all its dates (when it expires), tags and whether it can send and receive
+    SMS."""
     app = await services(ctx)
     return await app.client.numbers.get(await app.phonebook.resolve(piv_num_id))
 
 
 async def rename_number(ctx: Ctx, piv_num_id: PivNumId, custom_name: CustomName) -> Number:
-    """Set a number's custom name. The only field of a number that can be edited."""
+    """Set or change a number's custom name, its label. The only field of a number that can be edited."""
     app = await services(ctx)
     id_ = await app.phonebook.resolve(piv_num_id)
     return await app.client.numbers.update(id_, UpdateNumber(custom_name=custom_name))
 
 
-async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: Switch) -> Receipt:
-    """Turn a number's auto-renewal on or off, after the person approves. On: charged 24 hours before each expiry."""
+async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: AutoRenew) -> Receipt:
+    """Turn a number's auto-renewal on or off (renew automatically, cancel its subscription), after the person approves.
+    On: charged 24 hours before each expiry."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     request = SetNumberAutoRenewal(auto_renew=auto_renew)
     return await perform(ctx, actions.SetNumberAutoRenewalAction(piv_num_id=id_, request=request))
@@ -132,7 +137,8 @@ async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: Sw
 async def list_sms(
     ctx: Ctx, piv_num_id: PivNumId, limit: Limit200 | None = None, offset: Offset | None = None
 ) -> Messages:
-    """List a number's sent and received SMS. For a verification code use get_latest_code or wait_for_code."""
+    """List a number's SMS history, its inbox: text messages (texts) received and sent, with delivery status. For a
+    verification code use get_latest_code or wait_for_code."""
     return await sms_page(await services(ctx), piv_num_id, limit=limit, offset=offset)
 
 
@@ -166,7 +172,8 @@ async def purchase_number(
     auto_renew: Annotated[Switch, Field(description="True commits to monthly renewals.")],
     custom_name: CustomName | None = None,
 ) -> Receipt:
-    """Rent a new number, after the person approves the price. list_countries shows countries and prices."""
+    """Rent a new phone number (buy or order a virtual mobile number), after the person approves the price.
+    list_countries shows countries and prices."""
     request = PurchaseNumber.of(
         country_code=country_code.upper(),
         duration_months=duration_months,
@@ -177,16 +184,22 @@ async def purchase_number(
 
 
 async def renew_number(ctx: Ctx, piv_num_id: PivNumId, duration_months: Months) -> Receipt:
-    """Extend an active number by months, after the person approves the price. For an expired one: restore_numbers."""
+    """Extend (renew, prolong) an active phone number by months, after the person approves the price. For an expired
+    one: restore_numbers."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     request = RenewNumber.of(duration_months=duration_months)
     return await perform(ctx, actions.RenewNumberAction(piv_num_id=id_, request=request))
 
 
 async def restore_numbers(
-    ctx: Ctx, piv_num_ids: Annotated[list[PivNumId], Field(min_length=1, max_length=20)]
+    ctx: Ctx,
+    piv_num_ids: Annotated[
+        list[PivNumId],
+        Field(min_length=1, max_length=20, description="Ids (list_numbers, status expired) or phone numbers."),
+    ],
 ) -> Receipt:
-    """Bring back numbers within 7 days of expiry, after the person approves. wait_for_event tells the outcome."""
+    """Bring back (get back, recover, reactivate) an expired or lost phone number within 7 days of expiry, after the
+    person approves. wait_for_event tells the outcome."""
     phonebook = (await services(ctx)).phonebook
     ids = [await phonebook.resolve(number) for number in piv_num_ids]
     return await perform(ctx, actions.RestoreNumbersAction(request=RestoreNumbers.of(piv_num_ids=sorted(set(ids)))))
@@ -196,9 +209,10 @@ async def send_sms(
     ctx: Ctx,
     piv_num_id: PivNumId,
     to_number: Recipient,
-    message_body: Annotated[Text, limited(1600)],
+    message_body: Annotated[Text, limited(1600), Field(description="The text, up to 1600 characters.")],
 ) -> Receipt:
-    """Send an SMS from a number, after the person approves. Long texts cost several messages."""
+    """Send an SMS (text message, reply) from a number to somebody, after the person approves. Long texts cost several
+    messages."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     request = SendSms.of(to_number=to_number, message_body=message_body)
     return await perform(ctx, actions.SendSmsAction(piv_num_id=id_, request=request))
@@ -213,7 +227,8 @@ async def start_google_verification(
         Field(description="From Google's page."),
     ],
 ) -> Receipt:
-    """Start a Google QR verification, after the person approves. The result is an event: verify.completed or failed."""
+    """Start a Google verification by QR code: a number verifies an account, after the person approves. The result is an
+    event: verify.completed or failed."""
     id_ = await (await services(ctx)).phonebook.resolve(piv_num_id)
     return await perform(
         ctx, actions.StartVerificationAction(piv_num_id=id_, request=StartVerification.of(gv_url=gv_url))

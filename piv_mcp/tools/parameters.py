@@ -110,5 +110,6 @@ Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the
 Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
 Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
 Switch = Annotated[bool, Field(strict=True)]
+AutoRenew = Annotated[Switch, Field(description="True: on, charged by itself. False: off.")]
 DomainName = Annotated[str, AfterValidator(host_name)]
 Recipient = Annotated[str, AfterValidator(phones.recipient), Field(description=f"Recipient, as {phones.EXAMPLE}.")]

@@ -99,7 +99,8 @@ class Export(Bounded):
 
 
 async def list_proxy_servers(ctx: Ctx, offset: Offset | None = None) -> Servers:
-    """List servers where proxies can be bought, with price per proxy and month in US dollars."""
+    """List servers and locations (countries) where proxies can be bought, and how much proxies cost: price per IPv6
+    proxy and month in US dollars."""
     rows, position = whole(await (await services(ctx)).client.proxies.servers(), offset)
     return Servers(servers=rows, **position)
 
@@ -107,18 +108,19 @@ async def list_proxy_servers(ctx: Ctx, offset: Offset | None = None) -> Servers:
 async def list_proxy_orders(
     ctx: Ctx,
     status: ProxyOrderStatus | None = None,
-    search: Search | None = None,
+    search: Annotated[Search, Field(description="Text to find in the orders.")] | None = None,
     limit: Limit500 | None = None,
     offset: Offset | None = None,
 ) -> Orders:
-    """List the account's proxy orders."""
+    """List the account's proxy orders: which proxies it rents, their status and expiry."""
     page = await (await services(ctx)).client.proxies.orders(limit=limit, offset=offset, status=status, search=search)
     rows = [OrderRow.model_validate(order, from_attributes=True) for order in page.items]
     return Orders(orders=rows, **paging(page, offset))
 
 
 async def get_proxy_order(ctx: Ctx, order_id: OrderId, show_passwords: ShowPasswords = False) -> OrderAnswer:
-    """Get one proxy order with its proxies: host, ports, logins; passwords are masked."""
+    """Get the details of one proxy order with its proxies: host, IP, ports, logins (usernames); passwords are
+    masked."""
     order = await (await services(ctx)).client.proxies.order(order_id)
     return order_answer(order, show_passwords=show_passwords)
 
@@ -127,10 +129,13 @@ async def export_proxies(
     ctx: Ctx,
     order_id: OrderId,
     format: ExportFormat = "socks5",
-    to_file: Annotated[Switch, Field(description="Write to a private file and return its path.")] = False,
+    to_file: Annotated[
+        Switch, Field(description="Write to a private file, so that no password is in the chat.")
+    ] = False,
     show_passwords: ShowPasswords = False,
 ) -> Export:
-    """Export an order as login:password@host:port lines. With to_file the passwords stay out of the chat."""
+    """Export an order's proxy list with usernames and passwords, as login:password@host:port lines. The passwords are
+    masked, unless to_file or show_passwords is given."""
     app = await services(ctx)
     export = await app.client.proxies.export(order_id, format=format)
     content = export.content.get_secret_value()
@@ -146,10 +151,11 @@ async def export_proxies(
 async def purchase_proxies(
     ctx: Ctx,
     server_id: ServerId,
-    quantity: Annotated[int, Field(ge=1, le=500, strict=True)],
+    quantity: Annotated[int, Field(ge=1, le=500, strict=True, description="How many proxies.")],
     months: Annotated[int, Field(ge=1, le=12, strict=True, description="Calendar months.")],
 ) -> Receipt:
-    """Buy proxies as one order, after the person approves the price. export_proxies then returns the credentials."""
+    """Buy IPv6 proxies (rent or order SOCKS5 and HTTP proxies) as one order, after the person approves the price.
+    export_proxies then returns the credentials."""
     request = PurchaseProxies.of(server_id=server_id, quantity=quantity, months=months)
     return await perform(ctx, actions.PurchaseProxiesAction(request=request))
 
@@ -159,12 +165,14 @@ async def renew_proxy_order(
     order_id: OrderId,
     months: Annotated[int, Field(ge=1, le=120, strict=True, description="Calendar months.")],
 ) -> Receipt:
-    """Extend an active proxy order by months, after the person approves the price. Expired: restore_proxy_order."""
+    """Extend (renew, prolong, pay again for) the proxies of an active order by months, after the person approves the
+    price. Expired: restore_proxy_order."""
     return await perform(ctx, actions.RenewProxyOrderAction(order_id=order_id, request=RenewProxies.of(months=months)))
 
 
 async def restore_proxy_order(ctx: Ctx, order_id: OrderId) -> Receipt:
-    """Bring back an expired proxy order for a month with the same credentials, after the person approves."""
+    """Bring back (reactivate) the proxies of an expired order for a month with the same credentials, after the person
+    approves."""
     return await perform(ctx, actions.RestoreProxyOrderAction(order_id=order_id))
 
 

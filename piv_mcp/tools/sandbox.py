@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from pydantic import Field
+
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.services import services
 from piv_mcp.tools.answers import Answer
@@ -18,8 +20,8 @@ class Arrived(Answer):
 async def simulate_incoming_sms(
     ctx: Ctx,
     number: PivNumId,
-    text: Annotated[Text, limited(1600)],
-    sender: Annotated[Line, limited(20)] = "Google",
+    text: Annotated[Text, limited(1600), Field(description="What the message says.")],
+    sender: Annotated[Line, limited(20), Field(description="Name or number that it comes from.")] = "Google",
 ) -> Arrived:
     """Sandbox only: make an SMS arrive on a number, to try the inbox tools."""
     app = await services(ctx)

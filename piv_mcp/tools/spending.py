@@ -90,12 +90,13 @@ class Reconciled(Answer):
 
 async def list_spending(
     ctx: Ctx,
-    days: Annotated[int, Field(ge=1, le=3650, strict=True)] = 30,
+    days: Annotated[int, Field(ge=1, le=3650, strict=True, description="How many days back.")] = 30,
     state: Outcome | None = None,
-    limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
+    limit: Annotated[int, Field(ge=1, le=200, strict=True, description="Entries shown; totals count all.")] = 20,
     offset: Annotated[int, Field(ge=0, strict=True, description="Entries to skip.")] = 0,
 ) -> Spending:
-    """List what was bought, declined, refused or left unknown, with totals by day and area, and the budget left."""
+    """List what was spent (how much did I spend, what did I buy): purchases, payments and costs by day and area, what
+    was declined or left unknown, and the budget left."""
     return await spending(await services(ctx), days=days, state=state, limit=limit, offset=offset)
 
 
@@ -109,7 +110,8 @@ async def reconcile_spending(
     ]
     | None = None,
 ) -> Reconciled:
-    """Find out whether purchases with an unknown outcome were charged, by what the account shows. Sends no purchase."""
+    """Find out whether purchases with an unknown outcome (timed out, failed) went through and were charged, by what the
+    account shows. Sends no purchase."""
     app = await services(ctx)
     journal = app.gate.journal
     entries = await journal.recover()

@@ -51,6 +51,10 @@ Email = Annotated[
     limited(254, form=r"[^@\s]+@[^@\s]+", words="an address, such as me@example.com"),
     AfterValidator(_normal_host),
 ]
+Phone = Annotated[Line, limited(50)]
+Address = Annotated[Line, limited(300)]
+LegalName = Annotated[Line, limited(200), Field(description="Of the company, by law.")]
+SiteDomain = Annotated[DomainName, Field(description="Whole domain, e.g. mysite.com.")]
 Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*", words="a link, such as https://example.com/me")]
 Words = Annotated[list[Annotated[Line, limited(100)]], at_most(100)]
 
@@ -66,7 +70,8 @@ class Whites(Listing):
 
 
 async def list_white_tiers(ctx: Ctx) -> Tiers:
-    """List the kinds of site that can be generated, with price per site and per extra article in US dollars."""
+    """List the kinds (tiers, packages) of site that can be generated, and how much a website costs: price per site and
+    per extra article in US dollars."""
     return Tiers(tiers=await (await services(ctx)).client.whites.tiers())
 
 
@@ -77,14 +82,15 @@ async def list_whites(
     limit: Limit500 | None = None,
     offset: Offset | None = None,
 ) -> Whites:
-    """List generated sites and those being generated."""
+    """List generated sites (websites, landing pages) and those being generated."""
     client = (await services(ctx)).client
     page = await client.whites.list(limit=limit, offset=offset, status=status, tier_key=tier_key)
     return Whites(whites=page.items, **paging(page, offset))
 
 
 async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
-    """Get one generated site; `state` says how far it is. To wait: wait_for_event(white.completed, white.failed)."""
+    """Get the progress of one generated site: `state` says whether the website is ready. To wait:
+    wait_for_event(white.completed, white.failed)."""
     return await (await services(ctx)).client.whites.get(white_id)
 
 
@@ -98,45 +104,48 @@ async def get_white_download(
         Field(description="Only php is documented."),
     ] = "php",
 ) -> WhiteDownload:
-    """Get a download link for a finished site's archive. It works for about 5 minutes; call again for a new one."""
+    """Get a link to download a finished site's files (website archive, zip). It works for about 5 minutes; call again
+    for a new one."""
     return await (await services(ctx)).client.whites.download(white_id, format=format)
 
 
 async def configure_white(
     ctx: Ctx,
     white_id: WhiteId,
-    company: Annotated[Line, limited(200)] | None = None,
-    domain: DomainName | None = None,
+    company: Annotated[Line, limited(200), Field(description="Name shown on the site.")] | None = None,
+    domain: SiteDomain | None = None,
     email: Email | None = None,
-    phone: Annotated[Line, limited(50)] | None = None,
-    address: Annotated[Line, limited(300)] | None = None,
-    legal: Annotated[Line, limited(200), Field(description="Legal name.")] | None = None,
+    phone: Phone | None = None,
+    address: Address | None = None,
+    legal: LegalName | None = None,
 ) -> Receipt:
-    """Change a site's domain and contact details, after the person approves. Pass all that the site is to show."""
+    """Change a site's domain and contact details (company, email, phone, address of the website), after the person
+    approves. Pass all that the site is to show."""
     request = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
     return await perform(ctx, actions.ConfigureWhiteAction(white_id=white_id, request=request))
 
 
 async def create_white(
     ctx: Ctx,
-    name: Annotated[Line, limited(20, least=2), Field(description="2 to 20 characters.")],
-    tier_key: TierKey,
-    niche: Annotated[Line, limited(25), Field(description="Up to 25 characters.")],
+    name: Annotated[Line, limited(20, least=2), Field(description="Name of the task, 2 to 20 characters.")],
+    tier_key: Annotated[TierKey, Field(description="From list_white_tiers.")],
+    niche: Annotated[Line, limited(25), Field(description="What the site is about, up to 25 characters.")],
     country: CountryCode,
     language: Language,
-    quality: Quality | None = None,
-    languages: Annotated[list[Language], at_most(20), Field(description="The first is in the price.")] | None = None,
-    domain: DomainName | None = None,
+    quality: Annotated[Quality, Field(description="Default standard; premium costs more.")] | None = None,
+    languages: Annotated[list[Language], at_most(20), Field(description="All of them; the first is in the price.")]
+    | None = None,
+    domain: SiteDomain | None = None,
     email: Email | None = None,
-    phone: Annotated[Line, limited(50)] | None = None,
-    address: Annotated[Line, limited(300)] | None = None,
-    legal_name: Annotated[Line, limited(200)] | None = None,
-    style_hint: Annotated[Line, limited(200)] | None = None,
-    keywords: Words | None = None,
-    banned_words: Words | None = None,
+    phone: Phone | None = None,
+    address: Address | None = None,
+    legal_name: LegalName | None = None,
+    style_hint: Annotated[Line, limited(200), Field(description="Design, e.g. corporate or minimalist.")] | None = None,
+    keywords: Annotated[Words, Field(description="For search engines (SEO).")] | None = None,
+    banned_words: Annotated[Words, Field(description="Not to be used in the texts.")] | None = None,
     blog_count: Annotated[int, Field(ge=3, le=20, strict=True, description="v2_tier3 only; 3 are in the price.")]
     | None = None,
-    contacts_mode: ContactsMode | None = None,
+    contacts_mode: Annotated[ContactsMode, Field(description="template: needs contacts_template.")] | None = None,
     contacts_template: Annotated[Text, limited(5000), Field(description="With contacts_mode template only.")]
     | None = None,
     facebook: Link | None = None,
@@ -145,7 +154,8 @@ async def create_white(
     youtube: Link | None = None,
     tiktok: Link | None = None,
 ) -> Receipt:
-    """Generate a site, after the person approves the price. list_white_tiers shows tiers, get_white the progress."""
+    """Generate a site (create, make or build a website, landing page or white page), after the person approves the
+    price. list_white_tiers shows tiers, get_white the progress."""
     request = CreateWhite.of(
         name=name,
         tier_key=tier_key,
