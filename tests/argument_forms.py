@@ -32,7 +32,7 @@ HUGE = "9" * 10_000
 
 OPTIONAL: dict[str, object] = {
     "search": "46",
-    "match": {"domain_id": "dom-1"},
+    "message_id": "42",
     "contacts_template": "Call us",
     "style_hint": "plain",
     "email": "me@example.com",

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from harness import Connect, Connected
+from harness import Connect, Connected, approver
 from moving_clock import MovingClock
+from purchases import REGISTER
+
+from piv_mcp.inbox.parse import event_of
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -61,7 +65,7 @@ async def test_pages_of_events_follow_each_other_without_gap_or_repetition(hooke
 
 async def test_an_event_is_waited_for_by_type_and_by_its_data(hooked_app: Connected) -> None:
     waiting = asyncio.create_task(
-        hooked_app.ok("wait_for_event", types=["white.completed"], match={"job_id": "job-2"}, timeout_seconds=10)
+        hooked_app.ok("wait_for_event", types=["white.completed"], white_id="job-2", timeout_seconds=10)
     )
     for job in ("job-1", "job-2"):
         await hooked_app.sandbox.send_event("white.completed", {"job_id": job, "name": "n"})
@@ -81,9 +85,7 @@ async def test_an_event_is_waited_for_by_a_phone_number(hooked_app: Connected) -
     for number in (other, mine):
         await hooked_app.sandbox.send_event("verify.failed", {"piv_num_id": number, "reason": "timeout"})
     phone = hooked_app.sandbox.state.numbers[mine].phone_number
-    answer = await hooked_app.ok(
-        "wait_for_event", types=["verify.failed"], match={"piv_num_id": phone}, timeout_seconds=0
-    )
+    answer = await hooked_app.ok("wait_for_event", types=["verify.failed"], number=phone, timeout_seconds=0)
     assert answer["status"] == "ok"
     assert [event["piv_num_id"] for event in answer["events"]] == [mine]
 
@@ -95,30 +97,105 @@ async def test_a_message_that_the_history_alone_shows_is_waited_for_by_its_numbe
         for number in (other, mine):
             await app.sandbox.receive_sms(number, "Your order has shipped", deliver=False)
             await app.ok("get_latest_code", number=number)
-        answers = [
-            await app.ok("wait_for_event", types=["sms.received"], match=match, timeout_seconds=0)
-            for match in (
-                {"piv_num_id": mine},
-                {"piv_num_id": app.sandbox.state.numbers[mine].phone_number},
-                {"piv_num_id": mine, "message_body": "Your order has shipped"},
-                {"piv_num_id": mine, "message_body": "Your order is late"},
-            )
-        ]
-        found = [[event["piv_num_id"] for event in answer["events"]] for answer in answers]
-        assert found == [[mine], [mine], [mine], []]
+        for number in (mine, app.sandbox.state.numbers[mine].phone_number):
+            answer = await app.ok("wait_for_event", types=["sms.received"], number=number, timeout_seconds=0)
+            assert [event["piv_num_id"] for event in answer["events"]] == [mine]
 
 
-@pytest.mark.parametrize(("wanted", "other"), [(True, False), (False, True), (7, 8), ("seven", "eight")])
-async def test_an_event_is_waited_for_by_a_value_of_any_type(
-    hooked_app: Connected, wanted: str | int | bool, other: str | int | bool
+@pytest.mark.parametrize(
+    ("name", "type_", "data"),
+    [
+        ("number", "sms.received", '{"piv_num_id": "@id", "text": "Hello"}'),
+        ("number", "sms.status_updated", '{"piv_num_id": "@id", "message_id": "1"}'),
+        ("number", "number.restore_completed", '{"restored": [{"piv_num_id": "@id"}], "failed": []}'),
+        ("number", "number.restore_completed", '{"failed": [{"piv_num_id": "x"}, {"piv_num_id": "@id"}]}'),
+        ("number", "verify.completed", '{"piv_num_id": "@id"}'),
+        ("message_id", "sms.status_updated", '{"message_id": "@id"}'),
+        ("message_id", "sms.status_updated", '{"message_id": @id}'),
+        ("domain_id", "domain.registered", '{"domain_id": "@id"}'),
+        ("domain_id", "domain.expires_soon", '{"domain_id": "@id"}'),
+        ("order_id", "proxy.expires_soon", '{"order_id": "@id"}'),
+        ("white_id", "white.failed", '{"job_id": "@id"}'),
+    ],
+)
+async def test_an_event_is_waited_for_by_the_id_of_what_it_is_about(
+    connect: Connect, name: str, type_: str, data: str
 ) -> None:
-    for job, value in (("job-1", other), ("job-2", wanted)):
-        await hooked_app.sandbox.send_event("white.completed", {"job_id": job, "name": "n", "value": value})
-    for given in (wanted, json.dumps(wanted).strip('"')):
-        answer = await hooked_app.ok(
-            "wait_for_event", types=["white.completed"], match={"value": given}, timeout_seconds=0
-        )
-        assert [event["data"]["job_id"] for event in answer["events"]] == ["job-2"], given
+    async with connect(webhooks=True, clock=MovingClock(speed=0)) as app:
+        mine, other = app.sandbox.add_numbers(2) if name == "number" else ("4242", "4243")
+        for id_ in (other, mine):
+            await app.sandbox.send_event(type_, json.loads(data.replace("@id", id_)))
+        for types in ([type_], []):
+            answer = await app.ok("wait_for_event", types=types, **{name: mine}, timeout_seconds=0)
+            (event,) = answer["events"]
+            assert event["type"] == type_
+            assert mine in json.dumps(event)
+            assert other not in json.dumps(event)
+
+
+async def test_a_registration_is_waited_for_by_the_id_of_its_place_in_the_queue(connect: Connect) -> None:
+    async with connect(webhooks=True, person=approver(), clock=MovingClock()) as app:
+        begun = await app.receipt(REGISTER)
+        queue_id = begun["result"]["queue_id"]
+        await app.sandbox.send_event("domain.registered", {"domain_id": "d-9", "domain_name": "another.example"})
+        await app.sandbox.send_event("domain.failed", {"domain_id": "d-1", "domain_name": "free-name.com"})
+        answer = await app.ok("wait_for_event", types=[], queue_id=queue_id, timeout_seconds=0)
+        assert answer["events"]
+        assert {event["data"]["domain_name"] for event in answer["events"]} == {"free-name.com"}
+        said = await app.error("wait_for_event", types=[], queue_id="queue-of-nobody", timeout_seconds=0)
+        assert "NOT_FOUND" in said
+
+
+@pytest.mark.parametrize(
+    ("types", "ids", "able"),
+    [
+        (["white.completed"], {"domain_id": "1"}, "domain.registered, domain.failed, domain.expires_soon"),
+        (["sms.received", "verify.failed"], {"message_id": "1"}, "sms.status_updated"),
+        ([], {"domain_id": "1", "white_id": "2"}, "domain.registered"),
+        (["domain.expires_soon"], {"queue_id": "1"}, "domain.registered"),
+    ],
+)
+async def test_an_id_that_none_of_the_asked_events_names_is_refused(
+    connect: Connect, types: list[str], ids: dict[str, str], able: str
+) -> None:
+    async with connect(clock=MovingClock(speed=0)) as app:  # no wait ends
+        said = await app.error("wait_for_event", types=types, **ids)
+        assert f"{', '.join(ids)}: no event of the asked types names" in said
+        assert able in said
+        assert "no money moved" in said.lower()
+
+
+async def test_an_id_that_some_of_the_asked_events_do_not_name_is_told(connect: Connect) -> None:
+    async with connect(clock=MovingClock(speed=0)) as app:
+        types = ["white.completed", "sms.received"]
+        answer = await app.ok("wait_for_event", types=types, white_id="1", timeout_seconds=0)
+        assert "No event of the type sms.received can come here: it names no white_id" in answer["note"]
+        assert "get_white shows the state now" in answer["note"]
+
+
+async def test_free_fields_are_no_longer_matched_and_what_to_use_is_said(connect: Connect) -> None:
+    async with connect(clock=MovingClock(speed=0)) as app:
+        said = await app.error("wait_for_event", types=["white.completed"], match={"job_id": "1"})
+        assert "match" in said
+        assert "white_id" in said
+
+
+async def test_an_event_that_was_sent_late_is_not_passed_off_as_new(connect: Connect) -> None:
+    """A webhook is tried again for hours."""
+    clock = MovingClock(speed=0)
+    async with connect(webhooks=True, clock=clock) as app:
+        await app.ok("get_account")  # tells the time at piv.day
+        where = (await app.ok("list_events"))["after"]
+        for job, seconds in (("late", 180), ("new", 20)):
+            sent = (app.sandbox.now - timedelta(seconds=seconds)).isoformat()
+            body = {"event_type": "white.completed", "timestamp": sent, "data": {"job_id": job}}
+            inbox = app.services.inbox
+            await inbox.record(event_of(body, clock.time(), inbox.remote_time()))
+        answer = await app.ok("wait_for_event", types=["white.completed"], timeout_seconds=0)
+        assert [event["data"]["job_id"] for event in answer["events"]] == ["new"]
+        assert "One came that is older than the wait" in answer["note"]
+        answer = await app.ok("wait_for_event", types=["white.completed"], timeout_seconds=0, after=where)
+        assert [event["data"]["job_id"] for event in answer["events"]] == ["late", "new"]
 
 
 async def test_a_wait_for_no_type_takes_any(modern_hooked_app: Connected) -> None:
@@ -133,5 +210,5 @@ async def test_a_wait_for_no_type_takes_any(modern_hooked_app: Connected) -> Non
 async def test_a_wait_for_a_misspelt_type_is_refused_by_name(connect: Connect) -> None:
     async with connect(clock=MovingClock(speed=0)) as app:  # no wait ends
         said = await app.error("wait_for_event", types=["white.completed", "white.complete"])
-    assert "no such event: white.complete." in said
+    assert "types.1: must be one of sms.received" in said
     assert "white.failed" in said, "the ones there are"

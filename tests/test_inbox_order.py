@@ -734,9 +734,7 @@ async def test_a_cursor_of_a_deleted_store_is_ignored_also_where_it_is_smaller(
 
 def with_numbers(arguments: dict[str, Any], numbers: list[str]) -> dict[str, Any]:
     """The arguments with the numbers that they name by their places."""
-    match = {"match": with_numbers(arguments["match"], numbers)} if "match" in arguments else {}
-    named: dict[str, Any] = {name: numbers[arguments[name]] for name in ("number", "piv_num_id") if name in arguments}
-    return {**arguments, **named, **match}
+    return {**arguments, "number": numbers[arguments["number"]]} if "number" in arguments else arguments
 
 
 OTHER_TOOLS: list[tuple[str, dict[str, Any]]] = [
@@ -782,7 +780,7 @@ async def test_a_cursor_of_a_call_that_read_no_history_says_what_it_passes_of_it
     ("tool", "arguments"),
     [
         ("list_events", {"number": 0}),
-        ("wait_for_event", {"types": [], "match": {"piv_num_id": 0}, "timeout_seconds": 0}),
+        ("wait_for_event", {"types": [], "number": 0, "timeout_seconds": 0}),
         ("wait_for_code", {"number": 0, "timeout_seconds": 0}),
     ],
 )
@@ -818,9 +816,9 @@ async def test_what_came_after_the_first_of_several_calls_is_new_whenever_its_hi
         ("list_events", {"number": 1}, True),
         ("list_events", {"number": 0, "type": "white.failed"}, True),
         ("wait_for_event", {"types": [], "timeout_seconds": 0}, False),
-        ("wait_for_event", {"types": [], "match": {"piv_num_id": 0}, "timeout_seconds": 0}, False),
+        ("wait_for_event", {"types": [], "number": 0, "timeout_seconds": 0}, False),
         ("wait_for_event", {"types": ["white.failed"], "timeout_seconds": 0}, True),
-        ("wait_for_event", {"types": [], "match": {"job_id": "1"}, "timeout_seconds": 0}, True),
+        ("wait_for_event", {"types": [], "white_id": "1", "timeout_seconds": 0}, True),
     ],
 )
 async def test_a_cursor_of_an_answer_about_something_else_promises_nothing(
@@ -833,7 +831,7 @@ async def test_a_cursor_of_an_answer_about_something_else_promises_nothing(
         waits: dict[str, dict[str, Any]] = {
             "wait_for_code": {"number": numbers[0], "timeout_seconds": 0},
             "list_events": {"number": numbers[0]},
-            "wait_for_event": {"types": [], "match": {"piv_num_id": numbers[0]}, "timeout_seconds": 0},
+            "wait_for_event": {"types": [], "number": numbers[0], "timeout_seconds": 0},
         }
         for name, more in waits.items():
             answer = await app.ok(name, **more, after=after)

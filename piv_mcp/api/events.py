@@ -9,7 +9,7 @@ by number, text and time.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -118,6 +118,21 @@ class WhiteFailed(Model):
     name: str | None = None
     error: str | None = None
 
+
+EventType = Literal[
+    "sms.received",
+    "sms.status_updated",
+    "number.restore_completed",
+    "verify.completed",
+    "verify.failed",
+    "proxy.expires_soon",
+    "domain.registered",
+    "domain.failed",
+    "domain.expires_soon",
+    "white.completed",
+    "white.failed",
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 EVENTS: dict[str, type[Model]] = {
     "sms.received": SmsReceived,

@@ -47,9 +47,9 @@ class Waited:
 
     `without_code` are the messages in which no code was recognised, the newest first: of a wait that found codes those
     that are newer. `more` is how many codes came that are not in `found`: the cursor does not pass them. `unconfirmed`
-    is how many came that a wait for confirmed ones leaves. `earlier` is how many the first look at the history brought
-    that came before the given cursor: they are left out, and passed. `cursor` is for the next wait; `seconds` is how
-    long this wait took.
+    is how many came that a wait for confirmed ones leaves. `earlier` is how many are left out, and passed: those of the
+    first look at a history that came before the given cursor, and, without one, events that came late. `cursor` is for
+    the next wait; `seconds` is how long this wait took.
     """
 
     found: list[StoredEvent]
@@ -99,6 +99,14 @@ class _Span:
         if event.source == "history" and not (event.age_known and event.age_when_stored <= seconds):
             return False
         return is_recent or now - event.arrived_at <= seconds
+
+    def counts_by_its_own_time(self, event: StoredEvent) -> bool:
+        """Whether a wait without a cursor takes the event for one of now: a webhook may be tried again hours later."""
+        remote_now = self.inbox.remote_time()
+        if self.is_continued or remote_now is None or event.sent_at is None:
+            return True
+        waited = self.inbox.clock.monotonic() - self.started
+        return remote_now - event.sent_at <= JUST_BEFORE + waited
 
     def was_there(self, event: StoredEvent, look: Look) -> bool:
         """Whether the first look at a history brought a message that came before the cursor. Of all other messages
@@ -228,13 +236,17 @@ async def wait_for_event(
     if cursor is None:
         read_through = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
 
+    old = 0
+
     async def query() -> Waited:
-        nonlocal read_through
+        nonlocal read_through, old
         last, found, looks = await inbox.store.read(_events_past, read_through, types, match)
         full = len(found) == EVENTS_AT_ONCE
         read_through = found[-1].seq if full else last
         counted = [event for event in found if span.counts(event, looks.get(event.subject or "", Look()))]
-        return Waited(counted, Cursor(read_through, at=span.start.at))
+        own = [event for event in counted if span.counts_by_its_own_time(event)]
+        old += len(counted) - len(own)
+        return Waited(own, Cursor(read_through, at=span.start.at), earlier=old)
 
     return await _wait(inbox, query, seconds, progress)
 

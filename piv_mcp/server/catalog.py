@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from piv_mcp.config import Area, Settings
-from piv_mcp.tools import account, commitments, domains, inbox, numbers, proxies, sandbox, spending, whites
+from piv_mcp.tools import account, commitments, domains, events, inbox, numbers, proxies, sandbox, spending, whites
 from piv_mcp.tools.spec import ToolSpec
 
 AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
-    "inbox": inbox.TOOLS,
+    "inbox": (*inbox.TOOLS, *events.TOOLS),
     "account": (*account.TOOLS, *commitments.TOOLS),
     "numbers": numbers.TOOLS,
     "proxies": proxies.TOOLS,

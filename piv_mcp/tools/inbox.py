@@ -1,11 +1,9 @@
-"""Tools of the inbox: read codes and events, and wait for them."""
+"""Tools of the inbox: read verification codes, and wait for them."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import Field
 
-from piv_mcp.api.events import EVENTS
-from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor, wait
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.inbox.cursor import Cursor
@@ -14,11 +12,12 @@ from piv_mcp.store import events
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import span
 from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, rows_of
-from piv_mcp.tools.inbox_answers import Events, LatestCode, WaitedCode, WaitedEvents
-from piv_mcp.tools.parameters import PivNumId, Switch, limited
-from piv_mcp.tools.reader import CURSOR, Reader
+from piv_mcp.tools.inbox_answers import LatestCode, WaitedCode
+from piv_mcp.tools.parameters import PivNumId, Switch
+from piv_mcp.tools.reader import Reader
 from piv_mcp.tools.spec import Ctx, read
 from piv_mcp.tools.unknowns import unheard, unread
+from piv_mcp.tools.waits import After, Timeout, join, progress
 
 STALE_SECONDS = 600
 """Age from which a code is not one that a caller can be waiting for."""
@@ -29,34 +28,8 @@ LATE_SECONDS = 300
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
 
-LATEST, LISTED = "get_latest_code", "list_events without after"
+LATEST = "get_latest_code"
 """What shows what a cursor may have passed: see `Reader.at`."""
-
-After = Annotated[
-    str,
-    limited(1000, least=0, form=CURSOR, words="the after of an earlier answer, such as c1k3J9xQE"),
-    Field(description="The after of the previous answer: continues without a gap."),
-]
-Timeout = Annotated[
-    float,
-    Field(ge=0, le=300, description="Above 50, clients with a 60 s limit may give up: wait again instead."),
-]
-Wanted = Annotated[str | int | bool, WithJsonSchema({"type": "string"})]
-"""The schema says string, since many clients cannot handle a choice of types; the other types are accepted."""
-
-
-def _event_type(value: str) -> str:
-    """The type as the reference writes it. Types that are not in it keep their case."""
-    value = value.strip()
-    return next((name for name in EVENTS if name == value.casefold()), value)
-
-
-EventType = Annotated[
-    str,
-    AfterValidator(_event_type),
-    limited(100, form=r"[^\s\x00-\x1f\x7f-\x9f]+", words="the type of an event, such as sms.received"),
-    Field(description=f"One of {', '.join(EVENTS)}."),
-]
 
 
 async def get_latest_code(
@@ -104,7 +77,7 @@ async def get_latest_code(
         others=others,
         newer_without_code=rows.messages(quiet),
         after=reader.after(Cursor(max([last, *(event.seq for event in found)]), at=looked_at)),
-        note=_join(*_about(quiet, has_code=bool(found)), *notes),
+        note=join(*_about(quiet, has_code=bool(found)), *notes),
         untrusted=rows.fence.notice,
     )
 
@@ -139,7 +112,7 @@ async def wait_for_code(
         app.history,
         piv_num_id,
         seconds=timeout_seconds,
-        progress=_progress(ctx, "waiting for the SMS"),
+        progress=progress(ctx, "waiting for the SMS"),
         cursor=reader.cursor,
         confirmed_only=confirmed_only,
     )
@@ -184,7 +157,7 @@ async def wait_for_code(
         newer_without_code=rows.messages(quiet),
         after=after,
         waited_seconds=round(waited.seconds, 1),
-        note=_join(*notes),
+        note=join(*notes),
         untrusted=rows.fence.notice,
     )
 
@@ -204,107 +177,6 @@ def _about(quiet: list[StoredEvent], *, has_code: bool) -> list[str]:
     return said
 
 
-async def list_events(
-    ctx: Ctx,
-    type: EventType | None = None,
-    number: PivNumId | None = None,
-    after: After | None = None,
-    limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 20,
-    before: Annotated[int, Field(ge=1, strict=True, description="Only events before this event_id.")] | None = None,
-) -> Events:
-    """List received events (webhooks, notifications), what happened recently: SMS, deliveries, registrations, finished
-    sites. The newest, or those after a cursor."""
-    app = await services(ctx)
-    piv_num_id = await app.phonebook.resolve(number) if number is not None else None
-    about = cursor.about(piv_num_id, [type] if type else [])
-    reader = await Reader.at(app, after, about=about, shown_by=LISTED)
-    start = reader.cursor or Cursor(0, at=int(app.inbox.remote_time() or 0))
-    last = await app.store.read(events.last_seq)
-    found, total = await app.store.read(
-        events.after,
-        start.seq,
-        before=before,
-        types=[type] if type else [],
-        subject=piv_num_id,
-        limit=limit,
-        newest=reader.cursor is None,
-    )
-    rows = await rows_of(app, found)
-    more = reader.cursor is not None and total > len(found)
-    seq = found[-1].seq if more else max([last, *(event.seq for event in found)])
-    if before is not None:  # this page does not show what came after it
-        seq = max(start.seq, min(seq, before - 1))
-    return Events(
-        events=[rows.event(event) for event in found],
-        total=total,
-        after=reader.after(Cursor(seq, at=start.at)),
-        note=_join(*reader.notes, *_remarks(type, total)),
-        untrusted=rows.fence.notice,
-        store=reader.owner,
-    )
-
-
-def _remarks(type: str | None, total: int) -> list[str]:
-    if total >= events.COUNTED:
-        return [f"There are {events.COUNTED} events or more."]
-    if total == 0 and type is not None and type not in EVENTS:
-        return [f"No event of this type was received, and piv.day has no such type. Its events: {', '.join(EVENTS)}."]
-    return []
-
-
-async def wait_for_event(
-    ctx: Ctx,
-    types: Annotated[list[EventType], Field(max_length=20, description="Empty: any type.")],
-    match: Annotated[
-        dict[str, Wanted],
-        Field(description='Fields that the event\'s data must have, e.g. {"domain_id": "..."}.'),
-    ]
-    | None = None,
-    timeout_seconds: Timeout = 50,
-    after: After | None = None,
-) -> WaitedEvents:
-    """Wait for an event other than a code (notify me when): message delivered, domain registered, site finished, number
-    restored. The last minute counts, unless after is given."""
-    app = await services(ctx)
-    unknown = [name for name in types if name not in EVENTS]
-    if unknown:
-        raise InvalidRequestError(
-            f"types: no such event: {', '.join(unknown)}",
-            code="VALIDATION_ERROR",
-            hint=f"Events: {', '.join(EVENTS)}",
-        )
-    wanted = {
-        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in (match or {}).items()
-    }
-    if "piv_num_id" in wanted:
-        wanted["piv_num_id"] = await app.phonebook.resolve(wanted["piv_num_id"])
-    rest = {name: value for name, value in wanted.items() if name != "piv_num_id"}
-    about = cursor.about(wanted.get("piv_num_id"), types, rest)
-    reader = await Reader.at(app, after, about=about, shown_by=LISTED)
-    waited = await wait.wait_for_event(
-        app.inbox,
-        types=types,
-        match=wanted,
-        seconds=timeout_seconds,
-        progress=_progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
-        cursor=reader.cursor,
-    )
-    rows = await rows_of(app, waited.found)
-    notes = list(reader.notes)
-    if not waited.found:
-        going_on = f"Nothing yet. To go on waiting, call again with after={reader.after(waited.cursor)}."
-        notes += [going_on, *await unheard(app)]
-    return WaitedEvents(
-        status="ok" if waited.found else "timeout",
-        events=[rows.event(event) for event in waited.found],
-        after=reader.after(waited.cursor),
-        waited_seconds=round(waited.seconds, 1),
-        note=_join(*notes),
-        untrusted=rows.fence.notice,
-        store=reader.owner,
-    )
-
-
 async def _captured(app: Services, piv_num_id: str | None, since: float) -> list[str]:
     """The note that a Google verification may have captured the message asked for: see `VerifyCompleted`."""
     match = {} if piv_num_id is None else {"piv_num_id": piv_num_id}
@@ -322,20 +194,7 @@ def _old(age: int | None) -> str:
     return f"This code is {span(age)} old: do not use it as a new one."
 
 
-def _progress(ctx: Ctx, what: str) -> wait.Progress:
-    async def progress(waited: float, seconds: float) -> None:
-        await ctx.report_progress(waited, seconds, f"{what} ({waited:.0f} of {seconds:.0f} s)")
-
-    return progress
-
-
-def _join(*parts: str | None) -> str | None:
-    return " ".join(part for part in parts if part) or None
-
-
 TOOLS = (
     read(get_latest_code, "Latest SMS code", always_load=True),
     read(wait_for_code, "Wait for an SMS code", always_load=True),
-    read(list_events, "Events", local=True),
-    read(wait_for_event, "Wait for an event", local=True),
 )
