@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from harness import Connect, Connected, until
-from inbox_home import PATIENCE, Home, cancelled
+from inbox_home import PATIENCE, Home, cancelled, codes
 from moving_clock import MovingClock
 from processes import sms_webhook
 
@@ -301,3 +301,38 @@ async def test_a_server_that_starts_beside_another_looks_for_itself_at_once(conn
         await sandbox.receive_sms(number, "Your code is 2468", deliver=False)
         async with connect(sandbox=sandbox, clock=clock) as later:
             assert (await later.ok("get_latest_code"))["newest"]["code"] == "2468"
+
+
+@pytest.mark.parametrize("how", ["a wait", "get_latest_code"])
+async def test_back_fill_that_waits_for_its_share_of_the_limit_keeps_nobody_from_the_number(
+    home: Home, how: str
+) -> None:
+    number = home.numbers[0]
+    for _ in range(BACKFILL_OWN):
+        await home.limiter().acquire(Priority.BACKFILL, timeout=0)
+    home.advance(31)  # the next slot comes within the time of a request
+    filling = asyncio.create_task(home.history.look(number, Priority.BACKFILL))
+    await home.asleep(1)
+    assert home.polls() == []
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    if how == "a wait":
+        assert codes(await home.wait(number)) == ["482913"]
+    else:
+        assert await home.history.refresh(number, seconds=3) is None
+    assert await filling == 0, "what was looked at meanwhile needs no look"
+    assert home.polls() == [number]
+
+
+async def test_back_fill_that_gave_way_to_a_look_that_failed_looks_again(home: Home) -> None:
+    number = home.numbers[0]
+    for _ in range(BACKFILL_OWN):
+        await home.limiter().acquire(Priority.BACKFILL, timeout=0)
+    home.advance(31)
+    filling = asyncio.create_task(home.history.look(number, Priority.BACKFILL))
+    await home.asleep(1)
+    await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+    home.sandbox.fail_next(Failure(kind="status", status=401, code="UNAUTHORIZED"))
+    assert await home.history.refresh(number, seconds=3) is not None
+    await home.asleep(1)
+    home.advance(29)
+    assert await filling == 1

@@ -12,7 +12,8 @@ from inbox_home import PATIENCE, Home, cancelled, codes, open_another
 from piv_mcp.api.rate_limit import TOTAL, Priority
 from piv_mcp.errors import NotFoundError, PermissionDeniedError, StoreError
 from piv_mcp.inbox import history
-from piv_mcp.inbox.history import AT_ONCE, POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS, Trouble
+from piv_mcp.inbox.history import AT_ONCE, POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
+from piv_mcp.inbox.watch import Trouble
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
 from piv_mcp.store import rate_limit as requests

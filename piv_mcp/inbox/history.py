@@ -6,11 +6,9 @@ into the request limit.
 """
 
 import asyncio
-import math
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -28,6 +26,7 @@ from piv_mcp.errors import (
 from piv_mcp.inbox import history_pages
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
+from piv_mcp.inbox.watch import Trouble, Watch
 from piv_mcp.store import Connection, events, leases, polls, recording
 from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
 
@@ -59,38 +58,13 @@ MAX_REFUSAL_PAUSE = 12.0
 HANGING_SECONDS = 5.0
 """A look that takes longer is trouble: nobody knows what the history has."""
 
+ATTEMPTS_OF_BACKFILL = 2
+"""So often back-fill begins to look at a number. It may have to give way as often; its next round looks again."""
+
 FRESH_SECONDS = 2.0
 """`refresh` does not read the history again within this time."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a history, or a part of it, cannot be read, and since when (seconds since the epoch, on this machine)."""
-
-    problem: str
-    since: float
-
-
-@dataclass(slots=True)
-class Watch:
-    """One number that is polled. `missing` is the error that ended the polling: the account has no such number.
-    `polled_at` is when this process last began a poll, `looked_at` when it last began one that succeeded (monotonic
-    seconds), `asked_at` when it began one that has not ended. `trouble` says why the last poll failed, or what it could
-    not read, and `failed_at` when that poll began (seconds since the epoch, on this machine). `is_resting` between two
-    polls."""
-
-    watchers: int = 0
-    polled_at: float = -math.inf
-    looked_at: float = -math.inf
-    asked_at: float | None = None
-    task: asyncio.Task[None] | None = None
-    missing: NotFoundError | None = None
-    trouble: "Trouble | None" = None
-    failed_at: float = 0.0
-    is_resting: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class History:
@@ -106,18 +80,41 @@ class History:
     async def look(self, piv_num_id: str, priority: Priority) -> int:
         """Record the number's inbound messages that the inbox does not have; returns how many were new.
 
+        One look at a number at a time, but none waits for back-fill, which may wait long for its share of the request
+        limit: it gives way.
+
         Raises:
             ApiError: the history could not be read.
             StoreError: the messages could not be stored.
         """
         if self._client is None:
             return 0
-        watch = self._watches.setdefault(piv_num_id, Watch())
+        client, watch = self._client.at(priority), self._watches.setdefault(piv_num_id, Watch())
+        if priority is not Priority.BACKFILL:
+            if watch.backfill is not None:
+                watch.backfill.cancel()
+            return await self._look_alone(client, piv_num_id, watch)
+        began = self._clock.monotonic()
+        for _ in range(ATTEMPTS_OF_BACKFILL):
+            watch.backfill = asyncio.create_task(self._look_alone(client, piv_num_id, watch))
+            try:
+                return await watch.backfill
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+            finally:
+                watch.backfill = None
+            async with watch.lock:  # until the look that it gave way to has ended
+                if watch.looked_at >= began:
+                    break
+        return 0
+
+    async def _look_alone(self, client: PivClient, piv_num_id: str, watch: Watch) -> int:
         async with watch.lock:
             began, started = self._clock.time(), self._clock.monotonic()
             watch.asked_at = started
             try:
-                new, unread = await self._look(self._client.at(priority), piv_num_id)
+                new, unread = await self._look(client, piv_num_id)
             except PivError as error:
                 since = watch.trouble.since if watch.trouble is not None else self._clock.time()
                 watch.trouble, watch.failed_at = Trouble(error.message, since), began
