@@ -26,6 +26,7 @@ from harness import (
     text_of,
     until,
 )
+from lost_answers import graced, lose
 from mcp.types import CallToolResult
 from moving_clock import MovingClock
 from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
@@ -333,3 +334,25 @@ async def test_while_a_person_s_approval_is_carried_out_the_budget_approves_an_e
         ids = {second["spending_id"], content_of(await first)["spending_id"]}
         assert len(ids) == len(charges(sandbox, BUY_NUMBER)) == 2
         assert asked["spending_id"] in ids
+
+
+async def test_a_clock_that_is_set_forward_frees_no_budget(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    async with budget_shop(sandbox, data_dir, None, clock=clock, daily_budget="4") as shop:
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
+        clock.correct(25 * 3600)
+        assert (await shop.receipt(BUY_NUMBER, custom_name="Second"))["status"] == "approval_required"
+        assert await left(shop) == 0
+        shop.advance(DAY_SECONDS + 1)
+        assert await left(shop) == 4, "a day that passed does"
+
+
+async def test_a_clock_that_is_set_forward_ends_no_doubt(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    async with budget_shop(sandbox, data_dir, None, clock=clock) as shop:
+        await lose(shop, BUY_NUMBER, "drop_before")
+        assert await graced(shop) == ["not_charged"]
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "not_charged", "the outcome of the call before"
+        clock.correct(2 * 3600)
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
+        assert sandbox.charges == []

@@ -21,6 +21,7 @@ from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox.failures import Kind
 from piv_mcp.spending import actions
 from piv_mcp.spending import journal as journal_module
+from piv_mcp.spending.journal import EXECUTION_SECONDS
 from piv_mcp.spending.reconcile.reconciler import (
     ABSENT_SECONDS,
     GRACE_SECONDS,
@@ -324,3 +325,29 @@ async def test_an_outcome_that_a_call_found_out_itself_is_told_to_the_next_equal
     assert "nothing was sent now" in again["note"]
     assert len(shop.writes) == len(shop.person.asked) == 1
     assert (await shop.receipt(BUY_NUMBER))["spending_id"] != first["spending_id"]
+
+
+@pytest.mark.parametrize("seconds", [GRACE_SECONDS + 1, 3600, 40 * 86400])
+async def test_a_clock_that_is_set_forward_does_not_end_the_grace(shop: Connected, seconds: float) -> None:
+    await lose(shop, BUY_NUMBER, "drop_before")
+    assert isinstance(shop.services.clock, MovingClock)
+    shop.services.clock.correct(seconds)
+    assert await look(shop) == ["unknown"]
+    assert await graced(shop) == ["not_charged"]
+
+
+async def test_a_clock_that_is_set_forward_does_not_end_the_execution_of_another_process(
+    shop: Connected, sandbox: Sandbox
+) -> None:
+    clock = shop.services.clock
+    assert isinstance(clock, MovingClock)
+    other = journal_module.Journal(shop.gate.journal.store, clock)
+    other.owner = "1:1"  # a process that runs
+    sandbox.fail_next(Failure(kind="hang", method="POST", path=BUY_NUMBER.path))
+    call = asyncio.create_task(shop.receipt(BUY_NUMBER))
+    await until(lambda: shop.writes, seconds=20, what="the request")
+    clock.correct(EXECUTION_SECONDS + 1)
+    assert await shop.states() == ["executing"]
+    assert await other.recover() == []
+    await shop.settled()
+    assert (await call)["status"] == "charged"

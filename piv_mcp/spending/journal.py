@@ -64,7 +64,23 @@ class Journal:
     def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self.store = store
         self._clock = clock
+        self._began = clock.time() - clock.monotonic()
+        self._ages: dict[str, tuple[float, float]] = {}
+        """Of unsettled entries: how old each was, and when that was (monotonic)."""
         self.owner = leases.this_process()
+
+    # --- time
+
+    def certain_time(self) -> float:
+        """The time (seconds since the epoch) that has come for certain: a clock that is set forward frees no budget."""
+        return min(self._clock.time(), self._began + self._clock.monotonic())
+
+    def age(self, entry: Entry) -> float:
+        """Seconds since the answer to an unsettled entry was lost. Setting the clock forward does not make it older."""
+        now = self._clock.monotonic()
+        told = self._clock.time() - (entry.settled_at or entry.sent_at or 0.0)
+        age, at = self._ages.setdefault(entry.id, (told, now))
+        return min(told, age + now - at)
 
     # --- reading
 
@@ -89,7 +105,7 @@ class Journal:
 
     async def recently_not_charged(self) -> list[Entry]:
         """Entries settled as not charged in the last `LATE_EFFECT_SECONDS`: the account may still show their effect."""
-        return await self.store.read(journal.not_charged_since, self._clock.time() - LATE_EFFECT_SECONDS)
+        return await self.store.read(journal.not_charged_since, self.certain_time() - LATE_EFFECT_SECONDS)
 
     async def earlier(self, entry: Entry) -> list[Entry]:
         """Other entries of the same kind, charged in the hour before the request, whose effect may show only later."""
@@ -110,7 +126,7 @@ class Journal:
 
     async def reserved(self) -> Decimal:
         """The sum that the budget has approved in the last 24 hours, in US dollars."""
-        return await self.store.read(journal.reserved_by_budget, self._clock.time() - DAY_SECONDS)
+        return await self.store.read(journal.reserved_by_budget, self.certain_time() - DAY_SECONDS)
 
     # --- changing
 
@@ -139,8 +155,8 @@ class Journal:
             entry,
             budget=budget,
             daily_budget=daily_budget,
-            spent_since=now - DAY_SECONDS,
-            doubtful_since=now - LATE_EFFECT_SECONDS,
+            spent_since=self.certain_time() - DAY_SECONDS,
+            doubtful_since=self.certain_time() - LATE_EFFECT_SECONDS,
         )
 
     async def expire(self) -> None:
@@ -198,6 +214,8 @@ class Journal:
         only_if: tuple[State, ...] = ("executing", "unknown")
         if ending.state != "unknown":
             only_if = (*only_if, "not_charged")
+        else:
+            self._ages[entry_id] = (0.0, self._clock.monotonic())
         columns = {"settled_at": self._clock.time(), **ending.columns}
         return await self.store.write(journal.change, entry_id, columns, only_if=only_if)
 
@@ -206,6 +224,7 @@ class Journal:
         created the same object."""
         object_id = None if ending.done is None else ending.done.object_id
         columns = {"settled_at": self._clock.time(), **ending.columns}
+        self._ages.pop(entry_id, None)
         return await self.store.write(journal.settle, entry_id, columns, object_id=object_id, only_if=only_if)
 
     async def report(self, entry_id: str) -> None:
@@ -220,5 +239,5 @@ class Journal:
         """Whether a process still waits for the API's answer to this entry's request."""
         if entry.owner == self.owner:
             return entry.id in self._executing
-        overdue = self._clock.time() - (entry.sent_at or 0) > EXECUTION_SECONDS
+        overdue = self.certain_time() - (entry.sent_at or 0) > EXECUTION_SECONDS
         return entry.owner is not None and not overdue and not leases.is_gone(entry.owner)

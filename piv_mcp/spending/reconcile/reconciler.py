@@ -87,9 +87,9 @@ class Reconciler:
         for its end, and reconcile them again."""
         checked = await self._reconcile_each(entries)
         unknown = [entry for entry in checked if entry.state == "unknown"]
-        ends = [end for entry in unknown if (end := _grace_end(entry)) > self._clock.time()]
-        if ends:
-            wait = min(max(ends) - self._clock.time(), GRACE_SECONDS) + 0.1
+        left = max((GRACE_SECONDS - self._journal.age(entry) for entry in unknown), default=0.0)
+        if left > 0:
+            wait = min(left, GRACE_SECONDS) + 0.1
             await announce_wait(wait)
             await self._clock.sleep(wait)
             checked = await self._reconcile_each(checked)
@@ -212,7 +212,7 @@ class Reconciler:
         `is_unambiguous`: what the account shows is certainly not the effect of this action.
         """
         grace = _grace(action, _price(entry), fall, is_unambiguous=is_unambiguous)
-        age = self._clock.time() - (entry.settled_at or entry.sent_at or 0.0)
+        age = self._journal.age(entry)
         if grace is None or age < grace:
             return None
         if action.shows == "never":
@@ -256,7 +256,3 @@ def _stated_cost(done: Done) -> Decimal | None:
 
 def _actions(entries: list[Entry], *states: str) -> tuple[Action, ...]:
     return tuple(actions.load(entry.kind, entry.arguments) for entry in entries if entry.state in states)
-
-
-def _grace_end(entry: Entry) -> float:
-    return (entry.settled_at or entry.sent_at or 0.0) + GRACE_SECONDS
