@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from piv_mcp import errors
 from piv_mcp.api.rate_limit import (
     ALL,
+    BACKFILL_LEAST,
     BACKFILL_OWN,
     MAX_PAUSE,
     TOTAL,
@@ -245,3 +246,13 @@ async def test_a_call_without_a_slot_is_not_sent() -> None:
     assert server.requests == []
     assert (caught.value.retry_after, caught.value.effect) == (42.0, "none")
     assert (caught.value.method, caught.value.path) == ("POST", "/numbers/purchase")
+
+
+def test_polls_leave_back_fill_a_small_share() -> None:
+    now = 1000.0
+    polls = {Priority.WAIT: [now - n for n in range(59)] + [now]}
+    assert seconds_to_wait(Priority.BACKFILL, polls, now=now) == 0
+    polls[Priority.BACKFILL] = [now] * BACKFILL_LEAST
+    assert seconds_to_wait(Priority.BACKFILL, polls, now=now) > 0
+    polls[Priority.BACKFILL], polls[Priority.PERSON] = [], [now] * BACKFILL_OWN
+    assert seconds_to_wait(Priority.BACKFILL, polls, now=now) > 0, "but not beside a person's calls"

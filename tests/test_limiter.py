@@ -16,7 +16,7 @@ from harness import Connect, until
 from moving_clock import MovingClock
 
 from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WAIT_OWN, WINDOW, YIELD, Priority
-from piv_mcp.errors import RateLimitedError
+from piv_mcp.errors import RateLimitedError, StoreError
 from piv_mcp.store import Connection, Store, facts, leases
 from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.rate_limit import SharedLimiter
@@ -383,3 +383,44 @@ async def test_a_slot_is_waited_for_as_long_as_the_caller_has_patience_and_no_lo
         clock.advance(1)
         await until(lambda: clock.sleeping or waiting.done(), seconds=30, what="the next look")
     await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_store_that_fails_for_a_moment_makes_room_for_nothing_twice(
+    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MovingClock(speed=0)
+    limiter, other = (SharedLimiter(store, clock) for store in stores)
+
+    async def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    async def take(count: int) -> None:
+        for _ in range(count):
+            await limiter.acquire(Priority.PERSON, timeout=0)
+
+    async def refused(*limiters: SharedLimiter) -> None:
+        for each in limiters:
+            with pytest.raises(RateLimitedError):
+                await each.acquire(Priority.PERSON, timeout=0)
+
+    await take(30)
+    with monkeypatch.context() as broken:
+        broken.setattr(stores[0], "write", full)
+        await take(TOTAL[Priority.PERSON] - 30)
+        await refused(limiter)
+    await refused(limiter, other)  # what was sent meanwhile counts for both
+    clock.advance(WINDOW)
+    await take(TOTAL[Priority.PERSON])
+    await refused(limiter, other)
+
+
+async def test_a_clock_that_is_set_forward_makes_no_room(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    for _ in range(TOTAL[Priority.PERSON]):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.correct(WINDOW + 1)
+    with pytest.raises(RateLimitedError, match="in 60 s"):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    clock.advance(WINDOW)
+    await limiter.acquire(Priority.PERSON, timeout=0)

@@ -45,6 +45,10 @@ are not counted, except by `ALL`. A poll beyond `WAIT_OWN` and back-fill leave r
 BACKFILL_OWN = 20
 """The same limit for back-fill, counting only the requests of that priority."""
 
+BACKFILL_LEAST = 5
+"""So many of them do not mind how many polls there are, while few other calls are sent: with three numbers waited for,
+no round would ever end."""
+
 YIELD = 0.25
 """Seconds between back-fill's attempts to get a slot while a person's call waits for one."""
 
@@ -103,7 +107,9 @@ def seconds_to_wait(
             shared = _until_fewer(everything, TOTAL[priority], now)
             return max(wait, min(shared, _until_fewer(own, WAIT_OWN, now)))
         case Priority.BACKFILL:
-            shared = _until_fewer(everything, TOTAL[priority], now)
+            others = sorted(time for kind, times in recent.items() if kind is not Priority.WAIT for time in times)
+            least = max(_until_fewer(others, BACKFILL_OWN, now), _until_fewer(own, BACKFILL_LEAST, now))
+            shared = min(_until_fewer(everything, TOTAL[priority], now), least)
             return max(wait, shared, _until_fewer(own, BACKFILL_OWN, now), YIELD if person_waiting else 0.0)
 
 
@@ -171,20 +177,24 @@ class LocalLimiter:
                 await self._sleep(wait)
         finally:
             self._persons_waiting -= is_person
-        self._sent[priority].append(self._clock())
+        self.note(priority)
 
     async def pause(self, seconds: float) -> None:
         self._pause = self._pause.extended(seconds, self._clock())
 
-    def _wait(self, priority: Priority) -> float:
+    def note(self, priority: Priority) -> None:
+        """A request is sent now for which another limiter gave the slot."""
+        self._sent[priority].append(self._clock())
+
+    def wait_for_own(self, priority: Priority) -> float:
+        """Seconds until this process may send, as far as its own requests tell."""
         now = self._clock()
         for times in self._sent.values():
             while times and times[0] + WINDOW <= now:
                 times.popleft()
-        return seconds_to_wait(
-            priority,
-            self._sent,
-            now=now,
-            pause=self._pause,
-            person_waiting=self._persons_waiting > 0,
-        )
+        return seconds_to_wait(priority, self._sent, now=now)
+
+    def _wait(self, priority: Priority) -> float:
+        own, now = self.wait_for_own(priority), self._clock()
+        person_waiting = self._persons_waiting > 0
+        return max(own, seconds_to_wait(priority, {}, now=now, pause=self._pause, person_waiting=person_waiting))

@@ -5,6 +5,7 @@ Times are seconds since the epoch, by the system clock that all processes of the
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 import structlog
 
@@ -23,16 +24,24 @@ PAUSED_UNTIL = "requests:paused_until"
 PAUSE_ASKED = "requests:pause_asked"
 """The two facts of a `Pause`."""
 
+Sent = tuple[Priority, float]
+"""A request, and when it was sent."""
+
 _log = structlog.get_logger(__name__)
 
 
 class SharedLimiter:
-    """A `RateLimiter` in the store. If the store fails, each process applies the limit to its own requests only."""
+    """A `RateLimiter` in the store. If the store fails, each process applies the limit to its own requests only.
+
+    A process counts its own requests in memory, too, by a clock that nobody sets: neither a store that fails for a
+    moment nor a clock that is set forward makes room for them twice.
+    """
 
     def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
         self._store = store
         self._clock = clock
         self._local = LocalLimiter(clock=clock.monotonic, sleep=clock.sleep)
+        self._unshared: list[Sent] = []
         self._token = secrets.token_hex(8)
 
     async def acquire(self, priority: Priority, *, timeout: float) -> None:  # noqa: ASYNC109 - it gives up early
@@ -40,13 +49,19 @@ class SharedLimiter:
         waited = False
         try:
             while True:
-                now = self._clock.time()
+                now, own, unshared = self._clock.time(), self._local.wait_for_own(priority), tuple(self._unshared)
+                ahead = now - self._clock.monotonic()
+                told = [(kind, at + ahead) for kind, at in unshared]
                 try:
-                    wait, pause = await self._store.write(take_slot, priority, self._token, now)
+                    wait, pause = await self._store.write(
+                        take_slot, priority, self._token, now, at_least=own, unshared=told
+                    )
                 except asyncio.CancelledError:
                     waited = True  # the write goes on, and may note this call as waiting
                     raise
+                self._unshared = [sent for sent in self._unshared if sent not in unshared]
                 if wait <= 0:
+                    self._local.note(priority)
                     return
                 waited = True
                 if self._clock.monotonic() + wait > give_up:
@@ -55,6 +70,7 @@ class SharedLimiter:
         except StoreError as error:
             _log.warning("the request limit counts this process's requests only", problem=error.message)
             await self._local.acquire(priority, timeout=max(0.0, give_up - self._clock.monotonic()))
+            self._unshared.append((priority, self._clock.monotonic()))
         finally:
             if waited and priority is Priority.PERSON:
                 await self._stop_waiting()
@@ -73,9 +89,19 @@ class SharedLimiter:
             _log.warning("a call that no longer waits could not be removed from the store; its row expires by itself")
 
 
-def take_slot(connection: Connection, priority: Priority, token: str, now: float) -> tuple[float, Pause]:
-    """Record a request at `now`, or return the seconds to wait, and the pause if there is one. `token` identifies the
-    waiting call."""
+def take_slot(
+    connection: Connection,
+    priority: Priority,
+    token: str,
+    now: float,
+    *,
+    at_least: float = 0.0,
+    unshared: Sequence[Sent] = (),
+) -> tuple[float, Pause]:
+    """Record a request at `now`, or return the seconds to wait (`at_least` so many), and the pause if there is one.
+    `token` identifies the waiting call; `unshared` are requests that this process sent while the store failed."""
+    for kind, at in unshared:
+        note_sent(connection, kind, at)
     pause = _pause(connection, now)
     wait = seconds_to_wait(
         priority,
@@ -84,6 +110,7 @@ def take_slot(connection: Connection, priority: Priority, token: str, now: float
         pause=pause,
         person_waiting=leases.person_is_waiting(connection, now),
     )
+    wait = max(wait, at_least)
     if wait <= 0:
         note_sent(connection, priority, now)
     elif priority is Priority.PERSON:
