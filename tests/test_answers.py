@@ -187,7 +187,7 @@ def test_no_row_is_lost_between_pages(texts: list[int], start: int) -> None:
     while len(shown) < len(rows):
         left = rows[len(shown) :]
         total = Pagination(total=start + len(rows))
-        page = Messages(messages=left, **paging(Page[Any](items=left, pagination=total), start + len(shown)))
+        page = Messages(messages=left, **paging(Page[Any](items=left, pagination=total), start + len(shown), 50))
         text, content = compact(page)
         assert len(text) <= MAX_CHARS
         assert json.loads(text) == content

@@ -192,7 +192,7 @@ async def test_what_comes_while_a_history_is_read_was_not_looked_for(
     home.after_reads(monkeypatch, 2, lambda: home.webhook(number, "2222"))
     await home.history.look(number, Priority.PERSON)
     assert await home.inbox.store.read(events.last_seq) > before.seq
-    assert await home.inbox.store.read(polls.looked_through, [number]) == {number: before.seq}
+    assert (await home.inbox.store.read(polls.look, number)).seq == before.seq
 
 
 async def test_what_a_number_sent_is_not_received(home: Home) -> None:

@@ -190,6 +190,7 @@ async def test_every_tool_with_a_number_takes_a_phone_number(modern_app: Connect
     names = {"piv_num_id", "piv_num_ids", "number"}
     taking = {tool.name for tool in tools if names & set(tool.input_schema["properties"])}
     here = {"get_number", "rename_number", "list_sms", "get_latest_code", "wait_for_code", "list_events"}
+    here |= {"wait_for_event"}
     below = {"renew_number", "restore_numbers", "send_sms", "start_google_verification", "set_number_auto_renewal"}
     assert taking == here | below | {"simulate_incoming_sms"}
     assert (await modern_app.ok("rename_number", piv_num_id=written, custom_name="x"))["piv_num_id"] == id_
@@ -669,3 +670,16 @@ async def test_what_is_no_recipient_asks_nobody(sandbox: Sandbox, data_dir: Path
         said = text_of(await shop.buy(SEND_SMS, to_number=typed))
         assert said.startswith(f"VALIDATION_ERROR: {problem}; give the number as +14155551234.")
         assert (person.asked, await shop.entries(), shop.writes) == ([], [], [])
+
+
+async def test_a_phone_number_that_was_rented_again_means_its_new_id_at_once(modern_app: Connected) -> None:
+    sandbox = modern_app.sandbox
+    old, new = sandbox.add_numbers(2)
+    rented = sandbox.state.numbers.pop(new)
+    sandbox.state.numbers[old].expires_at = sandbox.now - timedelta(days=1)
+    written = phone(sandbox, old)
+    assert (await modern_app.ok("get_number", piv_num_id=written))["piv_num_id"] == old
+    rented.phone_number = written
+    sandbox.state.numbers[new] = rented
+    modern_app.advance(3)
+    assert (await modern_app.ok("get_number", piv_num_id=written))["piv_num_id"] == new

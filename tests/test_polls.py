@@ -44,11 +44,12 @@ def test_a_failure_lasts_from_the_first_to_the_next_look(stored: SqliteConnectio
     for at, problem in ((NOW, "refused"), (NOW + 5, "no answer")):
         polls.note_failure(stored, "one", problem, at)
         assert polls.look(stored, "one") == Look(failing_since=NOW, problem=problem)
-    assert polls.looked_through(stored, ["one", "two"]) == {}
+    assert not any(look.was_made for look in polls.looks(stored, ["one", "two"]).values())
     look = Look(at=NOW + 9, seq=7, remote_at=NOW + 10, total=3)
     polls.note_look(stored, "one", look)
     assert polls.look(stored, "one") == look
-    assert polls.looked_through(stored, ["one", "two"]) == {"one": 7}
+    looks = polls.looks(stored, ["one", "two"]).values()
+    assert [(found.was_made, found.seq) for found in looks] == [(True, 7), (False, 0)]
     polls.note_failure(stored, "one", "refused", NOW + 20)
     assert polls.look(stored, "one") == Look(NOW + 9, 7, NOW + 10, 3, failing_since=NOW + 20, problem="refused")
 

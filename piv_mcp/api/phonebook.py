@@ -36,6 +36,9 @@ SEARCH_PAGES = 5
 KNOWN_SECONDS = 600.0
 """How long it is relied on that a phone number belongs to an id. Numbers are rented again after others gave them up."""
 
+KNOWN_EXPIRED_SECONDS = 2.0
+"""The same for a number that is not active: it may be rented again, as another id."""
+
 _STANDING = {None: 0, "active": 0, "expired": 2}
 """Of several ids with one phone number, those of the lowest standing are meant. Any other status stands between."""
 
@@ -111,16 +114,17 @@ class Phonebook:
 
     def _is_settled(self, number: str) -> bool:
         """Whether a phone number certainly means now what it meant when it was last listed."""
-        if self._clock.monotonic() - self._seen_at[number] > KNOWN_SECONDS:
-            return False
         id_, *others = self._meant(number)
-        return not others and not self._has_expired(self._ids[number][id_])
-
-    def _has_expired(self, item: "Number") -> bool:
-        """Whether a number that was active when it was last listed is no longer so by piv.day's clock."""
-        now = self._client.remote_clock.time() if self._client is not None else None
+        item = self._ids[number][id_]
         was_active = _STANDING.get(item.status, 1) == 0
-        return was_active and now is not None and item.expires_at is not None and item.expires_at.timestamp() <= now
+        known = KNOWN_SECONDS if was_active else KNOWN_EXPIRED_SECONDS
+        is_recent = self._clock.monotonic() - self._seen_at[number] <= known
+        return is_recent and not others and not (was_active and self._is_over(item))
+
+    def _is_over(self, item: "Number") -> bool:
+        """Whether the number has expired by piv.day's clock, whatever its status was when it was last listed."""
+        now = self._client.remote_clock.time() if self._client is not None else None
+        return now is not None and item.expires_at is not None and item.expires_at.timestamp() <= now
 
     async def _is_phone(self, value: str) -> bool:
         """Whether a text in the form of an id is a phone number: it looks like one, and no number has it as its id."""

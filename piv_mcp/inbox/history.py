@@ -173,7 +173,7 @@ class History:
         Returns the error if the history could not be read.
 
         Raises:
-            NotFoundError: the account has no such number.
+            NotFoundError: the account has no such number, and the inbox holds no code of it.
         """
         watch = self._watches.setdefault(piv_num_id, Watch())
         if self._client is None or self._clock.monotonic() - watch.looked_at < FRESH_SECONDS:
@@ -183,9 +183,9 @@ class History:
                 await self.look(piv_num_id, Priority.PERSON)
         except TimeoutError:
             return PivError("the SMS history did not answer in time")
-        except NotFoundError:
-            raise
         except PivError as error:
+            if isinstance(error, NotFoundError) and not await self._store.read(events.codes, piv_num_id):
+                raise
             return error
         return None
 

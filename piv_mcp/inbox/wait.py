@@ -46,16 +46,17 @@ class Waited:
     """The outcome of a wait: codes with the newest first, events with the oldest first, or nothing after a time-out.
 
     `without_code` are the messages in which no code was recognised, the newest first: of a wait that found codes those
-    that are newer. `more` is how many codes came that are not in `found`: the cursor does not pass them. `unconfirmed`
-    is how many came that a wait for confirmed ones leaves. `earlier` is how many are left out, and passed: those of the
-    first look at a history that came before the given cursor, and, without one, events that came late. `cursor` is for
-    the next wait; `seconds` is how long this wait took.
+    that are newer; `more_without_code` tells that there are others. `more` is how many codes came that are not in
+    `found`: the cursor does not pass them. `unconfirmed` is how many came that a wait for confirmed ones leaves.
+    `earlier` is how many are left out, and passed: those of the first look at a history that came before the given
+    cursor, and, without one, events that came late. `cursor` is for the next wait; `seconds` is how long this one took.
     """
 
     found: list[StoredEvent]
     cursor: Cursor
     seconds: float = 0.0
     without_code: list[StoredEvent] = field(default_factory=list[StoredEvent])
+    more_without_code: bool = False
     more: int = 0
     unconfirmed: int = 0
     earlier: int = 0
@@ -139,7 +140,7 @@ class _Sight:
             codes,
             read(confirmed_only=True) if confirmed_only else codes,
             [] if cursor is None else events.code_ids(connection, piv_num_id, after=after),
-            events.without_code(connection, piv_num_id, after=after, limit=WITHOUT_CODE_AT_ONCE),
+            events.without_code(connection, piv_num_id, after=after, limit=WITHOUT_CODE_AT_ONCE + 1),
         )
 
 
@@ -178,7 +179,8 @@ async def wait_for_code(
         return Waited(
             shown,
             _beyond(codes, old | {event.seq for event in shown}, span.start, end),
-            without_code=quiet,
+            without_code=quiet[:WITHOUT_CODE_AT_ONCE],
+            more_without_code=len(quiet) > WITHOUT_CODE_AT_ONCE,
             more=more,
             unconfirmed=sum(event.seq in came and not event.confirmed for event in sight.codes)
             if confirmed_only
@@ -257,8 +259,7 @@ def _events_past(
     """(the newest event, the next ones that match, the last looks at the histories that some are from)."""
     found = events.matching(connection, types, match, after=seq, limit=EVENTS_AT_ONCE)
     numbers = {event.subject for event in found if event.source == "history" and event.subject is not None}
-    looks = {number: polls.look(connection, number) for number in numbers}
-    return events.last_seq(connection), found, looks
+    return events.last_seq(connection), found, polls.looks(connection, sorted(numbers))
 
 
 async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds: float, progress: Progress) -> Waited:

@@ -73,17 +73,16 @@ def look(connection: Connection, piv_num_id: str) -> Look:
     return _read(row) if row else Look()
 
 
-def looked_through(connection: Connection, numbers: Sequence[str]) -> dict[str, int]:
-    """For each number whose history was read, the newest event when the last reading began."""
-    looks = {number: look(connection, number) for number in numbers}
-    return {number: found.seq for number, found in looks.items() if found.was_made}
+def looks(connection: Connection, numbers: Sequence[str]) -> dict[str, Look]:
+    """The last look at the history of each of the numbers."""
+    return {number: look(connection, number) for number in numbers}
 
 
-def note_look(connection: Connection, piv_num_id: str, look: Look) -> None:
+def note_look(connection: Connection, piv_num_id: str, finished: Look) -> None:
     """Record a finished reading of the number's history. The `first_seq` of the first one stays."""
     columns = ("at", "seq", "remote_at", "total", "failing_since", "problem")
-    is_first = not looked_through(connection, [piv_num_id])
-    _note(connection, piv_num_id, *columns, *(("first_seq",) if is_first else ()), values=look)
+    is_first = not look(connection, piv_num_id).was_made
+    _note(connection, piv_num_id, *columns, *(("first_seq",) if is_first else ()), values=finished)
 
 
 def note_failure(connection: Connection, piv_num_id: str, problem: str, now: float) -> None:

@@ -53,6 +53,7 @@ class Listing(Bounded):
 
     total: int | None = None
     next_offset: int | None = None
+    unreadable: str | None = None
     start: SkipJsonSchema[int] = Field(default=0, exclude=True)
     """The offset of the first row."""
 
@@ -63,13 +64,15 @@ class Listing(Bounded):
         return {"next_offset": self.start + count}
 
 
-def paging(page: Page[Any], offset: int | None) -> dict[str, Any]:
-    """The fields of `Listing` for a page that began at `offset`."""
+def paging(page: Page[Any], offset: int | None, limit: int) -> dict[str, Any]:
+    """The fields of `Listing` for a page of at most `limit` rows that began at `offset`."""
     total = page.pagination.total
     start = offset or 0
     seen = start + page.length
-    more = page.length > 0 and (total is not None and total > seen)
-    return {"total": total, "next_offset": seen if more else None, "start": start}
+    # Without a total, a page that is full has a next one, as far as anybody can tell.
+    more = page.length > 0 and (total > seen if total is not None else page.length >= limit)
+    unread = f"{page.unreadable} further rows of this page cannot be understood." if page.unreadable else None
+    return {"total": total, "next_offset": seen if more else None, "start": start, "unreadable": unread}
 
 
 def whole(rows: Sequence[RowT], offset: int | None) -> tuple[list[RowT], dict[str, Any]]:

@@ -25,6 +25,7 @@ from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text import dns
 from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import (
+    DEFAULT_OF_500,
     AutoRenew,
     DomainId,
     DomainName,
@@ -129,7 +130,7 @@ async def list_domains(
         limit=limit, offset=offset, status=status, cloudflare=cloudflare, auto_renew=auto_renew, search=search
     )
     rows = [DomainRow.model_validate(domain, from_attributes=True) for domain in page.items]
-    return Domains(domains=rows, **paging(page, offset))
+    return Domains(domains=rows, **paging(page, offset, limit or DEFAULT_OF_500))
 
 
 async def get_domain(ctx: Ctx, domain_id: DomainId) -> Domain:

@@ -29,6 +29,9 @@ MAX_TEXT_CHARS = 500
 FOUND, ABSENT, NOT_LOOKED = "in the SMS history", "not in the SMS history, may be forged", "not looked for yet"
 """Whether the account's own SMS history confirms a message. Anybody who knows the webhook address can send one."""
 
+LATE_IN_HISTORY_SECONDS = 60.0
+"""A history may show a message a little after its webhook."""
+
 
 class Code(BaseModel):
     """One message with a code. `age_seconds` since it was sent, absent if that is not known; `source` is webhook or
@@ -86,13 +89,13 @@ class RowMaker:
     """The rows of one answer. Make it with `rows_of`."""
 
     def __init__(
-        self, phonebook: Phonebook, now: float, remote_now: float | None = None, looked_through: Mapping[str, int] = {}
+        self, phonebook: Phonebook, now: float, remote_now: float | None = None, looks: Mapping[str, polls.Look] = {}
     ) -> None:
         self.fence = Fence()
         self._phonebook = phonebook
         self._now = now
         self._remote_now = remote_now
-        self._looked_through = looked_through
+        self._looks = looks
 
     def codes(self, found: Sequence[StoredEvent]) -> tuple[Code, list[Code] | None]:
         """The newest code, and the others without their texts. `found`: the newest first."""
@@ -131,7 +134,9 @@ class RowMaker:
     def _confirmed(self, event: StoredEvent) -> str:
         if event.confirmed:
             return FOUND
-        return ABSENT if event.seq <= self._looked_through.get(event.subject or "", -1) else NOT_LOOKED
+        look = self._looks.get(event.subject or "", polls.Look())
+        is_late = look.at >= event.recorded_at + LATE_IN_HISTORY_SECONDS
+        return ABSENT if look.was_made and event.seq <= look.seq and is_late else NOT_LOOKED
 
     def _code(self, event: StoredEvent, *, with_text: bool) -> Code:
         return Code(
@@ -168,7 +173,7 @@ class RowMaker:
 async def rows_of(app: Services, found: Sequence[StoredEvent]) -> RowMaker:
     """What makes the rows of these events."""
     unconfirmed = {event.subject for event in found if event.text is not None and not event.confirmed and event.subject}
-    looked = await app.store.read(polls.looked_through, sorted(unconfirmed)) if unconfirmed else {}
+    looked = await app.store.read(polls.looks, sorted(unconfirmed)) if unconfirmed else {}
     return RowMaker(app.phonebook, app.clock.time(), app.inbox.remote_time(), looked)
 
 

@@ -5,10 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from piv_mcp.inbox import cursor, wait
+from piv_mcp.inbox.backfill import LAST_ROUND_END, ROUND_SECONDS
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.services import Services, services
-from piv_mcp.store import events
+from piv_mcp.store import events, facts
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import span
 from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, rows_of
@@ -24,6 +25,9 @@ STALE_SECONDS = 600
 
 LATE_SECONDS = 300
 """Age from which a code that has just arrived is reported as late."""
+
+NOW_SECONDS = 60.0
+"""Histories that were read within this time are taken to be read now."""
 
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
@@ -48,19 +52,23 @@ async def get_latest_code(
         await app.backfill.settled()
     reader = await Reader.at(app, None, about=cursor.about(piv_num_id), shown_by=LATEST)
     last = await app.store.read(events.last_seq)
-    found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 1)
-    found = [event for event in found if found[0].moment - event.moment <= RECENT_CODES_SECONDS]
+    found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 2)
+    recent = [event for event in found if found[0].moment - event.moment <= RECENT_CODES_SECONDS]
+    found = recent[: MAX_OTHERS + 1]
     quiet = await _without_code(app, piv_num_id, found, max_age_seconds)
+    more_quiet, quiet = len(quiet) > wait.WITHOUT_CODE_AT_ONCE, quiet[: wait.WITHOUT_CODE_AT_ONCE]
     rows = await rows_of(app, [*found, *quiet])
     notes: list[str] = []
     if problem is not None:
         notes.append(f"The SMS history could not be read ({problem.message}): a message may be missing.")
-    elif piv_num_id is not None and app.api is not None:
-        notes += await unread(app, piv_num_id)
+    elif app.api is not None:
+        notes += await (_last_round(app) if piv_num_id is None else unread(app, piv_num_id))
+    if len(recent) > len(found):
+        notes.append("More codes came before these: list_events shows them.")
     notes += await _captured(app, piv_num_id, app.clock.time() - max_age_seconds)
     age = rows.age(found[0]) if found else None
     stale = bool(found) and (age is None or age > max_age_seconds)
-    if piv_num_id is None and (not found or stale):
+    if piv_num_id is None and (not found or stale) and not any("Name the number" in note for note in notes):
         notes.insert(0, "Name the number to search its SMS history, too.")
     if not found:
         notes.insert(0, "No message with a code is in the inbox.")
@@ -77,7 +85,7 @@ async def get_latest_code(
         others=others,
         newer_without_code=rows.messages(quiet),
         after=reader.after(Cursor(max([last, *(event.seq for event in found)]), at=looked_at)),
-        note=join(*_about(quiet, has_code=bool(found)), *notes),
+        note=join(*_about(quiet, has_code=bool(found), more=more_quiet), *notes),
         untrusted=rows.fence.notice,
     )
 
@@ -86,7 +94,7 @@ async def _without_code(
     app: Services, piv_num_id: str | None, found: list[StoredEvent], max_age_seconds: int
 ) -> list[StoredEvent]:
     """Messages without a code that are newer than the newest code; without a code, those of the time asked for."""
-    quiet = await app.store.read(events.without_code, piv_num_id, limit=wait.WITHOUT_CODE_AT_ONCE)
+    quiet = await app.store.read(events.without_code, piv_num_id, limit=wait.WITHOUT_CODE_AT_ONCE + 1)
     if found:
         return wait.newer(quiet, found[0])
     now, remote_now = app.clock.time(), app.inbox.remote_time()
@@ -118,7 +126,7 @@ async def wait_for_code(
     )
     found, quiet = waited.found, waited.without_code
     rows = await rows_of(app, [*found, *quiet])
-    notes = [*reader.notes, *_about(quiet, has_code=bool(found))]
+    notes = [*reader.notes, *_about(quiet, has_code=bool(found), more=waited.more_without_code)]
     after, status = reader.after(waited.cursor), "timeout"
     if waited.unconfirmed:
         notes.append("A code came that the SMS history does not confirm yet: get_latest_code shows it.")
@@ -142,8 +150,10 @@ async def wait_for_code(
         if waited.more:
             count = f"{waited.more}{' or' if waited.is_cut else ''} more"
             notes.append(f"{count} codes came before these: call again with after={after} for them.")
-    else:
-        missed = await unread(app, piv_num_id)
+    missed = await unread(app, piv_num_id)
+    if found and app.api is not None:
+        notes += missed
+    elif not found:
         promise = "" if missed or reader.notes or waited.earlier else ": nothing is missed"
         kind = "confirmed code" if confirmed_only else "code"
         going_on = f"No {kind} yet. To go on waiting, call again with after={after}{promise}."
@@ -162,8 +172,8 @@ async def wait_for_code(
     )
 
 
-def _about(quiet: list[StoredEvent], *, has_code: bool) -> list[str]:
-    """What to say of messages in which no code was recognised."""
+def _about(quiet: list[StoredEvent], *, has_code: bool, more: bool) -> list[str]:
+    """What to say of messages in which no code was recognised, and of `more` that are not shown."""
     if not quiet:
         return []
     said = [
@@ -171,10 +181,23 @@ def _about(quiet: list[StoredEvent], *, has_code: bool) -> list[str]:
         if has_code
         else "Messages came in which no code was recognised: see newer_without_code."
     ]
+    if more:
+        said.append("More such messages came: list_events shows them.")
     parts = [part for event in quiet if (part := parts_of(event.text or ""))]
     if parts:
         said.append(f"One is part {parts[0][0]} of {parts[0][1]} of a longer SMS: the code may be in another part.")
     return said
+
+
+async def _last_round(app: Services) -> list[str]:
+    """When the histories of all numbers were last read, if a newer code may be missing."""
+    ended = await app.store.read(facts.own_number, LAST_ROUND_END)
+    ago = app.clock.time() - ended
+    patience = 2 * ROUND_SECONDS if await app.store.read(facts.own_number, facts.WEBHOOK_RECEIVED) else NOW_SECONDS
+    if 0 <= ago <= patience:
+        return []
+    when = f"were last read {span(ago)} ago" if ended and ago > 0 else "have not all been read yet"
+    return [f"The SMS histories {when}: a newer code may be missing. Name the number to have its own read now."]
 
 
 async def _captured(app: Services, piv_num_id: str | None, since: float) -> list[str]:

@@ -23,6 +23,7 @@ from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.untrusted import Fence, one_line
 from piv_mcp.tools.answers import Answer, Listing, paging, whole
 from piv_mcp.tools.parameters import (
+    DEFAULT_OF_200,
     AutoRenew,
     CountryCode,
     Limit200,
@@ -109,7 +110,7 @@ async def list_numbers(
     )
     app.phonebook.remember(page.items)
     rows = [NumberRow.model_validate(number, from_attributes=True) for number in page.items]
-    return Numbers(numbers=rows, **paging(page, offset))
+    return Numbers(numbers=rows, **paging(page, offset, limit or DEFAULT_OF_200))
 
 
 async def get_number(ctx: Ctx, piv_num_id: PivNumId) -> Number:
@@ -158,7 +159,7 @@ async def sms_page(app: Services, piv_num_id: str, *, limit: int | None, offset:
         )
         for sms in page.items
     ]
-    return Messages(untrusted=fence.notice, messages=rows, **paging(page, offset))
+    return Messages(untrusted=fence.notice, messages=rows, **paging(page, offset, limit or DEFAULT_OF_200))
 
 
 def _line(text: str | None) -> str | None:

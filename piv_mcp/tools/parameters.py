@@ -107,8 +107,11 @@ CountryCode = Annotated[
 ]
 Search = Annotated[Line, limited(200)]
 Offset = Annotated[int, Field(ge=0, strict=True, description="next_offset of the last answer."), at_most(10_000_000)]
-Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description="Default 50.")]
-Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description="Default 100.")]
+DEFAULT_OF_200, DEFAULT_OF_500 = 50, 100
+"""How many rows piv.day lists if no limit is given."""
+
+Limit200 = Annotated[int, Field(ge=1, le=200, strict=True, description=f"Default {DEFAULT_OF_200}.")]
+Limit500 = Annotated[int, Field(ge=1, le=500, strict=True, description=f"Default {DEFAULT_OF_500}.")]
 Switch = Annotated[bool, Field(strict=True)]
 AutoRenew = Annotated[Switch, Field(description="True: on, charged by itself. False: off.")]
 DomainName = Annotated[str, AfterValidator(host_name)]

@@ -22,7 +22,7 @@ from piv_mcp.services import services
 from piv_mcp.spending.actions import proxies as actions
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.tools.answers import Answer, Bounded, Listing, paging, whole
-from piv_mcp.tools.parameters import Limit500, Offset, OrderId, Search, ServerId, Switch
+from piv_mcp.tools.parameters import DEFAULT_OF_500, Limit500, Offset, OrderId, Search, ServerId, Switch
 from piv_mcp.tools.spec import Ctx, perform, read, spend
 
 MASK = "********"
@@ -115,7 +115,7 @@ async def list_proxy_orders(
     """List the account's proxy orders: which proxies it rents, their status and expiry."""
     page = await (await services(ctx)).client.proxies.orders(limit=limit, offset=offset, status=status, search=search)
     rows = [OrderRow.model_validate(order, from_attributes=True) for order in page.items]
-    return Orders(orders=rows, **paging(page, offset))
+    return Orders(orders=rows, **paging(page, offset, limit or DEFAULT_OF_500))
 
 
 async def get_proxy_order(ctx: Ctx, order_id: OrderId, show_passwords: ShowPasswords = False) -> OrderAnswer:

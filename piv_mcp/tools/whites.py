@@ -21,6 +21,7 @@ from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.hosts import host_name
 from piv_mcp.tools.answers import Answer, Listing, paging
 from piv_mcp.tools.parameters import (
+    DEFAULT_OF_500,
     CountryCode,
     DomainName,
     Limit500,
@@ -85,7 +86,7 @@ async def list_whites(
     """List generated sites (websites, landing pages) and those being generated."""
     client = (await services(ctx)).client
     page = await client.whites.list(limit=limit, offset=offset, status=status, tier_key=tier_key)
-    return Whites(whites=page.items, **paging(page, offset))
+    return Whites(whites=page.items, **paging(page, offset, limit or DEFAULT_OF_500))
 
 
 async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
