@@ -204,6 +204,7 @@ class Runtime:
             spending=gate,
             exports=directory / "exports",
             sandbox=sandbox,
+            toolsets=settings.toolsets,
             clock=self.clock,
         )
 

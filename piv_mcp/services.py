@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from piv_mcp.config import TOOLSETS, Area
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -36,6 +37,8 @@ class Services:
     exports: Path
     """The directory for exported proxy lists."""
     sandbox: "Sandbox | None" = None
+    toolsets: tuple[Area, ...] = TOOLSETS
+    """The areas whose tools are offered."""
     clock: Clock = SYSTEM_CLOCK
 
     @property

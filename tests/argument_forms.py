@@ -54,6 +54,7 @@ OPTIONAL: dict[str, object] = {
 
 TOGETHER: dict[str, dict[str, object]] = {
     "nameservers": {"cloudflare": False},
+    **{name: {"types": []} for name in ("message_id", "domain_id", "order_id", "white_id", "queue_id")},
     "contacts_template": {"contacts_mode": "template"},
     "contacts_mode": {"contacts_template": "Call us", "contacts_mode": "template"},
     "blog_count": {"tier_key": "v2_tier3"},

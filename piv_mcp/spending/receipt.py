@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.api.models import Money
-from piv_mcp.spending.actions import ACTIONS
+from piv_mcp.spending.actions import ACTIONS, load
+from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.spending.journal import NEW_PRICE
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Price, Quote
@@ -31,6 +32,7 @@ class Receipt(BaseModel):
     balance: Money | None = None
     result: dict[str, Any] | None = None
     evidence: str | None = None
+    follow_up: FollowUp | None = None
     note: str | None = None
 
 
@@ -53,6 +55,7 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         balance=balance,
         result=_result(entry),
         evidence=entry.evidence,
+        follow_up=_follow_up(entry),
         note=". ".join(note for note in notes if note) or None,
     )
 
@@ -66,6 +69,13 @@ def outcome(entry: Entry, quote: Quote) -> Outcome:
 def _is_closed(entry: Entry) -> bool:
     """Whether the person closed the question without an answer."""
     return entry.state == "declined" and entry.problem == "cancel"
+
+
+def _follow_up(entry: Entry) -> FollowUp | None:
+    if entry.state != "charged":
+        return None
+    result: dict[str, Any] = json.loads(entry.result or "{}")
+    return load(entry.kind, entry.arguments).follow_up(result, result.get(OBJECT_ID))
 
 
 def _result(entry: Entry) -> dict[str, Any] | None:

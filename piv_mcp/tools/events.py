@@ -11,7 +11,9 @@ from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor, wait
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.services import Services, services
+from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.store import events
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.tools.event_rows import rows_of
 from piv_mcp.tools.inbox_answers import Events, WaitedEvents
 from piv_mcp.tools.parameters import DomainId, Id, OrderId, PivNumId, QueueId, WhiteId, limited
@@ -139,6 +141,7 @@ async def wait_for_event(
         events=[rows.event(event) for event in waited.found],
         after=reader.after(waited.cursor),
         waited_seconds=round(waited.seconds, 1),
+        follow_up=_download(waited.found),
         note=join(*notes),
         untrusted=rows.fence.notice,
         store=reader.owner,
@@ -202,6 +205,12 @@ async def _fields(app: Services, ids: Mapping[str, str]) -> dict[str, str]:
             )
         fields[IDS["queue_id"].field] = entry.domain_name
     return fields
+
+
+def _download(found: list[StoredEvent]) -> FollowUp | None:
+    """The call for the archive of a site that is finished."""
+    ids = [event.subject for event in found if event.type == "white.completed" and event.subject]
+    return FollowUp(tool="get_white_download", arguments={"white_id": ids[-1]}) if ids else None
 
 
 TOOLS = (

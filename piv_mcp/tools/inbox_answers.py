@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.inbox import cursor
+from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.event_rows import Code, EventRow, SmsWithoutCode
 
@@ -71,6 +72,7 @@ class WaitedEvents(Bounded):
     events: list[EventRow]
     after: str
     waited_seconds: float
+    follow_up: FollowUp | None = None
     note: str | None = None
     untrusted: str | None = None
     store: SkipJsonSchema[bytes] = Field(default=b"", exclude=True)

@@ -17,6 +17,7 @@ from piv_mcp.api.whites import (
 )
 from piv_mcp.services import services
 from piv_mcp.spending.actions import whites as actions
+from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.hosts import host_name
 from piv_mcp.tools.answers import Answer, Listing, paging
@@ -89,10 +90,16 @@ async def list_whites(
     return Whites(whites=page.items, **paging(page, offset, limit or DEFAULT_OF_500))
 
 
-async def get_white(ctx: Ctx, white_id: WhiteId) -> White:
+class ShownWhite(White):
+    follow_up: FollowUp | None = None
+
+
+async def get_white(ctx: Ctx, white_id: WhiteId) -> ShownWhite:
     """Get the progress of one generated site: `state` says whether the website is ready. To wait:
     wait_for_event(white.completed, white.failed)."""
-    return await (await services(ctx)).client.whites.get(white_id)
+    white = await (await services(ctx)).client.whites.get(white_id)
+    download = FollowUp(tool="get_white_download", arguments={"white_id": white_id})
+    return ShownWhite.model_validate({**white.model_dump(), "follow_up": download if white.state == "done" else None})
 
 
 async def get_white_download(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from piv_mcp.api.events import EventType
 from piv_mcp.api.models import Request
 from piv_mcp.api.readings import Span
 from piv_mcp.spending.messages import Message
@@ -69,6 +70,15 @@ class Done:
     cost: Decimal | None = None
     object_id: str | None = None
     evidence: str | None = None
+
+
+class FollowUp(BaseModel):
+    """The call that an action leads to, ready to be made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tool: str
+    arguments: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +199,11 @@ class Action(BaseModel, ABC):
             Ambiguous: a change was found that one of the `others`, or piv.day itself, could also explain.
         """
 
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        """The call for what the action began; None if it is over. `made` is the id of the object that it created. What
+        waits goes on from before the action: its `after` is added where cursors are known."""
+        return None
+
     def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
         """Whether an event with this data, of the type `fails_with`, can be about this action.
         `made` is the id of the object that the action created."""
@@ -198,6 +213,10 @@ class Action(BaseModel, ABC):
         """How much of `charged` an event of the type `fails_with` about this action says was refunded, in US
         dollars."""
         return charged
+
+
+def wait_for_event(*types: EventType, **ids: str) -> FollowUp:
+    return FollowUp(tool="wait_for_event", arguments={"types": [*types], **ids})
 
 
 def _order(item: object) -> str:

@@ -9,7 +9,17 @@ from piv_mcp.api.domains import DnsRecord, Domain, DomainOffer
 from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import complete_rows
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
+from piv_mcp.spending.actions.base import (
+    Action,
+    Done,
+    FollowUp,
+    JsonObject,
+    OtherActions,
+    Proposal,
+    Sources,
+    to_json,
+    wait_for_event,
+)
 from piv_mcp.spending.actions.evidence import fits, lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.messages import day, message
@@ -59,6 +69,15 @@ class RegisterDomainAction(Action):
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.domains.register(self.request)
         return Done(result=to_json(answer), object_id=answer.domain.id if answer.domain else answer.queue_id)
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        if made is None:
+            return None
+        if made == result.get("queue_id"):
+            return wait_for_event("domain.registered", "domain.failed", queue_id=made)
+        if result.get("status") in ("completed", "active"):
+            return FollowUp(tool="get_domain", arguments={"domain_id": made})
+        return wait_for_event("domain.registered", "domain.failed", domain_id=made)
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [domain.id for domain in await self._named(sources)]}
@@ -125,6 +144,11 @@ class RenewDomainAction(RenewalAction):
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.domains.renew(self.domain_id, self.request)))
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        if queue_id := result.get("queue_id"):
+            return FollowUp(tool="get_domain_queue", arguments={"queue_id": queue_id})
+        return FollowUp(tool="get_domain", arguments={"domain_id": self.domain_id})
 
     def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
         return data.get("domain_id") == self.domain_id

@@ -10,7 +10,18 @@ from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.api.paging import complete_rows
 from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
-from piv_mcp.spending.actions.base import Action, Ambiguous, Done, JsonObject, OtherActions, Proposal, Sources, to_json
+from piv_mcp.spending.actions.base import (
+    Action,
+    Ambiguous,
+    Done,
+    FollowUp,
+    JsonObject,
+    OtherActions,
+    Proposal,
+    Sources,
+    to_json,
+    wait_for_event,
+)
 from piv_mcp.spending.actions.evidence import lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.actions.sms_segments import sms_segments
@@ -50,6 +61,9 @@ class PurchaseNumberAction(Action):
         answer = await sources.api.numbers.purchase(self.request)
         first = answer.numbers[0].piv_num_id if answer.numbers else None
         return Done(result=to_json(answer), cost=answer.cost, object_id=first)
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        return FollowUp(tool="wait_for_code", arguments={"number": made}) if made else None
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [number.piv_num_id for number in await _numbers_in(sources, self.request.country_code)]}
@@ -138,6 +152,10 @@ class RestoreNumbersAction(Action):
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.restore(self.request)
         return Done(result=to_json(answer), cost=answer.total_charged)
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        queued = (row["piv_num_id"] for row in result.get("numbers", ()))  # the others were skipped
+        return wait_for_event("number.restore_completed", number=next(queued, self.request.piv_num_ids[0]))
 
     async def before(self, sources: Sources) -> JsonObject:
         return {id_: to_json(number) for id_, number in (await self._found(sources)).items()}
@@ -229,6 +247,9 @@ class SendSmsAction(Action):
         answer = await sources.api.numbers.send_sms(self.piv_num_id, self.request)
         return Done(result=to_json(answer), object_id=answer.message_id)
 
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        return wait_for_event("sms.status_updated", number=self.piv_num_id, message_id=made) if made else None
+
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [sms.id for sms in await self._outbound(sources)]}
 
@@ -271,6 +292,9 @@ class StartVerificationAction(Action):
 
     async def send(self, sources: Sources) -> Done:
         return Done(result=to_json(await sources.api.numbers.verify(self.piv_num_id, self.request)))
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        return wait_for_event("verify.completed", "verify.failed", number=self.piv_num_id)
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [sms.id for sms in await _sent_from(sources, self.piv_num_id)]}
@@ -340,10 +364,8 @@ async def _sent_from(sources: Sources, piv_num_id: str) -> list[api.Sms]:
 
 async def _country(sources: Sources, code: str | None) -> Country | None:
     """A country of the price list; None if numbers are no longer for sale there."""
-    for country in await sources.api.numbers.countries():
-        if code is not None and country.country_code.upper() == code.upper():
-            return country
-    return None
+    countries = await sources.api.numbers.countries()
+    return next((country for country in countries if country.country_code.upper() == (code or "").upper()), None)
 
 
 async def _for_sale(sources: Sources, code: str) -> Country:

@@ -8,7 +8,7 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import complete_rows
 from piv_mcp.api.proxies import ProxyOrder, ProxyServer
 from piv_mcp.errors import NotFoundError
-from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
+from piv_mcp.spending.actions.base import Action, Done, FollowUp, JsonObject, OtherActions, Proposal, Sources, to_json
 from piv_mcp.spending.actions.evidence import lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.messages import Message, message, named
@@ -42,6 +42,9 @@ class PurchaseProxiesAction(Action):
     async def send(self, sources: Sources) -> Done:
         order = await sources.api.proxies.purchase(self.request)
         return Done(result=to_json(order), cost=order.price_total, object_id=order.id)
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        return FollowUp(tool="export_proxies", arguments={"order_id": made, "to_file": True}) if made else None
 
     async def before(self, sources: Sources) -> JsonObject:
         return {

@@ -8,7 +8,17 @@ from piv_mcp.api.models import LARGE_PAGE
 from piv_mcp.api.paging import complete_rows
 from piv_mcp.api.whites import Tier, White
 from piv_mcp.errors import UnavailableError
-from piv_mcp.spending.actions.base import Action, Done, JsonObject, OtherActions, Proposal, Sources, to_json
+from piv_mcp.spending.actions.base import (
+    Action,
+    Done,
+    FollowUp,
+    JsonObject,
+    OtherActions,
+    Proposal,
+    Sources,
+    to_json,
+    wait_for_event,
+)
 from piv_mcp.spending.actions.evidence import fits
 from piv_mcp.spending.messages import message, named
 from piv_mcp.spending.quote import FREE, Argument, Price, listed
@@ -69,6 +79,9 @@ class CreateWhiteAction(Action):
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.whites.create(self.request)
         return Done(result=to_json(answer), object_id=answer.white.id)
+
+    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
+        return wait_for_event("white.completed", "white.failed", white_id=made) if made else None
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [white.id for white in await self._same(sources)]}
