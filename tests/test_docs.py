@@ -49,7 +49,7 @@ def sentence(words: str) -> str:
 
 
 def tool_row(tool: ToolSpec) -> tuple[str, str, str]:
-    first = re.split(r"(?<=[a-z0-9])\. ", (tool.handler.__doc__ or "").strip())[0]
+    first = re.split(r"(?<=[a-z0-9])\. ", " ".join((tool.handler.__doc__ or "").split()))[0]
     return f"`{tool.name}`", EFFECTS[tool.effect], sentence(first)
 
 
