@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import time
+import traceback
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -392,6 +393,32 @@ async def test_a_text_that_is_damaged_inside_makes_no_call_fail_for_ever(store_p
     found = await opened(store_path)
     assert found.ids == list(range(1, COUNT + 1)), "the row is kept, with a mark in the place of the byte"
     assert found.store_id == store_id
+
+
+async def test_a_text_that_is_damaged_inside_is_not_repeated_in_the_log(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(store_path, busy_seconds=PATIENCE)
+    await add_all(store, [an_event(1, type="sms.received", text="Your code is 482913, says X", code="482913")])
+    await store.close()
+    overwrite_at(store_path, content(store_path).index(b"says X") + 5, b"\xff")
+    log.configure("DEBUG")
+    store = Store(store_path, busy_seconds=PATIENCE)
+    await store.read(events.codes, None)
+    await store.close()
+    told = capsys.readouterr().err
+    assert "a text is not UTF-8" in told
+    assert "482913" not in told
+
+
+@pytest.mark.parametrize("where", ["read", "write"])
+async def test_no_error_repeats_a_text_of_the_store(store: Store, where: str) -> None:
+    def job(connection: Connection) -> None:
+        list(connection.rows("SELECT CAST(x'34383239ff' AS TEXT)"))
+
+    with pytest.raises(StoreError) as caught:
+        await (store.read(job) if where == "read" else store.write(job))
+    assert "4829" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def connect(path: Path, busy_seconds: float) -> SqliteConnection:
 def transaction(connection: SqliteConnection, begin: str = "BEGIN IMMEDIATE") -> Generator[None]:
     """Commit at the end of the block; roll back if the block or the commit fails.
 
+    No error of it repeats what is stored.
+
     Raises:
         NewerStoreError: the schema is newer than this version of piv-mcp.
     """
@@ -75,9 +77,11 @@ def transaction(connection: SqliteConnection, begin: str = "BEGIN IMMEDIATE") ->
         connection.find_account()
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if connection.raw.in_transaction:
             connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error) and _is_no_text(error):
+            raise damage("a text is not UTF-8") from None  # SQLite's message repeats the text, which can hold a code
         raise
 
 
@@ -114,9 +118,13 @@ def is_sound(connection: Connection, check: str = "quick_check") -> bool:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    is_no_text = "Could not decode to UTF-8" in str(error)  # SQLite does not look at the content of texts
     is_cut = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ  # somebody has cut the log
-    return is_no_text or is_cut or primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _is_no_text(error) or is_cut or primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _is_no_text(error: sqlite3.Error) -> bool:
+    """Whether bytes of the file are not the text that they should be, which SQLite itself does not check."""
+    return "Could not decode to UTF-8" in str(error)
 
 
 def damage(problem: str) -> sqlite3.DatabaseError:
