@@ -39,6 +39,9 @@ the first answer is not to wait for them."""
 IDENTIFY_SECONDS = 3.0
 """How long the start waits to learn whose a new key is."""
 
+RESTART_SECONDS = 30.0
+"""How long after an error background work begins anew."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -170,7 +173,7 @@ class Runtime:
         sharing = Sharing(inbox, secret, self._web_port(), backfill.hurry)
         self._stack.push_async_callback(sharing.close)
         await sharing.start()
-        self._background(sharing.run())
+        self._background(sharing.run)
         web = WebhookPort(
             webhook_app(inbox, Addresses(store, secret, self.clock)),
             settings.webhook_host,
@@ -191,8 +194,8 @@ class Runtime:
             self._stack.push_async_callback(door.close)
             page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
-        self._background(backfill.run())
-        self._background(Retention(inbox).run())
+        self._background(backfill.run)
+        self._background(Retention(inbox).run)
         return Services(
             api=client,
             store=store,
@@ -267,7 +270,7 @@ class Runtime:
         policy, reconciler = _policy(self.settings), Reconciler(sources, journal)
         gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake)
         self._stack.push_async_callback(gate.close)
-        self._background(by_itself.run())
+        self._background(by_itself.run)
         return gate
 
     def _directory(self) -> Path:
@@ -284,9 +287,18 @@ class Runtime:
             return 0
         return self.settings.webhook_port or None
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(_tell_of_crash)
+    def _background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work` until the end of the process: after an error it begins anew."""
+
+        async def run() -> None:
+            while True:
+                try:
+                    return await work()
+                except Exception:
+                    _log.exception("background work failed", restart_in=RESTART_SECONDS)
+                await self.clock.sleep(RESTART_SECONDS)
+
+        task = asyncio.create_task(run())
 
         async def stop() -> None:
             task.cancel()
@@ -329,11 +341,6 @@ def _no_directory(error: OSError) -> ConfigError:
         f"the data directory cannot be used ({error.strerror}: {error.filename})",
         hint="Set PIV_DATA_DIR to a directory that this program may write to",
     )
-
-
-def _tell_of_crash(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("background work crashed", exc_info=error)
 
 
 def _import_heavy() -> None:

@@ -111,9 +111,10 @@ async def test_a_round_that_ended_by_a_clock_that_was_ahead_keeps_nobody_from_th
     await cancelled(running)
 
 
-async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_dies(home: Home) -> None:
+async def test_back_fill_waits_for_the_process_that_does_it_and_follows_when_that_hangs(home: Home) -> None:
     until_then = home.clock.time() + LEASE_SECONDS
-    await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, f"dead|{until_then}"))
+    hangs = f"{leases.this_process()}:hangs|{until_then}"
+    await home.inbox.store.write(lambda c: facts.put_own(c, LEASE, hangs))
     filling = home.backfill()
     running = asyncio.create_task(filling.run())
     await filling.settled()

@@ -18,8 +18,8 @@ from piv_mcp.store import Connection, Store, accounts, events, facts, journal, m
 from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.pages import read_image
+from piv_mcp.store.rows import damage
 from piv_mcp.store.salvage import ID_GAP, Damage, last_damage
-from piv_mcp.store.sqlite import damage
 
 # Damage
 

@@ -15,7 +15,8 @@ from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, run_
 from piv_mcp.errors import StoreError
 from piv_mcp.store import Connection, Store, database, facts, recovery
 from piv_mcp.store.files import inode_of, locked, side
-from piv_mcp.store.sqlite import SqliteConnection, damage
+from piv_mcp.store.rows import damage
+from piv_mcp.store.sqlite import SqliteConnection
 
 # Several processes
 

@@ -1,5 +1,6 @@
 """One value of one row is garbage: the others are read all the same, and money errs on the careful side."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -7,14 +8,23 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from store_helpers import add_all, an_event
+import structlog
+from harness import Connect, until
+from moving_clock import MovingClock
+from store_helpers import PATIENCE, add_all, an_event
 from test_store_damage import PAGE, content, overwrite_at, set_aside
 
-from piv_mcp.store import Store, events, facts, journal, polls
+from piv_mcp.api.rate_limit import TOTAL, Priority
+from piv_mcp.errors import RateLimitedError
+from piv_mcp.inbox.retention import Retention
+from piv_mcp.runtime import RESTART_SECONDS
+from piv_mcp.store import Connection, Store, accounts, events, facts, journal, leases, polls, questions, servers
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.polls import Look
+from piv_mcp.store.rate_limit import SharedLimiter
 from piv_mcp.store.rows import RowReader
+from piv_mcp.store.servers import Server
 
 NOW = 1_800_000_000.0
 BUDGET = Decimal(100)
@@ -195,3 +205,111 @@ async def test_a_number_that_became_bytes_is_a_text_again(store: Store, store_pa
     for _ in range(3):
         assert await store.read(events.last_heard) == {"number-1": 1, "number-2": 2}
     assert len(set_aside(store_path)) == 1, "once and for all"
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "keys SET account = 'garbage'",
+        "keys SET account = x'ff'",
+        "webhook_secrets SET account = 'garbage'",
+        "sqlite_sequence SET seq = 'garbage' WHERE name = 'events'",
+    ],
+)
+async def test_a_value_without_which_nothing_works_is_repaired(store_path: Path, garbage: str) -> None:
+    store = Store(store_path, key_digest="key")
+    await store.write(accounts.identify, "person")
+    await store.write(servers.claim, "secret")
+    await add_all(store, [an_sms(1), an_sms(2)])
+    await store.write(events.erase, "number-2")
+    await store.close()
+    spoil(store_path, garbage)
+    store = Store(store_path, key_digest="key", busy_seconds=PATIENCE)
+    assert await store.read(events.last_seq) >= 2, "no id is given a second time"
+    assert await store.write(accounts.identify, "person") == await store.read(whose)
+    assert await store.write(servers.claim, "secret"), "the secret can be used again"
+    found, _ = await store.read(events.after, 0)
+    assert [event.code for event in found] == ["1001"]
+    await store.close()
+
+
+def whose(connection: Connection) -> int:
+    return connection.account
+
+
+@pytest.mark.parametrize("column", ["secret", "port", "inbox_days", "version", "started_at", "serving", "seen_at"])
+@pytest.mark.parametrize("value", ["'garbage'", "x'ff'"])
+async def test_a_garbled_server_keeps_no_other_from_starting(
+    store: Store, store_path: Path, column: str, value: str
+) -> None:
+    await store.write(servers.note, a_server("one"), NOW)
+    spoil(store_path, f"servers SET {column} = {value}")
+    await store.write(servers.note, a_server("two"), NOW)
+    found = await store.read(servers.around, a_server("two"), NOW)
+    assert [other.owner for other in found.others] == [a_server("one").owner]
+    assert await store.read(servers.longest_days, 20, NOW) in (20, 30)
+    assert not await store.read(servers.is_noted, a_server("one"), NOW), "it notes itself again"
+
+
+def a_server(name: str) -> Server:
+    owner = f"{leases.this_process()}:{name}"
+    return Server(owner, "secret", port=8000, inbox_days=30, version="1", started_at=NOW, serving=1)
+
+
+@pytest.mark.parametrize("value", ["'garbage'", "x'ff'", "7.5"])
+async def test_a_server_whose_process_cannot_be_read_has_ended(store: Store, store_path: Path, value: str) -> None:
+    await store.write(servers.note, a_server("one"), NOW)
+    spoil(store_path, f"servers SET owner = {value}")
+    assert await store.read(servers.living, NOW) == []
+    await store.write(servers.note, a_server("two"), NOW)
+    assert await store.read(lambda c: c.count("SELECT count(*) FROM servers")) == 1
+
+
+@pytest.mark.parametrize("end", ["17n5.3", "", "inf", "nan"])
+async def test_a_lease_that_cannot_be_read_is_free(store: Store, end: str) -> None:
+    one, other = (f"{leases.this_process()}:{name}" for name in ("one", "other"))
+
+    def put_lease(connection: Connection) -> None:
+        facts.put_own(connection, "lease", f"{other}|{end}")
+
+    await store.write(put_lease)
+    assert await store.write(leases.take, "lease", one, now=NOW, seconds=5)
+    assert not await store.write(leases.take, "lease", other, now=NOW, seconds=5)
+
+
+async def test_a_request_whose_priority_cannot_be_read_counts_as_a_person_s(store: Store, store_path: Path) -> None:
+    limiter = SharedLimiter(store, MovingClock(speed=0))
+    await limiter.acquire(Priority.BACKFILL, timeout=0)
+    spoil(store_path, "requests SET priority = 'bAckfill'")
+    for _ in range(TOTAL[Priority.PERSON] - 1):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+    with pytest.raises(RateLimitedError):
+        await limiter.acquire(Priority.PERSON, timeout=0)
+
+
+async def test_an_answer_whose_time_cannot_be_read_is_none(store: Store, store_path: Path) -> None:
+    await store.write(questions.put, "question", "entry", NOW)
+    await store.write(questions.answer, "question", "entry", NOW)
+    spoil(store_path, "questions SET answered_at = 'garbage'")
+    assert await store.write(questions.answer, "question", "entry", NOW) is None
+
+
+async def test_background_work_goes_on_after_an_error_that_nobody_thought_of(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Retention] = []
+
+    async def fail_once(self: Retention) -> None:
+        begun.append(self)
+        if len(begun) == 1:
+            raise ValueError("a value that nobody can read")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Retention, "run", fail_once)
+    clock = MovingClock()
+    with structlog.testing.capture_logs() as logs:
+        async with connect(clock=clock):
+            await until(lambda: begun, seconds=PATIENCE, what="the beginning")
+            clock.advance(RESTART_SECONDS)
+            await until(lambda: len(begun) == 2, seconds=PATIENCE, what="the second beginning")
+    assert [log["log_level"] for log in logs if log["event"] == "background work failed"] == ["error"]

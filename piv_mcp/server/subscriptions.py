@@ -114,6 +114,9 @@ class Subscriptions(InMemorySubscriptionBus):
             except PivError as error:
                 _log.warning("subscribers could not be notified", problem=error.message)
                 await self._clock.sleep(RETRY_SECONDS)
+            except Exception:
+                _log.exception("subscribers could not be notified")
+                await self._clock.sleep(RETRY_SECONDS)
 
     async def _notify(self, uri: str) -> None:
         await self.publish(ResourceUpdated(uri=uri))

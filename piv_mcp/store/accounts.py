@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.rows import needed_whole
 
 OWNED_TABLES = (
     "events",
@@ -24,6 +25,8 @@ OWNED_TABLES = (
 )
 """The tables whose rows belong to an account."""
 
+_READABLE = "typeof(account) = 'integer'"
+
 UNCLAIMED = 1
 """The account of what was stored before any key was known. The first key takes it, unless it is somebody's already."""
 
@@ -37,9 +40,9 @@ def of_key(connection: Connection, key_digest: str | None) -> int | None:
     """The account of a key; without a key that of the only one, else `UNCLAIMED`. None for a new key."""
     if key_digest is None:
         first, last = next(connection.rows("SELECT min(account), max(account) FROM keys"))
-        return int(first) if first is not None and first == last else UNCLAIMED
+        return needed_whole(first) if first is not None and first == last else UNCLAIMED
     row = next(connection.rows("SELECT account FROM keys WHERE digest = ?", (key_digest,)), None)
-    return None if row is None else int(row[0])
+    return None if row is None else needed_whole(row[0])
 
 
 def add_key(connection: Connection, key_digest: str) -> int:
@@ -64,7 +67,14 @@ def _is_claimed(connection: Connection) -> bool:
 def note_all(connection: Connection) -> None:
     """Note accounts that are known by their rows alone, so that no new key gets one of them."""
     for table in (*OWNED_TABLES, "keys"):
-        connection.execute(f"INSERT OR IGNORE INTO accounts (id) SELECT DISTINCT account FROM {table}")  # noqa: S608
+        accounts = f"SELECT DISTINCT account FROM {table} WHERE {_READABLE}"  # noqa: S608 - our own names
+        connection.execute(f"INSERT OR IGNORE INTO accounts (id) {accounts}")
+
+
+def forget_garbled(connection: Connection) -> bool:
+    """Delete keys and webhook secrets of which nobody can say whose they are. Returns whether there were keys."""
+    connection.execute(f"DELETE FROM webhook_secrets WHERE NOT {_READABLE}")  # noqa: S608
+    return connection.execute(f"DELETE FROM keys WHERE NOT {_READABLE}") > 0  # noqa: S608
 
 
 def keys(connection: Connection) -> list[str]:
@@ -75,7 +85,10 @@ def keys(connection: Connection) -> list[str]:
 
 def known(connection: Connection, subject: str) -> list[int]:
     """All accounts, also one of which nothing is left but events about `subject`."""
-    query = "SELECT id FROM accounts UNION SELECT account FROM keys UNION SELECT account FROM events WHERE subject = ?"
+    query = (
+        f"SELECT id FROM accounts UNION SELECT account FROM keys WHERE {_READABLE}"  # noqa: S608
+        f" UNION SELECT account FROM events WHERE subject = ? AND {_READABLE}"
+    )
     return [int(account) for (account,) in connection.rows(query, (subject,))]
 
 

@@ -11,7 +11,8 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import create_private, remove_all, size_of, sync_folder
-from piv_mcp.store.sqlite import SqliteConnection, connect, damage, is_sound, refuse_newer, store_error
+from piv_mcp.store.rows import damage
+from piv_mcp.store.sqlite import SqliteConnection, connect, is_sound, refuse_newer, store_error
 
 WAIT_SECONDS = 10.0
 """How long the owner waits for the transactions of running servers."""

@@ -19,8 +19,7 @@ from piv_mcp.store.event import (
     StoredEvent,
     newest_first,
 )
-from piv_mcp.store.rows import FIRST_TIME, LAST_TIME, RowReader
-from piv_mcp.store.sqlite import damage
+from piv_mcp.store.rows import FIRST_TIME, LAST_TIME, RowReader, damage
 
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
 """The only event type that can be about several numbers."""

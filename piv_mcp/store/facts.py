@@ -54,8 +54,12 @@ def own_number(connection: Connection, name: str) -> float:
 
 def number(connection: Connection, name: str) -> float:
     """The value as a number; 0 if there is none, or it is damaged."""
+    return as_number(get(connection, name))
+
+
+def as_number(text: str | None) -> float:
     with suppress(ValueError):
-        if math.isfinite(value := float(get(connection, name) or 0)):
+        if math.isfinite(value := float(text or 0)):
             return value
     return 0.0
 

@@ -20,13 +20,16 @@ def this_process() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Whether the process that the first two parts of `owner` name has certainly ended.
+    """Whether the process that the first two parts of `owner` name has certainly ended. A name that no process can have
+    is damaged: that of none.
 
     Always false on Windows, where a process cannot be checked without the risk of ending it: there a lease ends only
     when it expires.
     """
     pid, _, rest = owner.partition(":")
-    if sys.platform == "win32" or not pid.isdigit():
+    if not pid.isdecimal():
+        return True
+    if sys.platform == "win32":
         return False
     try:
         os.kill(int(pid), 0)
@@ -50,10 +53,10 @@ def _start_time(pid: int) -> str:
 
 def take(connection: Connection, name: str, owner: str, *, now: float, seconds: float) -> bool:
     """Take the account's lease `name` for this many seconds, or extend it if `owner` has it; false if another process
-    has it."""
+    has it. A lease that cannot be read is free."""
     name = facts.own(connection, name)
-    holder, _, until = (facts.get(connection, name) or "|0").rpartition("|")
-    if holder != owner and float(until or 0) > now and not is_gone(holder):
+    holder, _, until = (facts.get(connection, name) or "").rpartition("|")
+    if holder != owner and facts.as_number(until) > now and not is_gone(holder):
         return False
     facts.put(connection, name, f"{owner}|{now + seconds}")
     return True

@@ -9,7 +9,8 @@ from pathlib import Path
 from piv_mcp.store import recovery
 from piv_mcp.store.files import Files, locked, look, size_of
 from piv_mcp.store.migrations import migrate
-from piv_mcp.store.sqlite import SqliteConnection, connect, damage, is_new, primary_code, refuse_newer
+from piv_mcp.store.rows import damage
+from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, primary_code, refuse_newer
 
 SAME_SECONDS = 0.1
 """Times that SQLite waits for a lock differ by more, or are not set anew."""

@@ -1,6 +1,7 @@
 """The SQL of the questions that clients were given: when each was put, and when its first answer came."""
 
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.rows import is_time
 from piv_mcp.text.times import DAY_SECONDS
 
 
@@ -14,7 +15,8 @@ def put(connection: Connection, question_id: str, entry_id: str, now: float) -> 
 
 
 def answer(connection: Connection, question_id: str, entry_id: str, now: float) -> float | None:
-    """When the first answer to the question came: at `now`, unless there was one; None if the question was not put."""
+    """When the first answer to the question came: at `now`, unless there was one; None if the question was not put, or
+    that cannot be read."""
     connection.execute(
         "UPDATE questions SET answered_at = ? WHERE id = ? AND entry_id = ? AND answered_at IS NULL",
         (now, question_id, entry_id),
@@ -24,4 +26,4 @@ def answer(connection: Connection, question_id: str, entry_id: str, now: float) 
         (question_id, entry_id),
     )
     row = next(rows, None)
-    return None if row is None else float(row[0])
+    return row[0] if row is not None and is_time(row[0]) else None

@@ -27,6 +27,8 @@ PAUSE_ASKED = "requests:pause_asked"
 Sent = tuple[Priority, float]
 """A request, and when it was sent."""
 
+_PRIORITIES = {priority.value: priority for priority in Priority}
+
 _log = structlog.get_logger(__name__)
 
 
@@ -144,11 +146,12 @@ def _put(connection: Connection, pause: Pause) -> None:
 
 def _recently_sent(connection: Connection, now: float) -> dict[Priority, list[float]]:
     """The times of the requests of the last window, by priority. Deletes older requests, and dates back to `now` those
-    of a clock that was ahead: otherwise they would count until it is really so late."""
+    of a clock that was ahead: otherwise they would count until it is really so late. A priority that cannot be read
+    counts as a person's."""
     connection.execute("DELETE FROM requests WHERE at <= ?", (now - WINDOW,))
     connection.execute("UPDATE requests SET at = ? WHERE at > ?", (now, now))
     sent: dict[Priority, list[float]] = {}
     query = "SELECT priority, at FROM requests WHERE account = ?"
     for priority, at in connection.rows(query, (connection.account,)):
-        sent.setdefault(Priority(priority), []).append(float(at))
+        sent.setdefault(_PRIORITIES.get(priority, Priority.PERSON), []).append(float(at))
     return sent

@@ -1,14 +1,16 @@
 """Rows as objects whose fields are the columns.
 
 SQLite keeps a value of any kind in any column, and one changed bit of the file makes another kind of it. Such a row is
-read all the same, with what can be read of it: one bad value must not keep the good rows from being read.
+read all the same, with what can be read of it: one bad value must not keep the good rows from being read. Where a row
+says nothing without the value, it is damage, and is repaired.
 """
 
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from operator import is_
 from types import NoneType
-from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 from piv_mcp.store.connection import Row
 
@@ -32,7 +34,7 @@ class RowReader(Generic[T]):
 
     def __call__(self, row: Row) -> T:
         kinds = tuple(map(type, row))
-        if kinds in self._good and all(_is_time(row[place]) for place in self._times if row[place] is not None):
+        if kinds in self._good and all(is_time(row[place]) for place in self._times if row[place] is not None):
             return self._type(*row)
         values = [read(value) for read, value in zip(self._read, row, strict=True)]
         if all(map(is_, values, row)):
@@ -60,8 +62,26 @@ def _whole(value: object, *, instead: object) -> object:
 
 
 def _time(value: object, *, instead: object) -> object:
-    return value if isinstance(value, int | float) and _is_time(value) else instead
+    return value if is_time(value) else instead
 
 
-def _is_time(value: float) -> bool:
-    return FIRST_TIME < value < LAST_TIME
+def is_time(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and FIRST_TIME < value < LAST_TIME
+
+
+def needed_whole(value: object) -> int:
+    """A whole number without which its row says nothing.
+
+    Raises:
+        sqlite3.DatabaseError: it is none, since the file is damaged.
+    """
+    if not isinstance(value, int):
+        raise damage("a value that should be a whole number is none")
+    return value
+
+
+def damage(problem: str) -> sqlite3.DatabaseError:
+    """The error of SQLite about a damaged file, for damage that SQLite itself does not see."""
+    error = sqlite3.DatabaseError(problem)
+    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+    return error

@@ -17,6 +17,7 @@ from piv_mcp.store import accounts, events, facts, migrations
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.files import create_private, remove_all, side
 from piv_mcp.store.pages import USUAL_PAGE_SIZE, Image, read_image
+from piv_mcp.store.rows import needed_whole
 from piv_mcp.store.sqlite import SqliteConnection
 
 DAMAGE = "damage:"
@@ -199,8 +200,9 @@ class _Filling:
         if by_name["facts"].broken and facts.get(self.new, events.PRUNED_THROUGH) is None:
             facts.put(self.new, events.PRUNED_THROUGH, str(self._before_first() if own.found else own.begin))
         if "keys" in by_name:  # in a file of an old version there are no accounts yet
+            garbled = accounts.forget_garbled(self.new)
             accounts.note_all(self.new)
-            if lost["keys"] != 0:
+            if garbled or lost["keys"] != 0:
                 facts.put(self.new, facts.KEYS_LOST, "1")
         unknown = tuple(name for name, count in lost.items() if count is None)
         total = sum(count or 0 for count in lost.values())
@@ -294,7 +296,7 @@ class _Filling:
         known = self._sequence(table.name)
         table.highest = max(known or 0, self.new.count(f"SELECT max({table.key}) FROM {table.name}"))  # noqa: S608
         table.begin = table.highest
-        if known is None and table.broken:
+        if known is None:
             # The time in seconds is higher than the ids of a store without such a gap: none has held so many rows.
             table.begin = max(table.highest + ID_GAP, int(time.time()))
         if self.new.count("SELECT count(*) FROM sqlite_sequence WHERE name = ?", (table.name,)):
@@ -306,7 +308,7 @@ class _Filling:
         """The highest key that the damaged file has given; None if that cannot be read."""
         with suppress(*_UNREADABLE):
             row = self.old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-            return int(row[0]) if row else 0
+            return needed_whole(row[0]) if row else 0
         rows = self.image.rows(_ANY[0], _ANY[-1]) if self.image is not None else ()
         found = [values[1] for _, values in rows if len(values) == 2 and values[0] == table]
         return max((seq for seq in found if isinstance(seq, int)), default=None)

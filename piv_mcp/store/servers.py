@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from piv_mcp.errors import StoreError
 from piv_mcp.store import accounts, leases
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.rows import RowReader, needed_whole
 
 UNSEEN_SECONDS = 300.0
 """Where nobody can tell whether a process has ended, it counts as ended when it was not seen for so long."""
@@ -55,6 +56,7 @@ class WebhookAddress:
 
 _COLUMNS = tuple(Server.__dataclass_fields__)
 _NAMES = ", ".join(_COLUMNS)
+_read = RowReader(Server)
 
 
 def digest(secret: str) -> str:
@@ -70,7 +72,7 @@ def note(connection: Connection, server: Server, now: float) -> None:
     claim(connection, server.secret)
     for (owner,) in list(connection.rows("SELECT owner FROM servers")):
         if leases.is_gone(str(owner)):
-            remove(connection, str(owner))
+            remove(connection, owner)
     row = replace(server, account=connection.account, seen_at=now)
     connection.execute(
         f"INSERT OR REPLACE INTO servers ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608
@@ -85,7 +87,7 @@ def remove(connection: Connection, owner: str) -> None:
 def living(connection: Connection, now: float) -> list[Server]:
     """The servers that run, of all accounts, the oldest first."""
     rows = connection.rows(f"SELECT {_NAMES} FROM servers ORDER BY started_at, owner")  # noqa: S608
-    return [server for row in list(rows) if (server := Server(*row)).is_living(now)]
+    return [server for row in list(rows) if (server := _read(row)).is_living(now)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def around(connection: Connection, server: Server, now: float) -> Surroundings:
 def is_noted(connection: Connection, server: Server, now: float) -> bool:
     """Whether the server's row is there, as it should be, and not too old."""
     rows = connection.rows(f"SELECT {_NAMES} FROM servers WHERE owner = ?", (server.owner,))  # noqa: S608
-    row = next((Server(*row) for row in rows), None)
+    row = next((_read(row) for row in rows), None)
     if row is None or abs(now - row.seen_at) > UNSEEN_SECONDS / 3:
         return False
     return replace(row, seen_at=server.seen_at, account=server.account) == server
@@ -140,7 +142,7 @@ def _is_ours(connection: Connection, server: Server) -> bool:
 def owner_of(connection: Connection, secret: str) -> int | None:
     """The account that a secret belongs to; None if nobody has used it."""
     row = next(connection.rows("SELECT account FROM webhook_secrets WHERE digest = ?", (secret,)), None)
-    return None if row is None else int(row[0])
+    return None if row is None else needed_whole(row[0])
 
 
 def claim(connection: Connection, secret: str) -> bool:

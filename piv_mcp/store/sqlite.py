@@ -8,6 +8,7 @@ from pathlib import Path
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.store import accounts, migrations
 from piv_mcp.store.connection import Connection, Row, Value
+from piv_mcp.store.rows import damage, needed_whole
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """What the write-ahead log shrinks to after a checkpoint. SQLite begins a checkpoint at 4 MB."""
@@ -45,7 +46,7 @@ class SqliteConnection:
 
     def count(self, sql: str, values: Sequence[Value] = ()) -> int:
         row = self.raw.execute(sql, values).fetchone()
-        return int(row[0] or 0) if row else 0
+        return needed_whole(row[0]) if row and row[0] is not None else 0
 
 
 def connect(path: Path, busy_seconds: float) -> SqliteConnection:
@@ -125,13 +126,6 @@ def is_damage(error: sqlite3.Error) -> bool:
 def _is_no_text(error: sqlite3.Error) -> bool:
     """Whether bytes of the file are not the text that they should be, which SQLite itself does not check."""
     return "Could not decode to UTF-8" in str(error)
-
-
-def damage(problem: str) -> sqlite3.DatabaseError:
-    """The error of SQLite about a damaged file, for damage that SQLite itself does not see."""
-    error = sqlite3.DatabaseError(problem)
-    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
-    return error
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -47,11 +47,17 @@ class Standby:
         """Watch until cancelled."""
         while True:
             await self._clock.sleep(CHECK_SECONDS if self._last == "ours" else FIRST_CHECK_SECONDS)
-            failure = self._listener.failure
-            if failure is None or not is_taken(failure):
-                self._is_well("nobody")
-            else:
-                await self._check()
+            try:
+                await self._look()
+            except Exception:
+                _log.exception("the holder of the webhook port could not be looked at")
+
+    async def _look(self) -> None:
+        failure = self._listener.failure
+        if failure is None or not is_taken(failure):
+            self._is_well("nobody")
+        else:
+            await self._check()
 
     async def _check(self) -> None:
         expected = await self._sharing.expected()
