@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import Connect
+from moving_clock import MovingClock
 from processes import KEY, sandbox_on_a_port
+from purchases import BUY_NUMBER
 from store_helpers import add_all, an_event, get, posix_only, put, run_script
 from test_approvals_cli import Terminal
 from test_cli import findings, run
@@ -21,7 +24,7 @@ from test_store_damage import filled as filled_with_events
 
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Store, backup, events, facts
+from piv_mcp.store import Connection, Store, backup, events, facts, leases, servers
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.files import inode_of, side, size_of
 
@@ -93,6 +96,38 @@ async def test_a_copy_in_the_place_of_the_store_is_a_store_with_all_that_was_in_
     assert await restored.read(events.last_seq) == last + 1
     assert len((await restored.read(events.after, 0, limit=100))[0]) == 51
     await restored.close()
+
+
+async def test_an_approval_is_good_for_one_purchase_also_where_the_store_was_copied(
+    connect: Connect, store_path: Path, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    waits: dict[str, Any] = {"confirm_wait": 0, "confirm_channel": "page", "clock": MovingClock()}
+    async with connect(**waits) as shop:
+        await shop.receipt(BUY_NUMBER)
+        entry = await shop.only_entry()
+        assert await shop.gate.journal.decide(entry.id, "approve", by="terminal")
+        await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
+        await shop.receipt(BUY_NUMBER)
+        assert len(sandbox.charges) == 1
+    os.replace(tmp_path / "copy", store_path)
+    async with connect(**waits) as shop:
+        assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
+    assert len(sandbox.charges) == 1
+
+
+async def test_a_copy_holds_nothing_of_what_running_servers_do(store: Store, store_path: Path, tmp_path: Path) -> None:
+    def use(connection: Connection) -> None:
+        owner, now = leases.this_process(), time.time()
+        servers.note(connection, servers.Server(owner, "secret", 8000, 30, "1", now), now)
+        leases.note_watch(connection, owner, "one", now=now, until=now + 60)
+        leases.note_waiting(connection, owner, now + 60)
+
+    await store.write(use)
+    await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
+    with closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        for table in ("servers", "watches", "waiting"):
+            assert not list(copy.execute(f"SELECT * FROM {table}"))  # noqa: S608 - our own names
+    assert len(await store.read(servers.living, time.time())) == 1
 
 
 @pytest.mark.parametrize("there", ["a file", "a folder", "a link to nowhere"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import facts
+from piv_mcp.store import facts, journal
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import create_private, remove_all, size_of, sync_folder
 from piv_mcp.store.rows import damage
@@ -30,7 +30,8 @@ class Copied:
 
 def copy_to(path: Path, target: Path) -> Copied:
     """Copy the store while servers use it. The copy has an id of its own, so that a cursor of one is not taken for a
-    cursor of the other.
+    cursor of the other. In it all quotes and approvals have expired: each allows one purchase, and not one for each
+    copy. Nor does it hold what the running servers do.
 
     Raises:
         StoreError: the target exists or has a name of the store's own files, the store cannot be read, or the disk is
@@ -72,13 +73,22 @@ def _copy(path: Path, part: Path) -> Copied:
         if not is_sound(copy):
             raise StoreError("the store is damaged", hint="The next start of a server repairs it; then try again")
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
-        copy.execute("UPDATE facts SET value = lower(hex(randomblob(8))) WHERE name = ?", (facts.STORE_ID,))
         tables = {name for (name,) in copy.rows("SELECT name FROM sqlite_master")}
+        _end_what_is_going_on(copy, tables)
         counts = [
             copy.count(f"SELECT count(*) FROM {table}") if table in tables else 0  # noqa: S608 - our own names
             for table in ("events", "spending")
         ]
         return Copied(*counts)
+
+
+def _end_what_is_going_on(copy: SqliteConnection, tables: set[str]) -> None:
+    """An old version's file does not have all of the tables."""
+    copy.execute("UPDATE facts SET value = lower(hex(randomblob(8))) WHERE name = ?", (facts.STORE_ID,))
+    if "spending" in tables:
+        journal.expire_all(copy, time.time())
+    for table in tables & {"servers", "waiting", "watches"}:
+        copy.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
 
 
 def _give_name(part: Path, target: Path) -> None:

@@ -231,6 +231,12 @@ def expire(connection: Connection, now: float) -> None:
     )
 
 
+def expire_all(connection: Connection, now: float) -> None:
+    """Mark all quotes and approvals as expired."""
+    query = "UPDATE spending SET state = 'expired', settled_at = ? WHERE state IN ('quoted', 'approved')"
+    connection.execute(query, (now,))
+
+
 def propose(
     connection: Connection,
     entry: Entry,
