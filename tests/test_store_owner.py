@@ -24,7 +24,7 @@ from test_store_damage import filled as filled_with_events
 
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Connection, Store, backup, events, facts, leases, servers
+from piv_mcp.store import Connection, Store, backup, events, facts, leases, recovery, servers
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.files import inode_of, side, size_of
 
@@ -128,6 +128,36 @@ async def test_a_copy_holds_nothing_of_what_running_servers_do(store: Store, sto
         for table in ("servers", "watches", "waiting"):
             assert not list(copy.execute(f"SELECT * FROM {table}"))  # noqa: S608 - our own names
     assert len(await store.read(servers.living, time.time())) == 1
+
+
+@posix_only
+@pytest.mark.parametrize("gone", [("-wal",), ("-wal", "-shm"), ("-shm",)], ids="+".join)
+async def test_a_copy_waits_for_a_server_to_mend_files_that_were_deleted(
+    store: Store, store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(recovery, "MEND_SECONDS", 20.0)
+    await filled(store, "one")
+    for name in gone:
+        side(store_path, name).unlink()
+    copied = await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
+    assert copied.events == 50
+
+
+@posix_only
+async def test_no_copy_is_made_of_a_store_whose_log_was_deleted_and_nobody_mends_it(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MEND_SECONDS", 0.1)
+    store = Store(store_path)
+    await store.write(put("a"))
+    await store.close()
+    with closing(sqlite3.connect(store_path, isolation_level=None)) as hangs:
+        hangs.execute("INSERT INTO facts VALUES ('acknowledged', '1')")
+        for name in ("-wal", "-shm"):
+            side(store_path, name).unlink()
+        with pytest.raises(StoreError, match="deleted while in use"):
+            await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
+    assert names_in(tmp_path) == ["data"]
 
 
 @pytest.mark.parametrize("there", ["a file", "a folder", "a link to nowhere"])

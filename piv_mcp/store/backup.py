@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import facts, journal
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import create_private, remove_all, size_of, sync_folder
+from piv_mcp.store.opening import locked_when_whole
 from piv_mcp.store.rows import damage
 from piv_mcp.store.sqlite import SqliteConnection, connect, is_sound, refuse_newer, store_error
 
@@ -66,8 +67,18 @@ def _reason(error: OSError | sqlite3.Error) -> str:
 
 
 def _copy(path: Path, part: Path) -> Copied:
-    with closing(connect(path, WAIT_SECONDS).raw) as source, closing(connect(part, 0).raw) as target:
-        refuse_newer(SqliteConnection(source))
+    with ExitStack() as connections:
+        with locked_when_whole(path) as whole:
+            if not whole:
+                raise StoreError(
+                    "one of the store's files was deleted while in use",
+                    hint="End all clients and start one again, which makes the store of what is left; then try again",
+                )
+            source = connect(path, WAIT_SECONDS).raw
+            connections.callback(source.close)
+            refuse_newer(SqliteConnection(source))  # opens the log: what is deleted from now on is still seen
+        target = connect(part, 0).raw
+        connections.callback(target.close)
         source.backup(target)  # in one step: what is written meanwhile is not in it, and does not disturb it
         copy = SqliteConnection(target)
         if not is_sound(copy):

@@ -2,7 +2,8 @@
 
 import sqlite3
 import time
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +52,22 @@ class Opened:
 def open_store(path: Path, busy_seconds: float, key_digest: str | None = None) -> Opened:
     """Open the store, or make it, for the account of a key."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked_when_whole(path) as whole:
+        if not whole:
+            recovery.complete(path)
+        return _open_locked(path, busy_seconds, key_digest)
+
+
+@contextmanager
+def locked_when_whole(path: Path) -> Generator[bool]:
+    """Lock the store as soon as its files are whole. Yields false if no process has made them so in `MEND_SECONDS`."""
     until = time.monotonic() + recovery.MEND_SECONDS
     while True:
         with locked(path):
-            if recovery.is_complete(path):
-                return _open_locked(path, busy_seconds, key_digest)
-            if time.monotonic() > until:
-                recovery.complete(path)
-                return _open_locked(path, busy_seconds, key_digest)
+            whole = recovery.is_whole(path)
+            if whole or time.monotonic() > until:
+                yield whole
+                return
         time.sleep(0.05)
 
 

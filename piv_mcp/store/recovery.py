@@ -219,6 +219,26 @@ def is_complete(path: Path) -> bool:
     return now.are_a_set and not (now.log and size_of(path) < SMALLEST)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether the files are complete, and hold all that processes have committed: while any has the database open there
+    is a log, unless somebody deleted it with its index. The caller has the store locked."""
+    now = files_at(path)
+    return is_complete(path) and not (now.database and not now.log and _is_open(path))
+
+
+def _is_open(path: Path) -> bool:
+    """Whether any process has the database open: then SQLite gives nobody else the lock that this asks for."""
+    try:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as raw:
+            raw.execute("PRAGMA locking_mode = EXCLUSIVE")
+            raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except UnicodeError:  # in the text of an error
+        return False
+    except sqlite3.DatabaseError as error:  # whoever opens it meets what else is wrong
+        return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return False
+
+
 def complete(path: Path) -> None:
     """Make a store of files that are not complete, and that no process has made anew. The caller has it locked."""
     now = files_at(path)
