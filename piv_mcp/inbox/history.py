@@ -23,7 +23,7 @@ from piv_mcp.errors import (
     RateLimitedError,
     StoreError,
 )
-from piv_mcp.inbox import history_pages
+from piv_mcp.inbox import growth, history_pages
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.inbox.watch import Trouble, Watch
@@ -32,9 +32,6 @@ from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
 
 AT_ONCE = 500
 """Messages that are stored in one commit: webhooks need not wait for more."""
-
-OUTBOUND_KNOWN_SECONDS = 15 * 60
-"""Messages that the number sent are not stored. One from so long before the last look was in that look."""
 
 POLL_SECONDS = 3.0
 """Interval between two polls of a number, while at most three numbers are waited for."""
@@ -146,9 +143,10 @@ class History:
                 found += await self._store.read(recording.unknown, inbound)
                 grown = last.total is None or total != last.total
                 is_known = await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown)
-                if is_known and _grown_by(total, read, last) <= len(found):
+                if is_known and growth.grown_by(total, read, last) <= len(found):
                     break  # else a new message stands further back, since its time is wrong
-        wanted = self._wanted(found, last, remote_at, _grown_by(total, read, last))
+        kept_since, grown_by = self._kept_since(last, remote_at), growth.grown_by(total, read, last)
+        wanted = growth.wanted(found, last, kept_since=kept_since, grown=grown_by)
         new = 0
         while len(wanted) > AT_ONCE:
             new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE], erased_at=last.erased_at))
@@ -309,52 +307,16 @@ class History:
         if sent_at is not None and CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
             return True
         if oldest.is_outbound:
-            return not grown or _was_seen(oldest, last)
+            return not grown or growth.was_seen(oldest, last)
         return await self._store.read(recording.knows, self._event(piv_num_id, oldest, remote_at))
 
     def _kept_since(self, last: polls.Look, remote_at: float | None) -> float:
         """Messages from before this time on piv.day's clock are not taken in: they were erased, or would soon be."""
         return max(self._inbox.kept_since(remote_at), last.erased_at or 0.0)
 
-    def _wanted(
-        self, found: list[StoredEvent], last: polls.Look, remote_at: float | None, grown_by: int
-    ) -> list[StoredEvent]:
-        """The messages that are taken in, the oldest first. `grown_by`: how many the history has got since the
-        last look."""
-        kept_since = self._kept_since(last, remote_at)
-        timed = [event for event in found if _has_time(event) and (event.sent_at or 0.0) > kept_since]
-        timeless = [event for event in found if not _has_time(event)]
-        if last.erased_at:  # they do not say whether they were erased: those that are new have the last ids
-            timeless.sort(key=lambda event: _place(event)[1:], reverse=True)
-            del timeless[max(0, grown_by - len(timed)) :]
-        return sorted([*timed, *timeless], key=_place)
-
 
 def _count_new(stored: list[tuple[StoredEvent, bool]]) -> int:
     return sum(is_new for _, is_new in stored)
-
-
-def _was_seen(outbound: Sms, last: polls.Look) -> bool:
-    """Whether a message that the number sent was there at the last look."""
-    if outbound.received_at is None or last.remote_at is None:
-        return False
-    return CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
-
-
-def _grown_by(total: int | None, read: list[Sms], last: polls.Look) -> int:
-    """How many messages the history has got since the last look, without those of `read` that the number sent."""
-    new_outbound = sum(sms.is_outbound and not _was_seen(sms, last) for sms in read)
-    return (total or 0) - (last.total or total or 0) - new_outbound
-
-
-def _place(event: StoredEvent) -> tuple[float, int, str]:
-    """The order of the list cannot be trusted (see `history_pages`): that of times, then of ids, is taken."""
-    return event.sent_at or 0.0, len(event.message_id or ""), event.message_id or ""
-
-
-def _has_time(event: StoredEvent) -> bool:
-    """Whether the message says when it was sent. What is dated before piv.day began says nothing."""
-    return event.sent_at is not None and event.sent_at > CREDIBLE_SINCE
 
 
 def _interval(watched: int) -> float:

@@ -1,0 +1,41 @@
+"""What a number's SMS history has got since the last look at it: how many messages, which, and how old they are."""
+
+from piv_mcp.api.numbers import Sms
+from piv_mcp.store import polls
+from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
+
+OUTBOUND_KNOWN_SECONDS = 15 * 60
+"""Messages that the number sent are not stored. One from so long before the last look was in that look."""
+
+
+def grown_by(total: int | None, read: list[Sms], last: polls.Look) -> int:
+    """How many messages the history has got since the last look, without those of `read` that the number sent."""
+    new_outbound = sum(sms.is_outbound and not was_seen(sms, last) for sms in read)
+    return (total or 0) - (last.total or total or 0) - new_outbound
+
+
+def was_seen(outbound: Sms, last: polls.Look) -> bool:
+    """Whether a message that the number sent was there at the last look."""
+    if outbound.received_at is None or last.remote_at is None:
+        return False
+    return CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
+
+
+def wanted(found: list[StoredEvent], last: polls.Look, *, kept_since: float, grown: int) -> list[StoredEvent]:
+    """The messages that are taken in, the oldest first. `grown`: how many the history has got since the last look."""
+    timed = [event for event in found if _has_time(event) and (event.sent_at or 0.0) > kept_since]
+    timeless = [event for event in found if not _has_time(event)]
+    if last.erased_at:  # they do not say whether they were erased: those that are new have the last ids
+        timeless.sort(key=lambda event: _place(event)[1:], reverse=True)
+        del timeless[max(0, grown - len(timed)) :]
+    return sorted([*timed, *timeless], key=_place)
+
+
+def _place(event: StoredEvent) -> tuple[float, int, str]:
+    """The order of the list cannot be trusted (see `history_pages`): that of times, then of ids, is taken."""
+    return event.sent_at or 0.0, len(event.message_id or ""), event.message_id or ""
+
+
+def _has_time(event: StoredEvent) -> bool:
+    """Whether the message says when it was sent. What is dated before piv.day began says nothing."""
+    return event.sent_at is not None and event.sent_at > CREDIBLE_SINCE
