@@ -11,7 +11,8 @@ OUTBOUND_KNOWN_SECONDS = 15 * 60
 def grown_by(total: int | None, read: list[Sms], last: polls.Look) -> int:
     """How many messages the history has got since the last look, without those of `read` that the number sent."""
     new_outbound = sum(sms.is_outbound and not was_seen(sms, last) for sms in read)
-    return (total or 0) - (last.total or total or 0) - new_outbound
+    known = total if last.total is None else last.total
+    return (total or 0) - (known or 0) - new_outbound
 
 
 def was_seen(outbound: Sms, last: polls.Look) -> bool:
