@@ -1,9 +1,9 @@
 """What is new in a history and how old it is, told by its total, the messages' own times, and the last look."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from inbox_home import Home
+from inbox_home import Home, codes
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox.history import POLL_SECONDS
@@ -30,3 +30,79 @@ async def test_a_history_that_was_empty_grows_by_its_first_message(home: Home, b
     home.advance(POLL_SECONDS)
     await come(home, number, "482913", NEVER)
     assert await home.history.look(number, Priority.PERSON) == 1
+
+
+# What must have been there at the last look
+
+
+OLD = timedelta(days=20, minutes=7, seconds=11)
+
+
+async def old_codes(home: Home, number: str) -> None:
+    for n in range(3):
+        await come(home, number, str(1111 * (n + 1)), home.sandbox.now - OLD + timedelta(hours=n))
+
+
+async def ages(home: Home, number: str) -> list[float]:
+    """How old the number's codes are, the oldest first."""
+    found = await home.inbox.store.read(events.codes, number, limit=9)
+    known = [event.age(home.clock.time(), home.inbox.remote_time()) for event in found]
+    return sorted((age for age in known if age is not None), reverse=True)
+
+
+@pytest.mark.parametrize("why", ["more days", "lost rows", "a later text"])
+async def test_a_message_that_the_last_look_did_not_take_in_is_as_old_as_it_says(home: Home, why: str) -> None:
+    number = home.numbers[0]
+    await old_codes(home, number)
+    messages = home.sandbox.state.numbers[number].messages
+    texts = [message.message_body for message in messages]
+    if why == "more days":
+        home.inbox.days = 7
+    if why == "a later text":
+        for message in messages:
+            message.message_body = None  # type: ignore[assignment]
+    await home.history.look(number, Priority.PERSON)
+    if why == "lost rows":
+        await home.inbox.store.write(lambda connection: connection.execute("DELETE FROM events"))
+    home.inbox.days = 30
+    for message, text in zip(messages, texts, strict=True):
+        message.message_body = text
+    home.advance(POLL_SECONDS)
+    assert await home.history.look(number, Priority.PERSON) == 3
+    assert codes(await home.wait(number, seconds=0)) == []
+    assert await ages(home, number) == pytest.approx([OLD.total_seconds() - 3600 * n for n in range(3)], abs=9)
+
+
+async def test_a_message_that_says_hours_ago_is_new_beside_others_that_are_too_old_to_be_kept(home: Home) -> None:
+    number = home.numbers[0]
+    await old_codes(home, number)
+    home.inbox.days = 7
+    await home.history.look(number, Priority.PERSON)
+    home.advance(POLL_SECONDS)
+    await come(home, number, "482913", home.sandbox.now - timedelta(hours=8))
+    assert codes(await home.wait(number)) == ["482913"]
+
+
+async def test_a_message_with_a_new_id_is_delivered_once(home: Home) -> None:
+    number = home.numbers[0]
+    await old_codes(home, number)
+    await home.history.look(number, Priority.PERSON)
+    before = await home.wait(number, seconds=0)
+    for message in home.sandbox.state.numbers[number].messages:
+        message.id += 5000
+    for code in (None, "482913"):
+        home.advance(POLL_SECONDS)
+        if code is not None:
+            await come(home, number, code, home.sandbox.now)
+        waited = await home.wait(number, seconds=0 if code is None else 5, after=before.cursor)
+        assert codes(waited) == ([] if code is None else [code])
+        await home.history.look(number, Priority.PERSON)
+    assert (await home.inbox.store.read(events.after, 0))[1] == 4
+
+
+async def test_two_messages_of_one_text_and_time_are_two(home: Home) -> None:
+    number, at = home.numbers[0], home.sandbox.now
+    for _ in range(3):
+        await come(home, number, "482913", at)
+        assert await home.history.look(number, Priority.PERSON) == 1
+        home.advance(POLL_SECONDS)

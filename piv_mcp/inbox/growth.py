@@ -32,6 +32,12 @@ def wanted(found: list[StoredEvent], last: polls.Look, *, kept_since: float, gro
     return sorted([*timed, *timeless], key=_place)
 
 
+def may_have_been_there(wanted: list[StoredEvent], last: polls.Look, total: int | None, *, grown: int) -> bool:
+    """Whether some of the messages must have been in the history at the last look already: they are more than it has
+    got since. The store had not taken them in, has lost them, or knows them by other ids."""
+    return last.total is not None and total is not None and len(wanted) > max(0, grown)
+
+
 def _place(event: StoredEvent) -> tuple[float, int, str]:
     """The order of the list cannot be trusted (see `history_pages`): that of times, then of ids, is taken."""
     return event.sent_at or 0.0, len(event.message_id or ""), event.message_id or ""

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -147,9 +148,14 @@ class History:
                     break  # else a new message stands further back, since its time is wrong
         kept_since, grown_by = self._kept_since(last, remote_at), growth.grown_by(total, read, last)
         wanted = growth.wanted(found, last, kept_since=kept_since, grown=grown_by)
+        record = partial(
+            self._inbox.record_all,
+            erased_at=last.erased_at,
+            as_dated=growth.may_have_been_there(wanted, last, total, grown=grown_by),
+        )
         new = 0
         while len(wanted) > AT_ONCE:
-            new += _count_new(await self._inbox.record_all(wanted[:AT_ONCE], erased_at=last.erased_at))
+            new += _count_new(await record(wanted[:AT_ONCE]))
             del wanted[:AT_ONCE]
         unread = None
         if unreadable:
@@ -162,7 +168,7 @@ class History:
             failing_since=unread.since if unread else None,
             problem=unread.problem if unread else None,
         )
-        stored = await self._inbox.record_all(wanted, (piv_num_id, look), erased_at=last.erased_at)
+        stored = await record(wanted, (piv_num_id, look))
         return new + _count_new(stored), unread
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:

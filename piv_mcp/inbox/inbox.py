@@ -70,14 +70,16 @@ class Inbox:
         look: tuple[str, Look] | None = None,
         *,
         erased_at: float | None = None,
+        as_dated: bool = False,
     ) -> list[tuple[StoredEvent, bool]]:
         """Store several events in one commit, in their order, and with them the finished look at a number's history
         that brought the last of them. Without those that were erased meanwhile: `erased_at` is what the look knew.
+        `as_dated`: see `recording.add_all`.
 
         Raises:
             StoreError: no event was stored.
         """
-        stored = await self.store.write(_add_all, batch, look, erased_at)
+        stored = await self.store.write(_add_all, batch, look, erased_at, as_dated)
         self.changes.notify()
         return stored
 
@@ -104,8 +106,10 @@ def _add_all(
     batch: Sequence[StoredEvent],
     look: tuple[str, Look] | None,
     erased_at: float | None,
+    as_dated: bool,
 ) -> list[tuple[StoredEvent, bool]]:
-    stored = recording.add_all(connection, [event for event in batch if not _is_erased(connection, event, erased_at)])
+    kept = [event for event in batch if not _is_erased(connection, event, erased_at)]
+    stored = recording.add_all(connection, kept, as_dated=as_dated)
     if look is not None:
         piv_num_id, finished = look
         polls.note_look(connection, piv_num_id, replace(finished, first_seq=events.last_seq(connection)))

@@ -43,8 +43,9 @@ MAX_AT_ONCE = 500
 _STORED = tuple(name for name in COLUMNS if name != "seq")
 
 
-def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
-    """Store `event` unless it is already stored. Returns the stored row and whether it is new."""
+def add(connection: Connection, event: StoredEvent, *, as_dated: bool = False) -> tuple[StoredEvent, bool]:
+    """Store `event` unless it is already stored. Returns the stored row and whether it is new. `as_dated`: see
+    `add_all`."""
     known = _duplicate(connection, event)
     if known is not None:
         if merging.is_fuller(event, known):
@@ -52,33 +53,40 @@ def add(connection: Connection, event: StoredEvent) -> tuple[StoredEvent, bool]:
         if known.code is None and event.code is not None:
             return _recoded(connection, known, replace(known, code=event.code, code_source=event.code_source)), False
         return known, False
-    placed = _placed(connection, event)
+    placed = _placed(connection, event, as_dated=as_dated)
     counterpart = _counterpart(connection, placed)
     if counterpart is not None:
         return _recoded(connection, counterpart, merging.merged(counterpart, placed)), False
     return _insert(connection, [placed])[0], True
 
 
-def add_all(connection: Connection, batch: Sequence[StoredEvent]) -> list[tuple[StoredEvent, bool]]:
+def add_all(
+    connection: Connection, batch: Sequence[StoredEvent], *, as_dated: bool = False
+) -> list[tuple[StoredEvent, bool]]:
     """`add` for several events, in their order; of the history, those first that belong to a webhook.
+
+    `as_dated`: these messages of the history may have been there at the last look, so that they are as old as they say,
+    and one that is stored may have got a new id.
 
     Events that no stored row can match are inserted with one statement. A burst has thousands of events, and each
     further statement would wait for the interpreter lock.
     """
     stored: list[tuple[StoredEvent, bool]] = []
+    if as_dated:
+        _take_new_ids(connection, batch)
     for start in range(0, len(batch), MAX_AT_ONCE):
         part = batch[start : start + MAX_AT_ONCE]
         seen = _stored_keys(connection, part)
         plain: list[StoredEvent] = []
-        for event in _nearest_first(connection, part, seen):
+        for event in _nearest_first(connection, part, seen, as_dated=as_dated):
             keys = _identity_keys(event)
             if seen.isdisjoint(keys):
                 seen.update(_shown_keys(event))
-                plain.append(_placed(connection, event))
+                plain.append(_placed(connection, event, as_dated=as_dated))
             else:
                 stored += [(new, True) for new in _insert(connection, plain)]
                 plain = []
-                stored.append(add(connection, event))
+                stored.append(add(connection, event, as_dated=as_dated))
                 seen.update(_shown_keys(event))
         stored += [(new, True) for new in _insert(connection, plain)]
     return stored
@@ -97,14 +105,16 @@ def add_received(connection: Connection, batch: Sequence[Received]) -> list[tupl
     return stored
 
 
-def _nearest_first(connection: Connection, part: Sequence[StoredEvent], seen: "set[_Key]") -> Sequence[StoredEvent]:
+def _nearest_first(
+    connection: Connection, part: Sequence[StoredEvent], seen: "set[_Key]", *, as_dated: bool
+) -> Sequence[StoredEvent]:
     """The events with those messages of the history first that are nearest to their webhooks: an equal text of some
     minutes before must not take the webhook of another message."""
 
     def apart(event: StoredEvent) -> tuple[bool, float]:
         if seen.isdisjoint(_identity_keys(event)):
             return True, math.inf
-        placed = _placed(connection, event)
+        placed = _placed(connection, event, as_dated=as_dated)
         counterpart = _counterpart(connection, placed)
         if counterpart is None:
             return True, math.inf
@@ -178,11 +188,12 @@ def _insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[Stored
 # --- when an event reached the account
 
 
-def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
+def _placed(connection: Connection, event: StoredEvent, *, as_dated: bool = False) -> StoredEvent:
     """The event with the times that are known of it.
 
     A webhook reaches the account when it comes. A message that the history shows is as old as it says on piv.day's own
-    clock, and not older than the last look that did not show it yet: what says otherwise has no credible time.
+    clock, and not older than the last look that did not show it yet: what says otherwise has no credible time. But
+    `as_dated`, it may have been there then.
     """
     now, remote_now, sent_at = event.recorded_at, event.reached_at, event.sent_at
     if remote_now is not None:
@@ -196,7 +207,7 @@ def _placed(connection: Connection, event: StoredEvent) -> StoredEvent:
         most = polls.look(connection, event.subject).seconds_since(now, remote_now)
         if sent_at is not None and remote_now is not None:
             age = max(0.0, remote_now - sent_at)
-            if most is not None and age > most:
+            if most is not None and age > most and not as_dated:
                 sent_at = sent_at if age <= most + CLOCK_TOLERANCE else None
                 age = most
         else:
@@ -231,6 +242,26 @@ def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None
         if event.text is not None and abs(known.recorded_at - event.recorded_at) <= SAME_EVENT_SECONDS:
             return known
     return None
+
+
+def _take_new_ids(connection: Connection, batch: Sequence[StoredEvent]) -> None:
+    """Give the rows of messages that the history shows under new ids these ids: text and time tell that they are the
+    same."""
+    for subject in {event.subject for event in batch}:
+        known: dict[tuple[str, float], list[int]] = {}
+        ids: set[str] = set()
+        query = (
+            "SELECT seq, message_id, text_key, sent_at FROM events WHERE account = ? AND subject IS ?"
+            " AND message_id IS NOT NULL"
+        )
+        for seq, message_id, text_key, sent_at in connection.rows(query, (connection.account, subject)):
+            ids.add(str(message_id))
+            if text_key is not None and sent_at is not None:
+                known.setdefault((text_key, sent_at), []).append(int(seq))
+        for event in batch:
+            same = known.get((event.text_key or "", event.sent_at or 0.0))
+            if event.subject == subject and event.message_id not in ids and same:
+                connection.execute("UPDATE events SET message_id = ? WHERE seq = ?", (event.message_id, same.pop(0)))
 
 
 def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | None:
