@@ -2,7 +2,7 @@
 
 from piv_mcp.api.numbers import Sms
 from piv_mcp.store import polls
-from piv_mcp.store.event import CREDIBLE_SINCE, StoredEvent
+from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, StoredEvent
 
 OUTBOUND_KNOWN_SECONDS = 15 * 60
 """Messages that the number sent are not stored. One from so long before the last look was in that look."""
@@ -32,10 +32,23 @@ def wanted(found: list[StoredEvent], last: polls.Look, *, kept_since: float, gro
     return sorted([*timed, *timeless], key=_place)
 
 
-def may_have_been_there(wanted: list[StoredEvent], last: polls.Look, total: int | None, *, grown: int) -> bool:
-    """Whether some of the messages must have been in the history at the last look already: they are more than it has
-    got since. The store had not taken them in, has lost them, or knows them by other ids."""
-    return last.total is not None and total is not None and len(wanted) > max(0, grown)
+def may_have_been_there(
+    wanted: list[StoredEvent], last: polls.Look, total: int | None, *, grown: int, passed: float | None
+) -> bool:
+    """Whether some of the messages must be older than the last look, which began `passed` seconds ago.
+
+    They are if they are more than the history has got since: the store had not taken them in, has lost them, or knows
+    them by other ids. They are also if their times lie further apart than the look is ago: the history was not shown to
+    it. Of a history that it saw, times that say "before" may be wrong in the same way beside one that is right.
+    """
+    if last.total is not None and total is not None and len(wanted) > max(0, grown):
+        return True
+    if passed is None:
+        return False
+    times = [event.sent_at for event in wanted if event.sent_at is not None and _has_time(event)]
+    if last.total != 0 and last.remote_at is not None:
+        times = [at for at in times if at < last.remote_at - CLOCK_TOLERANCE]
+    return bool(times) and max(times) - min(times) > passed + CLOCK_TOLERANCE
 
 
 def _place(event: StoredEvent) -> tuple[float, int, str]:

@@ -151,7 +151,9 @@ class History:
         record = partial(
             self._inbox.record_all,
             erased_at=last.erased_at,
-            as_dated=growth.may_have_been_there(wanted, last, total, grown=grown_by),
+            as_dated=growth.may_have_been_there(
+                wanted, last, total, grown=grown_by, passed=last.seconds_since(started, remote_at)
+            ),
         )
         new = 0
         while len(wanted) > AT_ONCE:
