@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 from harness import Connect, Connected, approver
+from inbox_home import Home, codes, no_progress
 from moving_clock import MovingClock
 from purchases import REGISTER
 
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.parse import event_of
+from piv_mcp.inbox.wait import wait_for_event
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -212,3 +216,17 @@ async def test_a_wait_for_a_misspelt_type_is_refused_by_name(connect: Connect) -
         said = await app.error("wait_for_event", types=["white.completed", "white.complete"])
     assert "types.1: must be one of sms.received" in said
     assert "white.failed" in said, "the ones there are"
+
+
+@pytest.mark.parametrize("continued", [False, True])
+async def test_an_event_behind_many_that_do_not_count_is_found(home: Home, continued: bool) -> None:
+    number, yesterday = home.numbers[0], home.sandbox.now - timedelta(days=1)
+    for n in range(25):
+        await home.sandbox.receive_sms(number, f"Hello {n}", deliver=False, received_at=yesterday)
+    assert await home.history.look(number, Priority.PERSON) == 25
+    await home.webhook(number, "482913")
+    cursor = Cursor(0, at=int(home.inbox.remote_time() or 0)) if continued else None
+    waited = await wait_for_event(
+        home.inbox, types=["sms.received"], match={}, seconds=0, progress=no_progress, cursor=cursor
+    )
+    assert codes(waited) == ["482913"]

@@ -242,13 +242,15 @@ async def wait_for_event(
 
     async def query() -> Waited:
         nonlocal read_through, old
-        last, found, looks = await inbox.store.read(_events_past, read_through, types, match)
-        full = len(found) == EVENTS_AT_ONCE
-        read_through = found[-1].seq if full else last
-        counted = [event for event in found if span.counts(event, looks.get(event.subject or "", Look()))]
-        own = [event for event in counted if span.counts_by_its_own_time(event)]
-        old += len(counted) - len(own)
-        return Waited(own, Cursor(read_through, at=span.start.at), earlier=old)
+        while True:
+            last, found, looks = await inbox.store.read(_events_past, read_through, types, match)
+            full = len(found) == EVENTS_AT_ONCE
+            read_through = found[-1].seq if full else last
+            counted = [event for event in found if span.counts(event, looks.get(event.subject or "", Look()))]
+            own = [event for event in counted if span.counts_by_its_own_time(event)]
+            old += len(counted) - len(own)
+            if own or not full:  # else the one that is waited for may stand behind these
+                return Waited(own, Cursor(read_through, at=span.start.at), earlier=old)
 
     return await _wait(inbox, query, seconds, progress)
 
