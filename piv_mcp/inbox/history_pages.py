@@ -9,11 +9,14 @@ from piv_mcp.api.models import Page
 from piv_mcp.api.numbers import Sms
 from piv_mcp.errors import MalformedAnswerError
 
-SIZES = (50, *[200] * 25)
-"""Page sizes of one reading of the history, in messages. Reading ends with the first page whose oldest message is
-known: usually one small page, and after a long downtime several large ones. Nothing is stored before the last page has
-been read, and then the oldest first: an interrupted reading must not leave a gap before a stored message, where the
+FIRST_PAGE, PAGE = 50, 200
+"""Messages that are asked for at once; the server may give fewer. Reading ends with the first page whose oldest message
+is known: usually one small page, and after a long downtime several large ones. Nothing is stored before the last page
+has been read, and then the oldest first: an interrupted reading must not leave a gap before a stored message, where the
 next reading would stop."""
+
+MOST = 5050
+"""Messages of one reading."""
 
 
 async def read(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:
@@ -23,7 +26,7 @@ async def read(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:
     Raises:
         ApiError: the history could not be read, or it hides the messages that it counts.
     """
-    first = await client.numbers.sms(piv_num_id, limit=SIZES[0])
+    first = await client.numbers.sms(piv_num_id, limit=FIRST_PAGE)
     end = first.pagination.total or 0
     if end and not first.length:
         raise MalformedAnswerError(f"the list shows none of its {end} rows", code="HTTP_200", status=200)
@@ -35,23 +38,42 @@ async def read(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:
             for page in reversed([page async for page in pages]):
                 yield _turned(page)
         else:
-            for size in SIZES:
-                start = max(0, end - size)
-                yield _turned(await client.numbers.sms(piv_num_id, limit=size, offset=start))
-                if start == 0:
-                    break
-                end = start
+            async for page in _backward(client, piv_num_id, first, end):
+                yield page
 
 
 async def _onward(client: PivClient, piv_num_id: str, first: Page[Sms]) -> AsyncGenerator[Page[Sms]]:
-    """The pages in the order of the list, to the one that is not full."""
-    page, read = first, 0
-    for size in SIZES:
-        if read:
-            page = await client.numbers.sms(piv_num_id, limit=size, offset=read)
+    """The pages in the order of the list, to its end: an empty page, or one that is not full where the total is
+    reached."""
+    page, read, asked = first, 0, FIRST_PAGE
+    while True:
         yield page
         read += page.length
-        if page.length < size:
+        is_all = read >= (page.pagination.total or 0)
+        if not page.length or (page.length < asked and is_all) or read >= MOST:
+            break
+        asked = PAGE
+        page = await client.numbers.sms(piv_num_id, limit=asked, offset=read)
+
+
+async def _backward(client: PivClient, piv_num_id: str, first: Page[Sms], end: int) -> AsyncGenerator[Page[Sms]]:
+    """The pages of a list of `end` messages, from its end to its beginning."""
+    step, most = first.length, PAGE if first.length == FIRST_PAGE else first.length
+    read = 0
+    while end > 0 and read < MOST:
+        start = max(0, end - step)
+        for page in reversed([page async for page in _between(client, piv_num_id, start, end)]):
+            yield _turned(page)
+        read, end, step = read + end - start, start, most
+
+
+async def _between(client: PivClient, piv_num_id: str, start: int, end: int) -> AsyncGenerator[Page[Sms]]:
+    """The pages of a part of the list: several where the server gives fewer rows than were asked for."""
+    while start < end:
+        page = await client.numbers.sms(piv_num_id, limit=end - start, offset=start)
+        yield page
+        start += page.length
+        if not page.length:
             break
 
 
