@@ -7,7 +7,7 @@ from itertools import pairwise
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.models import Page
 from piv_mcp.api.numbers import Sms
-from piv_mcp.errors import MalformedAnswerError
+from piv_mcp.errors import ApiError, MalformedAnswerError, NotFoundError
 
 FIRST_PAGE, PAGE = 50, 200
 """Messages that are asked for at once; the server may give fewer. Reading ends with the first page whose oldest message
@@ -44,16 +44,22 @@ async def read(client: PivClient, piv_num_id: str) -> AsyncGenerator[Page[Sms]]:
 
 async def _onward(client: PivClient, piv_num_id: str, first: Page[Sms]) -> AsyncGenerator[Page[Sms]]:
     """The pages in the order of the list, to its end: an empty page, or one that is not full where the total is
-    reached."""
+    reached. A total may be that of the page alone, but not one that is reached later."""
     page, read, asked = first, 0, FIRST_PAGE
     while True:
         yield page
         read += page.length
-        is_all = read >= (page.pagination.total or 0)
-        if not page.length or (page.length < asked and is_all) or read >= MOST:
+        total = page.pagination.total or 0
+        is_all = read >= total
+        if not page.length or (page.length < asked and is_all) or read == total > first.length or read >= MOST:
             break
         asked = PAGE
-        page = await client.numbers.sms(piv_num_id, limit=asked, offset=read)
+        try:
+            page = await _page(client, piv_num_id, asked, read)
+        except ApiError:
+            if not (total and is_all):
+                raise
+            break  # there is nothing at this place
 
 
 async def _backward(client: PivClient, piv_num_id: str, first: Page[Sms], end: int) -> AsyncGenerator[Page[Sms]]:
@@ -70,11 +76,20 @@ async def _backward(client: PivClient, piv_num_id: str, first: Page[Sms], end: i
 async def _between(client: PivClient, piv_num_id: str, start: int, end: int) -> AsyncGenerator[Page[Sms]]:
     """The pages of a part of the list: several where the server gives fewer rows than were asked for."""
     while start < end:
-        page = await client.numbers.sms(piv_num_id, limit=end - start, offset=start)
+        page = await _page(client, piv_num_id, end - start, start)
         yield page
         start += page.length
         if not page.length:
             break
+
+
+async def _page(client: PivClient, piv_num_id: str, limit: int, offset: int) -> Page[Sms]:
+    """A page after the first, whose answer was that there is such a number."""
+    try:
+        return await client.numbers.sms(piv_num_id, limit=limit, offset=offset)
+    except NotFoundError as error:
+        problem = f"the page of the list from row {offset} was not found"
+        raise MalformedAnswerError(problem, code=error.code, status=error.status) from None
 
 
 def _turned(page: Page[Sms]) -> Page[Sms]:
