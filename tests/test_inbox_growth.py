@@ -136,3 +136,47 @@ async def test_one_of_two_new_messages_may_say_hours_ago(home: Home) -> None:
     await come(home, number, "3333", home.sandbox.now - timedelta(hours=8))
     await home.history.look(number, Priority.PERSON)
     assert sorted(filter(None, codes(await home.wait(number)))) == ["2222", "3333"]
+
+
+# Wrong dates
+
+
+@pytest.mark.parametrize("ago", [timedelta(days=40), timedelta(days=365), timedelta(days=3000)])
+@pytest.mark.parametrize("others", [0, 3, 120])
+async def test_a_new_message_with_a_date_of_long_ago_is_new(home: Home, others: int, ago: timedelta) -> None:
+    number = home.numbers[0]
+    for n in range(others):
+        await come(home, number, str(1000 + n), home.sandbox.now - timedelta(days=20 + n))
+    await home.history.look(number, Priority.PERSON)
+    home.advance(POLL_SECONDS)
+    await come(home, number, "482913", home.sandbox.now - ago)
+    assert await home.history.look(number, Priority.PERSON) == 1
+    assert codes(await home.wait(number, seconds=0)) == ["482913"]
+    home.sandbox.requests.clear()
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert len(home.polls()) == 1
+
+
+async def test_messages_that_are_too_old_stay_out_when_a_history_comes_back(home: Home) -> None:
+    number = home.numbers[0]
+    messages = home.sandbox.state.numbers[number].messages
+    for n in range(4):
+        await come(home, number, str(1000 + n), home.sandbox.now - timedelta(days=20 * n + 5))
+    whole, messages[:] = messages[:], []
+    await home.history.look(number, Priority.PERSON)
+    home.advance(POLL_SECONDS)
+    messages[:] = whole
+    assert await home.history.look(number, Priority.PERSON) == 2
+
+
+async def test_of_a_history_that_says_it_has_grown_no_old_message_is_new(home: Home) -> None:
+    number = home.numbers[0]
+    for n in range(4):
+        await come(home, number, str(1000 + n), home.sandbox.now - timedelta(days=85 - 20 * n))
+    await home.history.look(number, Priority.PERSON)
+    home.advance(POLL_SECONDS)
+    await come(home, number, "2222", home.sandbox.now)
+    home.sandbox.state.numbers[number].messages[-1].direction = "outbound"
+    home.advance(3600)
+    assert await home.history.look(number, Priority.PERSON) == 0
+    assert codes(await home.wait(number, seconds=0)) == []

@@ -131,29 +131,30 @@ class History:
         last = await self._last_look(piv_num_id)
         read: list[Sms] = []
         found: list[StoredEvent] = []
-        remote_at = total = None
-        unreadable = 0
+        wanted: list[StoredEvent] = []
+        remote_at = total = passed = None
+        unreadable = grown_by = 0
         async with aclosing(history_pages.read(client, piv_num_id)) as pages:
             async for page in pages:
                 if total is None:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
+                    passed = last.seconds_since(started, remote_at)
                 read += page.items
                 unreadable += page.unreadable + sum(sms.lacks_text for sms in page.items)
                 inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if not sms.is_outbound]
                 found += await self._store.read(recording.unknown, inbound)
                 grown = last.total is None or total != last.total
                 is_known = await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown)
-                if is_known and growth.grown_by(total, read, last) <= len(found):
+                grown_by = growth.grown_by(total, read, last)
+                wanted = growth.wanted(found, last, kept_since=self._kept_since(last, remote_at), grown=grown_by)
+                if is_known and grown_by <= len(wanted):
                     break  # else a new message stands further back, since its time is wrong
-        kept_since, grown_by = self._kept_since(last, remote_at), growth.grown_by(total, read, last)
-        wanted = growth.wanted(found, last, kept_since=kept_since, grown=grown_by)
+        wanted = [*growth.misdated(found, wanted, read, last, grown=grown_by, passed=passed), *wanted]
         record = partial(
             self._inbox.record_all,
             erased_at=last.erased_at,
-            as_dated=growth.may_have_been_there(
-                wanted, last, total, grown=grown_by, passed=last.seconds_since(started, remote_at)
-            ),
+            as_dated=growth.exceeds(wanted, last, total, grown=grown_by) or growth.lie_apart(wanted, last, passed),
         )
         new = 0
         while len(wanted) > AT_ONCE:
