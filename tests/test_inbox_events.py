@@ -230,3 +230,14 @@ async def test_an_event_behind_many_that_do_not_count_is_found(home: Home, conti
         home.inbox, types=["sms.received"], match={}, seconds=0, progress=no_progress, cursor=cursor
     )
     assert codes(waited) == ["482913"]
+
+
+async def test_an_event_of_just_now_is_found_by_a_clock_that_was_set_since(connect: Connect) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(webhooks=True, clock=clock) as app:
+        await app.ok("get_account")  # tells the time at piv.day
+        await app.sandbox.send_event("domain.registered", {"domain_id": "d-1"})
+        clock.advance(5)
+        clock.correct(120)
+        answer = await app.ok("wait_for_event", types=["domain.registered"], timeout_seconds=0)
+        assert [event["data"]["domain_id"] for event in answer["events"]] == ["d-1"]

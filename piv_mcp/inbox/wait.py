@@ -28,6 +28,9 @@ CODES_AT_ONCE = 5
 EVENTS_AT_ONCE = 10
 """Maximum number of events that one wait returns; the cursor is then the id of the last of them."""
 
+LOOKED_BACK = 100
+"""So many events a wait for events looks back at least: this machine's clock may have been set since they came."""
+
 WITHOUT_CODE_AT_ONCE = 3
 """Maximum number of messages without a code that one wait returns."""
 
@@ -236,7 +239,8 @@ async def wait_for_event(
     span = await _Span.begin(inbox, cursor)
     read_through = span.start.seq
     if cursor is None:
-        read_through = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
+        before = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
+        read_through = max(0, min(before, span.last - LOOKED_BACK))
 
     old = 0
 
