@@ -116,10 +116,11 @@ async def test_two_processes_go_on_with_one_store_after_a_file_was_deleted(store
     assert {f"before-{n}" for n in range(4)} | {f"after-{n}" for n in range(6)} <= set(found)
 
 
-@pytest.mark.parametrize("name", SIDES_AND_FILE)
+@pytest.mark.parametrize("name", [*SIDES_AND_FILE, "-wal+-shm", "+-wal+-shm"])
 async def test_a_process_that_starts_after_a_file_was_deleted_waits_for_those_that_have_it_open(
-    store_path: Path, name: str
+    store_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recovery, "MEND_SECONDS", PATIENCE)
     async with another_process(store_path) as process:
         assert await process.tell("put before") == "done"
         delete(store_path, name)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +66,17 @@ def remove_all(path: Path) -> None:
         side(path, name).unlink(missing_ok=True)
 
 
+def note_made(path: Path) -> None:
+    """Note in the lock's file that there is a database: whoever finds none later knows that it was deleted."""
+    if not was_made(path):
+        with suppress(OSError):  # Windows may keep a locked file from growing
+            os.truncate(side(path, "-lock"), 1)
+
+
+def was_made(path: Path) -> bool:
+    return size_of(side(path, "-lock")) > 0
+
+
 def create_private(path: Path) -> None:
     """An empty file that only its owner can read. The files beside a database get the same mode.
 
@@ -88,7 +99,7 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def locked(path: Path) -> Generator[None]:
     """Keep other processes from opening, making or renaming the file meanwhile."""
-    lock = os.open(path.with_name(f"{path.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(side(path, "-lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock(lock)
         yield

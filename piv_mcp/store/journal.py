@@ -204,6 +204,20 @@ def insert(connection: Connection, entry: Entry) -> Entry:
     return entry
 
 
+def put_back(connection: Connection, entry: Entry) -> bool:
+    """Store an entry that another file of the store has, unless it is here, and in its place one that was not sent yet.
+    Open quotes and approvals stay away. Returns whether the entry was missing."""
+    known = get(connection, entry.id)
+    if entry.state in ("quoted", "approved"):
+        return False
+    if known is None:
+        insert(connection, entry)
+        return True
+    if known.sent_at is not None or entry.sent_at is None:
+        return False
+    return change(connection, entry.id, {name: getattr(entry, name) for name in _STORED}, only_if=STATES)
+
+
 def change(
     connection: Connection,
     entry_id: str,

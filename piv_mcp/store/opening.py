@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piv_mcp.store import recovery
-from piv_mcp.store.files import Files, locked, look, size_of
+from piv_mcp.store.files import Files, locked, look, note_made, size_of, was_made
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.rows import damage
 from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, primary_code, refuse_newer
@@ -60,11 +60,14 @@ def open_store(path: Path, busy_seconds: float, key_digest: str | None = None) -
 
 @contextmanager
 def locked_when_whole(path: Path) -> Generator[bool]:
-    """Lock the store as soon as its files are whole. Yields false if no process has made them so in `MEND_SECONDS`."""
+    """Lock the store as soon as its files are whole. Yields false if no process has made them so in `MEND_SECONDS`.
+
+    A database that was made and is gone is made anew by a process that has it open.
+    """
     until = time.monotonic() + recovery.MEND_SECONDS
     while True:
         with locked(path):
-            whole = recovery.is_whole(path)
+            whole = recovery.is_whole(path) and (path.exists() or not was_made(path))
             if whole or time.monotonic() > until:
                 yield whole
                 return
@@ -86,6 +89,7 @@ def _open_locked(path: Path, busy_seconds: float, key_digest: str | None) -> Ope
         migrate(connection)
         connection.serve(key_digest)
         connection.count("PRAGMA user_version")  # opens the log and its index
+        note_made(path)
         return Opened(path, connection, *look(path), busy_seconds)
     except BaseException:
         connection.raw.close()

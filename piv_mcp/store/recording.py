@@ -92,6 +92,20 @@ def add_all(
     return stored
 
 
+def put_back(connection: Connection, event: StoredEvent) -> bool:
+    """Store an event that another file has stored, with the times that it has there. Returns whether it was missing."""
+    by_digest = None if event.digest is None else _duplicate(connection, replace(event, source="webhook"))
+    by_id = None if event.message_id is None else _duplicate(connection, replace(event, source="history"))
+    if by_digest is not None or by_id is not None:
+        return False
+    counterpart = None if event.digest and event.message_id else _counterpart(connection, event)
+    if counterpart is not None:
+        _recoded(connection, counterpart, merging.merged(counterpart, event))
+    else:
+        _insert(connection, [event])
+    return True
+
+
 Received = tuple[StoredEvent, servers.WebhookAddress | None]
 """An event of a webhook, and the address that it was sent to."""
 

@@ -27,9 +27,18 @@ from piv_mcp.store.files import (
     size_of,
     sync_folder,
 )
+from piv_mcp.store.joining import join
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.salvage import fill
-from piv_mcp.store.sqlite import SqliteConnection, connect, is_sound, primary_code, refuse_newer
+from piv_mcp.store.sqlite import (
+    SqliteConnection,
+    concerns_the_file,
+    connect,
+    is_damage,
+    is_sound,
+    primary_code,
+    refuse_newer,
+)
 
 MEND_SECONDS = 3.0
 """How long a process that starts waits for those that still have a deleted log open: each looks once a second."""
@@ -114,18 +123,19 @@ def mend(path: Path, inode: int) -> bool:
 
 
 def set_aside(path: Path, inode: int, error: sqlite3.Error) -> None:
-    """Rename a damaged file and its side files, unless another process did so already."""
+    """Rename a damaged file and its side files, and make a new one, unless another process did so already."""
     with locked(path):
         if inode_of(path) != inode:
             return
         aside = _aside(path)
         _rename_all(path, aside)
-    _log.error(
-        "the store was damaged: the file was renamed and a new one is made",
-        problem=str(error),
-        kept=str(aside),
-        do="nothing: what can be read of it is copied",
-    )
+        _log.error(
+            "the store was damaged: the file was renamed and a new one is made",
+            problem=str(error),
+            kept=str(aside),
+            do="nothing: what can be read of it is copied",
+        )
+        create(path)
 
 
 def _aside(path: Path) -> Path:
@@ -162,7 +172,8 @@ def _rename_all(path: Path, aside: Path) -> None:
 
 def renew(path: Path, known: Files, connection: SqliteConnection, close: Callable[[], None]) -> bool:
     """Make the store's file anew from what `connection` sees, after somebody has deleted, replaced or cut one of the
-    files `known`, which it has open. Returns false, and does nothing, if another process has made a new one.
+    files `known`, which it has open. Returns false if there is a new one already: then what `connection` sees and the
+    new one does not have is added to that.
 
     `close` closes all connections of this process.
 
@@ -177,6 +188,8 @@ def renew(path: Path, known: Files, connection: SqliteConnection, close: Callabl
                 for name in SIDES:
                     with suppress(FileNotFoundError):
                         side(path, name).rename(side(aside, name))
+            if not _is_kept(path, known):
+                _join_view(path, connection)
             close()
             return False
         new = _beside(path)
@@ -194,12 +207,51 @@ def renew(path: Path, known: Files, connection: SqliteConnection, close: Callabl
                 remove_all(path)  # the copy holds all that was in them
         finally:
             remove_all(new)
-    _log.error(
-        "the store's files were deleted or cut while in use: the store was made anew from what was still open",
-        whole=sound,
-        do="nothing" if sound else "nothing: what can be read of it is copied",
-    )
+        _log.error(
+            "the store's files were deleted or cut while in use: the store was made anew from what was still open",
+            whole=sound,
+            do="nothing" if sound else "nothing: what can be read of it is copied",
+        )
+        if not sound:
+            create(path)
     return True
+
+
+def _is_kept(path: Path, known: Files) -> bool:
+    """Whether these files were set aside for their damage, so that what is in them was copied already."""
+    return any(files_at(file)[:2] == known[:2] for file in damaged_copies(path))
+
+
+def _join_view(path: Path, connection: SqliteConnection) -> None:
+    """Add what the connection sees, and maybe no other process any more, to the store; keep a copy of what cannot be.
+
+    Raises:
+        sqlite3.Error, OSError: there is no space for a copy now, or another process has the store locked.
+    """
+    view = _beside(path)
+    try:
+        _copy_view(connection, view)
+        joined = join(path, view)
+    except (sqlite3.Error, StoreError) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error) and concerns_the_file(error):
+            raise
+        aside = _aside(path)
+        _put_in_place(view, aside)
+        _log.error(
+            "another store is in the place of the one in use, and could not take over what that held: a copy was kept",
+            problem=str(error),
+            kept=str(aside),
+            do="keep the file: it may hold purchases whose outcome is not known",
+        )
+    else:
+        if joined.events or joined.entries:
+            _log.error(
+                "another store is in the place of the one in use: what it did not have was added to it",
+                events=joined.events,
+                journal_entries=joined.entries,
+            )
+    finally:
+        remove_all(view)
 
 
 def is_cut(path: Path, connection: SqliteConnection, size: int) -> bool:
@@ -242,6 +294,8 @@ def _is_open(path: Path) -> bool:
 def complete(path: Path) -> None:
     """Make a store of files that are not complete, and that no process has made anew. The caller has it locked."""
     now = files_at(path)
+    if not any(now):
+        return  # all was deleted
     if size_of(path) >= SMALLEST:
         new = _beside(path)
         try:
@@ -255,7 +309,7 @@ def complete(path: Path) -> None:
         _rename_all(path, aside)
         if not aside.exists():
             create_private(aside)
-    _log.error("one of the store's files was deleted: what it alone held is lost", log=bool(now.log))
+    _log.error("one of the store's files was deleted: what it alone held is missing", log=bool(now.log))
 
 
 def _copy_files(path: Path, new: Path) -> bool:
