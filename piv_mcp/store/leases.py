@@ -11,6 +11,9 @@ from pathlib import Path
 from piv_mcp.store import facts
 from piv_mcp.store.connection import Connection
 
+LONGEST_SECONDS = 120.0
+"""Longer than any of them is granted for: what ends later is of a clock that was ahead, and has ended."""
+
 # --- processes
 
 
@@ -56,7 +59,7 @@ def take(connection: Connection, name: str, owner: str, *, now: float, seconds: 
     has it. A lease that cannot be read is free."""
     name = facts.own(connection, name)
     holder, _, until = (facts.get(connection, name) or "").rpartition("|")
-    if holder != owner and facts.as_number(until) > now and not is_gone(holder):
+    if holder != owner and now < facts.as_number(until) <= now + LONGEST_SECONDS and not is_gone(holder):
         return False
     facts.put(connection, name, f"{owner}|{now + seconds}")
     return True
@@ -69,12 +72,17 @@ def release(connection: Connection, name: str, owner: str) -> None:
         facts.put(connection, name, "")
 
 
+def _delete_ended(connection: Connection, table: str, now: float) -> None:
+    ended = "until <= ? OR until > ?"
+    connection.execute(f"DELETE FROM {table} WHERE {ended}", (now, now + LONGEST_SECONDS))  # noqa: S608 - our own names
+
+
 # --- watches: one for each number that a process polls
 
 
 def note_watch(connection: Connection, watcher: str, piv_num_id: str, *, now: float, until: float) -> None:
     """Record that `watcher` polls the number until the time `until`, or extend its watch."""
-    connection.execute("DELETE FROM watches WHERE until <= ?", (now,))
+    _delete_ended(connection, "watches", now)
     connection.execute(
         "INSERT INTO watches (watcher, number, until, account) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (watcher) DO UPDATE SET until = excluded.until",
@@ -110,5 +118,5 @@ def forget_waiting(connection: Connection, token: str) -> None:
 
 def person_is_waiting(connection: Connection, now: float) -> bool:
     """Whether a call with a person's priority waits for the account's request limit, in any process."""
-    connection.execute("DELETE FROM waiting WHERE until <= ?", (now,))
+    _delete_ended(connection, "waiting", now)
     return connection.count("SELECT count(*) FROM waiting WHERE account = ?", (connection.account,)) > 0
