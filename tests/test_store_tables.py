@@ -54,6 +54,20 @@ def test_all_that_a_key_has_becomes_the_accounts_also_where_both_have_the_same(s
     assert stored.count("SELECT count(*) FROM looks") == 1
 
 
+def test_what_is_known_of_a_key_alone_is_known_of_its_account(stored: SqliteConnection) -> None:
+    for n in range(12):  # the ids of accounts end with those of others
+        accounts.add_key(stored, f"key {n}")
+    for account, received in ((2, 0.0), (12, NOW)):
+        stored.account = account
+        if received:
+            facts.put_own(stored, facts.WEBHOOK_RECEIVED, str(received))
+        facts.put_own(stored, "paused", str(account))
+        assert accounts.identify(stored, "person") == 2
+    assert facts.own_number(stored, facts.WEBHOOK_RECEIVED) == NOW
+    assert facts.own_number(stored, "paused") == 2, "the account's own stays"
+    assert facts.number(stored, "paused@12") == 0
+
+
 @pytest.mark.parametrize(("first_at", "second_at"), [(NOW, 0.0), (NOW, NOW + 1), (NOW + 1, NOW)])
 @pytest.mark.parametrize("erased_by", [0, 1])
 def test_what_a_key_has_erased_stays_erased_when_another_joins_its_account(

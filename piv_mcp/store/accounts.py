@@ -133,6 +133,7 @@ def identify(connection: Connection, user_id: str) -> int:
         )
         for table in (*OWNED_TABLES, "keys"):
             connection.execute(f"UPDATE OR REPLACE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
+        facts.move_own(connection, mine, known)
         connection.account = known
     return known
 

@@ -52,6 +52,16 @@ def own_number(connection: Connection, name: str) -> float:
     return number(connection, own(connection, name))
 
 
+def move_own(connection: Connection, account: int, to: int) -> None:
+    """Give the facts that an account has for itself to another, but for those that it has already."""
+    ending = f"@{account}"
+    connection.execute(
+        "UPDATE OR IGNORE facts SET name = substr(name, 1, length(name) - ?) || ? WHERE name LIKE ?",
+        (len(ending), f"@{to}", f"%{ending}"),
+    )
+    connection.execute("DELETE FROM facts WHERE name LIKE ?", (f"%{ending}",))
+
+
 def number(connection: Connection, name: str) -> float:
     """The value as a number; 0 if there is none, or it is damaged."""
     return as_number(get(connection, name))
