@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
+import stat
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
@@ -96,6 +98,20 @@ async def test_what_was_acknowledged_survives_a_deleted_file_and_a_kill(store_pa
         await process.kill()
     wanted = {f"{when}-{n}" for when in ("before", "after") for n in range(20)}
     assert wanted <= set(await names_in(store_path))
+
+
+@pytest.mark.parametrize("first", ["read", "write"])
+async def test_what_was_acknowledged_survives_the_deletion_of_the_whole_folder(store_path: Path, first: str) -> None:
+    store = Store(store_path, busy_seconds=PATIENCE)
+    await store.write(put("before"))
+    shutil.rmtree(store_path.parent)
+    if first == "read":
+        assert await store.read(names) == ["before"]
+    await store.write(put("after"))
+    assert await store.read(names) == ["after", "before"]
+    assert stat.S_IMODE(os.stat(store_path.parent).st_mode) == 0o700
+    await store.close()
+    assert await names_in(store_path) == ["after", "before", "next"]
 
 
 @pytest.mark.parametrize("name", SIDES_AND_FILE)

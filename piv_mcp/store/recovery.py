@@ -180,6 +180,7 @@ def renew(path: Path, known: Files, connection: SqliteConnection, close: Callabl
     Raises:
         sqlite3.Error, OSError: it cannot be made, for example on a full disk. Nothing was changed.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(path):
         now = files_at(path)
         if now.database not in (0, known.database):
