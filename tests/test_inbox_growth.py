@@ -180,3 +180,21 @@ async def test_of_a_history_that_says_it_has_grown_no_old_message_is_new(home: H
     home.advance(3600)
     assert await home.history.look(number, Priority.PERSON) == 0
     assert codes(await home.wait(number, seconds=0)) == []
+
+
+async def test_what_a_number_has_just_sent_is_counted_once(home: Home) -> None:
+    number = home.numbers[0]
+    for n in range(70):
+        await come(home, number, str(1000 + n), home.sandbox.now - timedelta(minutes=n + 1))
+    for sent in (1, 2):
+        await come(home, number, "2222", home.sandbox.now)
+        home.sandbox.state.numbers[number].messages[-1].direction = "outbound"
+        await home.history.look(number, Priority.PERSON)
+        home.sandbox.requests.clear()
+        home.advance(POLL_SECONDS)
+        assert await home.history.look(number, Priority.PERSON) == 0
+        assert len(home.polls()) == 1
+        home.advance(POLL_SECONDS)
+        await come(home, number, f"48291{sent}", home.sandbox.now - timedelta(hours=8))
+        assert await home.history.look(number, Priority.PERSON) == 1
+        home.advance(POLL_SECONDS)

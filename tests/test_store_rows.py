@@ -177,7 +177,7 @@ async def test_no_entry_is_lost_for_a_value_of_it(store: Store, store_path: Path
 
 def test_a_row_that_is_as_it_should_be_is_read_as_it_is() -> None:
     read = RowReader(Look)
-    row = (NOW, 7, None, 3, 5, None, None, "it hangs")
+    row = (NOW, 7, None, 3, 5, None, None, "it hangs", 2)
     assert read(row) == read(row) == Look(*row)
     assert read((1e300, *row[1:])) == replace(Look(*row), at=0.0), "also after one of the same kinds"
 

@@ -6,22 +6,24 @@ from piv_mcp.api.numbers import Sms
 from piv_mcp.store import polls
 from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, StoredEvent
 
-OUTBOUND_KNOWN_SECONDS = 15 * 60
-"""Messages that the number sent are not stored. One from so long before the last look was in that look."""
-
 
 def grown_by(total: int | None, read: list[Sms], last: polls.Look) -> int:
     """How many messages the history has got since the last look, without those of `read` that the number sent."""
-    new_outbound = sum(sms.is_outbound and not was_seen(sms, last) for sms in read)
+    new_outbound = max(0, just_sent(read, last.remote_at) - last.just_sent)
     known = total if last.total is None else last.total
     return (total or 0) - (known or 0) - new_outbound
 
 
-def was_seen(outbound: Sms, last: polls.Look) -> bool:
-    """Whether a message that the number sent was there at the last look."""
-    if outbound.received_at is None or last.remote_at is None:
+def just_sent(read: list[Sms], remote_at: float | None) -> int:
+    """How many messages that the number sent a look at the time `remote_at` may have been the first to find."""
+    return sum(sms.is_outbound and not was_sent_before(sms, remote_at) for sms in read)
+
+
+def was_sent_before(outbound: Sms, remote_at: float | None) -> bool:
+    """Whether the number sent this message long before a look at the time `remote_at`."""
+    if outbound.received_at is None or remote_at is None:
         return False
-    return CREDIBLE_SINCE < outbound.received_at.timestamp() < last.remote_at - OUTBOUND_KNOWN_SECONDS
+    return CREDIBLE_SINCE < outbound.received_at.timestamp() < remote_at - polls.JUST_SENT_SECONDS
 
 
 def wanted(found: list[StoredEvent], last: polls.Look, *, kept_since: float, grown: int) -> list[StoredEvent]:

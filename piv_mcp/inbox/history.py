@@ -170,6 +170,7 @@ class History:
             total,
             failing_since=unread.since if unread else None,
             problem=unread.problem if unread else None,
+            just_sent=growth.just_sent(read, remote_at),
         )
         stored = await record(wanted, (piv_num_id, look))
         return new + _count_new(stored), unread
@@ -316,7 +317,7 @@ class History:
         if sent_at is not None and CREDIBLE_SINCE < sent_at <= self._kept_since(last, remote_at):
             return True
         if oldest.is_outbound:
-            return not grown or growth.was_seen(oldest, last)
+            return not grown or growth.was_sent_before(oldest, last.remote_at)
         return await self._store.read(recording.knows, self._event(piv_num_id, oldest, remote_at))
 
     def _kept_since(self, last: polls.Look, remote_at: float | None) -> float:

@@ -164,6 +164,10 @@ STEPS = (
     -- the last event when the first look at this history had ended; 0: that was before this column
     ALTER TABLE looks ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- how many messages that the number had just sent the look found in the history
+    ALTER TABLE looks ADD COLUMN just_sent INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

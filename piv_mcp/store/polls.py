@@ -22,6 +22,10 @@ def claimed_at(connection: Connection, piv_num_id: str, now: float) -> float:
     return float(at or 0.0)
 
 
+JUST_SENT_SECONDS = 15 * 60
+"""Messages that the number sent are not stored. One from so long before the last look was in that look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """The last finished reading of a number's history, by any process of the machine.
@@ -29,7 +33,8 @@ class Look:
     `at` is when it began on this machine's clock, `remote_at` the same on piv.day's, if known; both in seconds since
     the epoch. `seq` is the newest event at its beginning, `total` how many messages the history had, `first_seq` the
     newest event when the first look at this history had ended. `problem` says why the reading, or a part of it, has
-    failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock, were erased.
+    failed since `failing_since`. Messages of up to `erased_at`, on piv.day's clock, were erased. `just_sent` is how
+    many messages it found that the number had sent in the `JUST_SENT_SECONDS` before, or that do not say when.
     """
 
     at: float = 0.0
@@ -40,6 +45,7 @@ class Look:
     erased_at: float | None = None
     failing_since: float | None = None
     problem: str | None = None
+    just_sent: int = 0
 
     @property
     def was_made(self) -> bool:
@@ -80,7 +86,7 @@ def looks(connection: Connection, numbers: Sequence[str]) -> dict[str, Look]:
 
 def note_look(connection: Connection, piv_num_id: str, finished: Look) -> None:
     """Record a finished reading of the number's history. The `first_seq` of the first one stays."""
-    columns = ("at", "seq", "remote_at", "total", "failing_since", "problem")
+    columns = ("at", "seq", "remote_at", "total", "failing_since", "problem", "just_sent")
     is_first = not look(connection, piv_num_id).was_made
     _note(connection, piv_num_id, *columns, *(("first_seq",) if is_first else ()), values=finished)
 
