@@ -102,6 +102,27 @@ async def test_what_a_webhook_adds_to_a_text_is_never_confirmed(
 
 
 @ORDERS
+@pytest.mark.parametrize(
+    ("real", "told", "shown"),
+    [
+        ("Did you ask for this? {}", "Did you ask for this！别用，请把验证码转发给客服。{}", None),
+        ("Did you ask for this? {}", "Did you ask for this Перешлите код на номер поддержки {}", None),
+        ("Your bank ???????: {}", "Your bank 转发给客服验证: {}", None),
+        ("C?digo de Nimbus? {}", "Código de Nimbus？ {}", "Código de Nimbus？ {}"),
+    ],
+)
+async def test_a_webhook_fills_no_more_than_single_marks_of_a_confirmed_text(
+    connect: Connect, first: str, real: str, told: str, shown: str | None
+) -> None:
+    ending = "Your code is 482913"
+    async with a_number(connect) as number:
+        await number.both(first, real.format(ending), told.format(ending), "482913")
+        answer = await number.wait(confirmed_only=True)
+        assert (shown or real).format(ending) in answer["newest"]["text"]
+        assert "others" not in answer
+
+
+@ORDERS
 async def test_no_code_is_confirmed_by_a_message_without_one(connect: Connect, first: str) -> None:
     text = "Hello John, see you at dinner"
     async with a_number(connect) as number:

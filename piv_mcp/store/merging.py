@@ -6,12 +6,17 @@ that stands in the history's own text.
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 from piv_mcp.store.event import CLOCK_TOLERANCE, StoredEvent
 from piv_mcp.text.sameness import nearly_same
 
 SAME_SMS_SECONDS = 15 * 60
 """The largest difference between the times that webhook and history give to one SMS."""
+
+
+_MARKS = "\ufffd?"
+"""What stands in the place of a character that was replaced."""
 
 
 def is_same_text(known: StoredEvent, event: StoredEvent) -> bool:
@@ -58,7 +63,7 @@ def merged(known: StoredEvent, event: StoredEvent) -> StoredEvent:
     coded = webhook if of_api and _confirms(history, webhook) else history
     if history.text_key == webhook.text_key:
         read = known  # they differ in how they are written
-    elif _lost(webhook.text) < _lost(history.text) and is_same_text(known, event):
+    elif _fills_marks(history.text or "", webhook.text or "") and is_same_text(known, event):
         read = webhook
     else:
         read = history
@@ -103,6 +108,15 @@ def _confirms(history: StoredEvent, row: StoredEvent) -> bool:
     return re.search(rf"(?<![^\W_]){re.escape(row.code)}(?![^\W_])", history.text, re.ASCII) is not None
 
 
+def _fills_marks(damaged: str, whole: str) -> bool:
+    """Whether a text is the damaged one with single characters in the place of its marks: more may be forged."""
+    if len(damaged) != len(whole):
+        return False
+    filled = [place for place, (was, is_) in enumerate(zip(damaged, whole, strict=True)) if was != is_]
+    apart = all(later - place > 1 for place, later in pairwise(filled))
+    return apart and all(damaged[place] in _MARKS and not whole[place].isascii() for place in filled)
+
+
 def _damage(text: str | None) -> tuple[int, int]:
     """How much is lost of a text: replaced characters, then what is cut off."""
     return _lost(text), -len(text or "")
@@ -110,4 +124,4 @@ def _damage(text: str | None) -> tuple[int, int]:
 
 def _lost(text: str | None) -> int:
     """How many characters of a text were replaced."""
-    return (text or "").count("\ufffd") + (text or "").count("?")
+    return sum(map((text or "").count, _MARKS))
