@@ -490,6 +490,8 @@ async def test_an_equal_text_of_minutes_before_does_not_take_the_webhook_of_anot
         ("12:34:56.700Z", "12:34:56.700000+00:00"),
         ("12:34:57.5Z", "14:34:57+02:00"),
         ("12:34:56.4Z", "12:34:56.4"),
+        ("12:34:56.6Z", "12:34:57Z"),
+        ("12:34:57Z", "12:34:56.6Z"),
     ],
 )
 async def test_a_retry_that_writes_its_time_in_another_form_is_one_message(home: Home, one: str, other: str) -> None:
@@ -498,6 +500,20 @@ async def test_a_retry_that_writes_its_time_in_another_form_is_one_message(home:
         await home.record(sms_webhook(number, "Your code is 1234", "1234", day + form)) for form in (one, other, one)
     ]
     assert len({event.seq for event in stored}) == 1
+
+
+@pytest.mark.parametrize("hours", [0, -1])
+async def test_a_retry_whose_time_is_rounded_is_one_message_with_that_of_the_history(home: Home, hours: int) -> None:
+    number = home.numbers[0]
+    at = home.sandbox.now.replace(microsecond=600_000) - timedelta(seconds=5)
+    await home.record(sms_webhook(number, "Your code is 1234", "1234", at.isoformat()))
+    shown = at + timedelta(hours=hours, seconds=2)
+    await home.sandbox.receive_sms(number, "Your code is 1234", deliver=False, received_at=shown)
+    await home.history.look(number, Priority.PERSON)
+    first = at + timedelta(seconds=0.4)
+    for later, count in ((timedelta(0), 1), (timedelta(seconds=1), 2), (timedelta(seconds=1.4), 2)):
+        await home.record(sms_webhook(number, "Your code is 1234", "1234", (first + later).isoformat()))
+        assert (await home.inbox.store.read(events.after, 0))[1] == count
 
 
 def bare_webhook(number: str, text: str, code: str, at: datetime) -> bytes:

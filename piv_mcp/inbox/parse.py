@@ -1,7 +1,6 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
-from hashlib import sha256
 from math import floor
 from typing import Any
 
@@ -67,8 +66,7 @@ def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> 
     received_at = parsed.data.received_at
     if received_at is None:
         return event.digest(SMS_RECEIVED, [subject, text_key])
-    told = f"{subject}\n{text_key}\n{floor(received_at.timestamp())}"
-    return event.TIMED + sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+    return event.timed_digest(subject, text_key, floor(received_at.timestamp()))
 
 
 def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | None = None) -> StoredEvent:

@@ -152,6 +152,12 @@ def digest(type_: str, data: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def timed_digest(subject: str | None, text_key: str, second: int) -> str:
+    """A hash of what a retry of an SMS's webhook cannot change: number, text, and the second of its time."""
+    told = f"{subject}\n{text_key}\n{second}"
+    return TIMED + hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _canonical(value: object) -> object:
     if isinstance(value, str) and _TIME.match(value):
         with suppress(ValueError):

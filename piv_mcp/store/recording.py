@@ -4,12 +4,14 @@ sender, no code). Both are merged into one row, also where a text was damaged or
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 
+from piv_mcp.api.events import SmsReceived
 from piv_mcp.store import merging, polls, servers
 from piv_mcp.store.connection import Connection, Value
-from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, StoredEvent
+from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, StoredEvent, timed_digest
 from piv_mcp.store.events import COLUMNS, select
 
 ZONE_SECONDS = 15 * 60
@@ -31,6 +33,9 @@ not the same at all: the webhook's is empty, or one source writes it in another 
 SAME_EVENT_SECONDS = 60
 """A webhook with equal content and a time within this many seconds is a retry (piv.day retries for half a minute). With
 a later time it is a new event: a second restore that fails has the same content as the first."""
+
+SAME_TIME_SECONDS = 1.0
+"""The times of a webhook and its retry are less than this apart: one may be rounded."""
 
 AHEAD_SECONDS = 3600.0
 LATEST_CREDIBLE = 4_102_444_800.0
@@ -143,7 +148,7 @@ _Key = tuple[str, str | None, str]
 def _identity_keys(event: StoredEvent) -> list[_Key]:
     """The keys of the event. A stored row can only be the same event if it shows one of them (see `_shown_keys`)."""
     if event.source == "webhook":
-        keys: list[_Key] = [("digest", None, event.digest or "")]
+        keys: list[_Key] = [("digest", None, digest) for digest in (event.digest or "", *_nearest_digests(event))]
         return [*keys, ("history", event.subject, "")] if event.text_key is not None else keys
     keys = [("message", event.subject, event.message_id or "")]
     return [*keys, ("webhook", event.subject, "")] if event.text_key is not None else keys
@@ -255,7 +260,29 @@ def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None
         # The row of an SMS may have the time of the history instead of the webhook's.
         if event.text is not None and abs(known.recorded_at - event.recorded_at) <= SAME_EVENT_SECONDS:
             return known
+    for digest in _nearest_digests(event):
+        for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (digest,)):
+            if abs(_told_time(known) - (event.sent_at or 0.0)) < SAME_TIME_SECONDS:
+                return known
     return None
+
+
+def _nearest_digests(event: StoredEvent) -> list[str]:
+    """The digests that a webhook's SMS has in the seconds before and after its own."""
+    if event.text_key is None or event.sent_at is None or not (event.digest or "").startswith(TIMED):
+        return []
+    second = math.floor(event.sent_at)
+    return [timed_digest(event.subject, event.text_key, other) for other in (second - 1, second + 1)]
+
+
+def _told_time(known: StoredEvent) -> float:
+    """The time that the webhook of a row gave; where it is not kept, the row's."""
+    if known.source == "webhook":
+        with suppress(ValueError):  # it is damaged
+            received_at = SmsReceived.model_validate(known.data).received_at
+            if received_at is not None:
+                return received_at.timestamp()
+    return known.sent_at or 0.0
 
 
 def _take_new_ids(connection: Connection, batch: Sequence[StoredEvent]) -> None:
