@@ -1290,3 +1290,14 @@ async def test_equal_codes_in_great_number_make_neither_a_look_nor_a_reading_slo
         home.clock.advance(5)
     for job in ("look", "codes", "without_code"):
         assert min(took[job, many]) < 5 * min(took[job, few]), f"a hundred times as many, and the {job} takes longer"
+
+
+# What is no SMS
+
+
+async def test_a_code_of_a_known_event_that_is_no_sms_is_none(home: Home) -> None:
+    number = home.numbers[0]
+    for event_type in ("verify.failed", "sms.arrived"):
+        data = {"piv_num_id": number, "code": "40013"}
+        stored = await home.record(json.dumps({"event_type": event_type, "data": data}).encode())
+        assert stored.code == (None if event_type == "verify.failed" else "40013")

@@ -4,7 +4,7 @@ import json
 from math import floor
 from typing import Any
 
-from piv_mcp.api.events import SmsReceived, WebhookEvent, parse_event, piv_num_ids
+from piv_mcp.api.events import EVENTS, SmsReceived, WebhookEvent, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
 from piv_mcp.inbox.codes.given import choose_code
 from piv_mcp.store import event
@@ -20,8 +20,8 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
     """The event in the body of a webhook, or in its JSON object, that arrived at `now`.
 
     `now` is on this machine's clock, `remote_now` on piv.day's, if it is known (both in seconds since the epoch). An
-    event of an unknown type or shape is kept, with its `problem`. Text and code are read whatever the type is, so that
-    a code is found even if piv.day renames the event (reference: Webhooks).
+    event of an unknown type or shape is kept, with its `problem`. Text and code are read also of an unknown type, so
+    that a code is found even if piv.day renames the event (reference: Webhooks).
 
     Raises:
         MalformedEventError: the body is not a JSON object.
@@ -29,7 +29,8 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
     parsed = parse_event(body)
     data = parsed.fields
     text = _text(data.get("text"))
-    code, code_source = choose_code(text, data.get("code"))
+    has_no_code = parsed.event_type in EVENTS and parsed.event_type != SMS_RECEIVED
+    code, code_source = (None, None) if has_no_code else choose_code(text, data.get("code"))
     sent = parsed.timestamp
     if isinstance(parsed.data, SmsReceived) and parsed.data.received_at is not None:
         sent = parsed.data.received_at
