@@ -1114,7 +1114,9 @@ async def test_a_message_is_received_unless_it_is_said_to_be_sent(connect: Conne
         number = app.sandbox.add_numbers(1)[0]
         rows = [
             {"id": str(n), "message_body": f"Your code is {1000 + n}", "direction": how}
-            for n, how in enumerate([direction, "outbound", " Outbound", "OUT", "sent", "outgoing"])
+            for n, how in enumerate(
+                [direction, "outbound", " Outbound", "OUT", "sent", "outgoing", "outbound-api", "MT", "outbound_sms"]
+            )
         ]
         app.sandbox.fail_next(sms_answer({"messages": rows}))
         latest = await app.ok("get_latest_code", number=number)

@@ -114,8 +114,9 @@ class RestoredNumbers(Model):
     numbers: list[RestoringNumber] = Field(default_factory=list[RestoringNumber])
 
 
-OUTBOUND = frozenset({"outbound", "out", "sent", "outgoing"})
-"""The reference has the first alone. Any other direction is inbound: a message in doubt must not be missed."""
+OUTBOUND = ("out", "sent", "mt")
+"""How the word for outbound begins: the reference has "outbound" alone. Any other direction is inbound: a message in
+doubt must not be missed."""
 
 MessageText = Annotated[str, BeforeValidator(lambda sent: str(sent).lower() if isinstance(sent, bool) else sent)]
 """The text of a message, also where it was sent as a number or a truth value."""
@@ -143,7 +144,7 @@ class Sms(Model):
 
     @property
     def is_outbound(self) -> bool:
-        return (self.direction or "").strip().casefold() in OUTBOUND
+        return (self.direction or "").strip().casefold().startswith(OUTBOUND)
 
     @property
     def lacks_text(self) -> bool:
