@@ -1303,3 +1303,18 @@ async def test_a_code_of_a_known_event_that_is_no_sms_is_none(home: Home) -> Non
         data = {"piv_num_id": number, "code": "40013"}
         stored = await home.record(json.dumps({"event_type": event_type, "data": data}).encode())
         assert stored.code == (None if event_type == "verify.failed" else "40013")
+
+
+async def test_an_erased_message_does_not_come_back_with_its_webhook(home: Home) -> None:
+    number, now = home.numbers[0], home.sandbox.now
+    await home.history.look(number, Priority.PERSON)
+    body = sms_webhook(number, "Your code is 1111", "1111", now.isoformat())
+    await home.record(body)
+    home.advance(60)
+    assert await home.inbox.store.write(events.erase, number, home.inbox.remote_time() or 0.0) == 1
+    later = sms_webhook(number, "Your code is 2222", "2222", (now + timedelta(seconds=90)).isoformat())
+    home.advance(60)
+    for told in (body, later, body):
+        await home.record(told)
+    found = await home.inbox.store.read(events.codes, number, limit=9)
+    assert [event.code for event in found] == ["2222"]

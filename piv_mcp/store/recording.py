@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 from piv_mcp.api.events import SmsReceived
@@ -116,12 +117,22 @@ Received = tuple[StoredEvent, servers.WebhookAddress | None]
 
 
 def add_received(connection: Connection, batch: Sequence[Received]) -> list[tuple[StoredEvent, bool]]:
-    """`add_all` for events of webhooks: each is stored for the account that its address belongs to."""
+    """`add_all` for events of webhooks: each is stored for the account that its address belongs to. An SMS that was
+    erased is not stored again."""
     stored: list[tuple[StoredEvent, bool]] = []
     for address, group in groupby(batch, key=lambda received: received[1]):
         with servers.as_owner(connection, address):
-            stored += add_all(connection, [event for event, _ in group])
+            for erased, part in groupby([event for event, _ in group], key=partial(_was_erased, connection)):
+                events = list(part)
+                stored += [(event, False) for event in events] if erased else add_all(connection, events)
     return stored
+
+
+def _was_erased(connection: Connection, event: StoredEvent) -> bool:
+    """Whether a webhook's SMS says that it is from before its number's messages were erased."""
+    if event.text_key is None or event.subject is None or event.sent_at is None:
+        return False
+    return event.sent_at <= (polls.look(connection, event.subject).erased_at or 0.0)
 
 
 def _nearest_first(
