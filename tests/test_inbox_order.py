@@ -1318,3 +1318,16 @@ async def test_an_erased_message_does_not_come_back_with_its_webhook(home: Home)
         await home.record(told)
     found = await home.inbox.store.read(events.codes, number, limit=9)
     assert [event.code for event in found] == ["2222"]
+
+
+async def test_what_the_number_itself_sent_is_not_received_whatever_its_direction_is_called(home: Home) -> None:
+    number, own = home.numbers[0], "+14155550100"
+    rows = [
+        {"id": "1", "message_body": "Your code is 1111", "direction": "in", "from_number": "Acme", "to_number": own},
+        {"id": "2", "message_body": "Your code is 2222", "direction": "new", "from_number": own, "to_number": "+1415"},
+        {"id": "3", "message_body": "Your code is 3333", "direction": "new", "from_number": "Acme", "to_number": own},
+    ]
+    home.sandbox.fail_next(sms_answer({"messages": rows}))
+    await home.history.look(number, Priority.PERSON)
+    found = await home.inbox.store.read(events.codes, number, limit=9)
+    assert sorted(event.code or "" for event in found) == ["1111", "3333"]

@@ -118,6 +118,9 @@ OUTBOUND = ("out", "sent", "mt")
 """How the word for outbound begins: the reference has "outbound" alone. Any other direction is inbound: a message in
 doubt must not be missed."""
 
+INBOUND = frozenset({"inbound", "in", "incoming", "received"})
+"""The words for inbound; the reference has the first alone."""
+
 MessageText = Annotated[str, BeforeValidator(lambda sent: str(sent).lower() if isinstance(sent, bool) else sent)]
 """The text of a message, also where it was sent as a number or a truth value."""
 
@@ -150,6 +153,19 @@ class Sms(Model):
     def lacks_text(self) -> bool:
         """Whether the message was received, and its text did not come or is none."""
         return self.message_body is None and not self.is_outbound
+
+
+def with_own_as_outbound(messages: list[Sms]) -> list[Sms]:
+    """Messages of one number, those of an unknown direction as outbound if the number itself is their sender. Which it
+    is, the messages of a known direction tell."""
+    inbound = [sms for sms in messages if (sms.direction or "").strip().casefold() in INBOUND]
+    own = {sms.to_number for sms in inbound} | {sms.from_number for sms in messages if sms.is_outbound}
+    return [
+        sms.model_copy(update={"direction": OUTBOUND[0]})
+        if sms.from_number and sms.from_number in own and sms not in inbound
+        else sms
+        for sms in messages
+    ]
 
 
 class SendSms(Request):

@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.numbers import Sms
+from piv_mcp.api.numbers import Sms, with_own_as_outbound
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.errors import (
     AuthenticationError,
@@ -136,16 +136,17 @@ class History:
         unreadable = grown_by = 0
         async with aclosing(history_pages.read(client, piv_num_id)) as pages:
             async for page in pages:
+                items = with_own_as_outbound(page.items)
                 if total is None:
                     total = page.pagination.total
                     remote_at = client.remote_clock.time()
                     passed = last.seconds_since(started, remote_at)
-                read += page.items
-                unreadable += page.unreadable + sum(sms.lacks_text for sms in page.items)
-                inbound = [self._event(piv_num_id, sms, remote_at) for sms in page.items if not sms.is_outbound]
+                read += items
+                unreadable += page.unreadable + sum(sms.lacks_text for sms in items)
+                inbound = [self._event(piv_num_id, sms, remote_at) for sms in items if not sms.is_outbound]
                 found += await self._store.read(recording.unknown, inbound)
                 grown = last.total is None or total != last.total
-                is_known = await self._is_known(piv_num_id, page.items, last, remote_at, grown=grown)
+                is_known = await self._is_known(piv_num_id, items, last, remote_at, grown=grown)
                 grown_by = growth.grown_by(total, read, last)
                 wanted = growth.wanted(found, last, kept_since=self._kept_since(last, remote_at), grown=grown_by)
                 if is_known and grown_by <= len(wanted):
