@@ -8,7 +8,6 @@ from pathlib import Path
 from piv_mcp.errors import StoreError
 from piv_mcp.store import accounts, events, journal, polls, recording
 from piv_mcp.store.connection import Connection
-from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, refuse_newer, transaction
 
@@ -69,16 +68,10 @@ def _join_events(store: Connection, old: Connection) -> int:
     known = set(store.rows(query, (store.account,)))
     count = 0
     for event in events.all_since(old, 0):
-        if (event.digest, event.message_id, event.stored_at) not in known and not _is_erased(store, event):
+        is_known = (event.digest, event.message_id, event.stored_at) in known
+        if not is_known and not polls.is_erased(store, event.subject, event.moment):
             count += recording.put_back(store, event)
     return count
-
-
-def _is_erased(store: Connection, event: StoredEvent) -> bool:
-    if event.subject is None:
-        return False
-    erased_at = polls.look(store, event.subject).erased_at
-    return erased_at is not None and event.moment <= erased_at
 
 
 def _join_entries(store: Connection, old: Connection) -> int:

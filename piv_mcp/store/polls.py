@@ -79,6 +79,11 @@ def look(connection: Connection, piv_num_id: str) -> Look:
     return _read(row) if row else Look()
 
 
+def is_erased(connection: Connection, piv_num_id: str | None, at: float) -> bool:
+    """Whether what the number got at the time `at`, on piv.day's clock, was erased since."""
+    return piv_num_id is not None and at <= (look(connection, piv_num_id).erased_at or 0.0)
+
+
 def looks(connection: Connection, numbers: Sequence[str]) -> dict[str, Look]:
     """The last look at the history of each of the numbers."""
     return {number: look(connection, number) for number in numbers}

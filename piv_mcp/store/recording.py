@@ -12,7 +12,7 @@ from itertools import groupby
 from piv_mcp.api.events import SmsReceived
 from piv_mcp.store import merging, polls, servers
 from piv_mcp.store.connection import Connection, Value
-from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, StoredEvent, timed_digest
+from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, Source, StoredEvent, timed_digest
 from piv_mcp.store.events import COLUMNS, select
 
 ZONE_SECONDS = 15 * 60
@@ -100,9 +100,8 @@ def add_all(
 
 def put_back(connection: Connection, event: StoredEvent) -> bool:
     """Store an event that another file has stored, with the times that it has there. Returns whether it was missing."""
-    by_digest = None if event.digest is None else _duplicate(connection, replace(event, source="webhook"))
-    by_id = None if event.message_id is None else _duplicate(connection, replace(event, source="history"))
-    if by_digest is not None or by_id is not None:
+    names: tuple[tuple[Source, str | None], ...] = (("webhook", event.digest), ("history", event.message_id))
+    if any(name is not None and _duplicate(connection, replace(event, source=source)) for source, name in names):
         return False
     counterpart = None if event.digest and event.message_id else _counterpart(connection, event)
     if counterpart is not None:
@@ -130,9 +129,8 @@ def add_received(connection: Connection, batch: Sequence[Received]) -> list[tupl
 
 def _was_erased(connection: Connection, event: StoredEvent) -> bool:
     """Whether a webhook's SMS says that it is from before its number's messages were erased."""
-    if event.text_key is None or event.subject is None or event.sent_at is None:
-        return False
-    return event.sent_at <= (polls.look(connection, event.subject).erased_at or 0.0)
+    is_timed = event.text_key is not None and event.sent_at is not None
+    return is_timed and polls.is_erased(connection, event.subject, event.sent_at or 0.0)
 
 
 def _nearest_first(
@@ -282,8 +280,7 @@ def _nearest_digests(event: StoredEvent) -> list[str]:
     """The digests that a webhook's SMS has in the seconds before and after its own."""
     if event.text_key is None or event.sent_at is None or not (event.digest or "").startswith(TIMED):
         return []
-    second = math.floor(event.sent_at)
-    return [timed_digest(event.subject, event.text_key, other) for other in (second - 1, second + 1)]
+    return [timed_digest(event.subject, event.text_key, math.floor(event.sent_at) + step) for step in (-1, 1)]
 
 
 def _told_time(known: StoredEvent) -> float:
@@ -297,8 +294,7 @@ def _told_time(known: StoredEvent) -> float:
 
 
 def _take_new_ids(connection: Connection, batch: Sequence[StoredEvent]) -> None:
-    """Give the rows of messages that the history shows under new ids these ids: text and time tell that they are the
-    same."""
+    """Give the rows that the history shows under new ids these ids: text and time tell that they are the same."""
     for subject in {event.subject for event in batch}:
         known: dict[tuple[str, float], list[int]] = {}
         ids: set[str] = set()
