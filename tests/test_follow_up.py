@@ -1,5 +1,6 @@
 """What begins something names the call that leads on, with the cursor from before it and the very thing's id."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from purchases import (
     Purchase,
 )
 
+from piv_mcp.errors import StoreError
+from piv_mcp.inbox import cursor
 from piv_mcp.sandbox import Sandbox
+from piv_mcp.store import events
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -139,3 +143,22 @@ async def test_a_simulated_message_leads_to_its_code(sandbox: Sandbox, data_dir:
         (number,) = sandbox.add_numbers(1)
         arrived = await app.ok("simulate_incoming_sms", number=number, text="Your code is 482913")
         assert (await follow(app, arrived, timeout_seconds=20))["newest"]["code"] == "482913"
+
+
+@pytest.mark.parametrize("broken", ["before the action", "after it"])
+async def test_a_store_that_fails_costs_the_follow_up_and_never_the_receipt(
+    sandbox: Sandbox, data_dir: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Money has moved: an error instead of the receipt would ask for a second purchase."""
+    async with connected(sandbox, data_dir, approver()) as app:
+        read = app.services.store.read
+
+        async def fails_for_cursors(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if fn is (events.last_seq if broken == "before the action" else cursor.identity):
+                raise StoreError("the disk is full")
+            return await read(fn, *args, **kwargs)
+
+        monkeypatch.setattr(app.services.store, "read", fails_for_cursors)
+        bought = await app.receipt(BUY_NUMBER)
+        assert bought["status"] == "charged"
+        assert "after" not in bought.get("follow_up", {"arguments": {}})["arguments"]

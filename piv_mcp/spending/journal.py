@@ -214,6 +214,7 @@ class Journal:
         only_if: tuple[State, ...] = ("executing", "unknown")
         if ending.state != "unknown":
             only_if = (*only_if, "not_charged")
+            self._ages.pop(entry_id, None)
         else:
             self._ages[entry_id] = (0.0, self._clock.monotonic())
         columns = {"settled_at": self._clock.time(), **ending.columns}

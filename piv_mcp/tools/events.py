@@ -128,7 +128,7 @@ async def wait_for_event(
     )
     rows = await rows_of(app, waited.found)
     notes = list(reader.notes)
-    if never := set(types).difference(able):
+    if never := [name for name in types if name not in able]:
         notes.append(f"No event of the type {' or '.join(never)} can come here: it names no {' and '.join(ids)}.")
     if waited.earlier:
         notes.append("One came that is older than the wait, by its own time: list_events shows it.")

@@ -15,7 +15,7 @@ from piv_mcp.config import Effect
 from piv_mcp.services import Lifespan, services
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.receipt import Receipt
-from piv_mcp.tools.follow_up import follow_up, here, there
+from piv_mcp.tools.follow_up import here, leading_on
 from piv_mcp.tools.person import ClientPerson
 
 Ctx = Context[Lifespan, Any]
@@ -108,10 +108,4 @@ async def perform(ctx: Ctx, action: Action) -> Receipt:
     """Carry out an action through the money gate: quote, approval by the person, journal, request."""
     app = await services(ctx)
     before = await here(app)
-    receipt = await app.gate.perform(action, ClientPerson(ctx))
-    if receipt.follow_up is None or receipt.spending_id is None:
-        return receipt
-    entry = await app.gate.journal.get(receipt.spending_id)
-    if entry is not None and entry.sent_at is not None:  # the call may repeat one of before
-        before = await there(app, before, entry.sent_at)
-    return receipt.model_copy(update={"follow_up": await follow_up(app, receipt.follow_up, before)})
+    return await leading_on(app, await app.gate.perform(action, ClientPerson(ctx)), before)

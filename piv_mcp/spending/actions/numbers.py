@@ -365,7 +365,7 @@ async def _sent_from(sources: Sources, piv_num_id: str) -> list[api.Sms]:
 async def _country(sources: Sources, code: str | None) -> Country | None:
     """A country of the price list; None if numbers are no longer for sale there."""
     countries = await sources.api.numbers.countries()
-    return next((country for country in countries if country.country_code.upper() == (code or "").upper()), None)
+    return next((country for country in countries if code and country.country_code.upper() == code.upper()), None)
 
 
 async def _for_sale(sources: Sources, code: str) -> Country:
