@@ -160,7 +160,7 @@ class Runtime:
         inbox = Inbox(store, changes, days=settings.inbox_days, clock=self.clock, remote_time=remote_time)
 
         history = History(client, inbox)
-        self._stack.push_async_callback(history.close)
+        self._stack.push_async_callback(history.watches.close)
         phonebook = Phonebook(client, self.clock)
         backfill = Backfill(client, inbox, history, phonebook)
         self._stack.push_async_callback(backfill.release)

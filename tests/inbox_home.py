@@ -149,7 +149,7 @@ async def _process(
     inbox = Inbox(store, Changes(store, clock), clock=clock, remote_time=client.remote_clock.time)
     history = History(client, inbox)
     yield Home(clock, sandbox, client, inbox, history, numbers)
-    await history.close()
+    await history.watches.close()
     await inbox.changes.close()
     await client.aclose()
     await store.close()

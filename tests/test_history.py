@@ -12,8 +12,8 @@ from inbox_home import PATIENCE, Home, cancelled, codes, open_another
 from piv_mcp.api.rate_limit import TOTAL, Priority
 from piv_mcp.errors import NotFoundError, PermissionDeniedError, StoreError
 from piv_mcp.inbox import history
-from piv_mcp.inbox.history import AT_ONCE, POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS
-from piv_mcp.inbox.watch import Trouble
+from piv_mcp.inbox.history import AT_ONCE
+from piv_mcp.inbox.watch import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS, Trouble
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
 from piv_mcp.store import rate_limit as requests
@@ -277,13 +277,13 @@ async def test_waits_that_follow_each_other_poll_no_more_often_than_one(home: Ho
 async def test_ten_waits_on_ten_numbers_share_the_budget_of_polls(home: Home) -> None:
     waits = [home.waiting(number) for number in home.numbers[:10]]
     await home.polled(10)
-    interval = home.history.interval()
+    interval = home.history.watches.interval()
     assert 10 * 60 / interval <= POLLS_A_MINUTE
     for number in home.numbers[:10]:
         await home.webhook(number, "482913")
     await asyncio.gather(*waits)
     assert sorted(home.polls()) == sorted(home.numbers[:10]), "one poll each"
-    assert home.history.interval() == POLL_SECONDS
+    assert home.history.watches.interval() == POLL_SECONDS
 
 
 async def test_since_when_a_history_fails_is_told_by_its_first_failure_in_any_process(homes: list[Home]) -> None:
@@ -737,7 +737,7 @@ async def test_a_poll_that_the_limit_refused_is_due_again_although_many_numbers_
     assert home.polls() == []
     await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
     home.clock.advance(REFUSED_SECONDS)
-    assert home.history.interval() > REFUSED_SECONDS
+    assert home.history.watches.interval() > REFUSED_SECONDS
     await home.polled(len(home.numbers))
     await cancelled(*waits)
 

@@ -7,7 +7,7 @@ from inbox_home import Home, codes
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox.cursor import Cursor
-from piv_mcp.inbox.history import POLL_SECONDS
+from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.store import events
 
 pytestmark = pytest.mark.usefixtures("instant_retries")

@@ -27,9 +27,9 @@ from piv_mcp.api.rate_limit import Priority
 from piv_mcp.config import load
 from piv_mcp.inbox import cursor
 from piv_mcp.inbox.cursor import Cursor, CursorError
-from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wait import CODES_AT_ONCE, CODES_COUNTED
+from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server import build_server
 from piv_mcp.store import accounts, events

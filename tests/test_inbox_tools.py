@@ -16,8 +16,8 @@ from inbox_home import PATIENCE
 from moving_clock import MovingClock
 from processes import sms_webhook
 
-from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.parse import event_of
+from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import events, facts
 from piv_mcp.store.salvage import DAMAGE, Damage
