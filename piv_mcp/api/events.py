@@ -104,6 +104,15 @@ class DomainExpiresSoon(Model):
     auto_renew: bool | None = None
 
 
+class DomainRenewed(Model):
+    """Our own: piv.day has no webhook of it. `expires_at` is the new date."""
+
+    domain_id: str
+    domain_name: str | None = None
+    expires_at: UtcDatetime | None = None
+    auto_renew: bool | None = None
+
+
 class WhiteCompleted(Model):
     """`job_id` is the white's id. The `tier_key` of the reference's example, `t1`, is not one of the known tiers."""
 
@@ -129,6 +138,7 @@ EventType = Literal[
     "domain.registered",
     "domain.failed",
     "domain.expires_soon",
+    "domain.renewed",
     "white.completed",
     "white.failed",
 ]
@@ -144,10 +154,14 @@ EVENTS: dict[str, type[Model]] = {
     "domain.registered": DomainRegistered,
     "domain.failed": DomainFailed,
     "domain.expires_soon": DomainExpiresSoon,
+    "domain.renewed": DomainRenewed,
     "white.completed": WhiteCompleted,
     "white.failed": WhiteFailed,
 }
-"""Every event type of the reference, with the model of its `data`."""
+"""Every event type of the reference, and our own, with the model of its `data`."""
+
+OURS: frozenset[EventType] = frozenset({"domain.renewed"})
+"""What only asking finds."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +204,7 @@ def parse_event(body: bytes | dict[str, Any]) -> WebhookEvent:
     if not isinstance(event_type, str):
         return WebhookEvent("", timestamp, None, fields, "event_type is missing")
     model = EVENTS.get(event_type)
-    if model is None:
+    if model is None or event_type in OURS:
         return WebhookEvent(event_type, timestamp, None, fields, "this event_type is not in the reference")
     try:
         data = model.model_validate(fields.get("data"))

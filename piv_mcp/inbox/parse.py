@@ -1,10 +1,11 @@
 """Converts the body of a webhook, or a message of the SMS history, to a `StoredEvent`."""
 
 import json
+from collections.abc import Mapping
 from math import floor
 from typing import Any
 
-from piv_mcp.api.events import EVENTS, SmsReceived, WebhookEvent, parse_event, piv_num_ids
+from piv_mcp.api.events import EVENTS, EventType, SmsReceived, WebhookEvent, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
 from piv_mcp.inbox.codes.given import choose_code
 from piv_mcp.store import event
@@ -35,11 +36,7 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
     if isinstance(parsed.data, SmsReceived) and parsed.data.received_at is not None:
         sent = parsed.data.received_at
     sent_at = sent.timestamp() if sent else None
-    numbers = piv_num_ids(data)
-    subject = (
-        numbers[0] if len(numbers) == 1 else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
-    )
-    subject = replace_surrogates(subject)[:200] if subject else None
+    subject = _subject(data)
     is_message = text is not None or code is not None
     text_key = same_text_key(text or "") if is_message and subject else None
     return StoredEvent(
@@ -57,6 +54,39 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
         payload=json.dumps(parsed.raw, ensure_ascii=True, separators=(",", ":"), default=str),
         problem=parsed.problem,
     )
+
+
+def event_of_asked(
+    type: EventType,
+    data: Mapping[str, Any],
+    *,
+    since: float,
+    now: float,
+    remote_now: float | None,
+    sent_at: float | None = None,
+) -> StoredEvent:
+    """An event that asking found at `now` on this machine's clock, and that happened after `since`; `sent_at` is when,
+    on piv.day's clock, if that is known."""
+    payload = {"event_type": type, "data": data}
+    return StoredEvent(
+        type=type,
+        source="asked",
+        subject=_subject(data),
+        sent_at=sent_at,
+        arrived_at=now,
+        reached_at=remote_now,
+        asked_since=since,
+        payload=json.dumps(payload, ensure_ascii=True, separators=(",", ":"), default=str),
+    )
+
+
+def _subject(data: Mapping[str, Any]) -> str | None:
+    """What an event is about: its number, if it is one, or else an id."""
+    numbers = piv_num_ids(data)
+    subject = (
+        numbers[0] if len(numbers) == 1 else next((_text(data.get(name)) for name in _SUBJECTS if data.get(name)), None)
+    )
+    return replace_surrogates(subject)[:200] if subject else None
 
 
 def _digest(parsed: WebhookEvent, subject: str | None, text_key: str | None) -> str:

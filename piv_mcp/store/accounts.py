@@ -20,6 +20,7 @@ OWNED_TABLES = (
     "waiting",
     "watches",
     "looks",
+    "pending",
     "servers",
     "webhook_secrets",
 )

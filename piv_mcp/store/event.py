@@ -31,7 +31,8 @@ TIMED = "timed:"
 """What the digest of a webhook begins with if the message's own time is in it: an equal one is the same, whenever it
 comes."""
 
-Source = Literal["webhook", "history"]
+Source = Literal["webhook", "history", "asked"]
+"""What told of an event first. A webhook and the SMS history, or a webhook and what was asked, make one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class StoredEvent:
     `sent_at` is the time that piv.day gives the message; once stored, only if it is credible. `stored_at` is the time
     on this machine's clock at which the event was recorded, and `arrived_at` that at which it reached the account;
     unless `age_known`, that is no more than a guess. `reached_at` is the same on piv.day's clock. Before an event is
-    stored, these two are the times on the two clocks; None if piv.day's is not known.
+    stored, these two are the times on the two clocks; None if piv.day's is not known. `asked_since` is there if it was
+    found by asking: since when, on this machine's clock, it can have happened.
     """
 
     type: str
@@ -62,6 +64,7 @@ class StoredEvent:
     code: str | None = None
     code_source: Literal["api", "text"] | None = None
     problem: str | None = None
+    asked_since: float | None = None
 
     @property
     def confirmed(self) -> bool:
@@ -70,11 +73,24 @@ class StoredEvent:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` of the webhook as received; for a message of the history, the message, with the number that the
-        webhook of it would name."""
+        """The `data` of the webhook as received, or as asking found it; for a message of the history, the message, with
+        the number that the webhook of it would name."""
         payload = json.loads(shallow(self.payload))
-        data = payload.get("data") if self.source == "webhook" else {"piv_num_id": self.subject, **payload}
+        data = {"piv_num_id": self.subject, **payload} if self.source == "history" else payload.get("data")
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+
+    @property
+    def differences(self) -> dict[str, Any]:
+        """What asking showed in another way than the webhook told it. Only piv.day itself can have shown it."""
+        if self.asked_since is None or self.digest is None:
+            return {}
+        shown: object = json.loads(shallow(self.payload)).get("asked")
+        fields, told = cast("dict[str, Any]", shown) if isinstance(shown, dict) else {}, self.data
+        return {
+            name: value
+            for name, value in fields.items()
+            if not isinstance(value, list) and not _means_same(told.get(name), value)
+        }
 
     def matches(self, match: Mapping[str, str]) -> bool:
         """Whether the data has every field of `match`, compared as text. A `piv_num_id` may be in a list of ids."""
@@ -122,6 +138,11 @@ class StoredEvent:
         if not self.age_known or now < self.stored_at - facts.SAME_MOMENT_SECONDS:
             return None
         return max(0.0, now - self.arrived_at)
+
+
+def _means_same(one: object, other: object) -> bool:
+    """Whether two values differ in their form only: an id may be a number or a text, a time in another form."""
+    return _as_text(_canonical(one)).casefold() == _as_text(_canonical(other)).casefold()
 
 
 def _as_text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The SQL that reads events, and deletes those that are too old.
+"""The SQL that reads and inserts events, and deletes those that are too old.
 
 What is new is told by `seq`, the order in which this store learnt of it. Which of two messages is newer is told by
 times on piv.day's clock. This machine's clock decides neither, as long as piv.day's is known.
@@ -6,6 +6,7 @@ times on piv.day's clock. This machine's clock decides neither, as long as piv.d
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 
 from piv_mcp.api.numbers import Sms
@@ -37,6 +38,7 @@ DELETED_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
 
 COLUMNS = tuple(StoredEvent.__dataclass_fields__)
+STORED = tuple(name for name in COLUMNS if name != "seq")
 _read = RowReader(StoredEvent)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _MOMENT = "coalesce(reached_at, sent_at, arrived_at)"
@@ -82,6 +84,18 @@ def without_code(connection: Connection, subject: str | None, *, limit: int, aft
         values.append(subject)
     condition = f"{' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
     return _ordered(connection, condition, values, limit)
+
+
+def insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """Insert the events with one statement, and return them with their ids."""
+    if not batch:
+        return []
+    row = f"({', '.join('?' * len(STORED))}, ?)"
+    statement = f"INSERT INTO events ({', '.join(STORED)}, account) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
+    values = [value for event in batch for value in (*(getattr(event, name) for name in STORED), connection.account)]
+    # SQLite numbers the rows in their order, but RETURNING may return them in another.
+    ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
+    return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 
 def last_heard(connection: Connection) -> dict[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import accounts, events, journal, polls, recording
+from piv_mcp.store import accounts, events, journal, pending, polls, recording
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, refuse_newer, transaction
@@ -46,6 +46,8 @@ def join(path: Path, view: Path) -> Joined:
                 with accounts.acting_for(store, theirs):
                     joined.events += _join_events(store, old)
                     joined.entries += _join_entries(store, old)
+                    for row in pending.in_progress(old):
+                        pending.find(store, row)
         return joined
 
 

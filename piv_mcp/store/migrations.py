@@ -168,6 +168,23 @@ STEPS = (
     -- how many messages that the number had just sent the look found in the history
     ALTER TABLE looks ADD COLUMN just_sent INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- found by asking: since when it can have happened, on our clock
+    ALTER TABLE events ADD COLUMN asked_since REAL;
+    CREATE INDEX events_asked ON events (account, type, seq) WHERE asked_since IS NOT NULL AND digest IS NULL;
+
+    CREATE TABLE pending (
+        account   INTEGER NOT NULL DEFAULT 1,
+        kind      TEXT NOT NULL,
+        id        TEXT NOT NULL,
+        subject   TEXT,              -- the number that it is about
+        facts     TEXT NOT NULL,     -- JSON: what else is known
+        since     REAL NOT NULL,
+        looked_at REAL,
+        state     TEXT,              -- the word that the API had for it then
+        PRIMARY KEY (account, kind, id)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

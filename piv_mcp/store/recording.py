@@ -10,10 +10,10 @@ from functools import partial
 from itertools import groupby
 
 from piv_mcp.api.events import SmsReceived
-from piv_mcp.store import merging, polls, servers
+from piv_mcp.store import asked, keys, merging, polls, servers
 from piv_mcp.store.connection import Connection, Value
-from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, Source, StoredEvent, timed_digest
-from piv_mcp.store.events import COLUMNS, select
+from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, Source, StoredEvent
+from piv_mcp.store.events import STORED, insert, select
 
 ZONE_SECONDS = 15 * 60
 MAX_ZONES = 26 * 4
@@ -46,8 +46,6 @@ was never set, not after 2099."""
 MAX_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
 
-_STORED = tuple(name for name in COLUMNS if name != "seq")
-
 
 def add(connection: Connection, event: StoredEvent, *, as_dated: bool = False) -> tuple[StoredEvent, bool]:
     """Store `event` unless it is already stored. Returns the stored row and whether it is new. `as_dated`: see
@@ -63,7 +61,9 @@ def add(connection: Connection, event: StoredEvent, *, as_dated: bool = False) -
     counterpart = _counterpart(connection, placed)
     if counterpart is not None:
         return _recoded(connection, counterpart, merging.merged(counterpart, placed)), False
-    return _insert(connection, [placed])[0], True
+    if event.source == "webhook" and (found := asked.join(connection, placed)) is not None:
+        return found, False
+    return insert(connection, [placed])[0], True
 
 
 def add_all(
@@ -82,24 +82,25 @@ def add_all(
         _take_new_ids(connection, batch)
     for start in range(0, len(batch), MAX_AT_ONCE):
         part = batch[start : start + MAX_AT_ONCE]
-        seen = _stored_keys(connection, part)
+        seen = keys.stored_keys(connection, part)
         plain: list[StoredEvent] = []
         for event in _nearest_first(connection, part, seen, as_dated=as_dated):
-            keys = _identity_keys(event)
-            if seen.isdisjoint(keys):
-                seen.update(_shown_keys(event))
+            if seen.isdisjoint(keys.identity_keys(event)):
+                seen.update(keys.shown_keys(event))
                 plain.append(_placed(connection, event, as_dated=as_dated))
             else:
-                stored += [(new, True) for new in _insert(connection, plain)]
+                stored += [(new, True) for new in insert(connection, plain)]
                 plain = []
                 stored.append(add(connection, event, as_dated=as_dated))
-                seen.update(_shown_keys(event))
-        stored += [(new, True) for new in _insert(connection, plain)]
+                seen.update(keys.shown_keys(event))
+        stored += [(new, True) for new in insert(connection, plain)]
     return stored
 
 
 def put_back(connection: Connection, event: StoredEvent) -> bool:
     """Store an event that another file has stored, with the times that it has there. Returns whether it was missing."""
+    if event.asked_since is not None and event.digest is None:
+        return asked.record(connection, event)[1]
     names: tuple[tuple[Source, str | None], ...] = (("webhook", event.digest), ("history", event.message_id))
     if any(name is not None and _duplicate(connection, replace(event, source=source)) for source, name in names):
         return False
@@ -107,7 +108,7 @@ def put_back(connection: Connection, event: StoredEvent) -> bool:
     if counterpart is not None:
         _recoded(connection, counterpart, merging.merged(counterpart, event))
     else:
-        _insert(connection, [event])
+        insert(connection, [event])
     return True
 
 
@@ -134,13 +135,13 @@ def _was_erased(connection: Connection, event: StoredEvent) -> bool:
 
 
 def _nearest_first(
-    connection: Connection, part: Sequence[StoredEvent], seen: "set[_Key]", *, as_dated: bool
+    connection: Connection, part: Sequence[StoredEvent], seen: "set[keys.Key]", *, as_dated: bool
 ) -> Sequence[StoredEvent]:
     """The events with those messages of the history first that are nearest to their webhooks: an equal text of some
     minutes before must not take the webhook of another message."""
 
     def apart(event: StoredEvent) -> tuple[bool, float]:
-        if seen.isdisjoint(_identity_keys(event)):
+        if seen.isdisjoint(keys.identity_keys(event)):
             return True, math.inf
         placed = _placed(connection, event, as_dated=as_dated)
         counterpart = _counterpart(connection, placed)
@@ -149,68 +150,6 @@ def _nearest_first(
         return counterpart.text_key != placed.text_key, _apart(counterpart, placed)
 
     return sorted(part, key=apart) if all(event.source == "history" for event in part) else part
-
-
-_Key = tuple[str, str | None, str]
-
-
-def _identity_keys(event: StoredEvent) -> list[_Key]:
-    """The keys of the event. A stored row can only be the same event if it shows one of them (see `_shown_keys`)."""
-    if event.source == "webhook":
-        keys: list[_Key] = [("digest", None, digest) for digest in (event.digest or "", *_nearest_digests(event))]
-        return [*keys, ("history", event.subject, "")] if event.text_key is not None else keys
-    keys = [("message", event.subject, event.message_id or "")]
-    return [*keys, ("webhook", event.subject, "")] if event.text_key is not None else keys
-
-
-def _shown_keys(event: StoredEvent) -> list[_Key]:
-    """The keys under which the row of this event is found by another event that may be the same."""
-    if event.source == "webhook":
-        keys: list[_Key] = [("digest", None, event.digest or "")]
-        return [*keys, ("webhook", event.subject, "")] if event.text_key is not None else keys
-    keys = [("message", event.subject, event.message_id or "")]
-    return [*keys, ("history", event.subject, "")] if event.text_key is not None else keys
-
-
-def _stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[_Key]:
-    """The keys of these events that stored rows show, of whatever account: `add` tells them apart."""
-    wanted = {key for event in batch for key in _identity_keys(event)}
-    found: set[_Key] = set()
-    digests = [third for first, _, third in wanted if first == "digest"]
-    if digests:
-        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, digests))
-    messages = [(second, third) for first, second, third in wanted if first == "message"]
-    if messages:
-        rows = ", ".join(["(?, ?)"] * len(messages))
-        query = (
-            f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
-            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b)"
-        )
-        pairs = [value for pair in messages for value in pair]
-        found.update(("message", a, b) for a, b in connection.rows(query, pairs))
-    for kind, missing in (("history", "digest"), ("webhook", "message_id")):
-        subjects = [second for first, second, _ in wanted if first == kind]
-        if subjects:
-            rows = ", ".join(["(?)"] * len(subjects))
-            query = (
-                f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted WHERE EXISTS"  # noqa: S608
-                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL)"
-            )
-            found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
-    return found
-
-
-def _insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredEvent]:
-    """Insert the events with one statement, and return them with their ids."""
-    if not batch:
-        return []
-    row = f"({', '.join('?' * len(_STORED))}, ?)"
-    statement = f"INSERT INTO events ({', '.join(_STORED)}, account) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
-    values = [value for event in batch for value in (*(getattr(event, name) for name in _STORED), connection.account)]
-    # SQLite numbers the rows in their order, but RETURNING may return them in another.
-    ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
-    return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 
 # --- when an event reached the account
@@ -269,18 +208,11 @@ def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None
         # The row of an SMS may have the time of the history instead of the webhook's.
         if event.text is not None and abs(known.recorded_at - event.recorded_at) <= SAME_EVENT_SECONDS:
             return known
-    for digest in _nearest_digests(event):
+    for digest in keys.nearest_digests(event):
         for known in select(connection, "digest = ? ORDER BY seq DESC LIMIT 20", (digest,)):
             if abs(_told_time(known) - (event.sent_at or 0.0)) < SAME_TIME_SECONDS:
                 return known
     return None
-
-
-def _nearest_digests(event: StoredEvent) -> list[str]:
-    """The digests that a webhook's SMS has in the seconds before and after its own."""
-    if event.text_key is None or event.sent_at is None or not (event.digest or "").startswith(TIMED):
-        return []
-    return [timed_digest(event.subject, event.text_key, math.floor(event.sent_at) + step) for step in (-1, 1)]
 
 
 def _told_time(known: StoredEvent) -> float:
@@ -379,8 +311,8 @@ def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -
     id, so that the code is found."""
     if changed.code != known.code:
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
-        return _insert(connection, [changed])[0]
-    columns = [name for name in _STORED if getattr(changed, name) != getattr(known, name)]
+        return insert(connection, [changed])[0]
+    columns = [name for name in STORED if getattr(changed, name) != getattr(known, name)]
     if not columns:
         return changed
     assignments = ", ".join(f"{name} = ?" for name in columns)
