@@ -3,13 +3,14 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import ClassVar
 
+from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
-from piv_mcp.store import Store, journal, leases
+from piv_mcp.store import Connection, Store, journal, leases, pending
 from piv_mcp.store.connection import Value
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
@@ -53,6 +54,16 @@ class Ending:
             "evidence": self.evidence,
             "reported": int(self.reported),
         }
+
+
+def _note_begun(connection: Connection, entry_id: str, changed: bool) -> bool:
+    """Note what an action has begun in the transaction that ends its entry: no restart can come between."""
+    entry = journal.get(connection, entry_id) if changed else None
+    if entry is not None and entry.state == "charged":
+        result = json.loads(entry.result or "{}")
+        for row in load(entry.kind, entry.arguments).begun(result, result.get(OBJECT_ID)):
+            pending.begin(connection, replace(row, since=entry.sent_at or entry.quoted_at))
+    return changed
 
 
 class Journal:
@@ -218,7 +229,11 @@ class Journal:
         else:
             self._ages[entry_id] = (0.0, self._clock.monotonic())
         columns = {"settled_at": self._clock.time(), **ending.columns}
-        return await self.store.write(journal.change, entry_id, columns, only_if=only_if)
+
+        def end(connection: Connection) -> bool:
+            return _note_begun(connection, entry_id, journal.change(connection, entry_id, columns, only_if=only_if))
+
+        return await self.store.write(end)
 
     async def settle(self, entry_id: str, ending: Ending, *, only_if: Sequence[State] = ("unknown",)) -> bool:
         """Settle an unknown outcome by what the account shows. Returns false, and changes nothing, if another entry has
@@ -226,7 +241,12 @@ class Journal:
         object_id = None if ending.done is None else ending.done.object_id
         columns = {"settled_at": self._clock.time(), **ending.columns}
         self._ages.pop(entry_id, None)
-        return await self.store.write(journal.settle, entry_id, columns, object_id=object_id, only_if=only_if)
+
+        def settle(connection: Connection) -> bool:
+            settled = journal.settle(connection, entry_id, columns, object_id=object_id, only_if=only_if)
+            return _note_begun(connection, entry_id, settled)
+
+        return await self.store.write(settle)
 
     async def report(self, entry_id: str) -> None:
         """Note that a caller got the outcome, so that the next equal call is a new action."""

@@ -19,6 +19,7 @@ from piv_mcp.api.numbers import (
 )
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions import numbers as actions
+from piv_mcp.spending.actions.restore import RestoreNumbersAction
 from piv_mcp.spending.receipt import Receipt
 from piv_mcp.text.untrusted import Fence, one_line
 from piv_mcp.tools.answers import Answer, Listing, paging, whole
@@ -203,7 +204,7 @@ async def restore_numbers(
     person approves. wait_for_event tells the outcome."""
     phonebook = (await services(ctx)).phonebook
     ids = [await phonebook.resolve(number) for number in piv_num_ids]
-    return await perform(ctx, actions.RestoreNumbersAction(request=RestoreNumbers.of(piv_num_ids=sorted(set(ids)))))
+    return await perform(ctx, RestoreNumbersAction(request=RestoreNumbers.of(piv_num_ids=sorted(set(ids)))))
 
 
 async def send_sms(

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from piv_mcp.spending.actions import domains, numbers, proxies, whites
+from piv_mcp.spending.actions import domains, numbers, proxies, restore, whites
 from piv_mcp.spending.actions.base import Action
 
 ACTIONS: Mapping[str, type[Action]] = {
-    action.kind: action for action in (*numbers.ACTIONS, *proxies.ACTIONS, *domains.ACTIONS, *whites.ACTIONS)
+    action.kind: action for area in (numbers, restore, proxies, domains, whites) for action in area.ACTIONS
 }
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -18,6 +18,7 @@ from piv_mcp.api.readings import Span
 from piv_mcp.spending.messages import Message
 from piv_mcp.spending.quote import Argument, Price
 from piv_mcp.store import Store
+from piv_mcp.store.pending import Pending
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -203,6 +204,10 @@ class Action(BaseModel, ABC):
         """The call for what the action began; None if it is over. `made` is the id of the object that it created. What
         waits goes on from before the action: its `after` is added where cursors are known."""
         return None
+
+    def begun(self, result: JsonObject, made: str | None) -> Sequence[Pending]:
+        """What the action began at piv.day and has not ended with its answer: it is looked at until it does."""
+        return ()
 
     def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
         """Whether an event with this data, of the type `fails_with`, can be about this action.

@@ -1,6 +1,6 @@
 """Actions on domains: register, renew, set auto-renewal, and irreversible changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -24,6 +24,7 @@ from piv_mcp.spending.actions.evidence import fits, lasts
 from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.messages import day, message
 from piv_mcp.spending.quote import FREE, Argument, Price, listed, recurring
+from piv_mcp.store.pending import Pending, pending
 
 
 class RegisterDomainAction(Action):
@@ -78,6 +79,12 @@ class RegisterDomainAction(Action):
         if result.get("status") in ("completed", "active"):
             return FollowUp(tool="get_domain", arguments={"domain_id": made})
         return wait_for_event("domain.registered", "domain.failed", domain_id=made)
+
+    def begun(self, result: JsonObject, made: str | None) -> Sequence[Pending]:
+        if made is None:
+            return ()
+        queue_id = result.get("queue_id")
+        return [pending("registration", made, queue_id=queue_id, domain_name=self.request.domain)]
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [domain.id for domain in await self._named(sources)]}
@@ -147,8 +154,12 @@ class RenewDomainAction(RenewalAction):
 
     def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
         if queue_id := result.get("queue_id"):
-            return FollowUp(tool="get_domain_queue", arguments={"queue_id": queue_id})
+            return wait_for_event("domain.renewed", "domain.failed", queue_id=queue_id)
         return FollowUp(tool="get_domain", arguments={"domain_id": self.domain_id})
+
+    def begun(self, result: JsonObject, made: str | None) -> Sequence[Pending]:
+        queue_id = result.get("queue_id")
+        return [pending("renewal", queue_id, queue_id=queue_id, domain_id=self.domain_id)] if queue_id else ()
 
     def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
         return data.get("domain_id") == self.domain_id

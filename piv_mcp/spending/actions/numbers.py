@@ -1,15 +1,14 @@
-"""Actions on numbers: rent, renew, restore, send an SMS, start a Google verification, set auto-renewal."""
+"""Actions on numbers: rent, renew, send an SMS, start a Google verification, set auto-renewal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import numbers as api
-from piv_mcp.api.events import NumberRestoreCompleted, RestoredNumber
 from piv_mcp.api.models import SMALL_PAGE
 from piv_mcp.api.numbers import Country, Number
 from piv_mcp.api.paging import complete_rows
-from piv_mcp.errors import NotFoundError, NumberStateError, UnavailableError
+from piv_mcp.errors import NumberStateError, UnavailableError
 from piv_mcp.spending.actions.base import (
     Action,
     Ambiguous,
@@ -27,6 +26,7 @@ from piv_mcp.spending.actions.renewal import RenewalAction
 from piv_mcp.spending.actions.sms_segments import sms_segments
 from piv_mcp.spending.messages import Message, day, message, named
 from piv_mcp.spending.quote import FREE, Price, listed, recurring
+from piv_mcp.store.pending import Pending, pending
 from piv_mcp.text import phones
 
 
@@ -111,102 +111,13 @@ class RenewNumberAction(RenewalAction):
         number = await sources.api.numbers.get(self.piv_num_id)
         country = await _for_sale(sources, number.country_code or "")
         return Proposal(
-            headline=message("renew_number", number=_named(number), months=self.months),
+            headline=message("renew_number", number=named_number(number), months=self.months),
             price=_rent(listed(country.price_per_month), self.months),
         )
 
     async def send(self, sources: Sources) -> Done:
         answer = await sources.api.numbers.renew(self.piv_num_id, self.request)
         return Done(result=to_json(answer), cost=answer.cost)
-
-
-class RestoreNumbersAction(Action):
-    kind: ClassVar[str] = "restore_numbers"
-    area: ClassVar[str] = "numbers"
-    fails_with: ClassVar[str | None] = "number.restore_completed"
-    unordered: ClassVar[frozenset[str]] = frozenset({"piv_num_ids"})
-    request: api.RestoreNumbers
-
-    @property
-    def targets(self) -> frozenset[str]:
-        return frozenset(self.request.piv_num_ids)
-
-    async def quote(self, sources: Sources) -> Proposal:
-        numbers = await self._found(sources)
-        rents = {
-            country.country_code: listed(country.price_per_month) for country in await sources.api.numbers.countries()
-        }
-        parts = {
-            id_: rent for id_, number in numbers.items() if (rent := rents.get(number.country_code or "")) is not None
-        }
-        missing = [id_ for id_ in self.request.piv_num_ids if id_ not in numbers]
-        return Proposal(
-            headline=message(
-                "restore_some_numbers" if missing else "restore_numbers",
-                numbers=[_named(number) for number in numbers.values()],
-                missing=missing,
-            ),
-            price=Price.unknown("restore_unlisted", floor=sum(parts.values(), Decimal(0)) or None, parts=parts),
-        )
-
-    async def send(self, sources: Sources) -> Done:
-        answer = await sources.api.numbers.restore(self.request)
-        return Done(result=to_json(answer), cost=answer.total_charged)
-
-    def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
-        queued = (row["piv_num_id"] for row in result.get("numbers", ()))  # the others were skipped
-        return wait_for_event("number.restore_completed", number=next(queued, self.request.piv_num_ids[0]))
-
-    async def before(self, sources: Sources) -> JsonObject:
-        return {id_: to_json(number) for id_, number in (await self._found(sources)).items()}
-
-    async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
-        ids = set(self.request.piv_num_ids)
-        shared = any(
-            isinstance(other, RestoreNumbersAction) and ids.intersection(other.request.piv_num_ids)
-            for other in (*others.done, *others.open)
-        )
-        for id_, found in (await self._found(sources)).items():
-            number, old = to_json(found), before.get(id_)
-            if old is None:
-                continue
-            if shared and number != old:
-                raise Ambiguous
-            # `pending_restore` can mean "can be restored" or "is being restored", so only a change is evidence.
-            if number.get("status") != old.get("status"):
-                change = f"the status of {id_} changed from {old.get('status')} to {number.get('status')}"
-                return Done(result=number, evidence=change)
-            if number.get("expires_at", "") > old.get("expires_at", ""):  # both are UTC in one form
-                return Done(result=number, evidence=f"the expiry of {id_} changed to {number['expires_at']}")
-        return None
-
-    def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
-        return bool(self._failed(data))
-
-    def refund(self, data: Mapping[str, Any], charged: Decimal) -> Decimal:
-        return sum((max(Decimal(0), row.refunded or Decimal(0)) for row in self._failed(data)), Decimal(0))
-
-    def _failed(self, data: Mapping[str, Any]) -> list[RestoredNumber]:
-        """Those of the numbers whose restore failed, as the event says."""
-        failed = NumberRestoreCompleted.model_validate(data).failed
-        return [row for row in failed if row.piv_num_id in self.request.piv_num_ids]
-
-    async def _found(self, sources: Sources) -> dict[str, Number]:
-        """The numbers by id. A restore skips unknown numbers, and fails if all are unknown; so does this.
-
-        Raises:
-            NotFoundError: none of the numbers is on the account.
-        """
-        found: dict[str, Number] = {}
-        unknown: NotFoundError | None = None
-        for id_ in self.request.piv_num_ids:
-            try:
-                found[id_] = await sources.api.numbers.get(id_)
-            except NotFoundError as error:
-                unknown = error
-        if not found and unknown is not None:
-            raise unknown
-        return found
 
 
 class SendSmsAction(Action):
@@ -231,7 +142,7 @@ class SendSmsAction(Action):
             "send_sms",
             segments=segments,
             encoding=encoding,
-            number=_named(number),
+            number=named_number(number),
             recipient=self.request.to_number,
         )
         one = listed(country.sms_send_price) if country is not None else None
@@ -249,6 +160,9 @@ class SendSmsAction(Action):
 
     def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
         return wait_for_event("sms.status_updated", number=self.piv_num_id, message_id=made) if made else None
+
+    def begun(self, result: JsonObject, made: str | None) -> Sequence[Pending]:
+        return [pending("message", made, self.piv_num_id, status=result.get("status"))] if made else ()
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [sms.id for sms in await self._outbound(sources)]}
@@ -286,7 +200,7 @@ class StartVerificationAction(Action):
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
         return Proposal(
-            headline=message("start_google_verification", number=_named(number)),
+            headline=message("start_google_verification", number=named_number(number)),
             price=Price.unknown("verification_unlisted"),
         )
 
@@ -295,6 +209,10 @@ class StartVerificationAction(Action):
 
     def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
         return wait_for_event("verify.completed", "verify.failed", number=self.piv_num_id)
+
+    def begun(self, result: JsonObject, made: str | None) -> Sequence[Pending]:
+        # What was looked for has been found, and with it the end: the message that the number sent.
+        return [pending("verification", self.piv_num_id, self.piv_num_id)] if made is None else ()
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [sms.id for sms in await _sent_from(sources, self.piv_num_id)]}
@@ -337,12 +255,12 @@ class SetNumberAutoRenewalAction(Action):
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
         if not self.request.auto_renew:
-            off = message("number_auto_renewal_off", number=_named(number), expires=day(number.expires_at))
+            off = message("number_auto_renewal_off", number=named_number(number), expires=day(number.expires_at))
             return Proposal(headline=off, price=FREE)
         country = await _country(sources, number.country_code)
         renewals = recurring(country and country.price_per_month, "month")
         return Proposal(
-            headline=message("number_auto_renewal_on", number=_named(number)),
+            headline=message("number_auto_renewal_on", number=named_number(number)),
             price=Price(amount=Decimal(0), recurring=renewals),
         )
 
@@ -385,14 +303,13 @@ def _rent(monthly: Decimal | None, months: int, renewals: Message | None = None)
     return Price(amount=monthly * months, recurring=renewals)
 
 
-def _named(number: Number) -> dict[str, str]:
+def named_number(number: Number) -> dict[str, str]:
     return named(number.phone_number or number.piv_num_id, number.custom_name)
 
 
 ACTIONS = (
     PurchaseNumberAction,
     RenewNumberAction,
-    RestoreNumbersAction,
     SendSmsAction,
     StartVerificationAction,
     SetNumberAutoRenewalAction,

@@ -1,6 +1,6 @@
 """Actions on generated sites: create, configure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from piv_mcp.api import whites as api
@@ -22,6 +22,7 @@ from piv_mcp.spending.actions.base import (
 from piv_mcp.spending.actions.evidence import fits
 from piv_mcp.spending.messages import message, named
 from piv_mcp.spending.quote import FREE, Argument, Price, listed
+from piv_mcp.store.pending import Pending, pending
 
 FREE_ARTICLES = 3
 """Articles that the price of a tier with a blog includes (reference, "获取tier列表")."""
@@ -82,6 +83,9 @@ class CreateWhiteAction(Action):
 
     def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
         return wait_for_event("white.completed", "white.failed", white_id=made) if made else None
+
+    def begun(self, result: JsonObject, made: str | None) -> Sequence[Pending]:
+        return [pending("site", made, name=self.request.name)] if made else ()
 
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [white.id for white in await self._same(sources)]}
