@@ -125,6 +125,7 @@ class Runtime:
         await asyncio.to_thread(_import_heavy)
         # late: together these cost as much as a third of the SDK, and listing the tools needs none of them
         from piv_mcp.api.phonebook import Phonebook
+        from piv_mcp.inbox.asking import Asking
         from piv_mcp.inbox.backfill import Backfill
         from piv_mcp.inbox.history import History
         from piv_mcp.inbox.inbox import Inbox
@@ -161,6 +162,7 @@ class Runtime:
 
         history = History(client, inbox)
         self._stack.push_async_callback(history.watches.close)
+        asking = Asking(client, inbox, history)
         phonebook = Phonebook(client, self.clock)
         backfill = Backfill(client, inbox, history, phonebook)
         self._stack.push_async_callback(backfill.release)
@@ -195,12 +197,14 @@ class Runtime:
             page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
         self._background(backfill.run)
+        self._background(asking.run)
         self._background(Retention(inbox).run)
         return Services(
             api=client,
             store=store,
             inbox=inbox,
             history=history,
+            asking=asking,
             backfill=backfill,
             phonebook=phonebook,
             receiving=web,

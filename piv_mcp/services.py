@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx no
 
     from piv_mcp.api.client import PivClient
     from piv_mcp.api.phonebook import Phonebook
+    from piv_mcp.inbox.asking import Asking
     from piv_mcp.inbox.backfill import Backfill
     from piv_mcp.inbox.history import History
     from piv_mcp.inbox.inbox import Inbox
@@ -30,6 +31,7 @@ class Services:
     store: "Store"
     inbox: "Inbox"
     history: "History"
+    asking: "Asking"
     backfill: "Backfill"
     phonebook: "Phonebook"
     receiving: "WebhookPort"

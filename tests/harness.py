@@ -245,6 +245,7 @@ async def connected(
     async with Client(build_server(chosen, runtime), mode=era, elicitation_callback=person) as client:
         services = await runtime.services()
         await services.backfill.settled()  # its requests are not the test's
+        await services.asking.settled()
         sandbox.requests.clear()
         yield Connected(client, services, sandbox, person or decliner())
 

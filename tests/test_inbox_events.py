@@ -174,7 +174,7 @@ async def test_an_id_that_some_of_the_asked_events_do_not_name_is_told(connect: 
         types = ["white.completed", "sms.received"]
         answer = await app.ok("wait_for_event", types=types, white_id="1", timeout_seconds=0)
         assert "No event of the type sms.received can come here: it names no white_id" in answer["note"]
-        assert "get_white shows the state now" in answer["note"]
+        assert "piv.day has nothing by this white_id: check the id" in answer["note"]
 
 
 async def test_free_fields_are_no_longer_matched_and_what_to_use_is_said(connect: Connect) -> None:

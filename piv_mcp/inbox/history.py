@@ -1,14 +1,14 @@
 """The SMS history: the inbox's second source beside webhooks. Only the history names the sender of a message."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.numbers import Sms, with_own_as_outbound
 from piv_mcp.api.rate_limit import Priority
-from piv_mcp.errors import NotFoundError, PivError, StoreError
-from piv_mcp.inbox import growth, history_pages
+from piv_mcp.errors import NotFoundError, PivError
+from piv_mcp.inbox import deliveries, growth, history_pages
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.inbox.watch import Trouble, Watch, Watches
@@ -47,14 +47,15 @@ class History:
         """
         if self._client is None:
             return 0
-        client, watch = self._client.at(priority), self.watches.of(piv_num_id)
+        look = partial(self._look, self._client.at(priority), piv_num_id)
+        watch = self.watches.of(piv_num_id)
         if priority is not Priority.BACKFILL:
             if watch.backfill is not None:
                 watch.backfill.cancel()
-            return await self._look_alone(client, piv_num_id, watch)
+            return await self.watches.alone(piv_num_id, look)
         began = self._clock.monotonic()
         for _ in range(ATTEMPTS_OF_BACKFILL):
-            watch.backfill = asyncio.create_task(self._look_alone(client, piv_num_id, watch))
+            watch.backfill = asyncio.create_task(self.watches.alone(piv_num_id, look))
             try:
                 return await watch.backfill
             except asyncio.CancelledError:
@@ -66,23 +67,6 @@ class History:
                 if watch.looked_at >= began:
                     break
         return 0
-
-    async def _look_alone(self, client: PivClient, piv_num_id: str, watch: Watch) -> int:
-        async with watch.lock:
-            began, started = self._clock.time(), self._clock.monotonic()
-            watch.asked_at = started
-            try:
-                new, unread = await self._look(client, piv_num_id)
-            except PivError as error:
-                since = watch.trouble.since if watch.trouble is not None else self._clock.time()
-                watch.trouble, watch.failed_at = Trouble(error.message, since), began
-                with suppress(StoreError):
-                    await self._store.write(polls.note_failure, piv_num_id, error.message, self._clock.time())
-                raise
-            finally:
-                watch.asked_at = None
-            watch.looked_at, watch.trouble, watch.failed_at = started, unread, began
-        return new
 
     async def _look(self, client: PivClient, piv_num_id: str) -> tuple[int, Trouble | None]:
         """Returns how many messages were new, and what could not be read of the history."""
@@ -134,6 +118,7 @@ class History:
             just_sent=growth.just_sent(read, remote_at),
         )
         stored = await record(wanted, (piv_num_id, look))
+        await deliveries.note(self._inbox, piv_num_id, read, at=started, remote_at=remote_at)
         return new + _count_new(stored), unread
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
@@ -47,6 +48,8 @@ MAX_REFUSAL_PAUSE = 12.0
 
 HANGING_SECONDS = 5.0
 """A look that takes longer is trouble: nobody knows what it would show."""
+
+T = TypeVar("T")
 
 Look = Callable[[Priority], Awaitable[object]]
 """One poll of a thing. Raises `PivError` if it could not be looked at."""
@@ -119,6 +122,30 @@ class Watches:
                     watch.task.cancel()
                     watch.task = None
                 # else the look that it begins is still made: calls that wait for nothing would never look
+
+    async def alone(self, name: str, look: Callable[[], Awaitable[tuple[T, Trouble | None]]]) -> T:
+        """Make one look, when no other look of this process at the same thing is under way, and note how it ended. It
+        returns its outcome, and what of the thing could not be read.
+
+        Raises:
+            PivError: the look failed.
+        """
+        watch = self.of(name)
+        async with watch.lock:
+            began, started = self._clock.time(), self._clock.monotonic()
+            watch.asked_at = started
+            try:
+                outcome, unread = await look()
+            except PivError as error:
+                since = watch.trouble.since if watch.trouble is not None else self._clock.time()
+                watch.trouble, watch.failed_at = Trouble(error.message, since), began
+                with suppress(StoreError):
+                    await self._store.write(polls.note_failure, name, error.message, self._clock.time())
+                raise
+            finally:
+                watch.asked_at = None
+            watch.looked_at, watch.trouble, watch.failed_at = started, unread, began
+        return outcome
 
     def silence(self, watch: Watch) -> Trouble | None:
         """The trouble of a look that has no answer yet."""

@@ -193,7 +193,7 @@ MAX_LEVELS = 5
 
 MAX_NUMBER = 2**64
 
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}", re.ASCII)
+_WORD = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}", re.ASCII)
 """An id, a domain, a status, a time, an amount: a value that cannot hold a sentence."""
 
 _FREE_TEXT = frozenset({"captured_message", "message_body", "error", "error_message", "name"})

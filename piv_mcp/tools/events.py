@@ -1,7 +1,9 @@
 """Tools of the inbox: read events, and wait for them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -13,14 +15,18 @@ from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.store import events
-from piv_mcp.store.event import StoredEvent
+from piv_mcp.store.pending import ENDS, Kind, Wanted
+from piv_mcp.text.untrusted import one_line
 from piv_mcp.tools.event_rows import rows_of
-from piv_mcp.tools.inbox_answers import Events, WaitedEvents
+from piv_mcp.tools.inbox_answers import Events, InProgress, WaitedEvents
 from piv_mcp.tools.parameters import DomainId, Id, OrderId, PivNumId, QueueId, WhiteId, limited
 from piv_mcp.tools.reader import Reader
 from piv_mcp.tools.spec import Ctx, read
-from piv_mcp.tools.unknowns import unheard
+from piv_mcp.tools.unknowns import clock_time, unheard, unread
 from piv_mcp.tools.waits import After, Timeout, join, progress
+
+MOST_IN_PROGRESS = 10
+"""Things in progress that an answer shows."""
 
 LISTED = "list_events without after"
 """What shows what a cursor may have passed: see `Reader.at`."""
@@ -52,6 +58,7 @@ async def list_events(
     sites. The newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
+    await app.asking.settled()
     about = cursor.about(piv_num_id, [type] if type else [])
     reader = await Reader.at(app, after, about=about, shown_by=LISTED)
     start = reader.cursor or Cursor(0, at=int(app.inbox.remote_time() or 0))
@@ -113,35 +120,53 @@ async def wait_for_event(
     }
     ids = {name: value for name, value in given.items() if value is not None}
     able = _about(types, ids)
-    match = await _fields(app, ids)
-    kinds = able if "queue_id" in ids else types
+    piv_num_id = await app.phonebook.resolve(number) if number is not None else None
+    wanted = _wanted(types, ids, piv_num_id)
+    match = await _fields(app, ids, wanted)
     others = {name: value for name, value in match.items() if name != "piv_num_id"}
-    about = cursor.about(match.get("piv_num_id"), types, others)
+    about = cursor.about(piv_num_id, types, others)
     reader = await Reader.at(app, after, about=about, shown_by=LISTED)
-    waited = await wait.wait_for_event(
+    come = partial(
+        wait.wait_for_event,
         app.inbox,
-        types=kinds,
+        types=able if "queue_id" in ids else types,
         match=match,
-        seconds=timeout_seconds,
         progress=progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
         cursor=reader.cursor,
     )
+    waited, now = await come(seconds=0), None
+    if not waited.found:
+        now = await app.asking.standing(wanted)
+        async with AsyncExitStack() as watching:
+            await watching.enter_async_context(app.asking.watched(wanted))
+            if piv_num_id is not None and _is_in_history(types):
+                await watching.enter_async_context(app.history.watched(piv_num_id))
+            waited = await come(seconds=0 if now is not None and now.has_ended else timeout_seconds)
+    has_ended = not waited.found and now is not None and now.has_ended
     rows = await rows_of(app, waited.found)
-    notes = list(reader.notes)
+    notes, in_progress, ends = list(reader.notes), None, [(event.type, event.subject) for event in waited.found]
     if never := [name for name in types if name not in able]:
         notes.append(f"No event of the type {' or '.join(never)} can come here: it names no {' and '.join(ids)}.")
     if waited.earlier:
         notes.append("One came that is older than the wait, by its own time: list_events shows it.")
-    if not waited.found:
+    if has_ended and now is not None:
+        notes.append(f"It had ended before: piv.day shows {one_line(now.state)}. No event will come of it.")
+        ends = [(happening.type, white_id) for happening in now.happenings]
+    elif not waited.found:
+        in_progress = await _in_progress(app, wanted)
         going_on = f"Nothing yet. To go on waiting, call again with after={reader.after(waited.cursor)}."
-        notes += [going_on, *await unheard(app)]
-        notes += [f"{IDS[name].shown_by} shows the state now." for name in ids if IDS[name].shown_by]
+        notes += [going_on, *await _unasked(app, types, wanted)]
+        if now is not None and not in_progress:
+            notes.append(f"piv.day has nothing by this {' and '.join(wanted.ids)}: check the id.")
+        elif not in_progress:
+            notes += [f"{IDS[name].shown_by} shows the state now." for name in ids if IDS[name].shown_by]
     return WaitedEvents(
-        status="ok" if waited.found else "timeout",
+        status="ok" if waited.found else "ended" if has_ended else "timeout",
         events=[rows.event(event) for event in waited.found],
+        in_progress=in_progress or None,
         after=reader.after(waited.cursor),
         waited_seconds=round(waited.seconds, 1),
-        follow_up=_download(waited.found),
+        follow_up=_download(ends),
         note=join(*notes),
         untrusted=rows.fence.notice,
         store=reader.owner,
@@ -150,11 +175,12 @@ async def wait_for_event(
 
 @dataclass(frozen=True, slots=True)
 class _Id:
-    """How an event is found by an id: the `field` of its data that names it, in events of these `types`. `shown_by` is
-    the tool that shows how far the thing is."""
+    """How an event is found by an id: the `field` of its data that names it, in events of these `types`. `kinds` are
+    those of things in progress that it names. `shown_by` is the tool that shows how far the thing is."""
 
     field: str
     types: tuple[EventType, ...]
+    kinds: tuple[Kind, ...] = ()
     shown_by: str | None = None
 
 
@@ -162,13 +188,24 @@ IDS: Mapping[str, _Id] = {
     "number": _Id(
         "piv_num_id",
         ("sms.received", "sms.status_updated", "number.restore_completed", "verify.completed", "verify.failed"),
+        ("message", "restore", "verification"),
     ),
-    "message_id": _Id("message_id", ("sms.status_updated",), "list_sms"),
-    "domain_id": _Id("domain_id", ("domain.registered", "domain.failed", "domain.expires_soon"), "get_domain"),
-    "order_id": _Id("order_id", ("proxy.expires_soon",), "get_proxy_order"),
-    "white_id": _Id("job_id", ("white.completed", "white.failed"), "get_white"),
-    # No event names the entry of the queue: piv.day is asked for its domain.
-    "queue_id": _Id("domain_name", ("domain.registered", "domain.failed"), "get_domain_queue"),
+    "message_id": _Id("message_id", ("sms.status_updated",), ("message",), "list_sms"),
+    "domain_id": _Id(
+        "domain_id",
+        ("domain.registered", "domain.failed", "domain.expires_soon", "domain.renewed"),
+        ("registration", "renewal"),
+        "get_domain",
+    ),
+    "order_id": _Id("order_id", ("proxy.expires_soon",), (), "get_proxy_order"),
+    "white_id": _Id("job_id", ("white.completed", "white.failed"), ("site",), "get_white"),
+    # No event names the entry of the queue: it is known for which domain it is, or piv.day is asked.
+    "queue_id": _Id(
+        "domain_name",
+        ("domain.registered", "domain.failed", "domain.renewed"),
+        ("registration", "renewal"),
+        "get_domain_queue",
+    ),
 }
 
 
@@ -190,26 +227,84 @@ def _about(types: Sequence[EventType], ids: Collection[str]) -> Sequence[EventTy
     return able
 
 
-async def _fields(app: Services, ids: Mapping[str, str]) -> dict[str, str]:
+def _wanted(types: Sequence[EventType], ids: Mapping[str, str], piv_num_id: str | None) -> Wanted:
+    """What is to be looked at for a wait for these types of what the ids name."""
+    kinds: list[Kind] = [
+        kind
+        for kind, ends in ENDS.items()
+        if (not types or not set(types).isdisjoint(ends)) and all(kind in IDS[name].kinds for name in ids)
+    ]
+    others = {name: value for name, value in ids.items() if name != "number"}
+    return Wanted(kinds, others, piv_num_id, is_open=not types)
+
+
+async def _fields(app: Services, ids: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
     """The ids as fields of the events' data."""
-    fields = {IDS[name].field: value for name, value in ids.items()}
-    if "number" in ids:
-        fields[IDS["number"].field] = await app.phonebook.resolve(ids["number"])
+    fields = {IDS[name].field: value for name, value in wanted.ids.items()}
+    if wanted.number is not None:
+        fields[IDS["number"].field] = wanted.number
     if "queue_id" in ids:
-        entry = await app.client.domains.queue(ids["queue_id"])
-        if not entry.domain_name:
-            raise InvalidRequestError(
-                "queue_id: piv.day does not say for which domain this is",
-                code="VALIDATION_ERROR",
-                hint="Wait by domain_id, or call get_domain_queue",
-            )
-        fields[IDS["queue_id"].field] = entry.domain_name
+        del fields[IDS["queue_id"].field]
+        fields |= await _domain_of(app, ids["queue_id"], wanted)
     return fields
 
 
-def _download(found: list[StoredEvent]) -> FollowUp | None:
+async def _domain_of(app: Services, queue_id: str, wanted: Wanted) -> dict[str, str]:
+    """What the events of a queue entry are known by: the name of its domain, or else its id."""
+    for row in await app.asking.known(wanted):
+        for field in ("domain_name", "domain_id"):
+            if row.known.get(field):
+                return {field: row.known[field]}
+    entry = await app.client.domains.queue(queue_id)
+    if not entry.domain_name:
+        raise InvalidRequestError(
+            "queue_id: piv.day does not say for which domain this is",
+            code="VALIDATION_ERROR",
+            hint="Wait by domain_id, or call get_domain_queue",
+        )
+    return {"domain_name": entry.domain_name}
+
+
+def _is_in_history(types: Sequence[EventType]) -> bool:
+    """Whether the SMS history of a number tells of events of these types."""
+    return not types or any(name.startswith(("sms.", "verify.")) for name in types)
+
+
+async def _in_progress(app: Services, wanted: Wanted) -> list[InProgress]:
+    """What of it has not ended, the newest first."""
+    now = app.clock.time()
+    return [
+        InProgress(
+            what=row.kind,
+            id=one_line(row.id),
+            name=one_line(name) if (name := row.known.get("domain_name") or row.known.get("name")) else None,
+            state=one_line(row.state) if row.state else None,
+            looked_seconds_ago=None if row.looked_at is None else max(0, round(now - row.looked_at)),
+        )
+        for row in (await app.asking.known(wanted))[:MOST_IN_PROGRESS]
+    ]
+
+
+async def _unasked(app: Services, types: Sequence[EventType], wanted: Wanted) -> list[str]:
+    """What of a wait nobody could know: what cannot be asked for, and what could not be."""
+    if app.api is None:
+        return ["No API key is set, so only webhooks bring events.", *await unheard(app)]
+    notes: list[str] = []
+    if (trouble := await app.asking.trouble(wanted)) is not None:
+        notes.append(f"piv.day could not be asked since {clock_time(trouble.since)} ({trouble.problem}).")
+    if wanted.number is not None and _is_in_history(types):
+        notes += await unread(app, wanted.number)
+    heard: list[str] = []
+    if any(name.startswith("verify.") for name in types):
+        heard.append("How a verification ends, only a webhook tells, or a message that it leaves in the SMS history.")
+    if wanted.number is None and (not types or "sms.received" in types):
+        heard.append("Of SMS that come, only webhooks tell here: name the number to have its SMS history read.")
+    return [*notes, *heard, *(await unheard(app) if heard else [])]
+
+
+def _download(ends: Sequence[tuple[str, str | None]]) -> FollowUp | None:
     """The call for the archive of a site that is finished."""
-    ids = [event.subject for event in found if event.type == "white.completed" and event.subject]
+    ids = [white_id for type_, white_id in ends if type_ == "white.completed" and white_id]
     return FollowUp(tool="get_white_download", arguments={"white_id": ids[-1]}) if ids else None
 
 

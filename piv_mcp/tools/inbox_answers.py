@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from piv_mcp.inbox import cursor
@@ -63,13 +63,27 @@ class Events(Bounded):
         return self.events[0].event_id > self.events[-1].event_id
 
 
+class InProgress(BaseModel):
+    """Something that has not ended, and what piv.day showed of it when it was last looked at."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    id: str
+    name: str | None = None
+    state: str | None = None
+    looked_seconds_ago: int | None = None
+
+
 class WaitedEvents(Bounded):
-    """`status`: ok or timeout. `after` is the cursor for the next call."""
+    """`status`: ok, timeout, or ended (it had ended before, and no event will come). `after` is the cursor for the next
+    call. `in_progress` after a timeout."""
 
     ROWS = "events"
 
     status: str
     events: list[EventRow]
+    in_progress: list[InProgress] | None = None
     after: str
     waited_seconds: float
     follow_up: FollowUp | None = None

@@ -6,6 +6,10 @@ from piv_mcp.services import Services
 from piv_mcp.store import facts
 
 
+def clock_time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
+
+
 async def unread(app: Services, piv_num_id: str) -> list[str]:
     """Why the number's SMS history was not read, and since when; nothing if it was."""
     if app.api is None:
@@ -13,8 +17,8 @@ async def unread(app: Services, piv_num_id: str) -> list[str]:
     trouble = await app.history.trouble(piv_num_id)
     if trouble is None:
         return []
-    since = datetime.fromtimestamp(trouble.since, UTC).strftime("%H:%M:%S")
-    return [f"The SMS history could not be read since {since} UTC ({trouble.problem}): a message may be missing."]
+    since = clock_time(trouble.since)
+    return [f"The SMS history could not be read since {since} ({trouble.problem}): a message may be missing."]
 
 
 async def unheard(app: Services) -> list[str]:
