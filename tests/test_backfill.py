@@ -15,7 +15,8 @@ from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, ROUND_SECONDS, SETTLE_SECONDS, Backfill
+from piv_mcp.inbox.backfill import LAST_ROUND_END, LEASE, LEASE_SECONDS, NOW_SECONDS, ROUND_SECONDS, Backfill
+from piv_mcp.inbox.settling import SETTLE_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox import numbers as sandbox_numbers
 from piv_mcp.sandbox.state import SandboxNumber, State
@@ -246,25 +247,51 @@ async def test_a_round_reads_active_numbers_and_learns_whose_the_key_is_and_what
     await cancelled(running)
 
 
-async def test_the_next_round_begins_five_minutes_after_the_last(home: Home) -> None:
-    running = asyncio.create_task(home.backfill().run())
-    await home.waits_for(300)
+@pytest.mark.parametrize("had_webhooks", [False, True])
+async def test_the_next_round_begins_when_somebody_reads_the_inbox_after_a_while(
+    home: Home, had_webhooks: bool
+) -> None:
+    if had_webhooks:
+        await home.webhook(home.numbers[0], "1111")
+        await home.inbox.store.write(lambda c: facts.put_own(c, facts.WEBHOOK_RECEIVED, "1"))
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await filling.refresh()
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
     count = len(home.polls())
-    home.clock.advance(299)
-    await home.waits_for(1)
+    home.clock.advance(ROUND_SECONDS if had_webhooks else NOW_SECONDS)
+    await filling.refresh()
     assert len(home.polls()) == count
-    home.clock.advance(1)
-    await home.polled(count + 1)
+    home.clock.advance(3600)
+    assert len(home.polls()) == count, "nobody has asked"
+    await filling.refresh()
+    await until(lambda: len(home.polls()) == 2 * count, seconds=PATIENCE, what="the second round")
+    await cancelled(running)
+
+
+async def test_while_the_account_cannot_be_read_the_inbox_is_read_without_waiting_for_it(home: Home) -> None:
+    filling = home.backfill()
+    running = asyncio.create_task(filling.run())
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
+    home.clock.advance(2 * ROUND_SECONDS)
+    home.sandbox.fail_next(Failure(kind="status", status=401, code="UNAUTHORIZED", times=None))
+    home.sandbox.requests.clear()
+    for _ in range(5):
+        await filling.refresh()
+    assert len(home.sandbox.requests) == 1
     await cancelled(running)
 
 
 async def test_back_fill_that_was_hurried_rests_after_its_round(home: Home) -> None:
     filling = home.backfill()
     running = asyncio.create_task(filling.run())
-    await home.waits_for(300)
+    await until(lambda: round_ended(home), seconds=PATIENCE, what="the end of the round")
     home.clock.advance(60)
     filling.hurry()
-    await home.waits_for(300)
+    await until(lambda: len(home.polls()) == 2 * len(home.numbers), seconds=PATIENCE, what="the second round")
+    home.clock.advance(3600)
+    for _ in range(20):
+        await home.inbox.store.read(events.last_seq)
     assert len(home.polls()) == 2 * len(home.numbers)
     await cancelled(running)
 

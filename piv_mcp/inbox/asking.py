@@ -5,7 +5,6 @@ for it, else more and more seldom. One request for a list serves all things of a
 share it. Messages and verifications are seen in the SMS history (`deliveries.py`).
 """
 
-import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
@@ -24,6 +23,7 @@ from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.lists import List, Seen, Times
 from piv_mcp.inbox.outcomes import Told
+from piv_mcp.inbox.settling import Settling
 from piv_mcp.inbox.watch import POLL_SECONDS, Look, Trouble, take_turn
 from piv_mcp.store import Connection, facts, leases, pending, polls
 from piv_mcp.store.pending import Kind, Pending, Wanted
@@ -51,9 +51,6 @@ GIVEN_UP_DAYS: Mapping[Kind, float] = {"verification": 1, "message": 3}
 """What has not ended in so many days (in 30, of any other kind) will not: it is no longer looked at. A verification may
 leave nothing that can be seen, and a carrier need not report on a message."""
 
-SETTLE_SECONDS = 5.0
-"""Maximum time that `settled` waits."""
-
 MOST_HISTORIES = 5
 """So many numbers' histories are looked at for their messages while a call waits for any event."""
 
@@ -80,14 +77,12 @@ class Asking:
         self._watches = history.watches
         self._whole: Counter[List] = Counter()
         """How many calls wait for something in a list that nobody may know of yet: it is read whole."""
-        self._has_begun = asyncio.Event()
+        self._first = Settling(self._clock)
 
     async def settled(self) -> None:
-        """Wait until the lists were read that are due at the start, for at most `SETTLE_SECONDS`."""
+        """Wait until the lists were read that are due at the start, in a bounded time."""
         if self._client is not None:
-            with suppress(TimeoutError):
-                async with self._clock.timeout(SETTLE_SECONDS):
-                    await self._has_begun.wait()
+            await self._first.wait()
 
     async def look(self, name: List, priority: Priority, *, whole: bool = False) -> None:
         """Look at what is in progress in a list, once.
@@ -187,7 +182,7 @@ class Asking:
                     pause = await self._seconds_to_next(started)
             except StoreError as error:
                 _log.warning("nothing was asked for", problem=error.message)
-            self._has_begun.set()
+            self._first.end()
             await self._clock.sleep(pause)
 
     async def _lists_due(self, started: float) -> list[List]:

@@ -1,8 +1,9 @@
 """The back-fill: copies messages that no webhook delivered from the SMS history into the inbox.
 
 One process of the machine runs it for all. Each round reads the history of every active number once, beginning with
-the numbers that received something most recently. The back-fill makes at most 20 requests a minute
-(`api/rate_limit.py`), and none while a call of a person waits for the request limit.
+the numbers that received something most recently. There is one at the start of a process, and one whenever somebody
+reads or subscribes to the inbox after a while; nobody's idle server makes requests. The back-fill makes at most 20
+requests a minute (`api/rate_limit.py`), and none while a call of a person waits for the request limit.
 """
 
 import asyncio
@@ -20,16 +21,20 @@ from piv_mcp.api.rate_limit import BACKFILL_OWN, Priority
 from piv_mcp.errors import PivError, RateLimitedError, StoreError
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
+from piv_mcp.inbox.settling import Settling
 from piv_mcp.store import accounts, events, facts, leases
 
 ROUND_SECONDS = 300.0
-"""Pause between the end of one round and the start of the next."""
+"""Who reads the inbox, or is subscribed to it, begins a round if the last one is so long ago."""
+
+NOW_SECONDS = 60.0
+"""The same where no webhook has ever come: histories that were read within this time are taken to be read now."""
+
+AGAIN_SECONDS = 30.0
+"""Pause after a round that failed."""
 
 LEASE_SECONDS = 6.0
 """Lifetime of the lease. After the holder has died, another process takes over when it ends."""
-
-SETTLE_SECONDS = 5.0
-"""Maximum time that `settled` waits."""
 
 LEASE = "backfill:lease"
 """Name of the lease."""
@@ -52,21 +57,34 @@ class Backfill:
         self._owner = f"{leases.this_process()}:{secrets.token_hex(4)}"
         self._hurry = asyncio.Event()
         self._round_wanted_at = self._clock.time()
-        self._recent_numbers_read = asyncio.Event()
+        self._recent = Settling(self._clock)
+        """The reading of the histories of the numbers that heard something lately."""
+        self._is_reading = False
 
     def hurry(self) -> None:
         """Start the next round now."""
         self._round_wanted_at = self._clock.time()
         self._hurry.set()
 
-    async def settled(self) -> None:
-        """Wait until the histories of recently active numbers were read once since the start, for at most
-        `SETTLE_SECONDS`."""
-        if self._client is None:
+    async def refresh(self) -> None:
+        """Have the histories read if that was too long ago, and wait for it as `settled` does."""
+        received = await self._store.read(facts.own_number, facts.WEBHOOK_RECEIVED)
+        await self.keep_within(ROUND_SECONDS if received else NOW_SECONDS)
+        await self.settled()
+
+    async def keep_within(self, seconds: float) -> None:
+        """Begin a round if the last one ended longer ago than this, unless one has begun just now."""
+        if self._client is None or self._is_reading or self._recent.seconds < AGAIN_SECONDS:
             return
-        with suppress(TimeoutError):
-            async with self._clock.timeout(SETTLE_SECONDS):
-                await self._recent_numbers_read.wait()
+        ended = await self._store.read(facts.own_number, LAST_ROUND_END)
+        if not 0 <= self._clock.time() - ended <= seconds:
+            self._recent.begin()
+            self.hurry()
+
+    async def settled(self) -> None:
+        """Wait until the histories of recently active numbers were read, in a bounded time."""
+        if self._client is not None:
+            await self._recent.wait()
 
     async def run(self) -> None:
         """Run rounds until cancelled."""
@@ -74,24 +92,27 @@ class Backfill:
             return
         while True:
             self._hurry.clear()
+            pause: float | None = None
             try:
-                if (pause := await self._seconds_to_next_round()) > 0:
-                    self._recent_numbers_read.set()
+                if await self._is_done():
+                    self._recent.end()
                 elif await self._take_lease():
+                    self._is_reading = True
                     async with asyncio.TaskGroup() as group:
                         keeping = group.create_task(self._keep_lease())
                         await self._round(self._client)
                         keeping.cancel()
                     await self.release()
-                    pause = ROUND_SECONDS
                 else:
-                    self._recent_numbers_read.set()  # another process runs the round
+                    self._recent.end()  # another process runs the round
                     pause = LEASE_SECONDS
             except* PivError as group:
                 problem = group.exceptions[0]
                 _log.warning("back-fill interrupted", problem=str(problem))
-                self._recent_numbers_read.set()
-                pause = max(30.0, getattr(problem, "retry_after", None) or 0.0)
+                self._recent.end()
+                pause = max(AGAIN_SECONDS, getattr(problem, "retry_after", None) or 0.0)
+            finally:
+                self._is_reading = False
             with suppress(TimeoutError):
                 async with self._clock.timeout(pause):
                     await self._hurry.wait()
@@ -110,10 +131,10 @@ class Backfill:
         filled = 0
         for index, number in enumerate(numbers):
             if index >= BACKFILL_OWN - 2:
-                self._recent_numbers_read.set()
+                self._recent.end()
             filled += await self._read_history(number.piv_num_id)
-        self._recent_numbers_read.set()
         await self._store.write(facts.put_own, LAST_ROUND_END, str(self._clock.time()))
+        self._recent.end()
         _log.info(
             "back-fill done",
             numbers=len(numbers),
@@ -143,11 +164,10 @@ class Backfill:
         self._phonebook.remember(numbers)
         return [number for number in numbers if number.can_receive_sms is not False]
 
-    async def _seconds_to_next_round(self) -> float:
-        """0 if no process has finished a round since this process last asked for one."""
+    async def _is_done(self) -> bool:
+        """Whether a process has finished a round since this process last asked for one."""
         done = await self._store.read(facts.own_number, LAST_ROUND_END)
-        now = self._clock.time()
-        return done + ROUND_SECONDS - now if self._round_wanted_at <= done <= now else 0.0
+        return self._round_wanted_at <= done <= self._clock.time()
 
     async def _take_lease(self) -> bool:
         return await self._store.write(leases.take, LEASE, self._owner, now=self._clock.time(), seconds=LEASE_SECONDS)

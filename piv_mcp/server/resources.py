@@ -131,6 +131,8 @@ async def white(app: Services, white_id: str) -> BaseModel:
 
 
 async def inbox(app: Services) -> InboxRows:
+    await app.backfill.refresh()
+    await app.asking.settled()
     found, total = await app.store.read(events.after, 0, limit=INBOX_ROWS, newest=True)
     rows = await rows_of(app, found)
     shown = [rows.event(event) for event in found]

@@ -93,12 +93,14 @@ class Subscriptions(InMemorySubscriptionBus):
 
         The services may start later than `since`.
         """
-        from piv_mcp.store import events  # late for start-up time: the first answer does not need the store
+        from piv_mcp.inbox.backfill import ROUND_SECONDS  # late for start-up time: the first answer needs neither
+        from piv_mcp.store import events
 
         cursor: int | None = None
         while self._has_subscribers:
             try:
                 app = await self._lifespan.services()
+                await app.backfill.keep_within(ROUND_SECONDS)
                 version = app.inbox.changes.version
                 newest = await app.store.read(events.last_seq)
                 # After the first pass, find new events by id: those from the SMS history have earlier arrival times.

@@ -58,6 +58,8 @@ async def list_events(
     sites. The newest, or those after a cursor."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
+    if type in (None, "sms.received"):
+        await app.backfill.refresh()
     await app.asking.settled()
     about = cursor.about(piv_num_id, [type] if type else [])
     reader = await Reader.at(app, after, about=about, shown_by=LISTED)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from piv_mcp.inbox import cursor, wait
-from piv_mcp.inbox.backfill import LAST_ROUND_END, ROUND_SECONDS
+from piv_mcp.inbox.backfill import LAST_ROUND_END, NOW_SECONDS, ROUND_SECONDS
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.services import Services, services
@@ -25,9 +25,6 @@ STALE_SECONDS = 600
 
 LATE_SECONDS = 300
 """Age from which a code that has just arrived is reported as late."""
-
-NOW_SECONDS = 60.0
-"""Histories that were read within this time are taken to be read now."""
 
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
@@ -49,7 +46,7 @@ async def get_latest_code(
     if piv_num_id is not None:
         problem = await app.history.refresh(piv_num_id, seconds=REFRESH_SECONDS)
     else:
-        await app.backfill.settled()
+        await app.backfill.refresh()
     reader = await Reader.at(app, None, about=cursor.about(piv_num_id), shown_by=LATEST)
     last = await app.store.read(events.last_seq)
     found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 2)
