@@ -29,6 +29,21 @@ MAX_TEXT_CHARS = 500
 FOUND, ABSENT, NOT_LOOKED = "in the SMS history", "not in the SMS history, may be forged", "not looked for yet"
 """Whether the account's own SMS history confirms a message. Anybody who knows the webhook address can send one."""
 
+NOTES: Mapping[tuple[str, str, str], str] = {
+    ("verify.completed", "status", "sms_sent"): (
+        "Completed, as this event's type says; what sms_sent means is not documented. Either the number sent"
+        " captured_message to captured_phone, as the status reads, or Google sent it, as the reference's text says."
+        " sms_status may change later: list_sms shows it now."
+    ),
+    (
+        "sms.status_updated",
+        "new_status",
+        "queued",
+    ): "Queued is not delivered yet: sent, delivered or failed may follow.",
+    ("sms.status_updated", "new_status", "sent"): "Sent is not delivered yet: delivered or failed may follow.",
+}
+"""What an event of a type with this word in this field of its data means, as far as it is known."""
+
 LATE_IN_HISTORY_SECONDS = 60.0
 """A history may show a message a little after its webhook."""
 
@@ -82,6 +97,7 @@ class EventRow(BaseModel):
     code: str | None = None
     confirmed: str | None = None
     data: dict[str, Any] | None = None
+    note: str | None = None
     problem: str | None = None
 
 
@@ -123,6 +139,7 @@ class RowMaker:
             code=one_line(event.code) if event.code else None,
             confirmed=self._confirmed(event) if is_sms else None,
             data=None if is_sms else _Shown(event.type, self.fence).fields(event.data),
+            note=_note(event),
             problem=event.problem,
         )
 
@@ -175,6 +192,13 @@ async def rows_of(app: Services, found: Sequence[StoredEvent]) -> RowMaker:
     unconfirmed = {event.subject for event in found if event.text is not None and not event.confirmed and event.subject}
     looked = await app.store.read(polls.looks, sorted(unconfirmed)) if unconfirmed else {}
     return RowMaker(app.phonebook, app.clock.time(), app.inbox.remote_time(), looked)
+
+
+def _note(event: StoredEvent) -> str | None:
+    words = (
+        note for (type_, name, word), note in NOTES.items() if type_ == event.type and event.data.get(name) == word
+    )
+    return next(words, None)
 
 
 def _received_at(event: StoredEvent) -> datetime:
