@@ -77,11 +77,12 @@ async def test_an_export_is_masked_unless_asked_for(modern_app: Connected) -> No
     answer = content_of(result)
     assert answer["count"] == 3
     assert answer["content"].count(f":{MASK}@") == 3
-    assert "to_file" in answer["note"]
+    assert "to_file=true writes the lines with the passwords to a file" in answer["note"]
+    assert "show_passwords=true returns them here" in answer["note"]
 
     shown = await modern_app.ok("export_proxies", order_id=id_, show_passwords=True)
     assert all(f":{password}@" in shown["content"] for password in passwords(modern_app))
-    assert "note" not in shown
+    assert "real passwords" in shown["note"]
 
 
 def mode(path: Path) -> int:
@@ -101,7 +102,8 @@ async def test_an_export_to_a_file_is_for_its_owner_alone(modern_app: Connected,
     result = await modern_app.call("export_proxies", order_id=id_, format="http", to_file=True)
     assert not [password for password in passwords(modern_app) if password in result.model_dump_json()]
     answer = content_of(result)
-    assert set(answer) == {"count", "format", "file"}
+    assert set(answer) == {"count", "format", "file", "note"}
+    assert "holds all lines with the passwords" in answer["note"]
     path = Path(answer["file"])
     assert path.parent == data_dir / "exports"
     assert_private(path, passwords(modern_app))

@@ -26,7 +26,16 @@ from piv_mcp.tools.parameters import DEFAULT_OF_500, Limit500, Offset, OrderId, 
 from piv_mcp.tools.spec import Ctx, perform, read, spend
 
 MASK = "********"
-MASKED = "Passwords are masked: to_file writes them to a private file, show_passwords returns them."
+MASKED = (
+    "The passwords are masked in this answer. to_file=true writes the lines with the passwords to a file on the machine"
+    " of this server and returns its path; show_passwords=true returns them here, into the conversation."
+)
+WRITTEN = (
+    "The file, on the machine of this server, holds all lines with the passwords. Only the user of this server can read"
+    " it. No password is in this answer. The next export of this order and format overwrites the file; nothing deletes"
+    " it."
+)
+SHOWN = "These are the real passwords: they are in the conversation now. Pass them on to nobody but the person."
 
 ALL_IN_A_FILE = "export_proxies(to_file=true) writes all of them to a private file."
 
@@ -130,7 +139,7 @@ async def export_proxies(
     order_id: OrderId,
     format: ExportFormat = "socks5",
     to_file: Annotated[
-        Switch, Field(description="Write to a private file, so that no password is in the chat.")
+        Switch, Field(description="Write them to a private file and return its path alone: no password in the chat.")
     ] = False,
     show_passwords: ShowPasswords = False,
 ) -> Export:
@@ -142,9 +151,9 @@ async def export_proxies(
     if to_file:
         path = app.exports / f"proxies-{order_id}-{format}.txt"
         await anyio.to_thread.run_sync(write_private, path, content)
-        return Export(count=export.count, format=format, file=str(path))
+        return Export(count=export.count, format=format, file=str(path), note=WRITTEN)
     if show_passwords:
-        return Export(count=export.count, format=format, content=content)
+        return Export(count=export.count, format=format, content=content, note=SHOWN)
     return Export(count=export.count, format=format, content=masked(content), note=MASKED)
 
 
