@@ -170,8 +170,8 @@ async def test_a_cost_says_what_it_is_for(connect: Connect, sandbox: Sandbox) ->
         content = await app.ok("list_commitments", days=3650)
     count = len(sandbox.state.orders[order(sandbox)].proxies)
     assert {item["renewal_covers"] for item in content["commitments"]} >= {
-        "one month",
-        f"the whole order ({count} proxies), one month",
+        "one month of 30 days",
+        f"the whole order ({count} proxies), one calendar month",
         "one year",
     }
 

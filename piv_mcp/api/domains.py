@@ -194,7 +194,7 @@ class QueueEntry(Model):
         entry = {**entry, "error": entry.get("error") or entry.get("error_message")}
         domain = as_object(entry.get("domain"))
         if domain is None:
-            return {**entry, "domain_name": entry.get("domain"), "domain": None}
+            return {**entry, "domain_name": entry.get("domain") or entry.get("domain_name"), "domain": None}
         return {**entry, "domain_name": domain.get("domain_name")}
 
 

@@ -134,7 +134,7 @@ def _number(item: Number, ends_at: datetime, now: datetime, latest: datetime) ->
         state=item.status or "unknown",
         ends_at=ends_at,
         renews_by_itself=renews and restore is None,
-        renewal_covers="one month",
+        renewal_covers="one month of 30 days",
         restore=restore,
     )
 
@@ -165,7 +165,7 @@ def _order(item: ProxyOrder, ends_at: datetime, now: datetime, latest: datetime)
         ends_at=ends_at,
         renews_by_itself=False,
         renewal_cost=None if restore or price is None or quantity is None else price * quantity,
-        renewal_covers=f"the whole order ({quantity} proxies), one month",
+        renewal_covers=f"the whole order ({quantity} proxies), one calendar month",
         restore=restore,
     )
 

@@ -45,6 +45,13 @@ NO_PRIORITY = (
     "the API documents no priority in its requests. Make the record without it and look at the answer's priority. "
     "Content such as '10 mail.example.com' may set it, which is undocumented; so may the piv.day dashboard"
 )
+UNFINISHED = (
+    "Not finished. A registration: wait_for_event(types=[domain.registered, domain.failed], queue_id={queue_id}) tells"
+    " its end. A renewal: no event tells it, call this again."
+)
+UNDOCUMENTED_STATUS = (
+    "The reference knows pending, processing and completed, not this status. A registration that fails is refunded."
+)
 PRIORITY_UNKNOWN = (
     "The API documents no MX priority in requests. If the priority shown here is not right, the content "
     "'10 mail.example.com' may set it (undocumented), or the piv.day dashboard."
@@ -102,6 +109,10 @@ class CreatedRecord(DnsRecord):
     note: str | None = None
 
 
+class ShownQueueEntry(QueueEntry):
+    note: str | None = None
+
+
 class DnsRecords(Listing):
     ROWS = "records"
 
@@ -138,10 +149,16 @@ async def get_domain(ctx: Ctx, domain_id: DomainId) -> Domain:
     return await (await services(ctx)).client.domains.get(domain_id)
 
 
-async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> QueueEntry:
+async def get_domain_queue(ctx: Ctx, queue_id: QueueId) -> ShownQueueEntry:
     """Get the status and progress of a domain order: registration or renewal. To wait for a registration:
     wait_for_event(domain.registered, domain.failed)."""
-    return await (await services(ctx)).client.domains.queue(queue_id)
+    entry = await (await services(ctx)).client.domains.queue(queue_id)
+    note = None
+    if entry.status in ("pending", "processing"):
+        note = UNFINISHED.format(queue_id=queue_id)
+    elif entry.status != "completed":
+        note = UNDOCUMENTED_STATUS
+    return ShownQueueEntry.model_validate({**entry.model_dump(exclude_unset=True), "note": note})
 
 
 async def set_domain_auto_renewal(ctx: Ctx, domain_id: DomainId, auto_renew: AutoRenew) -> Receipt:
@@ -238,7 +255,7 @@ async def delete_dns_record(ctx: Ctx, domain_id: DomainId, record_id: RecordId) 
 
 async def enable_cloudflare(ctx: Ctx, domain_id: DomainId) -> Receipt:
     """Turn on Cloudflare (CDN, DDoS protection, SSL) for a domain, after the person approves. The API cannot undo
-    this."""
+    this, and takes no SSL mode: the answer shows it."""
     return await perform(ctx, actions.EnableCloudflareAction(domain_id=domain_id))
 
 

@@ -40,6 +40,9 @@ from piv_mcp.tools.parameters import (
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True, description="Months of 30 days.")]
+PENDING_RESTORE = (
+    "pending_restore: the reference does not tell whether such a number can be restored or is being restored."
+)
 CustomName = Annotated[Line, limited(100), Field(description="A label of one's own.")]
 
 
@@ -67,6 +70,7 @@ class Numbers(Listing):
     ROWS = "numbers"
 
     numbers: list[NumberRow]
+    note: str | None = None
 
 
 class SmsRow(Answer):
@@ -111,7 +115,8 @@ async def list_numbers(
     )
     app.phonebook.remember(page.items)
     rows = [NumberRow.model_validate(number, from_attributes=True) for number in page.items]
-    return Numbers(numbers=rows, **paging(page, offset, limit or DEFAULT_OF_200))
+    note = PENDING_RESTORE if any(row.status == "pending_restore" for row in rows) else None
+    return Numbers(numbers=rows, note=note, **paging(page, offset, limit or DEFAULT_OF_200))
 
 
 async def get_number(ctx: Ctx, piv_num_id: PivNumId) -> Number:

@@ -128,7 +128,7 @@ async def configure_white(
     legal: LegalName | None = None,
 ) -> Receipt:
     """Change a site's domain and contact details (company, email, phone, address of the website), after the person
-    approves. Pass all that the site is to show."""
+    approves. Whether fields left out are kept is not documented: pass all."""
     request = WhiteConfig.of(company=company, domain=domain, email=email, phone=phone, address=address, legal=legal)
     return await perform(ctx, actions.ConfigureWhiteAction(white_id=white_id, request=request))
 
@@ -153,7 +153,10 @@ async def create_white(
     banned_words: Annotated[Words, Field(description="Not to be used in the texts.")] | None = None,
     blog_count: Annotated[int, Field(ge=3, le=20, strict=True, description="v2_tier3 only; 3 are in the price.")]
     | None = None,
-    contacts_mode: Annotated[ContactsMode, Field(description="template: needs contacts_template.")] | None = None,
+    contacts_mode: Annotated[
+        ContactsMode, Field(description="template needs contacts_template. What same means is not documented.")
+    ]
+    | None = None,
     contacts_template: Annotated[Text, limited(5000), Field(description="With contacts_mode template only.")]
     | None = None,
     facebook: Link | None = None,
