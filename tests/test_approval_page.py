@@ -90,7 +90,7 @@ async def test_without_scripts_the_forms_decide_and_a_stale_tab_is_told_what_hap
         await button(second, "Decline").click()
         for page in (second, first):  # the page reloads by itself
             await says(page, "Approved and done")
-        await says(second, "It was already decided: your click changed nothing.")
+        await says(second, "It was already approved by the person, on the approval page: your click changed nothing.")
         assert rented(app.sandbox) == [Decimal("4.00")]
 
 

@@ -251,7 +251,7 @@ async def test_what_was_decided_elsewhere_in_the_meantime_stays_so(books: Books)
         (word,) = await terminal.sees(ASKS)
         assert await books.journal.decide(entry.id, "decline", by="page")
         terminal.types(word)
-        await terminal.sees("It was decided elsewhere in the meantime, or has expired")
+        await terminal.sees("In the meantime it was declined by the person, on the approval page")
     assert ((await books.now(entry)).state, (await books.now(entry)).decided_by) == ("declined", "page")
 
 
@@ -261,7 +261,7 @@ async def test_what_expires_while_it_is_read_is_not_approved(books: Books) -> No
         (word,) = await terminal.sees(ASKS)
         await books.passes_its_time(entry)
         terminal.types(word)
-        await terminal.sees("or has expired")
+        await terminal.sees("It has expired")
     assert (await books.now(entry)).state == "expired"
 
 

@@ -132,7 +132,10 @@ async def test_the_list_says_what_it_tells_of(sandbox: Sandbox, data_dir: Path, 
     budget: dict[str, Any] = {"auto_approve_max": "5", "daily_budget": "20"} if mode == "budget" else {}
     async with connected(sandbox, data_dir, spend_mode=mode, **budget) as shop:
         answer = await listed(shop, days=7)
-    told = "The last 7 days, each of 24 hours: what went through this piv-mcp, not what was done in the dashboard."
+    told = (
+        "The last 7 days, each of 24 hours: what went through this store of piv-mcp, not what was done in the dashboard"
+        " or elsewhere. The totals' days are UTC."
+    )
     assert answer["note"] == told + words
     assert ("budget" in answer) == (mode == "budget")
 

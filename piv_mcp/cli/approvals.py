@@ -15,8 +15,10 @@ import click
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.receipt import decision
 from piv_mcp.store import Store, accounts
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import visible
 
 _NOUNS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
@@ -97,7 +99,10 @@ def _show(entry: Entry, account: StoredAccount) -> None:
     click.echo(f"\n{click.style(entry.id, bold=True)}{lost if entry.state == 'unknown' else ''}")
     if account.name:
         click.echo(f"  {'account':<14} {account.name}")
-    for label, value in lines(Quote.model_validate_json(entry.quote)):
+    rows = lines(Quote.model_validate_json(entry.quote))
+    if entry.decided_at is not None:
+        rows.append(("Decision", f"{decision(entry)}, {utc(entry.decided_at):%Y-%m-%d %H:%M} UTC"))
+    for label, value in rows:
         click.echo(f"  {label:<14} {value}")
 
 
@@ -108,12 +113,15 @@ def _decide(account: StoredAccount, entry: Entry) -> str:
     if typed not in (approve, "no"):
         return "Left as it is."
 
-    async def decide() -> bool:
+    async def decide() -> Entry | None:
+        """The entry if somebody else has decided it, or if it has expired."""
         async with account.journal() as journal:
-            return await journal.decide(entry.id, "approve" if typed == approve else "decline", by="terminal")
+            is_ours = await journal.decide(entry.id, "approve" if typed == approve else "decline", by="terminal")
+            return None if is_ours else await journal.reload(entry)
 
-    if not asyncio.run(decide()):
-        return "It was decided elsewhere in the meantime, or has expired."
+    other = asyncio.run(decide())
+    if other is not None:
+        return f"In the meantime it was {decision(other)}." if other.decided_at is not None else "It has expired."
     return "Approved. The assistant carries it out." if typed == approve else "Declined."
 
 

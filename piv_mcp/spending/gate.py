@@ -19,7 +19,7 @@ from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Argument, Quote
-from piv_mcp.spending.receipt import Receipt, receipt
+from piv_mcp.spending.receipt import UNSAID, Receipt, receipt
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.changes import Changes
@@ -27,6 +27,8 @@ from piv_mcp.store.journal import Entry
 
 REPETITION_SECONDS = 3600.0
 """The question to a person mentions an equal action if it is younger than this, in seconds."""
+
+UNASKED = "Nobody was asked: the person has turned off confirming what costs nothing"
 
 CLOSE_SECONDS = 0.5
 """How long a server that stops waits for the answers to what it has sent."""
@@ -72,7 +74,9 @@ class Gate:
         if self.policy.refuses(action):
             raise DeniedError("PIV_SPEND_MODE=deny: the person's settings allow no spending")
         if self.policy.needs_no_approval(action):
-            return Receipt(status="done", result=(await action.send(self._sources)).result or None)
+            done = await action.send(self._sources)
+            note = ". ".join(filter(None, [UNASKED, UNSAID.get(action.kind)]))
+            return Receipt(status="done", result=done.result or None, note=note)
         reply = person.reply
         if reply is not None:
             entry = await self.journal.get(reply.question.entry_id)

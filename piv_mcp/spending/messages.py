@@ -40,7 +40,8 @@ ENGLISH: Mapping[str, str] = {
     "enable_cloudflare": "Put {domain:host} behind Cloudflare; the API cannot undo this",
     "set_nameservers": "Replace the nameservers of {domain:host}",
     "create_white": "Generate the site {name:quoted} ({tier})",
-    "configure_white": "Overwrite the contact details of the site {site:named}",
+    "configure_white": "Set these contact details of the site {site:named}; whether the others are kept is not "
+    "documented",
     # --- reasons of a price
     "country_unlisted": "the country has no listed price",
     "restore_unlisted": "restoring costs more than a month's rent; how much more is not listed",

@@ -1,6 +1,8 @@
 """The receipt of an action, which its caller reads."""
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -13,14 +15,35 @@ from piv_mcp.spending.journal import NEW_PRICE
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
+from piv_mcp.text.times import utc
 
 Outcome = Literal[State, "done", "cancelled"]
 """A state in a reader's words: what cost nothing is `done`, and a question that was closed is `cancelled`."""
 
+DECIDERS: Mapping[str, str] = {
+    "elicitation": "the person, in the client",
+    "page": "the person, on the approval page",
+    "terminal": "the person, in a terminal",
+    "budget": "the budget that the person set",
+}
+"""Who decided, by what the journal keeps of it."""
+
+UNSAID: Mapping[str, str] = {
+    "configure_white": "The reference does not tell whether fields that were left out are kept, and the API does not "
+    "show them: look at the site",
+    "renew_domain": "The expires_at of this result may be the date before the renewal: get_domain_queue shows the new "
+    "one when its status is completed",
+    "restore_numbers": "Pending is not restored: number.restore_completed tells the outcome of each number. What fails "
+    "is refunded",
+    "start_google_verification": "Initiated is not verified: an event alone tells the outcome. A verification that "
+    "fails is refunded",
+}
+"""What the API's answer to an action of this kind leaves open."""
+
 
 class Receipt(BaseModel):
     """The state of an action. `status`: charged, done (it cost nothing), not_charged, approval_required, declined,
-    cancelled, price_changed or expired."""
+    cancelled, price_changed or expired. `decision`: what was decided, by whom and where."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,6 +53,8 @@ class Receipt(BaseModel):
     price: str | None = None
     charged: Money | None = None
     balance: Money | None = None
+    decision: str | None = None
+    decided_at: datetime | None = None
     result: dict[str, Any] | None = None
     evidence: str | None = None
     follow_up: FollowUp | None = None
@@ -42,6 +67,8 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
     charged = None if entry.charged is None else Decimal(entry.charged)
     free = quote.price.amount == 0
     notes = [difference(entry), _note(entry, quote, free=free)]
+    if entry.state == "charged":
+        notes.append(UNSAID.get(entry.kind))
     if again and entry.state in ("charged", "not_charged"):
         notes.append(
             "This is the outcome of the earlier call; nothing was sent now. Another call asks for approval again"
@@ -53,11 +80,23 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         price=new_price(entry) or quote.price_words,
         charged=charged if entry.state == "charged" and not free else None,
         balance=balance,
+        **decided(entry),
         result=_result(entry),
         evidence=entry.evidence,
         follow_up=_follow_up(entry),
         note=". ".join(note for note in notes if note) or None,
     )
+
+
+def decided(entry: Entry) -> dict[str, Any]:
+    """The fields that say what was decided, by whom and when; none while nobody has decided."""
+    return {"decision": decision(entry), "decided_at": utc(entry.decided_at)} if entry.decided_at is not None else {}
+
+
+def decision(entry: Entry) -> str:
+    """What was decided on an entry, and by whom, in words."""
+    what = "approved" if entry.state != "declined" else "closed without an answer" if _is_closed(entry) else "declined"
+    return f"{what} by {DECIDERS.get(entry.decided_by or '', 'somebody unknown')}"
 
 
 def outcome(entry: Entry, quote: Quote) -> Outcome:

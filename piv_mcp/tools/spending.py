@@ -11,7 +11,7 @@ from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.quote import Quote
-from piv_mcp.spending.receipt import Outcome, difference, outcome
+from piv_mcp.spending.receipt import Outcome, decided, difference, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import DAY_SECONDS, utc
@@ -37,8 +37,9 @@ class EntryRow(Answer):
     charged: Money | None = None
     refund_reported: Money | None = None
     quoted_at: datetime
+    decision: str | None = None
+    decided_at: datetime | None = None
     settled_at: datetime | None = None
-    approved_by: str | None = None
     problem: str | None = None
     evidence: str | None = None
 
@@ -146,7 +147,8 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
             totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
     budget = None
     note = (
-        f"The last {days} days, each of 24 hours: what went through this piv-mcp, not what was done in the dashboard."
+        f"The last {days} days, each of 24 hours: what went through this store of piv-mcp, not what was done in the "
+        "dashboard or elsewhere. The totals' days are UTC."
     )
     if policy.mode == "budget":
         left = max(Decimal(0), policy.daily_budget - await journal.reserved())
@@ -176,16 +178,17 @@ def _ended_as(entry: Entry, state: Outcome) -> bool:
 
 def _row(entry: Entry) -> EntryRow:
     quote = Quote.model_validate_json(entry.quote)
+    ended = outcome(entry, quote)
     return EntryRow(
         spending_id=entry.id,
-        state=outcome(entry, quote),
+        state=ended,
         action=quote.action,
         quoted=quote.price_words,
-        charged=_money(entry.charged),
+        charged=_money(entry.charged) if ended != "done" else None,
         refund_reported=_money(entry.refunded),
         quoted_at=utc(entry.quoted_at),
+        **decided(entry),
         settled_at=utc(entry.settled_at) if entry.settled_at is not None else None,
-        approved_by=entry.decided_by if entry.state not in ("quoted", "declined", "expired", "price_changed") else None,
         problem=entry.problem,
         evidence=entry.evidence,
     )

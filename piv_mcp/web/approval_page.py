@@ -23,6 +23,7 @@ from piv_mcp.spending.approval.page_views import LONG_POLL_SECONDS, PageViews
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.receipt import decision
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -290,7 +291,7 @@ def _useless_click(entry: Entry, click: str | None) -> str | None:
         return "Your click came too late and changed nothing."
     if (click == "decline") == (entry.state == "declined"):
         return None  # the click agrees with the earlier decision
-    return "It was already decided: your click changed nothing."
+    return f"It was already {decision(entry)}: your click changed nothing."
 
 
 def _button(quote: Quote) -> str:

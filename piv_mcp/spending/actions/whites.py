@@ -140,7 +140,8 @@ class ConfigureWhiteAction(Action):
         return Proposal(headline=message("configure_white", site=named(white.id, white.name)), price=FREE, now=now)
 
     async def send(self, sources: Sources) -> Done:
-        return Done(result=to_json(await sources.api.whites.config(self.white_id, self.request)))
+        answer = await sources.api.whites.config(self.white_id, self.request)
+        return Done(result={**to_json(answer), "set": self.request.wire()})
 
     async def look(self, sources: Sources, before: JsonObject, since: float, others: OtherActions) -> Done | None:
         return None  # the API does not show a site's contact details
