@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from piv_mcp import errors
 from piv_mcp.api.client import PivClient
-from piv_mcp.api.readings import Span
+from piv_mcp.api.readings import Readings, Span
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -36,12 +36,47 @@ async def test_an_answer_is_shared_for_five_seconds_from_the_start_of_its_reques
     assert spans[2].began == began + 5
 
 
+async def test_who_needs_it_no_fresher_shares_an_older_answer(clock: MovingClock) -> None:
+    server = Server(ACCOUNT)
+    piv = server.client(limiter=Recorder(), clock=clock)
+    await piv.recent(Span(max_age=60)).account.get()
+    clock.advance(59)
+    await piv.recent(Span(max_age=60)).account.get()
+    assert len(server.requests) == 1
+    await piv.recent(Span()).account.get()
+    assert len(server.requests) == 2, "for others it is too old"
+    clock.advance(59)
+    await piv.recent(Span(max_age=60)).account.get()
+    assert len(server.requests) == 2, "the newest counts for all"
+
+
 async def test_a_read_that_failed_is_not_shared(clock: MovingClock) -> None:
     server = Server(error("UNAUTHORIZED", 401), ACCOUNT)
     piv = server.client(limiter=Recorder(), clock=clock)
     with pytest.raises(errors.ApiError):
         await piv.recent(Span()).account.get()
     assert (await piv.recent(Span()).account.get()).user_id == "u"
+
+
+async def test_a_caller_that_gives_up_as_the_answer_comes_leaves_it_to_the_next(clock: MovingClock) -> None:
+    came, reads = asyncio.Event(), 0
+    readings = Readings(clock)
+
+    async def read() -> int:
+        nonlocal reads
+        reads += 1
+        await came.wait()
+        return reads
+
+    caller = asyncio.create_task(readings.get(("/account", ()), read, Span()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    came.set()
+    await asyncio.sleep(0)  # the answer is there, and the caller does not have it yet
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    assert caller.cancelled()
+    assert await readings.get(("/account", ()), read, Span()) == 1
 
 
 async def test_what_was_read_before_a_write_or_during_it_is_not_shared_after_it(clock: MovingClock) -> None:

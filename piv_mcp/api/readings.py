@@ -14,7 +14,7 @@ from piv_mcp.text.times import Clock
 T = TypeVar("T")
 
 RECENT_SECONDS = 5.0
-"""How old a shared answer may be, in seconds from the start of its request."""
+"""How old a shared answer may be, in seconds from the start of its request, where nobody says otherwise."""
 
 MAX_KEPT = 100
 """The largest number of answers that are kept."""
@@ -36,8 +36,10 @@ class _Reading:
 
 @dataclass(slots=True)
 class Span:
-    """When the shared answers that somebody used were read, in seconds since the epoch."""
+    """When the shared answers that somebody used were read, in seconds since the epoch. They may be `max_age` seconds
+    old."""
 
+    max_age: float = RECENT_SECONDS
     began: float | None = None
     ended: float | None = None
 
@@ -62,7 +64,7 @@ class Readings:
         """The answer to `key`: one that was asked for lately, else that of `read`. Raises what `read` raises."""
         while True:
             kept = self._kept.get(key)
-            if kept is not None and self._is_recent(kept):
+            if kept is not None and self._is_recent(kept, span.max_age):
                 break
             if kept is None or kept.task.done():
                 kept = self._start(key, read)
@@ -72,14 +74,14 @@ class Readings:
         try:
             answer: T = await asyncio.shield(kept.task)
         except BaseException:
-            if kept.task.done() and self._kept.get(key) is kept:
+            if _has_failed(kept.task) and self._kept.get(key) is kept:
                 del self._kept[key]
             raise
         span.add(kept.began, self.clock.time())
         return answer
 
-    def _is_recent(self, reading: _Reading) -> bool:
-        return reading.writes == self._writes and self.clock.monotonic() - reading.asked_at < RECENT_SECONDS
+    def _is_recent(self, reading: _Reading, max_age: float) -> bool:
+        return reading.writes == self._writes and self.clock.monotonic() - reading.asked_at < max_age
 
     def _start(self, key: Key, read: Callable[[], Awaitable[T]]) -> _Reading:
         while len(self._kept) >= MAX_KEPT:
@@ -90,3 +92,7 @@ class Readings:
         self._kept.pop(key, None)
         self._kept[key] = reading
         return reading
+
+
+def _has_failed(task: "asyncio.Task[Any]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
