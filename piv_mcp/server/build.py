@@ -1,6 +1,6 @@
 """Builds the MCP server from its tools, resources and prompts, and the runtime that they use."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from mcp.server.caching import CacheHint
@@ -14,7 +14,6 @@ from mcp.types import (
 
 from piv_mcp import __version__
 from piv_mcp.config import TOOLSETS, Area, Settings
-from piv_mcp.errors import PivError
 from piv_mcp.runtime import Runtime
 from piv_mcp.server import definitions, prompts
 from piv_mcp.server.icons import icon
@@ -47,8 +46,6 @@ LIST_TTL_MS = 3_600_000
 
 READ_TTL_MS = 5_000
 """How long clients may cache the content of a resource."""
-
-MAX_COMPLETIONS = 100
 
 
 def instructions(settings: Settings) -> str:
@@ -96,15 +93,16 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
             "resources/read": CacheHint(ttl_ms=READ_TTL_MS, scope="private"),
         },
     )
-    for prompt in prompts.load():
+    files = prompts.load()
+    for prompt in files:
         server.add_prompt(prompt.sdk_prompt())
     server.on_subscribe(subscriptions)
-    _add_completion(server, runtime)
+    _add_completion(server, runtime, files)
     return server
 
 
-def _add_completion(server: PivServer, runtime: Runtime) -> None:
-    """Let the server complete the ids in resource templates."""
+def _add_completion(server: PivServer, runtime: Runtime, files: Sequence[prompts.PromptFile]) -> None:
+    """Let the server complete the arguments of prompts and the ids in resource templates."""
 
     @server.completion()
     async def complete(
@@ -113,17 +111,7 @@ def _add_completion(server: PivServer, runtime: Runtime) -> None:
         context: CompletionContext | None,
     ) -> Completion:
         await server.ensure_loaded()
-        # Late for start-up time: `resources` imports tools and the API's models.
-        from piv_mcp.server.resources import RESOURCES
+        # Late for start-up time: `completions` imports tools and the API's models.
+        from piv_mcp.server.completions import completion
 
-        spec = RESOURCES.get(ref.uri) if isinstance(ref, ResourceTemplateReference) else None
-        if spec is None or spec.ids is None or argument.name != spec.parameter:
-            return Completion(values=[])
-        try:
-            ids = await spec.ids(await runtime.services())
-        except PivError:  # no completions: an error would interrupt the person while typing
-            return Completion(values=[])
-        matching = [id_ for id_ in ids if id_.lower().startswith(argument.value.lower())]
-        return Completion(
-            values=matching[:MAX_COMPLETIONS], total=len(matching), has_more=len(matching) > MAX_COMPLETIONS
-        )
+        return await completion(ref, argument, files, runtime)

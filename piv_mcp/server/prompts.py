@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument, UserMessage
 from mcp.types import TextContent
 from pydantic import BaseModel, ConfigDict
+
+Source = Literal["numbers", "domains"]
+"""What of the account can complete an argument: see `completions`."""
 
 
 class _Argument(BaseModel):
@@ -16,6 +20,8 @@ class _Argument(BaseModel):
     description: str
     default: str | None = None
     """Value if the argument is left out. An argument without a default is required."""
+    choices: Source | list[str] = []
+    """What completes the argument while a person types it."""
 
 
 class _Header(BaseModel):
