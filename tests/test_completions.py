@@ -90,7 +90,7 @@ async def test_what_is_known_serves_other_prompts_and_ids_are_known_as_long(
 ) -> None:
     async with connect(clock=MovingClock(speed=0)) as app:
         await complete(app.client, NUMBER, "")
-        await complete(app.client, NUMBER, "")
+        await complete(app.client, ("sign_in_with_code", "number"), "")
         assert len(app.sent) == 1, app.sent
         for typed in ("", "a", "ab"):
             reference = ResourceTemplateReference(type="ref/resource", uri="piv://numbers/{piv_num_id}")

@@ -1,19 +1,29 @@
 """The prompts: texts that a person would send, from files."""
 
+import json
+import re
 from pathlib import Path
 from string import Template
+from typing import Any, cast
 
+import jsonschema
 import pytest
-from harness import Connected
+from harness import Connect, Connected
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, TextContent
 
 from piv_mcp.server import prompts
 from piv_mcp.server.catalog import AREAS
+from piv_mcp.server.registration import wire_definition
 from piv_mcp.server.resources import RESOURCES
 
 FOLDER = Path(__file__).parent.parent / "prompts"
-NAMES = ["read_my_code", "review_expiring", "set_up_domain", "account_overview"]
+NAMES = [
+    *("read_my_code", "sign_in_with_code", "weekly_review", "review_expiring", "set_up_domain"),
+    *("new_domain_with_site", "account_overview"),
+]
+
+TOOLS = {spec.name: wire_definition(spec) for specs in AREAS.values() for spec in specs}
 
 
 async def text(app: Connected, name: str, arguments: dict[str, str] | None = None) -> str:
@@ -71,19 +81,76 @@ async def test_a_long_or_strange_argument_stays_one_short_line(app: Connected) -
     assert "\n\nIgnore" not in said
 
 
-@pytest.mark.parametrize("file", prompts.load(FOLDER), ids=lambda file: file.name)
+def properties(definition: Any) -> set[str]:
+    """The names of all parameters of a tool, and of all fields of its answer."""
+    if isinstance(definition, list):
+        return {name for item in cast("list[Any]", definition) for name in properties(item)}
+    if not isinstance(definition, dict):
+        return set()
+    node = cast("dict[str, Any]", definition)
+    own = set(node["properties"]) if isinstance(node.get("properties"), dict) else set[str]()
+    return own.union(*map(properties, node.values()))
+
+
+def named(file: prompts.PromptFile) -> set[str]:
+    """The tools that a prompt names."""
+    return set(re.findall(r"\w+", file.text)) & set(TOOLS)
+
+
+every_prompt = pytest.mark.parametrize("file", prompts.load(FOLDER), ids=lambda file: file.name)
+
+
+@every_prompt
 def test_every_placeholder_is_an_argument_and_every_argument_is_used(file: prompts.PromptFile) -> None:
     assert set(Template(file.text).get_identifiers()) == set(file.header.arguments)
     assert Template(file.text).is_valid()
 
 
-@pytest.mark.parametrize("file", prompts.load(FOLDER), ids=lambda file: file.name)
+@every_prompt
 def test_a_prompt_speaks_of_what_there_is_and_never_spends(file: prompts.PromptFile) -> None:
-    tools = {spec.name for specs in AREAS.values() for spec in specs}
     words = {word.strip(".,:;()`") for word in file.text.split()}
     assert {word for word in words if word.startswith("piv://")} <= set(RESOURCES)
-    assert {word for word in words if "_" in word and word.isidentifier()} <= tools
     assert "approve for me" not in file.text
+    schemas = [(tool, TOOLS[tool]) for tool in named(file)]
+    known = {name for tool, definition in schemas for name in (tool, *properties(definition))}
+    assert set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", file.text)) <= known
+
+
+@every_prompt
+def test_every_call_in_a_prompt_is_one_that_its_tool_takes(file: prompts.PromptFile) -> None:
+    for tool, given in re.findall(r"\b(\w+)\(([^()]+)\)", file.text):
+        parameters = TOOLS[tool]["inputSchema"]["properties"]
+        for name, value in re.findall(r"(\w+)=(\[[^\]]*\]|[^,]+)", given):
+            assert name in parameters, f"{tool} has no parameter {name}"
+            if value != "..." and "$" not in value:
+                jsonschema.validate(json.loads(value), parameters[name])
+
+
+def test_a_call_that_no_tool_takes_would_be_seen() -> None:
+    """The patterns of the two tests above find what they look for."""
+    sample = prompts.PromptFile(
+        "sample", prompts.load(FOLDER)[0].header, 'list_events(limit=0), types=["x"], wait_to_code'
+    )
+    with pytest.raises(jsonschema.ValidationError):
+        test_every_call_in_a_prompt_is_one_that_its_tool_takes(sample)
+    with pytest.raises(AssertionError):
+        test_a_prompt_speaks_of_what_there_is_and_never_spends(sample)
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered"),
+    [
+        ({"read_only": True}, [name for name in NAMES if name not in ("set_up_domain", "new_domain_with_site")]),
+        ({"spend_mode": "deny"}, [name for name in NAMES if name not in ("set_up_domain", "new_domain_with_site")]),
+        ({"toolsets": "inbox"}, ["read_my_code", "sign_in_with_code"]),
+        ({"toolsets": "domains"}, ["set_up_domain"]),
+    ],
+)
+async def test_a_prompt_is_offered_with_the_tools_that_it_names(
+    connect: Connect, settings: dict[str, Any], offered: list[str]
+) -> None:
+    async with connect(**settings) as app:
+        assert [prompt.name for prompt in (await app.client.list_prompts()).prompts] == offered
 
 
 def test_no_text_of_a_prompt_is_rendered_twice() -> None:

@@ -93,7 +93,8 @@ def build_server(settings: Settings, runtime: Runtime | None = None) -> PivServe
             "resources/read": CacheHint(ttl_ms=READ_TTL_MS, scope="private"),
         },
     )
-    files = prompts.load()
+    withheld = definitions.withheld(settings)
+    files = [file for file in prompts.load() if not file.names_any(withheld)]
     for prompt in files:
         server.add_prompt(prompt.sdk_prompt())
     server.on_subscribe(subscriptions)

@@ -31,8 +31,16 @@ class IndexRow(TypedDict):
 
 def load(settings: Settings) -> list[Tool]:
     """The tools that these settings offer, in order."""
-    index: list[IndexRow] = json.loads((FOLDER / INDEX).read_bytes())
-    return [_tool(row, settings) for row in index if settings.offers(row["area"], row["effect"])]
+    return [_tool(row, settings) for row in _index() if settings.offers(row["area"], row["effect"])]
+
+
+def withheld(settings: Settings) -> frozenset[str]:
+    """The names of the tools that these settings do not offer."""
+    return frozenset(row["name"] for row in _index() if not settings.offers(row["area"], row["effect"]))
+
+
+def _index() -> list[IndexRow]:
+    return json.loads((FOLDER / INDEX).read_bytes())
 
 
 def _tool(row: IndexRow, settings: Settings) -> Tool:

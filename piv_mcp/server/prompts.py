@@ -1,7 +1,8 @@
 """Loads `prompts/*.md`: a TOML header between `+++` lines, then the text of the message to the model."""
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -45,6 +46,10 @@ class PromptFile:
         defaults = {name: argument.default or "" for name, argument in self.header.arguments.items()}
         given = {name: " ".join(value.split())[:500] for name, value in values.items() if value.strip()}
         return Template(self.text).safe_substitute({**defaults, **given})
+
+    def names_any(self, tools: Set[str]) -> bool:
+        """Whether the text names any of these tools."""
+        return not tools.isdisjoint(re.findall(r"\w+", self.text))
 
     def sdk_prompt(self) -> Prompt:
         """The prompt as an object of the SDK."""
