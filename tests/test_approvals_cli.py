@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,14 @@ async def test_what_expires_while_it_is_read_is_not_approved(books: Books) -> No
 async def test_what_has_expired_is_not_listed(books: Books) -> None:
     await books.passes_its_time(await books.quoted())
     assert (await piped(books)).out == "Nothing waits for approval.\n"
+
+
+async def test_who_approved_what_was_sent_is_shown_and_nothing_where_nobody_has(books: Books) -> None:
+    entry = await books.lost()
+    await books.quoted(9)
+    when = datetime.fromtimestamp((await books.now(entry)).decided_at or 0, UTC)
+    decisions = [line for line in (await piped(books)).out.splitlines() if line.split()[:1] == ["Decision"]]
+    assert decisions == [f"  Decision       approved by the person, on the approval page, {when:%Y-%m-%d %H:%M} UTC"]
 
 
 LOST = rf"type ({WORD}) if it was charged, ({WORD}) if not, Enter to leave it: "

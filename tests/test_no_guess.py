@@ -156,3 +156,15 @@ async def test_numbers_that_are_restored_or_can_be_are_not_told_apart(modern_app
     modern_app.sandbox.state.numbers[number(modern_app.sandbox, "Old campaign")].restoring = True
     answer = await modern_app.ok("list_numbers")
     assert "does not tell whether such a number can be restored or is being restored" in answer["note"]
+
+
+async def test_lists_of_prices_say_what_they_are_for(modern_app: Connected) -> None:
+    for tool, words in (
+        ("list_countries", "base_price is what price_per_month would be without the plan's discount"),
+        ("list_white_tiers", "What premium quality and each further language cost is not listed"),
+        ("list_commitments", "at the prices that piv.day lists now"),
+        ("list_spending", "before refunds, by day in UTC"),
+    ):
+        note = (await modern_app.ok(tool))["note"]
+        assert words in note
+        assert "US dollars" in note

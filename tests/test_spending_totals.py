@@ -134,7 +134,7 @@ async def test_the_list_says_what_it_tells_of(sandbox: Sandbox, data_dir: Path, 
         answer = await listed(shop, days=7)
     told = (
         "The last 7 days, each of 24 hours: what went through this store of piv-mcp, not what was done in the dashboard"
-        " or elsewhere. The totals' days are UTC."
+        " or elsewhere. The totals are in US dollars, before refunds, by day in UTC."
     )
     assert answer["note"] == told + words
     assert ("budget" in answer) == (mode == "budget")

@@ -35,6 +35,10 @@ RESTORABLE = timedelta(days=7)
 REMEMBERED = timedelta(days=30)
 """How long expired orders and domains are listed: the reference does not say how long they can be had back."""
 
+LISTED_NOW = (
+    "In US dollars, at the prices that piv.day lists now. automatic_cost leaves out what does not renew by itself."
+)
+
 
 class Commitment(Answer):
     """One thing that ends. `renewal_cost` is for all that `renewal_covers` says."""
@@ -63,6 +67,7 @@ class Commitments(Bounded):
     unknown_costs: int
     balance: Money | None = None
     left_out: int | None = None
+    note: str = LISTED_NOW
 
     def continuation(self, count: int) -> str:
         last = self.commitments[count - 1].ends_at

@@ -40,6 +40,10 @@ from piv_mcp.tools.parameters import (
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True, description="Months of 30 days.")]
+COUNTRY_PRICES = (
+    "In US dollars. price_per_month, for 30 days, and sms_send_price, for one SMS, are charged; base_price is what"
+    " price_per_month would be without the plan's discount."
+)
 PENDING_RESTORE = (
     "pending_restore: the reference does not tell whether such a number can be restored or is being restored."
 )
@@ -50,6 +54,7 @@ class Countries(Listing):
     ROWS = "countries"
 
     countries: list[Country]
+    note: str = COUNTRY_PRICES
 
 
 class NumberRow(Answer):

@@ -91,7 +91,7 @@ class Reconciled(Answer):
 
 async def list_spending(
     ctx: Ctx,
-    days: Annotated[int, Field(ge=1, le=3650, strict=True, description="How many days back.")] = 30,
+    days: Annotated[int, Field(ge=1, le=3650, strict=True, description="How many days back, each of 24 hours.")] = 30,
     state: Outcome | None = None,
     limit: Annotated[int, Field(ge=1, le=200, strict=True, description="Entries shown; totals count all.")] = 20,
     offset: Annotated[int, Field(ge=0, strict=True, description="Entries to skip.")] = 0,
@@ -148,7 +148,7 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
     budget = None
     note = (
         f"The last {days} days, each of 24 hours: what went through this store of piv-mcp, not what was done in the "
-        "dashboard or elsewhere. The totals' days are UTC."
+        "dashboard or elsewhere. The totals are in US dollars, before refunds, by day in UTC."
     )
     if policy.mode == "budget":
         left = max(Decimal(0), policy.daily_budget - await journal.reserved())

@@ -61,8 +61,15 @@ Link = Annotated[Line, limited(300, form=r"https?://[^\s/]\S*", words="a link, s
 Words = Annotated[list[Annotated[Line, limited(100)]], at_most(100)]
 
 
+TIER_PRICES = (
+    "In US dollars, for standard quality in one language, with min_articles articles. What premium quality and each"
+    " further language cost is not listed."
+)
+
+
 class Tiers(Answer):
     tiers: list[Tier]
+    note: str = TIER_PRICES
 
 
 class Whites(Listing):
