@@ -74,6 +74,29 @@ async def test_a_change_that_cost_nothing_has_no_charge(connect: Connect) -> Non
     assert "charged" not in row
 
 
+# what a price and a headline do not say
+
+
+async def test_what_is_charged_again_is_told_beside_a_price_without_it(connect: Connect) -> None:
+    later = "4.00 USD every month, charged 24 hours before expiry, until auto-renewal is turned off"
+    async with connect(confirm_wait=0) as shop:
+        waiting = await shop.receipt(BUY_NUMBER, auto_renew=True)
+        assert waiting["status"] == "approval_required"
+        assert await shop.gate.journal.decide(waiting["spending_id"], "approve", by="page")
+        receipt = await shop.receipt(BUY_NUMBER, auto_renew=True)
+        (row,) = (await shop.ok("list_spending"))["entries"]
+    assert waiting["later"] == receipt["later"] == row["later"] == later
+
+
+async def test_a_record_that_was_deleted_is_still_told(connect: Connect) -> None:
+    async with connect(person=approver()) as shop:
+        id_ = domain(shop.sandbox)
+        shown = (await shop.ok("list_dns_records", domain_id=id_))["records"][0]
+        receipt = await shop.ok("delete_dns_record", domain_id=id_, record_id=shown["id"])
+        (row,) = (await shop.ok("list_spending"))["entries"]
+    assert receipt["before"] == row["before"] == {"record": {k: v for k, v in shown.items() if k != "id"}}
+
+
 # what was set
 
 

@@ -65,6 +65,7 @@ async def test_passwords_are_masked_unless_asked_for(modern_app: Connected) -> N
     answer = content_of(result)
     assert [item["password"] for item in answer["proxies"]] == [MASK] * 3
     assert all(item["login"] and item["host"] for item in answer["proxies"])
+    assert "export_proxies(to_file=true) writes the lines with the passwords to a file" in answer["note"]
 
     shown = await modern_app.ok("get_proxy_order", order_id=id_, show_passwords=True)
     assert [item["password"] for item in shown["proxies"]] == passwords(modern_app)
@@ -77,7 +78,7 @@ async def test_an_export_is_masked_unless_asked_for(modern_app: Connected) -> No
     answer = content_of(result)
     assert answer["count"] == 3
     assert answer["content"].count(f":{MASK}@") == 3
-    assert "to_file=true writes the lines with the passwords to a file" in answer["note"]
+    assert "to_file=true) writes the lines with the passwords to a file" in answer["note"]
     assert "show_passwords=true returns them here" in answer["note"]
 
     shown = await modern_app.ok("export_proxies", order_id=id_, show_passwords=True)

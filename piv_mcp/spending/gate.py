@@ -19,7 +19,7 @@ from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Argument, Quote
-from piv_mcp.spending.receipt import UNSAID, Receipt, receipt
+from piv_mcp.spending.receipt import UNSAID, Receipt, about, receipt
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.changes import Changes
@@ -183,6 +183,7 @@ class Gate:
             action=quote.action,
             price=quote.price_words,
             balance=quote.balance,
+            **about(quote),
             note="Nothing was sent and nothing charged. "
             + (f"{problem}. " if problem else "")
             + "Only the person can approve: "

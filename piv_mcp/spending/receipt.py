@@ -43,7 +43,8 @@ UNSAID: Mapping[str, str] = {
 
 class Receipt(BaseModel):
     """The state of an action. `status`: charged, done (it cost nothing), not_charged, approval_required, declined,
-    cancelled, price_changed or expired. `decision`: what was decided, by whom and where."""
+    cancelled, price_changed or expired. `decision`: what was decided, by whom and where. `later`: what piv.day charges
+    again. `before`: what the account showed of what is changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,6 +52,8 @@ class Receipt(BaseModel):
     spending_id: str | None = None
     action: str | None = None
     price: str | None = None
+    later: str | None = None
+    before: dict[str, Any] | None = None
     charged: Money | None = None
     balance: Money | None = None
     decision: str | None = None
@@ -80,12 +83,22 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
         price=new_price(entry) or quote.price_words,
         charged=charged if entry.state == "charged" and not free else None,
         balance=balance,
+        **about(quote),
         **decided(entry),
         result=_result(entry),
         evidence=entry.evidence,
         follow_up=_follow_up(entry),
         note=". ".join(note for note in notes if note) or None,
     )
+
+
+def about(quote: Quote) -> dict[str, Any]:
+    """The fields that say what a price or a headline does not: what is charged again, and what is changed."""
+    recurring = quote.price.recurring
+    return {
+        "later": recurring.text if recurring is not None else None,
+        "before": {argument.name: argument.value for argument in quote.now} or None,
+    }
 
 
 def decided(entry: Entry) -> dict[str, Any]:

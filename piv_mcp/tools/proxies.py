@@ -27,8 +27,8 @@ from piv_mcp.tools.spec import Ctx, perform, read, spend
 
 MASK = "********"
 MASKED = (
-    "The passwords are masked in this answer. to_file=true writes the lines with the passwords to a file on the machine"
-    " of this server and returns its path; show_passwords=true returns them here, into the conversation."
+    "The passwords are masked. export_proxies(to_file=true) writes the lines with the passwords to a file on the"
+    " machine of this server and returns its path; show_passwords=true returns them here, into the conversation."
 )
 WRITTEN = (
     "The file, on the machine of this server, holds all lines with the passwords. Only the user of this server can read"
@@ -80,6 +80,7 @@ class OrderAnswer(OrderRow, Bounded):
     ROWS = "proxies"
 
     proxies: list[ProxyRow]
+    note: str
 
     def continuation(self, count: int) -> str:
         del count
@@ -189,6 +190,7 @@ def order_answer(order: ProxyOrder, *, show_passwords: bool) -> OrderAnswer:
     return OrderAnswer(
         **OrderRow.model_validate(order, from_attributes=True).model_dump(),
         proxies=[_proxy(item, show_passwords=show_passwords) for item in order.items],
+        note=SHOWN if show_passwords else MASKED,
     )
 
 

@@ -11,7 +11,7 @@ from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.quote import Quote
-from piv_mcp.spending.receipt import Outcome, decided, difference, outcome
+from piv_mcp.spending.receipt import Outcome, about, decided, difference, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import DAY_SECONDS, utc
@@ -34,6 +34,8 @@ class EntryRow(Answer):
     state: Outcome
     action: str
     quoted: str
+    later: str | None = None
+    before: dict[str, Any] | None = None
     charged: Money | None = None
     refund_reported: Money | None = None
     quoted_at: datetime
@@ -187,6 +189,7 @@ def _row(entry: Entry) -> EntryRow:
         charged=_money(entry.charged) if ended != "done" else None,
         refund_reported=_money(entry.refunded),
         quoted_at=utc(entry.quoted_at),
+        **about(quote),
         **decided(entry),
         settled_at=utc(entry.settled_at) if entry.settled_at is not None else None,
         problem=entry.problem,
