@@ -264,8 +264,12 @@ async def test_the_next_round_begins_when_somebody_reads_the_inbox_after_a_while
     assert len(home.polls()) == count
     home.clock.advance(3600)
     assert len(home.polls()) == count, "nobody has asked"
-    await filling.refresh()
-    await until(lambda: len(home.polls()) == 2 * count, seconds=PATIENCE, what="the second round")
+
+    async def read_again() -> bool:
+        await filling.refresh()
+        return len(home.polls()) == 2 * count
+
+    await until(read_again, seconds=PATIENCE, what="the second round")
     await cancelled(running)
 
 

@@ -30,7 +30,7 @@ ROUND_SECONDS = 300.0
 NOW_SECONDS = 60.0
 """The same where no webhook has ever come: histories that were read within this time are taken to be read now."""
 
-AGAIN_SECONDS = 30.0
+FAILED_ROUND_SECONDS = 30.0
 """Pause after a round that failed."""
 
 LEASE_SECONDS = 6.0
@@ -74,7 +74,7 @@ class Backfill:
 
     async def keep_within(self, seconds: float) -> None:
         """Begin a round if the last one ended longer ago than this, unless one has begun just now."""
-        if self._client is None or self._is_reading or self._recent.seconds < AGAIN_SECONDS:
+        if self._client is None or self._is_reading or self._recent.seconds < FAILED_ROUND_SECONDS:
             return
         ended = await self._store.read(facts.own_number, LAST_ROUND_END)
         if not 0 <= self._clock.time() - ended <= seconds:
@@ -110,7 +110,7 @@ class Backfill:
                 problem = group.exceptions[0]
                 _log.warning("back-fill interrupted", problem=str(problem))
                 self._recent.end()
-                pause = max(AGAIN_SECONDS, getattr(problem, "retry_after", None) or 0.0)
+                pause = max(FAILED_ROUND_SECONDS, getattr(problem, "retry_after", None) or 0.0)
             finally:
                 self._is_reading = False
             with suppress(TimeoutError):
