@@ -32,6 +32,9 @@ from piv_mcp.text.times import DAY_SECONDS
 SLOWEST_QUICK = 8.0
 """Seconds between two looks at what a call waits for, at most: its end is told within ten."""
 
+SECONDS_A_REQUEST = 1.6
+"""Looks at lists for calls that wait take one request in this time, so that a busy minute leaves enough for them."""
+
 NOTHING_YET = 10.0
 """The same while nothing of the kind is in progress."""
 
@@ -77,6 +80,8 @@ class Asking:
         self._watches = history.watches
         self._whole: Counter[List] = Counter()
         """How many calls wait for something in a list that nobody may know of yet: it is read whole."""
+        self._requests: dict[List, int] = {}
+        """How many the last look at each list took."""
         self._first = Settling(self._clock)
 
     async def settled(self) -> None:
@@ -107,11 +112,15 @@ class Asking:
         seen = await lists.look(client, name, rows, times, whole=whole)
         ages = [at - row.since for row in rows]
         quick = NOTHING_YET if not rows else min(max(POLL_SECONDS, min(ages) / 60), SLOWEST_QUICK)
-        watch.least = max(quick, float(seen.requests))
+        self._requests[name] = seen.requests
+        watch.least = max(quick, SECONDS_A_REQUEST * self._requests_of_waits())
         remote_at = client.remote_clock.time() if remote_at is None else remote_at
         await self._store.write(_note, name, seen, at, remote_at, whole)
         self._inbox.changes.notify()
         return None, None
+
+    def _requests_of_waits(self) -> int:
+        return sum(count for name, count in self._requests.items() if self._watches.of(_watch(name)).watchers)
 
     # --- for calls that wait
 

@@ -24,6 +24,9 @@ long after it was found: a webhook can be sent again by hand."""
 SAME_EXPIRY_SECONDS = 36 * 3600.0
 """A time of expiry may be given as a day. A renewal makes it later by a month at least."""
 
+PASSING = frozenset({"old_status", "sms_status"})
+"""Fields in which asking and a webhook differ where nothing is wrong: they tell of different moments."""
+
 FOUND_ONLY = "asked_since IS NOT NULL AND digest IS NULL"
 """What no webhook has told; an index has it."""
 
@@ -108,8 +111,7 @@ def _is_same_time(known: StoredEvent, found: StoredEvent) -> bool:
 
 
 def _both(webhook: StoredEvent, found: StoredEvent) -> str:
-    """The payload of both. What a message's status was before, asking knows only as far as it has looked."""
-    shown = {name: value for name, value in found.data.items() if name != "old_status"}
+    shown = {name: value for name, value in found.data.items() if name not in PASSING}
     return json.dumps({**json.loads(webhook.payload), "asked": shown}, ensure_ascii=True, separators=(",", ":"))
 
 

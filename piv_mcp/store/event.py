@@ -80,9 +80,14 @@ class StoredEvent:
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
     @property
+    def has_both_sources(self) -> bool:
+        """Whether a webhook has told it, and it was found by asking."""
+        return self.asked_since is not None and self.digest is not None
+
+    @property
     def differences(self) -> dict[str, Any]:
         """What asking showed in another way than the webhook told it. Only piv.day itself can have shown it."""
-        if self.asked_since is None or self.digest is None:
+        if not self.has_both_sources:
             return {}
         shown: object = json.loads(shallow(self.payload)).get("asked")
         fields, told = cast("dict[str, Any]", shown) if isinstance(shown, dict) else {}, self.data

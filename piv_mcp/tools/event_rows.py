@@ -44,6 +44,13 @@ NOTES: Mapping[tuple[str, str, str], str] = {
 }
 """What an event of a type with this word in this field of its data means, as far as it is known."""
 
+NOTES_OF_ASKED: Mapping[str, str] = {
+    "domain.renewed": "piv.day has no such event: it is this server's own.",
+    "number.restore_completed": "piv.day shows no refunds when asked: list_spending and get_account tell what it cost.",
+    "verify.completed": "Found by a message in the SMS history that began after the verification: no webhook told it.",
+}
+"""What an event of a type lacks, or how it is known, if no webhook has told it."""
+
 LATE_IN_HISTORY_SECONDS = 60.0
 """A history may show a message a little after its webhook."""
 
@@ -84,6 +91,9 @@ class SmsWithoutCode(BaseModel):
 
 
 class EventRow(BaseModel):
+    """`source`: webhook, history, asked (piv.day was asked), or both. `shown_when_asked`: fields that piv.day showed in
+    another way than the webhook told them; believe these."""
+
     model_config = ConfigDict(frozen=True)
 
     event_id: int
@@ -97,6 +107,7 @@ class EventRow(BaseModel):
     code: str | None = None
     confirmed: str | None = None
     data: dict[str, Any] | None = None
+    shown_when_asked: dict[str, Any] | None = None
     note: str | None = None
     problem: str | None = None
 
@@ -131,7 +142,7 @@ class RowMaker:
             event_id=event.seq,
             type=event.type if event.type in EVENTS else self.fence.wrap_line(event.type),
             received_at=_received_at(event),
-            source=event.source,
+            source=event.source if not event.has_both_sources else "webhook, asked",
             piv_num_id=(number if _WORD.fullmatch(number) else self.fence.wrap_line(number)) if number else None,
             phone_number=self._phonebook.phone_of(number) if number else None,
             sender=one_line(event.sender) if event.sender else None,
@@ -139,6 +150,7 @@ class RowMaker:
             code=one_line(event.code) if event.code else None,
             confirmed=self._confirmed(event) if is_sms else None,
             data=None if is_sms else _Shown(event.type, self.fence).fields(event.data),
+            shown_when_asked=_Shown(event.type, self.fence).fields(event.differences) or None,
             note=_note(event),
             problem=event.problem,
         )
@@ -195,10 +207,12 @@ async def rows_of(app: Services, found: Sequence[StoredEvent]) -> RowMaker:
 
 
 def _note(event: StoredEvent) -> str | None:
-    words = (
+    notes = [
         note for (type_, name, word), note in NOTES.items() if type_ == event.type and event.data.get(name) == word
-    )
-    return next(words, None)
+    ]
+    if event.asked_since is not None and event.digest is None and event.type in NOTES_OF_ASKED:
+        notes.append(NOTES_OF_ASKED[event.type])
+    return " ".join(notes) or None
 
 
 def _received_at(event: StoredEvent) -> datetime:

@@ -12,9 +12,12 @@ from piv_mcp.api.events import EVENT_TYPES, EVENTS, EventType
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor, wait
 from piv_mcp.inbox.cursor import Cursor
+from piv_mcp.inbox.outcomes import ON_ITS_WAY
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions.base import FollowUp
+from piv_mcp.spending.actions.base import wait_for_event as call_of_wait
 from piv_mcp.store import events
+from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.pending import ENDS, Kind, Wanted
 from piv_mcp.text.untrusted import one_line
 from piv_mcp.tools.event_rows import rows_of
@@ -168,7 +171,7 @@ async def wait_for_event(
         in_progress=in_progress or None,
         after=reader.after(waited.cursor),
         waited_seconds=round(waited.seconds, 1),
-        follow_up=_download(ends),
+        follow_up=_download(ends) or _delivery(waited.found, able, reader.after(waited.cursor)),
         note=join(*notes),
         untrusted=rows.fence.notice,
         store=reader.owner,
@@ -308,6 +311,18 @@ def _download(ends: Sequence[tuple[str, str | None]]) -> FollowUp | None:
     """The call for the archive of a site that is finished."""
     ids = [white_id for type_, white_id in ends if type_ == "white.completed" and white_id]
     return FollowUp(tool="get_white_download", arguments={"white_id": ids[-1]}) if ids else None
+
+
+def _delivery(found: Sequence[StoredEvent], able: Sequence[EventType], after: str) -> FollowUp | None:
+    """The call that waits on for a message whose newest status is not its last."""
+    last = found[-1] if found else None
+    if last is None or able != ["sms.status_updated"]:
+        return None
+    if str(last.data.get("new_status")).casefold() not in ON_ITS_WAY:
+        return None
+    ids = {"number": last.subject, "message_id": last.data.get("message_id")}
+    call = call_of_wait("sms.status_updated", **{name: str(id_) for name, id_ in ids.items() if id_})
+    return FollowUp(tool=call.tool, arguments={**call.arguments, "after": after})
 
 
 TOOLS = (
