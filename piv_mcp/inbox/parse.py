@@ -8,6 +8,7 @@ from typing import Any
 from piv_mcp.api.events import EVENTS, EventType, SmsReceived, WebhookEvent, parse_event, piv_num_ids
 from piv_mcp.api.numbers import Sms
 from piv_mcp.inbox.codes.given import choose_code
+from piv_mcp.inbox.codes.links import sign_in_link
 from piv_mcp.store import event
 from piv_mcp.store.event import SMS_RECEIVED, StoredEvent
 from piv_mcp.text.sameness import same_text_key
@@ -51,6 +52,7 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
         text_key=text_key,
         code=code,
         code_source=code_source,
+        link=None if has_no_code else _link(text, code),
         payload=json.dumps(parsed.raw, ensure_ascii=True, separators=(",", ":"), default=str),
         problem=parsed.problem,
     )
@@ -119,6 +121,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
         text_key=text_key,
         code=code,
         code_source=code_source,
+        link=_link(text, code),
         payload=json.dumps(sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")),
     )
 
@@ -126,6 +129,11 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
 def _stand_in_id(sms: Sms, text_key: str | None) -> str:
     """What tells a message of the history without an id from others: its text and time."""
     return event.digest("message", [text_key, sms.received_at and sms.received_at.timestamp()])
+
+
+def _link(text: str | None, code: str | None) -> str | None:
+    """The link that signs in, of a message without a code."""
+    return None if text is None or code is not None else sign_in_link(text)
 
 
 def _text(value: object) -> str | None:

@@ -42,8 +42,9 @@ class StoredEvent:
     `sent_at` is the time that piv.day gives the message; once stored, only if it is credible. `stored_at` is the time
     on this machine's clock at which the event was recorded, and `arrived_at` that at which it reached the account;
     unless `age_known`, that is no more than a guess. `reached_at` is the same on piv.day's clock. Before an event is
-    stored, these two are the times on the two clocks; None if piv.day's is not known. `asked_since` is there if it was
-    found by asking: since when, on this machine's clock, it can have happened.
+    stored, these two are the times on the two clocks; None if piv.day's is not known. `link` is one that signs in or
+    confirms, of an SMS without a code. `asked_since` is there if it was found by asking: since when, on this machine's
+    clock, it can have happened.
     """
 
     type: str
@@ -63,6 +64,7 @@ class StoredEvent:
     text_key: str | None = None
     code: str | None = None
     code_source: Literal["api", "text"] | None = None
+    link: str | None = None
     problem: str | None = None
     asked_since: float | None = None
 
@@ -70,6 +72,11 @@ class StoredEvent:
     def confirmed(self) -> bool:
         """Whether the SMS history holds this SMS too. Anybody who knows the webhook address can send a false one."""
         return self.message_id is not None
+
+    @property
+    def sign_in(self) -> str | None:
+        """The code, or the link in place of one: what a caller waits for."""
+        return self.code or self.link
 
     @property
     def data(self) -> dict[str, Any]:

@@ -43,6 +43,8 @@ _read = RowReader(StoredEvent)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _MOMENT = "coalesce(reached_at, sent_at, arrived_at)"
 """`StoredEvent.moment`, as the indexes have it."""
+_HAS_CODE = "coalesce(code, link) IS NOT NULL"
+"""`StoredEvent.sign_in`, likewise."""
 
 
 def codes(
@@ -54,11 +56,11 @@ def codes(
     confirmed_only: bool = False,
     limit: int = 1,
 ) -> list[StoredEvent]:
-    """Messages with a code that this store learnt of after `after`, the newest first, without those whose ids lie in
-    the stretches `passed` (first and last id)."""
+    """Messages with a code, or a sign-in link in place of one, that this store learnt of after `after`, the newest
+    first, without those whose ids lie in the stretches `passed` (first and last id)."""
     # `+` keeps SQLite from reading and sorting all codes where the newest are wanted: those are an index's first rows.
     past = "seq > ?" if after else "+seq > ?"
-    where = ["code IS NOT NULL", past, *["seq NOT BETWEEN ? AND ?"] * len(passed)]
+    where = [_HAS_CODE, past, *["seq NOT BETWEEN ? AND ?"] * len(passed)]
     values: list[Value] = [after, *chain.from_iterable(passed)]
     if subject is not None:
         where.append("subject = ?")
@@ -70,14 +72,14 @@ def codes(
 
 
 def code_ids(connection: Connection, subject: str, *, after: int) -> list[int]:
-    """The ids of a number's messages with a code that this store learnt of after `after`."""
-    query = "SELECT seq FROM events WHERE subject = ? AND seq > ? AND account = ? AND code IS NOT NULL"
+    """The ids of those of a number."""
+    query = f"SELECT seq FROM events WHERE subject = ? AND seq > ? AND account = ? AND {_HAS_CODE}"  # noqa: S608
     return [int(seq) for (seq,) in connection.rows(query, (subject, after, connection.account))]
 
 
 def without_code(connection: Connection, subject: str | None, *, limit: int, after: int = 0) -> list[StoredEvent]:
-    """Messages without a code that this store learnt of after `after`, the newest first."""
-    where = ["type = ?", "code IS NULL", "text IS NOT NULL", "seq > ?"]
+    """Messages with neither that this store learnt of after `after`, the newest first."""
+    where = ["type = ?", "code IS NULL", "link IS NULL", "text IS NOT NULL", "seq > ?"]
     values: list[Value] = [SMS_RECEIVED, after]
     if subject is not None:
         where.append("subject = ?")

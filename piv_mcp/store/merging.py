@@ -46,7 +46,12 @@ def grown(known: StoredEvent, event: StoredEvent) -> StoredEvent:
         row = replace(row, payload=event.payload)
     if _confirms(event, known):
         return row
-    return replace(row, code=event.code, code_source=event.code_source)
+    return coded_as(row, event)
+
+
+def coded_as(row: StoredEvent, event: StoredEvent) -> StoredEvent:
+    """The row with the code of the event, or its link."""
+    return replace(row, code=event.code, code_source=event.code_source, link=event.link)
 
 
 def merged(known: StoredEvent, event: StoredEvent) -> StoredEvent:
@@ -67,7 +72,8 @@ def merged(known: StoredEvent, event: StoredEvent) -> StoredEvent:
         read = webhook
     else:
         read = history
-    return replace(both, code=coded.code, code_source=coded.code_source, text=read.text, text_key=read.text_key)
+    link = None if coded.code else history.link or read.link
+    return replace(coded_as(both, coded), link=link, text=read.text, text_key=read.text_key)
 
 
 def _is_better_time(webhook: StoredEvent, history: StoredEvent, known: StoredEvent) -> bool:

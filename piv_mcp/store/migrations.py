@@ -185,6 +185,16 @@ STEPS = (
         PRIMARY KEY (account, kind, id)
     ) WITHOUT ROWID;
     """,
+    """
+    -- of an SMS without a code: the link in its text that signs in or confirms
+    ALTER TABLE events ADD COLUMN link TEXT;
+    DROP INDEX events_codes;
+    DROP INDEX events_codes_subject;
+    CREATE INDEX events_codes ON events (account, coalesce(reached_at, sent_at, arrived_at), seq)
+        WHERE coalesce(code, link) IS NOT NULL;
+    CREATE INDEX events_codes_subject ON events (subject, coalesce(reached_at, sent_at, arrived_at), seq)
+        WHERE coalesce(code, link) IS NOT NULL;
+    """,
 )
 
 

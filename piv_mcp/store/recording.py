@@ -55,7 +55,7 @@ def add(connection: Connection, event: StoredEvent, *, as_dated: bool = False) -
         if merging.is_fuller(event, known):
             return _grow(connection, known, event), False
         if known.code is None and event.code is not None:
-            return _recoded(connection, known, replace(known, code=event.code, code_source=event.code_source)), False
+            return _recoded(connection, known, merging.coded_as(known, event)), False
         return known, False
     placed = _placed(connection, event, as_dated=as_dated)
     counterpart = _counterpart(connection, placed)
@@ -309,7 +309,7 @@ def _apart(known: StoredEvent, event: StoredEvent) -> float:
 def _recoded(connection: Connection, known: StoredEvent, changed: StoredEvent) -> StoredEvent:
     """Put `changed` in the place of `known`. A caller's cursor may be past this row: with another code it gets a new
     id, so that the code is found."""
-    if changed.code != known.code:
+    if changed.sign_in != known.sign_in:
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
         return insert(connection, [changed])[0]
     columns = [name for name in STORED if getattr(changed, name) != getattr(known, name)]

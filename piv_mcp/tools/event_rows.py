@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from piv_mcp.api.events import EVENTS
 from piv_mcp.api.phonebook import Phonebook
+from piv_mcp.inbox.codes.links import MAX_LINK_CHARS, host_of
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.services import Services
 from piv_mcp.store import polls
@@ -56,12 +57,15 @@ LATE_IN_HISTORY_SECONDS = 60.0
 
 
 class Code(BaseModel):
-    """One message with a code. `age_seconds` since it was sent, absent if that is not known; `source` is webhook or
-    history; `code_source` is api (piv.day's own reading) or text (ours)."""
+    """One message with a code, or with a `link` in its place that signs in or confirms and leads to `host`.
+    `age_seconds` since it was sent, absent if that is not known; `source` is webhook or history; `code_source` is api
+    (piv.day's own reading) or text (ours)."""
 
     model_config = ConfigDict(frozen=True)
 
-    code: str
+    code: str | None = None
+    link: str | None = None
+    host: str | None = None
     event_id: int
     age_seconds: int | None = None
     received_at: datetime
@@ -169,7 +173,9 @@ class RowMaker:
 
     def _code(self, event: StoredEvent, *, with_text: bool) -> Code:
         return Code(
-            code=one_line(event.code or ""),
+            code=one_line(event.code) if event.code else None,
+            link=one_line(event.link, MAX_LINK_CHARS) if event.link else None,
+            host=host_of(event.link) if event.link else None,
             source=event.source,
             code_source=event.code_source,
             text=self._text(event) if with_text else None,

@@ -38,8 +38,8 @@ async def get_latest_code(
     number: PivNumId | None = None,
     max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older codes are reported as stale.")] = 600,
 ) -> LatestCode:
-    """Get the newest SMS verification code that was received (OTP, two-factor or 2FA login code, one-time PIN or
-    password), on one number or on any. For one still to come: wait_for_code."""
+    """Get the newest SMS verification code (OTP, two-factor or 2FA login code, one-time PIN or password) or sign-in
+    link (magic link) that came, on one number or any. For one still to come: wait_for_code."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
     problem = None
@@ -82,7 +82,7 @@ async def get_latest_code(
         others=others,
         newer_without_code=rows.messages(quiet),
         after=reader.after(Cursor(max([last, *(event.seq for event in found)]), at=looked_at)),
-        note=join(*_about(quiet, has_code=bool(found), more=more_quiet), *notes),
+        note=join(*_of_links(found), *_about(quiet, has_code=bool(found), more=more_quiet), *notes),
         untrusted=rows.fence.notice,
     )
 
@@ -107,8 +107,8 @@ async def wait_for_code(
         Switch, Field(description="Only codes that the account's own SMS history confirms.")
     ] = False,
 ) -> WaitedCode:
-    """Wait for the next SMS verification code (OTP, 2FA, sign-in code) to arrive on a number. One that came in the last
-    minute counts, unless after is given."""
+    """Wait for the next SMS verification code (OTP, 2FA, sign-in code) or sign-in link to arrive on a number. One that
+    came in the last minute counts, unless after is given."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
     reader = await Reader.at(app, after, about=cursor.about(piv_num_id), shown_by=LATEST)
@@ -133,6 +133,7 @@ async def wait_for_code(
             f"The first reading of the SMS history found codes from before the given after, {count} in all:"
             " get_latest_code shows the newest."
         )
+    notes += _of_links(found)
     if found:
         fresh = next((event for event in found if is_recent(rows.age(event), STALE_SECONDS)), found[0])
         if fresh is not found[0]:
@@ -167,6 +168,13 @@ async def wait_for_code(
         note=join(*notes),
         untrusted=rows.fence.notice,
     )
+
+
+def _of_links(found: list[StoredEvent]) -> list[str]:
+    """What to say of links in place of codes."""
+    if all(event.link is None for event in found):
+        return []
+    return ["A link is for the person alone to open, after a look at its host: nothing here opens it."]
 
 
 def _about(quiet: list[StoredEvent], *, has_code: bool, more: bool) -> list[str]:
