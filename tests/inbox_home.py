@@ -22,6 +22,7 @@ from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
+from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.sandbox import Sandbox, SandboxTransport
 from piv_mcp.store import Store
 from piv_mcp.store.changes import Changes
@@ -59,9 +60,7 @@ class Home:
         stored, _ = await self.inbox.record(event)
         return stored
 
-    async def wait(
-        self, number: str, *, seconds: float = 5, after: Cursor | None = None, confirmed_only: bool = False
-    ) -> wait.Waited:
+    async def wait(self, number: str, *, seconds: float = 5, after: Cursor | None = None, **wanted: Any) -> wait.Waited:
         async with asyncio.timeout(PATIENCE):
             return await wait.wait_for_code(
                 self.inbox,
@@ -70,11 +69,11 @@ class Home:
                 seconds=seconds,
                 progress=no_progress,
                 cursor=after,
-                confirmed_only=confirmed_only,
+                wanted=Wanted(**wanted),
             )
 
-    def waiting(self, number: str, *, seconds: float = 60) -> "asyncio.Task[wait.Waited]":
-        return asyncio.create_task(self.wait(number, seconds=seconds))
+    def waiting(self, number: str, *, seconds: float = 60, **wanted: Any) -> "asyncio.Task[wait.Waited]":
+        return asyncio.create_task(self.wait(number, seconds=seconds, **wanted))
 
     async def asleep(self, sleeping: int = 2) -> None:
         """Until so many tasks sleep. A process that waits has one for each number, which polls it, and one that looks

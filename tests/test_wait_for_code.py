@@ -18,6 +18,7 @@ from piv_mcp.inbox import wait
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.watch import POLL_SECONDS
+from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Store, events, recording
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS
@@ -440,7 +441,7 @@ async def test_a_code_is_answered_although_the_number_is_just_found_to_be_missin
         return bool(home.polls()) and not any("History._poll" in repr(task) for task in asyncio.all_tasks())
 
     async def read_after_the_refusal(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if "confirmed_only" in kwargs:  # the wait's own question
+        if any(isinstance(arg, Wanted) for arg in args):  # the wait's own question
             await until(is_refused, seconds=PATIENCE, what="the refusal")
             await home.webhook(number, "482913")
         return await read(fn, *args, **kwargs)

@@ -26,7 +26,7 @@ from piv_mcp.inbox.outcomes import Told
 from piv_mcp.inbox.settling import Settling
 from piv_mcp.inbox.watch import POLL_SECONDS, Look, Trouble, take_turn
 from piv_mcp.store import Connection, facts, leases, pending, polls
-from piv_mcp.store.pending import Kind, Pending, Wanted
+from piv_mcp.store.pending import Kind, Pending, Sought
 from piv_mcp.text.times import DAY_SECONDS
 
 SLOWEST_QUICK = 8.0
@@ -125,12 +125,12 @@ class Asking:
     # --- for calls that wait
 
     @asynccontextmanager
-    async def watched(self, wanted: Wanted) -> AsyncGenerator[None]:
+    async def watched(self, sought: Sought) -> AsyncGenerator[None]:
         """Look every few seconds at what a call waits for, until the block ends."""
-        rows = await self.known(wanted)
-        names: set[List] = _lists_of(wanted) if rows or not wanted.names_one else set()
+        rows = await self.known(sought)
+        names: set[List] = _lists_of(sought) if rows or not sought.names_one else set()
         numbers = dict.fromkeys(row.subject for row in rows if row.kind not in LISTS and row.subject)
-        whole = set[List]() if wanted.names_one or wanted.is_open else names
+        whole = set[List]() if sought.names_one or sought.is_open else names
         async with AsyncExitStack() as stack:
             self._whole.update(whole)
             stack.callback(self._whole.subtract, whole)
@@ -142,21 +142,21 @@ class Asking:
                 await stack.enter_async_context(self._history.watched(number))
             yield
 
-    async def known(self, wanted: Wanted) -> list[Pending]:
+    async def known(self, sought: Sought) -> list[Pending]:
         """What of it is in progress, as far as known; the newest first."""
-        return [row for row in await self._store.read(pending.in_progress) if wanted.means(row)]
+        return [row for row in await self._store.read(pending.in_progress) if sought.means(row)]
 
-    async def standing(self, wanted: Wanted) -> Told | None:
+    async def standing(self, sought: Sought) -> Told | None:
         """What piv.day shows of the one thing that an id names, unless it is known to be in progress; None if it is, or
         no id names one that can be asked for. Asks for one thing, and looks at it from then on if it is in progress.
 
         Raises:
             ApiError: piv.day could not be asked.
         """
-        if self._client is None or not wanted.ids or await self.known(wanted):
+        if self._client is None or not sought.ids or await self.known(sought):
             return None
         try:
-            found = await lists.ask_by_id(self._client, wanted.kinds, wanted.ids, wanted.number)
+            found = await lists.ask_by_id(self._client, sought.kinds, sought.ids, sought.number)
         except NotFoundError:
             return Told("not on the account")  # yet: a list may show late what was made just now
         if found is None:
@@ -167,9 +167,9 @@ class Asking:
             await self._store.write(pending.find, replace(row, since=now, looked_at=now, state=told.state))
         return told
 
-    async def trouble(self, wanted: Wanted) -> Trouble | None:
+    async def trouble(self, sought: Sought) -> Trouble | None:
         """Why what a call waits for could not be looked at, and since when."""
-        for name in _lists_of(wanted):
+        for name in _lists_of(sought):
             watch = self._watches.get(_watch(name))
             if watch is not None and (trouble := watch.trouble or self._watches.silence(watch)) is not None:
                 return trouble
@@ -251,8 +251,8 @@ class Asking:
         return True
 
 
-def _lists_of(wanted: Wanted) -> set[List]:
-    return {LISTS[kind] for kind in wanted.kinds if kind in LISTS}
+def _lists_of(sought: Sought) -> set[List]:
+    return {LISTS[kind] for kind in sought.kinds if kind in LISTS}
 
 
 def _watch(name: List) -> str:

@@ -51,9 +51,9 @@ class Cursor:
     def is_past(self, seq: int) -> bool:
         return seq <= self.seq or any(first <= seq <= last for first, last in self.passed)
 
-    def covers(self, about: int) -> bool:
-        """Whether the answer that gave it would have shown what an answer about `about` shows."""
-        return self.about in (0, about)
+    def covers(self, *about: int) -> bool:
+        """Whether the answer that gave it would have shown what an answer shows that is about one of these."""
+        return self.about in (0, *about)
 
 
 def about(number: str | None = None, types: Collection[str] = (), match: Mapping[str, str] = {}) -> int:

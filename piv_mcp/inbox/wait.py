@@ -5,11 +5,11 @@ Every wait returns a cursor. The next wait continues from it.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from piv_mcp.inbox.cursor import Cursor
+from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.store import Connection, event, events, polls
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.polls import Look
@@ -29,13 +29,22 @@ EVENTS_AT_ONCE = 10
 """Maximum number of events that one wait returns; the cursor is then the id of the last of them."""
 
 LOOKED_BACK = 100
-"""So many events a wait for events looks back at least: this machine's clock may have been set since they came."""
+"""So many events a wait without a cursor looks back at least: this machine's clock may have been set meanwhile."""
 
 WITHOUT_CODE_AT_ONCE = 3
 """Maximum number of messages without a code that one wait returns."""
 
 CODES_COUNTED = 50
 """Codes are counted up to this number."""
+
+SEARCHED = 200
+"""So many of the newest codes are looked through for those of a sender or with some words: at every commit. The cursor
+does not pass the others."""
+
+QUIET_SEARCHED = 100
+"""So many of the newest messages without a code."""
+
+ANY = Wanted()
 
 MAX_STRETCHES = 40
 """Maximum number of stretches in a cursor, which a model must copy. It passes what lies before the newest of them."""
@@ -46,11 +55,12 @@ Progress = Callable[[float, float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The outcome of a wait: codes with the newest first, events with the oldest first, or nothing after a time-out.
+    """The outcome of a wait: codes (or sign-in links) with the newest first, events with the oldest first, or nothing
+    after a time-out.
 
     `without_code` are the messages in which no code was recognised, the newest first: of a wait that found codes those
     that are newer; `more_without_code` tells that there are others. `more` is how many codes came that are not in
-    `found`: the cursor does not pass them. `unconfirmed` is how many came that a wait for confirmed ones leaves.
+    `found`: the cursor does not pass them. `unconfirmed` is how many came that it leaves until the history has them.
     `earlier` is how many are left out, and passed: those of the first look at a history that came before the given
     cursor, and, without one, events that came late. `cursor` is for the next wait; `seconds` is how long this one took.
     """
@@ -82,12 +92,17 @@ class _Span:
     started: float
     last: int
     """The newest event when the wait began."""
+    read_through: int
+    """No event up to this one counts."""
 
     @classmethod
     async def begin(cls, inbox: "Inbox", cursor: Cursor | None) -> "_Span":
         start = cursor if cursor is not None else Cursor(0, at=int(inbox.remote_time() or 0))
-        last = await inbox.store.read(events.last_seq)
-        return cls(inbox, start, cursor is not None, inbox.clock.monotonic(), last)
+        last, read_through = await inbox.store.read(events.last_seq), start.seq
+        if cursor is None:
+            before = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
+            read_through = max(0, min(before, last - LOOKED_BACK))
+        return cls(inbox, start, cursor is not None, inbox.clock.monotonic(), last, read_through)
 
     def counts(self, event: StoredEvent, look: Look) -> bool:
         """`look` is the last one at the history of the event's number."""
@@ -123,7 +138,7 @@ class _Span:
 class _Sight:
     """What the store holds of a number past a cursor, all at the same moment: a look that ends while a wait reads must
     not move its cursor past what it has not read. `wanted` are those of the codes that are waited for; `code_ids` are
-    those of all codes past the cursor, also beyond the `CODES_COUNTED`."""
+    those of all codes past the cursor, also beyond those that were read."""
 
     last: int
     look: Look
@@ -133,17 +148,27 @@ class _Sight:
     quiet: list[StoredEvent]
 
     @classmethod
-    def past(cls, connection: Connection, piv_num_id: str, cursor: Cursor | None, *, confirmed_only: bool) -> "_Sight":
-        after, passed = (0, ()) if cursor is None else (cursor.seq, cursor.passed)
-        read = partial(events.codes, connection, piv_num_id, after=after, passed=passed, limit=CODES_COUNTED)
+    def past(cls, connection: Connection, piv_num_id: str, span: _Span, wanted: Wanted) -> "_Sight":
+        after, passed = span.start.seq, span.start.passed
+        most, most_quiet = CODES_COUNTED, WITHOUT_CODE_AT_ONCE + 1
+        if wanted.is_narrow:
+            after, most, most_quiet = span.read_through, SEARCHED, QUIET_SEARCHED
+
+        def read(*, confirmed_only: bool = False) -> list[StoredEvent]:
+            return events.codes(
+                connection, piv_num_id, after=after, passed=passed, confirmed_only=confirmed_only, limit=most
+            )
+
         codes = read()
+        taken = read(confirmed_only=True) if wanted.must_be_confirmed else codes
+        quiet = events.without_code(connection, piv_num_id, after=after, limit=most_quiet)
         return cls(
             events.last_seq(connection),
             polls.look(connection, piv_num_id),
             codes,
-            read(confirmed_only=True) if confirmed_only else codes,
-            [] if cursor is None else events.code_ids(connection, piv_num_id, after=after),
-            events.without_code(connection, piv_num_id, after=after, limit=WITHOUT_CODE_AT_ONCE + 1),
+            list(filter(wanted.takes, taken))[:CODES_COUNTED],
+            events.code_ids(connection, piv_num_id, after=after) if span.is_continued else [],
+            list(filter(wanted.may_take, quiet)),
         )
 
 
@@ -155,9 +180,9 @@ async def wait_for_code(
     seconds: float,
     progress: Progress,
     cursor: Cursor | None = None,
-    confirmed_only: bool = False,
+    wanted: Wanted = ANY,
 ) -> Waited:
-    """Wait for a code on a number, at most `seconds`: the first one past `cursor`.
+    """Wait for a code on a number, at most `seconds`: the first one past `cursor` that is `wanted`.
 
     Without a cursor, a code that arrived within `JUST_BEFORE` counts as well.
 
@@ -167,28 +192,28 @@ async def wait_for_code(
     span = await _Span.begin(inbox, cursor)
 
     async def query() -> Waited:
-        sight = await inbox.store.read(_Sight.past, piv_num_id, cursor, confirmed_only=confirmed_only)
+        sight = await inbox.store.read(_Sight.past, piv_num_id, span, wanted)
         look = sight.look
         found = [event for event in sight.wanted if span.counts(event, look)]
         quiet = [event for event in sight.quiet if span.counts(event, look)]
         quiet = newer(quiet, found[0]) if found else quiet
         shown, more = found[:CODES_AT_ONCE], max(0, len(found) - CODES_AT_ONCE)
-        # What is not confirmed yet may be confirmed later: the cursor does not pass it.
-        came = {event.seq for event in sight.codes if span.counts(event, look)}
+        # What is not confirmed yet may be wanted once it is: the cursor does not pass it.
+        counted = [event for event in sight.codes if span.counts(event, look)]
+        came = {event.seq for event in [*counted, *found]}
         old = {event.seq for event in sight.codes} - came
+        done = {event.seq for event in [*shown, *filter(wanted.refuses, counted)]}
         codes = came | set(sight.code_ids) if came else came
         # Without a look that has ended, this wait has looked at no more than the one before.
         end = Cursor(sight.last, at=int(look.remote_at or span.start.at))
         return Waited(
             shown,
-            _beyond(codes, old | {event.seq for event in shown}, span.start, end),
+            _beyond(codes, old | done, span.start, end),
             without_code=quiet[:WITHOUT_CODE_AT_ONCE],
             more_without_code=len(quiet) > WITHOUT_CODE_AT_ONCE,
             more=more,
-            unconfirmed=sum(event.seq in came and not event.confirmed for event in sight.codes)
-            if confirmed_only
-            else 0,
-            earlier=sum(span.was_there(event, look) for event in sight.codes),
+            unconfirmed=sum(map(wanted.awaits, counted)),
+            earlier=sum(span.was_there(event, look) for event in filter(wanted.may_take, sight.codes)),
         )
 
     async with history.watched(piv_num_id) as watch:
@@ -237,11 +262,7 @@ async def wait_for_event(
     Without a cursor, events that arrived within `JUST_BEFORE` count as well.
     """
     span = await _Span.begin(inbox, cursor)
-    read_through = span.start.seq
-    if cursor is None:
-        before = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
-        read_through = max(0, min(before, span.last - LOOKED_BACK))
-
+    read_through = span.read_through
     old = 0
 
     async def query() -> Waited:

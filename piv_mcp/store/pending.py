@@ -48,7 +48,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Sought:
     """What a call waits for: things of these kinds, of which an id of `ids` (by the tool's name for it) names one,
     about `number` if that is given. `is_open`: it waits for any event."""
 

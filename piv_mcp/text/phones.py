@@ -63,6 +63,27 @@ def significant_digits(text: str) -> str:
     return digits.removeprefix("00") if is_international(text) else digits.lstrip("0")
 
 
+def is_number(typed: str) -> bool:
+    """Whether a text is a phone number or a short code, without letters."""
+    return _DIGITS_ALONE.fullmatch(plain(typed)) is not None
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two texts are one phone number or short code, in whatever forms they are written."""
+    first, second = plain(one), plain(other)
+    if not (_DIGITS_ALONE.fullmatch(first) and _DIGITS_ALONE.fullmatch(second)):
+        return False
+    if re.sub("[^0-9]", "", first) == re.sub("[^0-9]", "", second):
+        return True
+    return not _forms(first, beside=second).isdisjoint(_forms(second, beside=first))
+
+
+def _forms(text: str, *, beside: str) -> set[str]:
+    """The forms in E.164 of what a plain text means as it is, or dialled in the country of another number."""
+    meant = written(text) | local(text, written(beside))
+    return meant.union(*map(other_forms, meant))
+
+
 def recipient(typed: str) -> str:
     """The E.164 form of a number that an SMS is to go to. No country is assumed.
 

@@ -18,7 +18,7 @@ from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.spending.actions.base import wait_for_event as call_of_wait
 from piv_mcp.store import events
 from piv_mcp.store.event import StoredEvent
-from piv_mcp.store.pending import ENDS, Kind, Wanted
+from piv_mcp.store.pending import ENDS, Kind, Sought
 from piv_mcp.text.untrusted import one_line
 from piv_mcp.tools.event_rows import rows_of
 from piv_mcp.tools.inbox_answers import Events, InProgress, WaitedEvents
@@ -126,8 +126,8 @@ async def wait_for_event(
     ids = {name: value for name, value in given.items() if value is not None}
     able = _about(types, ids)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
-    wanted = _wanted(types, ids, piv_num_id)
-    match = await _fields(app, ids, wanted)
+    sought = _sought(types, ids, piv_num_id)
+    match = await _fields(app, ids, sought)
     others = {name: value for name, value in match.items() if name != "piv_num_id"}
     about = cursor.about(piv_num_id, types, others)
     reader = await Reader.at(app, after, about=about, shown_by=LISTED)
@@ -141,9 +141,9 @@ async def wait_for_event(
     )
     waited, now = await come(seconds=0), None
     if not waited.found:
-        now = await app.asking.standing(wanted)
+        now = await app.asking.standing(sought)
         async with AsyncExitStack() as watching:
-            await watching.enter_async_context(app.asking.watched(wanted))
+            await watching.enter_async_context(app.asking.watched(sought))
             if piv_num_id is not None and _is_in_history(types):
                 await watching.enter_async_context(app.history.watched(piv_num_id))
             waited = await come(seconds=0 if now is not None and now.has_ended else timeout_seconds)
@@ -158,11 +158,11 @@ async def wait_for_event(
         notes.append(f"It had ended before: piv.day shows {one_line(now.state)}. No event will come of it.")
         ends = [(happening.type, white_id) for happening in now.happenings]
     elif not waited.found:
-        in_progress = await _in_progress(app, wanted)
+        in_progress = await _in_progress(app, sought)
         going_on = f"Nothing yet. To go on waiting, call again with after={reader.after(waited.cursor)}."
-        notes += [going_on, *await _unasked(app, types, wanted)]
+        notes += [going_on, *await _unasked(app, types, sought)]
         if now is not None and not in_progress:
-            notes.append(f"piv.day has nothing by this {' and '.join(wanted.ids)}: check the id.")
+            notes.append(f"piv.day has nothing by this {' and '.join(sought.ids)}: check the id.")
         elif not in_progress:
             notes += [f"{IDS[name].shown_by} shows the state now." for name in ids if IDS[name].shown_by]
     return WaitedEvents(
@@ -232,7 +232,7 @@ def _about(types: Sequence[EventType], ids: Collection[str]) -> Sequence[EventTy
     return able
 
 
-def _wanted(types: Sequence[EventType], ids: Mapping[str, str], piv_num_id: str | None) -> Wanted:
+def _sought(types: Sequence[EventType], ids: Mapping[str, str], piv_num_id: str | None) -> Sought:
     """What is to be looked at for a wait for these types of what the ids name."""
     kinds: list[Kind] = [
         kind
@@ -240,23 +240,23 @@ def _wanted(types: Sequence[EventType], ids: Mapping[str, str], piv_num_id: str 
         if (not types or not set(types).isdisjoint(ends)) and all(kind in IDS[name].kinds for name in ids)
     ]
     others = {name: value for name, value in ids.items() if name != "number"}
-    return Wanted(kinds, others, piv_num_id, is_open=not types)
+    return Sought(kinds, others, piv_num_id, is_open=not types)
 
 
-async def _fields(app: Services, ids: Mapping[str, str], wanted: Wanted) -> dict[str, str]:
+async def _fields(app: Services, ids: Mapping[str, str], sought: Sought) -> dict[str, str]:
     """The ids as fields of the events' data."""
-    fields = {IDS[name].field: value for name, value in wanted.ids.items()}
-    if wanted.number is not None:
-        fields[IDS["number"].field] = wanted.number
+    fields = {IDS[name].field: value for name, value in sought.ids.items()}
+    if sought.number is not None:
+        fields[IDS["number"].field] = sought.number
     if "queue_id" in ids:
         del fields[IDS["queue_id"].field]
-        fields |= await _domain_of(app, ids["queue_id"], wanted)
+        fields |= await _domain_of(app, ids["queue_id"], sought)
     return fields
 
 
-async def _domain_of(app: Services, queue_id: str, wanted: Wanted) -> dict[str, str]:
+async def _domain_of(app: Services, queue_id: str, sought: Sought) -> dict[str, str]:
     """What the events of a queue entry are known by: the name of its domain, or else its id."""
-    for row in await app.asking.known(wanted):
+    for row in await app.asking.known(sought):
         for field in ("domain_name", "domain_id"):
             if row.known.get(field):
                 return {field: row.known[field]}
@@ -275,7 +275,7 @@ def _is_in_history(types: Sequence[EventType]) -> bool:
     return not types or any(name.startswith(("sms.", "verify.")) for name in types)
 
 
-async def _in_progress(app: Services, wanted: Wanted) -> list[InProgress]:
+async def _in_progress(app: Services, sought: Sought) -> list[InProgress]:
     """What of it has not ended, the newest first."""
     now = app.clock.time()
     return [
@@ -286,23 +286,23 @@ async def _in_progress(app: Services, wanted: Wanted) -> list[InProgress]:
             state=one_line(row.state) if row.state else None,
             looked_seconds_ago=None if row.looked_at is None else max(0, round(now - row.looked_at)),
         )
-        for row in (await app.asking.known(wanted))[:MOST_IN_PROGRESS]
+        for row in (await app.asking.known(sought))[:MOST_IN_PROGRESS]
     ]
 
 
-async def _unasked(app: Services, types: Sequence[EventType], wanted: Wanted) -> list[str]:
+async def _unasked(app: Services, types: Sequence[EventType], sought: Sought) -> list[str]:
     """What of a wait nobody could know: what cannot be asked for, and what could not be."""
     if app.api is None:
         return ["No API key is set, so only webhooks bring events.", *await unheard(app)]
     notes: list[str] = []
-    if (trouble := await app.asking.trouble(wanted)) is not None:
+    if (trouble := await app.asking.trouble(sought)) is not None:
         notes.append(f"piv.day could not be asked since {clock_time(trouble.since)} ({trouble.problem}).")
-    if wanted.number is not None and _is_in_history(types):
-        notes += await unread(app, wanted.number)
+    if sought.number is not None and _is_in_history(types):
+        notes += await unread(app, sought.number)
     heard: list[str] = []
     if any(name.startswith("verify.") for name in types):
         heard.append("How a verification ends, only a webhook tells, or a message that it leaves in the SMS history.")
-    if wanted.number is None and (not types or "sms.received" in types):
+    if sought.number is None and (not types or "sms.received" in types):
         heard.append("Of SMS that come, only webhooks tell here: name the number to have its SMS history read.")
     return [*notes, *heard, *(await unheard(app) if heard else [])]
 

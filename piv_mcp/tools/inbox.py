@@ -4,17 +4,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from piv_mcp.inbox import cursor, wait
+from piv_mcp.inbox import wait
 from piv_mcp.inbox.backfill import LAST_ROUND_END, NOW_SECONDS, ROUND_SECONDS
 from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.inbox.cursor import Cursor
+from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.services import Services, services
 from piv_mcp.store import events, facts
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.times import span
 from piv_mcp.tools.event_rows import MAX_OTHERS, RECENT_CODES_SECONDS, rows_of
 from piv_mcp.tools.inbox_answers import LatestCode, WaitedCode
-from piv_mcp.tools.parameters import PivNumId, Switch
+from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
 from piv_mcp.tools.reader import Reader
 from piv_mcp.tools.spec import Ctx, read
 from piv_mcp.tools.unknowns import unheard, unread
@@ -29,6 +30,14 @@ LATE_SECONDS = 300
 REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
 
+Sender = Annotated[
+    Line, limited(100), Field(description="Its phone number, or part of its name; the SMS history tells it.")
+]
+Contains = Annotated[Line, limited(200), Field(description="Words in the text, in any case.")]
+
+SEARCHED_ONCE = 1000
+"""So many of the newest codes get_latest_code looks through for those of a sender or with some words."""
+
 LATEST = "get_latest_code"
 """What shows what a cursor may have passed: see `Reader.at`."""
 
@@ -36,6 +45,8 @@ LATEST = "get_latest_code"
 async def get_latest_code(
     ctx: Ctx,
     number: PivNumId | None = None,
+    sender: Sender | None = None,
+    contains: Contains | None = None,
     max_age_seconds: Annotated[int, Field(ge=1, le=31_536_000, description="Older codes are reported as stale.")] = 600,
 ) -> LatestCode:
     """Get the newest SMS verification code (OTP, two-factor or 2FA login code, one-time PIN or password) or sign-in
@@ -47,12 +58,15 @@ async def get_latest_code(
         problem = await app.history.refresh(piv_num_id, seconds=REFRESH_SECONDS)
     else:
         await app.backfill.refresh()
-    reader = await Reader.at(app, None, about=cursor.about(piv_num_id), shown_by=LATEST)
+    wanted = Wanted(sender=sender, contains=contains)
+    reader = await Reader.at(app, None, about=wanted.about(piv_num_id), shown_by=LATEST)
     last = await app.store.read(events.last_seq)
-    found = await app.store.read(events.codes, piv_num_id, limit=MAX_OTHERS + 2)
+    most = SEARCHED_ONCE if wanted.is_narrow else MAX_OTHERS + 2
+    codes = await app.store.read(events.codes, piv_num_id, limit=most)
+    found = list(filter(wanted.takes, codes))
     recent = [event for event in found if found[0].moment - event.moment <= RECENT_CODES_SECONDS]
     found = recent[: MAX_OTHERS + 1]
-    quiet = await _without_code(app, piv_num_id, found, max_age_seconds)
+    quiet = await _without_code(app, piv_num_id, wanted, found, max_age_seconds)
     more_quiet, quiet = len(quiet) > wait.WITHOUT_CODE_AT_ONCE, quiet[: wait.WITHOUT_CODE_AT_ONCE]
     rows = await rows_of(app, [*found, *quiet])
     notes: list[str] = []
@@ -62,13 +76,18 @@ async def get_latest_code(
         notes += await (_last_round(app) if piv_num_id is None else unread(app, piv_num_id))
     if len(recent) > len(found):
         notes.append("More codes came before these: list_events shows them.")
+    if any(is_recent(rows.age(event), max_age_seconds) for event in filter(wanted.awaits, codes)):
+        notes.append(_unknown_sender())
+    if wanted.is_narrow and len(codes) == most:
+        notes.append(f"Only the newest {most} codes were looked through.")
     notes += await _captured(app, piv_num_id, app.clock.time() - max_age_seconds)
     age = rows.age(found[0]) if found else None
     stale = bool(found) and (age is None or age > max_age_seconds)
     if piv_num_id is None and (not found or stale) and not any("Name the number" in note for note in notes):
         notes.insert(0, "Name the number to search its SMS history, too.")
     if not found:
-        notes.insert(0, "No message with a code is in the inbox.")
+        kind = "such a code" if wanted.is_narrow else "a code"
+        notes.insert(0, f"No message with {kind} is in the inbox.")
         notes += await unheard(app)
     elif stale:
         notes.insert(0, _old(age))
@@ -88,10 +107,12 @@ async def get_latest_code(
 
 
 async def _without_code(
-    app: Services, piv_num_id: str | None, found: list[StoredEvent], max_age_seconds: int
+    app: Services, piv_num_id: str | None, wanted: Wanted, found: list[StoredEvent], max_age_seconds: int
 ) -> list[StoredEvent]:
     """Messages without a code that are newer than the newest code; without a code, those of the time asked for."""
-    quiet = await app.store.read(events.without_code, piv_num_id, limit=wait.WITHOUT_CODE_AT_ONCE + 1)
+    most = wait.QUIET_SEARCHED if wanted.is_narrow else wait.WITHOUT_CODE_AT_ONCE + 1
+    quiet = await app.store.read(events.without_code, piv_num_id, limit=most)
+    quiet = list(filter(wanted.may_take, quiet))
     if found:
         return wait.newer(quiet, found[0])
     now, remote_now = app.clock.time(), app.inbox.remote_time()
@@ -101,6 +122,8 @@ async def _without_code(
 async def wait_for_code(
     ctx: Ctx,
     number: PivNumId,
+    sender: Sender | None = None,
+    contains: Contains | None = None,
     timeout_seconds: Timeout = 50,
     after: After | None = None,
     confirmed_only: Annotated[
@@ -111,7 +134,10 @@ async def wait_for_code(
     came in the last minute counts, unless after is given."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
-    reader = await Reader.at(app, after, about=cursor.about(piv_num_id), shown_by=LATEST)
+    wanted = Wanted(confirmed_only, sender, contains)
+    reader = await Reader.at(
+        app, after, about=wanted.about(piv_num_id), within=Wanted().about(piv_num_id), shown_by=LATEST
+    )
     waited = await wait.wait_for_code(
         app.inbox,
         app.history,
@@ -119,14 +145,15 @@ async def wait_for_code(
         seconds=timeout_seconds,
         progress=progress(ctx, "waiting for the SMS"),
         cursor=reader.cursor,
-        confirmed_only=confirmed_only,
+        wanted=wanted,
     )
     found, quiet = waited.found, waited.without_code
     rows = await rows_of(app, [*found, *quiet])
     notes = [*reader.notes, *_about(quiet, has_code=bool(found), more=waited.more_without_code)]
     after, status = reader.after(waited.cursor), "timeout"
     if waited.unconfirmed:
-        notes.append("A code came that the SMS history does not confirm yet: get_latest_code shows it.")
+        unconfirmed = "A code came that the SMS history does not confirm yet: get_latest_code shows it."
+        notes.append(unconfirmed if sender is None else _unknown_sender())
     if waited.earlier:
         count = f"{waited.earlier}{' or more' if waited.earlier >= wait.CODES_COUNTED else ''}"
         notes.append(
@@ -153,7 +180,7 @@ async def wait_for_code(
         notes += missed
     elif not found:
         promise = "" if missed or reader.notes or waited.earlier else ": nothing is missed"
-        kind = "confirmed code" if confirmed_only else "code"
+        kind = f"{'such ' if wanted.is_narrow else ''}{'confirmed ' if confirmed_only else ''}code"
         going_on = f"No {kind} yet. To go on waiting, call again with after={after}{promise}."
         notes += [going_on, *missed, *await unheard(app)]
         notes += await _captured(app, piv_num_id, app.clock.time() - waited.seconds - wait.JUST_BEFORE)
@@ -168,6 +195,10 @@ async def wait_for_code(
         note=join(*notes),
         untrusted=rows.fence.notice,
     )
+
+
+def _unknown_sender() -> str:
+    return "A code came whose sender the SMS history does not tell yet: get_latest_code without sender shows it."
 
 
 def _of_links(found: list[StoredEvent]) -> list[str]:

@@ -26,8 +26,9 @@ class Reader:
     notes: list[str]
 
     @classmethod
-    async def at(cls, app: Services, after: str | None, *, about: int, shown_by: str) -> "Reader":
-        """`shown_by` names what shows what a cursor of an answer about something else has passed."""
+    async def at(cls, app: Services, after: str | None, *, about: int, shown_by: str, within: int = 0) -> "Reader":
+        """`shown_by` names what shows what a cursor of an answer about something else has passed. An answer about
+        `within` has shown all that one about `about` shows."""
         owner = await app.store.read(cursor.identity)
         if after is None or after.strip().casefold() in NOT_GIVEN:
             return cls(None, owner, about, [])
@@ -41,7 +42,7 @@ class Reader:
         if where.seq > last:
             return cls(None, owner, about, ["The given after is of a later state of this inbox: it is ignored."])
         notes: list[str] = []
-        if not where.covers(about):
+        if not where.covers(about, within):
             notes.append(
                 "The given after is of an answer about something else: what came here before that answer may not be"
                 f" shown. {shown_by} shows it."
