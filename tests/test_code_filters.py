@@ -250,3 +250,33 @@ async def test_a_cursor_of_all_codes_serves_for_one_sender_and_the_other_way_rou
     assert "something else" not in again["note"]
     wide = await modern_app.ok("wait_for_code", number=number, timeout_seconds=0, after=narrow["after"])
     assert "an answer about something else" in wide["note"]
+
+
+# At once
+
+
+@pytest.mark.parametrize("arguments", [{}, {"contains": "your code"}])
+async def test_a_code_that_is_there_is_answered_without_a_request(
+    modern_app: Connected, arguments: dict[str, str]
+) -> None:
+    number = modern_app.sandbox.add_numbers(1)[0]
+    await modern_app.tell("sms.received", piv_num_id=number, text="Your code is 482913", code="482913")
+    modern_app.sandbox.fail_next(Failure(kind="slow", delay=60, times=None))
+    answer = await modern_app.ok("wait_for_code", number=number, **arguments)
+    assert (answer["newest"]["code"], answer["waited_seconds"]) == ("482913", 0)
+    assert modern_app.sent == []
+
+
+@pytest.mark.parametrize("arguments", [{"confirmed_only": True}, {"sender": "Google"}])
+async def test_a_confirmed_code_and_one_of_a_sender_are_looked_for_in_the_history_first(
+    modern_app: Connected, arguments: dict[str, object]
+) -> None:
+    number, now = modern_app.sandbox.add_numbers(1)[0], modern_app.sandbox.now
+    text = "Your code is 482913"
+    await modern_app.tell("sms.received", piv_num_id=number, text=text, code="482913", received_at=now.isoformat())
+    await modern_app.sandbox.receive_sms(number, text, sender="Google", deliver=False, received_at=now)
+    answer = await modern_app.ok("wait_for_code", number=number, **arguments)
+    assert (answer["newest"]["code"], answer["newest"]["sender"]) == ("482913", "Google")
+    assert [path.rsplit("/", 1)[-1] for _, path, _, _ in modern_app.sent] == ["sms"]
+    again = await modern_app.ok("wait_for_code", number=number, **arguments)
+    assert (again["newest"]["code"], modern_app.sent) == ("482913", []), "what is confirmed need not be asked again"

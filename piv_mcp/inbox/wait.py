@@ -184,7 +184,8 @@ async def wait_for_code(
 ) -> Waited:
     """Wait for a code on a number, at most `seconds`: the first one past `cursor` that is `wanted`.
 
-    Without a cursor, a code that arrived within `JUST_BEFORE` counts as well.
+    Without a cursor, a code that arrived within `JUST_BEFORE` counts as well. What the store has is returned at once;
+    the history is asked only while there is nothing.
 
     Raises:
         NotFoundError: the account has no such number.
@@ -216,6 +217,8 @@ async def wait_for_code(
             earlier=sum(span.was_there(event, look) for event in filter(wanted.may_take, sight.codes)),
         )
 
+    if (at_once := await query()).found:
+        return at_once
     async with history.watched(piv_num_id) as watch:
 
         async def query_existing_number() -> Waited:
