@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from harness import Connected, text_of
 from mcp import Client
 
@@ -36,9 +37,12 @@ async def test_the_key_goes_with_the_request_and_into_no_answer(app: Connected) 
     assert said.startswith("UNAUTHORIZED: ")
 
 
-async def test_without_a_key_a_tool_says_what_the_person_must_do(data_dir: Path) -> None:
+@pytest.mark.parametrize(("tool", "arguments"), [("get_account", {}), ("list_sms", {"piv_num_id": "+46701740605"})])
+async def test_without_a_key_a_tool_says_what_the_person_must_do(
+    data_dir: Path, tool: str, arguments: dict[str, str]
+) -> None:
     async with Client(build_server(load(data_dir=data_dir, webhook_port=0))) as client:
-        result = await client.call_tool("get_account", {})
+        result = await client.call_tool(tool, arguments)
     assert result.is_error
     assert text_of(result).startswith("CONFIG_ERROR: PIV_API_KEY is not set.")
     assert "PIV_SANDBOX=1" in text_of(result)

@@ -100,6 +100,12 @@ def insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredE
     return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 
+def unconfirmed(connection: Connection, subject: str, *, limit: int) -> list[StoredEvent]:
+    """Messages that only webhooks told, as far as this store knows, the last recorded first."""
+    condition = "subject = ? AND message_id IS NULL AND text_key IS NOT NULL ORDER BY seq DESC LIMIT ?"
+    return select(connection, condition, (subject, limit))
+
+
 def last_heard(connection: Connection) -> dict[str, int]:
     """The newest SMS of each number. One indexed query for each number; a single query reads
     all rows."""

@@ -58,7 +58,7 @@ def add(connection: Connection, event: StoredEvent, *, as_dated: bool = False) -
             return _recoded(connection, known, merging.coded_as(known, event)), False
         return known, False
     placed = _placed(connection, event, as_dated=as_dated)
-    counterpart = _counterpart(connection, placed)
+    counterpart = counterpart_of(connection, placed)
     if counterpart is not None:
         return _recoded(connection, counterpart, merging.merged(counterpart, placed)), False
     if event.source == "webhook" and (found := asked.join(connection, placed)) is not None:
@@ -104,7 +104,7 @@ def put_back(connection: Connection, event: StoredEvent) -> bool:
     names: tuple[tuple[Source, str | None], ...] = (("webhook", event.digest), ("history", event.message_id))
     if any(name is not None and _duplicate(connection, replace(event, source=source)) for source, name in names):
         return False
-    counterpart = None if event.digest and event.message_id else _counterpart(connection, event)
+    counterpart = None if event.digest and event.message_id else counterpart_of(connection, event)
     if counterpart is not None:
         _recoded(connection, counterpart, merging.merged(counterpart, event))
     else:
@@ -144,7 +144,7 @@ def _nearest_first(
         if seen.isdisjoint(keys.identity_keys(event)):
             return True, math.inf
         placed = _placed(connection, event, as_dated=as_dated)
-        counterpart = _counterpart(connection, placed)
+        counterpart = counterpart_of(connection, placed)
         if counterpart is None:
             return True, math.inf
         return counterpart.text_key != placed.text_key, _apart(counterpart, placed)
@@ -244,7 +244,7 @@ def _take_new_ids(connection: Connection, batch: Sequence[StoredEvent]) -> None:
                 connection.execute("UPDATE events SET message_id = ? WHERE seq = ?", (event.message_id, same.pop(0)))
 
 
-def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | None:
+def counterpart_of(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row of the same SMS from the other source, if it has not been merged yet: that which is nearest in time."""
     if event.text_key is None:
         return None
@@ -279,7 +279,7 @@ def _counterpart(connection: Connection, event: StoredEvent) -> StoredEvent | No
 def _grow(connection: Connection, known: StoredEvent, event: StoredEvent) -> StoredEvent:
     """The row with what the history shows now, which the webhook of the whole message may have told before."""
     row = merging.grown(known, event)
-    if known.digest is None and (webhook := _counterpart(connection, row)) is not None:
+    if known.digest is None and (webhook := counterpart_of(connection, row)) is not None:
         connection.execute("DELETE FROM events WHERE seq = ?", (known.seq,))
         return _recoded(connection, webhook, merging.merged(webhook, row))
     return _recoded(connection, known, row)

@@ -145,14 +145,14 @@ class RowMaker:
         return EventRow(
             event_id=event.seq,
             type=event.type if event.type in EVENTS else self.fence.wrap_line(event.type),
-            received_at=_received_at(event),
+            received_at=received_at(event),
             source=event.source if not event.has_both_sources else "webhook, asked",
             piv_num_id=(number if _WORD.fullmatch(number) else self.fence.wrap_line(number)) if number else None,
             phone_number=self._phonebook.phone_of(number) if number else None,
             sender=one_line(event.sender) if event.sender else None,
             text=self.fence.wrap(event.text) if event.text is not None else None,
             code=one_line(event.code) if event.code else None,
-            confirmed=self._confirmed(event) if is_sms else None,
+            confirmed=self.confirmed(event) if is_sms else None,
             data=None if is_sms else _Shown(event.type, self.fence).fields(event.data),
             shown_when_asked=_Shown(event.type, self.fence).fields(event.differences) or None,
             note=_note(event),
@@ -164,7 +164,8 @@ class RowMaker:
         age = event.age(self._now, self._remote_now)
         return None if age is None else round(age)
 
-    def _confirmed(self, event: StoredEvent) -> str:
+    def confirmed(self, event: StoredEvent) -> str:
+        """Whether the account's own SMS history has the message, in words."""
         if event.confirmed:
             return FOUND
         look = self._looks.get(event.subject or "", polls.Look())
@@ -194,11 +195,11 @@ class RowMaker:
         return {
             "event_id": event.seq,
             "age_seconds": self.age(event),
-            "received_at": _received_at(event),
+            "received_at": received_at(event),
             "piv_num_id": one_line(event.subject) if event.subject else None,
             "phone_number": self._phonebook.phone_of(event.subject) if event.subject else None,
             "sender": one_line(event.sender) if event.sender else None,
-            "confirmed": self._confirmed(event),
+            "confirmed": self.confirmed(event),
         }
 
     def _text(self, event: StoredEvent) -> str | None:
@@ -221,7 +222,7 @@ def _note(event: StoredEvent) -> str | None:
     return " ".join(notes) or None
 
 
-def _received_at(event: StoredEvent) -> datetime:
+def received_at(event: StoredEvent) -> datetime:
     """The message's own time, or else when it reached the account, on piv.day's clock."""
     return utc(event.moment if event.sent_at is None else event.sent_at)
 
