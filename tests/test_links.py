@@ -125,6 +125,19 @@ async def test_a_code_that_comes_for_a_message_with_a_link_takes_its_place_and_i
     assert [(event.code, event.link) for event in later.found] == [("KXQW", None)]
 
 
+async def test_a_link_that_the_history_shows_later_is_past_the_cursor(home: Home) -> None:
+    """The parts of a long message come one by one."""
+    number = home.numbers[0]
+    await home.sandbox.receive_sms(number, "Sign in to Fern", deliver=False)
+    await home.history.look(number, Priority.PERSON)
+    before = await home.wait(number, seconds=0)
+    assert [event.text for event in before.without_code] == ["Sign in to Fern"]
+    home.sandbox.state.numbers[number].messages[-1].message_body = f"Sign in to Fern with {LINK}"
+    await home.history.look(number, Priority.PERSON)
+    later = await home.wait(number, seconds=0, after=before.cursor)
+    assert [event.link for event in later.found] == [LINK]
+
+
 async def test_links_and_codes_are_in_one_order(home: Home) -> None:
     number = home.numbers[0]
     await home.record(sms_webhook(number, SIGN_IN))

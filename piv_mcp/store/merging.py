@@ -36,7 +36,11 @@ def is_damaged(known: StoredEvent, event: StoredEvent) -> bool:
 
 def is_fuller(event: StoredEvent, known: StoredEvent) -> bool:
     """Whether the history now shows more of a message than it did: its parts come one by one."""
-    return event.source == "history" and event.text_key != known.text_key and _damage(event.text) < _damage(known.text)
+    if event.source != "history" or event.text_key == known.text_key:
+        return False
+    was, shown = known.text or "", event.text or ""
+    # In what is only there now, a mark of a lost character is one of a question, or of a link.
+    return (_lost(shown[: len(was)]), -len(shown)) < (_lost(was), -len(was))
 
 
 def grown(known: StoredEvent, event: StoredEvent) -> StoredEvent:
@@ -123,11 +127,6 @@ def _fills_marks(damaged: str, whole: str) -> bool:
     return apart and all(damaged[place] in _MARKS and not whole[place].isascii() for place in filled)
 
 
-def _damage(text: str | None) -> tuple[int, int]:
-    """How much is lost of a text: replaced characters, then what is cut off."""
-    return _lost(text), -len(text or "")
-
-
-def _lost(text: str | None) -> int:
+def _lost(text: str) -> int:
     """How many characters of a text were replaced."""
-    return sum(map((text or "").count, _MARKS))
+    return sum(map(text.count, _MARKS))
