@@ -1,6 +1,8 @@
 """Codes of one sender, or with some words: what counts, and what a cursor passes meanwhile."""
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from harness import Connect, Connected
@@ -152,6 +154,22 @@ async def test_forged_codes_hide_none_of_the_sender(home: Home, monkeypatch: pyt
     assert len((await home.wait(number, seconds=0, after=waited.cursor)).found) == wait.CODES_AT_ONCE
 
 
+@pytest.mark.parametrize("wanted", [{"confirmed_only": True}, {"sender": "Google"}])
+async def test_a_wait_without_a_cursor_passes_no_confirmed_code_behind_many_forged_ones(
+    home: Home, wanted: dict[str, Any]
+) -> None:
+    number = home.numbers[0]
+    for n in range(wait.CODES_AT_ONCE + 2):
+        await home.sandbox.receive_sms(number, f"Your code is {7000 + n}", sender="Google", deliver=False)
+    await home.history.look(number, Priority.PERSON)
+    for n in range(wait.SEARCHED + 1):
+        await home.webhook(number, str(1000 + n))
+    first = await home.wait(number, seconds=0, **wanted)
+    assert (len(first.found), first.more) == (wait.CODES_AT_ONCE, 2)
+    second = await home.wait(number, seconds=0, after=first.cursor, **wanted)
+    assert (len(second.found), second.more) == (2, 0)
+
+
 # Words
 
 
@@ -265,6 +283,7 @@ async def test_a_code_that_is_there_is_answered_without_a_request(
     answer = await modern_app.ok("wait_for_code", number=number, **arguments)
     assert (answer["newest"]["code"], answer["waited_seconds"]) == ("482913", 0)
     assert modern_app.sent == []
+    assert not any("History._poll" in repr(task) for task in asyncio.all_tasks()), "and none is under way"
 
 
 @pytest.mark.parametrize("arguments", [{"confirmed_only": True}, {"sender": "Google"}])

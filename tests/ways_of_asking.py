@@ -16,6 +16,8 @@ WAYS: tuple[tuple[str, str], ...] = (
     ("show my text messages", "list_sms"),
     ("read the inbox of my number", "list_sms list_events get_latest_code"),
     ("sms history", "list_sms"),
+    ("sign-in link by sms", "get_latest_code wait_for_code"),
+    ("the link to log in that was texted", "get_latest_code wait_for_code"),
     ("did anyone text me", "list_sms list_events get_latest_code"),
     ("send a text message", "send_sms"),
     ("text somebody", "send_sms"),

@@ -31,9 +31,11 @@ REFRESH_SECONDS = 3.0
 """How long get_latest_code waits for the SMS history."""
 
 Sender = Annotated[
-    Line, limited(100), Field(description="Its phone number, or part of its name; the SMS history tells it.")
+    Line,
+    limited(100),
+    Field(description="Only from this sender: its number or part of its name, as the SMS history has it."),
 ]
-Contains = Annotated[Line, limited(200), Field(description="Words in the text, in any case.")]
+Contains = Annotated[Line, limited(200), Field(description="Only texts with these words, in any case.")]
 
 SEARCHED_ONCE = 1000
 """So many of the newest codes get_latest_code looks through for those of a sender or with some words."""
