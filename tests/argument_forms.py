@@ -32,6 +32,8 @@ HUGE = "9" * 10_000
 
 OPTIONAL: dict[str, object] = {
     "search": "46",
+    "sender": "Google",
+    "contains": "your code",
     "message_id": "42",
     "contacts_template": "Call us",
     "style_hint": "plain",
@@ -44,7 +46,6 @@ OPTIONAL: dict[str, object] = {
     "banned_words": ["casino"],
     "languages": ["de"],
     "after": "c1AAAAAAAA",
-    "sender": "Acme",
     "format": "php",
     "spending_id": "sp_0123456789",
     "dns_records": [{"type": "TXT", "name": "@", "content": "null"}],
@@ -62,7 +63,7 @@ TOGETHER: dict[str, dict[str, object]] = {
 """What else must be given for an optional parameter to be possible."""
 
 ONE_LINE = ("custom_name", "content", "search", "niche", "name", "company", "address", "legal", "legal_name", "phone")
-FREE = (*ONE_LINE, "style_hint", "sender", "text", "message_body", "contacts_template")
+FREE = (*ONE_LINE, "style_hint", "sender", "contains", "text", "message_body", "contacts_template")
 """Texts in which white space may mean something."""
 
 Form = tuple[str, object]

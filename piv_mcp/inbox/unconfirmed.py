@@ -8,7 +8,7 @@ from piv_mcp.inbox.parse import event_of_sms
 from piv_mcp.store import Connection, event, events, recording
 from piv_mcp.store.event import StoredEvent
 
-MOST = 100
+LOOKED_AT = 100
 """So many of the newest such messages are looked at."""
 
 
@@ -22,5 +22,5 @@ async def told_by_webhooks(inbox: Inbox, piv_num_id: str, page: Sequence[Sms]) -
 def _beside(connection: Connection, piv_num_id: str, page: Sequence[StoredEvent]) -> list[StoredEvent]:
     met = [recording.counterpart_of(connection, message) for message in recording.unknown(connection, page)]
     known = {row.seq for row in met if row is not None}
-    found = events.unconfirmed(connection, piv_num_id, limit=MOST + len(known))
+    found = events.unconfirmed(connection, piv_num_id, limit=LOOKED_AT + len(known))
     return event.newest_first([row for row in found if row.seq not in known])

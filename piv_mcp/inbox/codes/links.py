@@ -23,9 +23,7 @@ from piv_mcp.inbox.codes.parts import parts_of
 from piv_mcp.inbox.codes.text import fold, normalise
 from piv_mcp.text.hosts import HostNameError, host_name
 from piv_mcp.text.invisible import is_invisible
-
-MAX_CHARS: Final = 2000
-"""Characters. A longer text is no SMS: ten segments have 1,530."""
+from piv_mcp.text.untrusted import MAX_TEXT
 
 MAX_LINK_CHARS: Final = 1000
 """A longer link is not taken: it is shown as it is, and not as the words of a stranger are."""
@@ -82,7 +80,7 @@ class _Link(NamedTuple):
 
 def sign_in_link(text: str) -> str | None:
     """The link in the text of an SMS that signs in or confirms, with its host in ASCII; None if there is none."""
-    if "://" not in text or len(text) > MAX_CHARS or parts_of(text) is not None:  # a part may end within the link
+    if "://" not in text or len(text) > MAX_TEXT or parts_of(text) is not None:  # a part may end within the link
         return None
     for found in islice(_LINK.finditer(text), _MOST_LINKS):
         link = _written(text, found)
