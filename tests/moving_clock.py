@@ -19,6 +19,7 @@ class MovingClock(Clock):
         self._started = super().monotonic()
         # A clock that only `advance` moves begins at a whole second: sums of such times are exact.
         self._epoch = super().time() if speed else float(int(super().time()))
+        self._began = self._started if speed else float(int(self._started))
         self._moved_by = 0.0
         self._alarms: set[_Alarm] = set()
         self._sleep_ends: list[float] = []
@@ -45,7 +46,7 @@ class MovingClock(Clock):
         self._epoch += seconds
 
     def monotonic(self) -> float:
-        return self._passed()
+        return self._began + self._passed()
 
     def time(self) -> float:
         return self._epoch + self._passed()

@@ -1,6 +1,7 @@
 """What the tests of the store share: small jobs, events, and programs that use a store in a process of their own."""
 
 import asyncio
+import secrets
 import subprocess
 import sys
 import textwrap
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from harness import until
 
-from piv_mcp.store import Connection, Store, database, facts, recording
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.store import Connection, Store, database, facts, minute, recording
 from piv_mcp.store.event import StoredEvent
+from piv_mcp.store.minute import Sent
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
@@ -43,6 +46,21 @@ def an_event(n: int, *, arrived_at: float | None = None, **changes: Any) -> Stor
         type="domain.registered", source="webhook", arrived_at=arrived, payload="{}", digest=f"digest-{n}"
     )
     return replace(event, **changes)
+
+
+async def note_requests(store: Store, count: int, priority: Priority, *, at: float) -> None:
+    """As if so many requests had been sent at the time `at` of `Clock.monotonic`."""
+
+    def job(connection: Connection) -> None:
+        for _ in range(count):
+            minute.note_sent(connection, Sent(secrets.randbits(minute.ID_BITS), at, priority))
+
+    await store.requests.run(job)
+
+
+async def forget_requests(store: Store) -> None:
+    """As if a minute had passed in which nothing was sent."""
+    await store.requests.run(lambda c: c.execute("DELETE FROM requests"))
 
 
 async def add_all(store: Store, batch: list[StoredEvent]) -> None:

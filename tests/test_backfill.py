@@ -20,7 +20,7 @@ from piv_mcp.inbox.settling import SETTLE_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.sandbox import numbers as sandbox_numbers
 from piv_mcp.sandbox.state import SandboxNumber, State
-from piv_mcp.store import accounts, events, facts, leases
+from piv_mcp.store import accounts, events, facts, leases, minute
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -75,11 +75,11 @@ async def test_back_fill_of_500_numbers_keeps_to_20_requests_a_minute_the_recent
 
 async def test_back_fill_stands_aside_while_a_persons_call_waits(home: Home) -> None:
     store = home.inbox.store
-    await store.write(lambda c: leases.note_waiting(c, "somebody", home.clock.time() + 60))
+    await store.requests.run(minute.note_waiting, "somebody", home.clock.monotonic() + 60)
     with pytest.raises(RateLimitedError):
         await home.limiter().acquire(Priority.BACKFILL, timeout=0)
     await home.limiter().acquire(Priority.WAIT, timeout=0)
-    await store.write(lambda c: leases.forget_waiting(c, "somebody"))
+    await store.requests.run(minute.forget_waiting, "somebody")
     await home.limiter().acquire(Priority.BACKFILL, timeout=0)
 
 

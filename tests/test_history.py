@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from harness import until
 from inbox_home import PATIENCE, Home, cancelled, codes, open_another
+from store_helpers import forget_requests, note_requests
 
 from piv_mcp.api.rate_limit import TOTAL, Priority
 from piv_mcp.errors import NotFoundError, PermissionDeniedError, StoreError
@@ -16,7 +17,6 @@ from piv_mcp.inbox.history import AT_ONCE
 from piv_mcp.inbox.watch import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS, Trouble
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
-from piv_mcp.store import rate_limit as requests
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS
 from piv_mcp.store.event import StoredEvent
 
@@ -374,10 +374,8 @@ async def test_a_key_that_stays_refused_is_tried_every_twelve_seconds(home: Home
 
 
 async def test_a_wait_after_a_busy_minute_finds_its_code(home: Home) -> None:
-    just_now, number = home.clock.time(), home.numbers[0]
-    await home.inbox.store.write(
-        lambda c: [requests.note_sent(c, Priority.PERSON, just_now) for _ in range(TOTAL[Priority.PERSON])]
-    )
+    number = home.numbers[0]
+    await note_requests(home.inbox.store, TOTAL[Priority.PERSON], Priority.PERSON, at=home.clock.monotonic())
     waiting = home.waiting(number)
     await home.polled()
     await home.sandbox.receive_sms(number, "Your code is 551209", deliver=False)
@@ -388,10 +386,7 @@ async def test_a_wait_after_a_busy_minute_finds_its_code(home: Home) -> None:
 
 
 async def test_a_poll_without_a_slot_is_made_when_there_is_one(home: Home) -> None:
-    then = home.clock.time() - 52
-    await home.inbox.store.write(
-        lambda c: [requests.note_sent(c, Priority.WAIT, then) for _ in range(TOTAL[Priority.WAIT])]
-    )
+    await note_requests(home.inbox.store, TOTAL[Priority.WAIT], Priority.WAIT, at=home.clock.monotonic() - 52)
     waiting = home.waiting(home.numbers[0])
     for seconds in (3, 3, 2):
         await home.asleep()
@@ -711,31 +706,22 @@ async def test_what_a_process_that_died_had_claimed_expires(home: Home) -> None:
 
 async def test_a_poll_that_the_limit_refuses_silences_no_number_for_long(homes: list[Home]) -> None:
     home, number = homes[0], homes[0].numbers[0]
-    just_now = home.clock.time()
-
-    def fill(connection: Connection) -> None:
-        for _ in range(TOTAL[Priority.WAIT]):
-            requests.note_sent(connection, Priority.WAIT, just_now)
-
-    await home.inbox.store.write(fill)
+    await note_requests(home.inbox.store, TOTAL[Priority.WAIT], Priority.WAIT, at=home.clock.monotonic())
     waits = [each.waiting(number) for each in homes]
     await home.asleep(4)
     assert home.polls() == []
-    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
+    await forget_requests(home.inbox.store)
     home.clock.advance(REFUSED_SECONDS)
     await home.polled()
     await cancelled(*waits)
 
 
 async def test_a_poll_that_the_limit_refused_is_due_again_although_many_numbers_are_polled(home: Home) -> None:
-    just_now = home.clock.time()
-    await home.inbox.store.write(
-        lambda c: [requests.note_sent(c, Priority.WAIT, just_now) for _ in range(TOTAL[Priority.WAIT])]
-    )
+    await note_requests(home.inbox.store, TOTAL[Priority.WAIT], Priority.WAIT, at=home.clock.monotonic())
     waits = [home.waiting(number) for number in home.numbers]
     await home.asleep(1 + len(home.numbers))
     assert home.polls() == []
-    await home.inbox.store.write(lambda c: c.execute("DELETE FROM requests"))
+    await forget_requests(home.inbox.store)
     home.clock.advance(REFUSED_SECONDS)
     assert home.history.watches.interval() > REFUSED_SECONDS
     await home.polled(len(home.numbers))

@@ -5,23 +5,20 @@ import json
 import subprocess
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 from harness import Connect, until
 from moving_clock import MovingClock
+from store_helpers import note_requests
 
-from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WAIT_OWN, WINDOW, YIELD, Priority
+from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WAIT_OWN, WINDOW, YIELD, Pause, Priority
 from piv_mcp.errors import RateLimitedError, StoreError
-from piv_mcp.store import Connection, Store, facts, leases
-from piv_mcp.store import rate_limit as requests
-from piv_mcp.store.rate_limit import SharedLimiter
-
-T = TypeVar("T")
+from piv_mcp.store import Store, minute
+from piv_mcp.store.minute import Sent
+from piv_mcp.store.rate_limit import SharedLimiter, take_slot
+from piv_mcp.text.times import SYSTEM_CLOCK
 
 
 @pytest.fixture
@@ -34,17 +31,21 @@ async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
 
 
 async def fill(store: Store, count: int, priority: Priority = Priority.PERSON, ago: float = 1.0) -> None:
-    at = time.time() - ago
-
-    def job(connection: Connection) -> None:
-        for _ in range(count):
-            requests.note_sent(connection, priority, at)
-
-    await store.write(job)
+    await note_requests(store, count, priority, at=SYSTEM_CLOCK.monotonic() - ago)
 
 
 async def who_waits(store: Store) -> list[object]:
-    return await store.read(lambda c: list(c.rows("SELECT token FROM waiting")))
+    return await store.requests.run(lambda c: list(c.rows("SELECT token FROM waiting")))
+
+
+async def counted(store: Store) -> int:
+    return await store.requests.run(lambda c: c.count("SELECT count(*) FROM requests"))
+
+
+async def refused(*limiters: SharedLimiter) -> None:
+    for limiter in limiters:
+        with pytest.raises(RateLimitedError):
+            await limiter.acquire(Priority.PERSON, timeout=0)
 
 
 async def test_what_one_process_has_sent_counts_for_the_other(stores: list[Store]) -> None:
@@ -88,7 +89,7 @@ async def test_back_fill_has_a_share_of_its_own_over_all_processes(stores: list[
 async def test_requests_of_more_than_a_minute_ago_are_forgotten(stores: list[Store]) -> None:
     await fill(stores[0], 500, ago=WINDOW + 1)
     await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
-    assert await stores[0].read(lambda c: c.count("SELECT count(*) FROM requests")) == 1
+    assert await counted(stores[0]) == 1
 
 
 async def test_a_pause_that_one_process_was_told_holds_for_all(stores: list[Store]) -> None:
@@ -108,43 +109,50 @@ async def test_a_pause_without_end_is_not_believed(stores: list[Store]) -> None:
     assert caught.value.message.startswith("piv.day asked for a pause of 11574 days; the next slot is in 6")
 
 
-@pytest.mark.parametrize("asked", [0, 30, 3600])
-async def test_a_pause_of_an_older_version_ends_within_the_window(stores: list[Store], asked: int) -> None:
+@pytest.mark.parametrize("by", [3600, -3600], ids=["forward", "back"])
+async def test_a_clock_that_is_set_changes_no_pause(stores: list[Store], by: float) -> None:
     clock = MovingClock(speed=0)
-    limiter = SharedLimiter(stores[0], clock)
-    await limiter.pause(asked)
-    until = clock.time() + 3600
-    await stores[1].write(lambda c: facts.put_own(c, requests.PAUSED_UNTIL, str(until)))
-    with pytest.raises(RateLimitedError) as caught:
-        await limiter.acquire(Priority.PERSON, timeout=0)
-    assert caught.value.retry_after == MAX_PAUSE
-    assert caught.value.message.startswith("piv.day asked for a pause")
-    clock.advance(MAX_PAUSE - 1)
-    with pytest.raises(RateLimitedError):
-        await SharedLimiter(stores[1], clock).acquire(Priority.PERSON, timeout=0)
+    await SharedLimiter(stores[0], clock).pause(50)
+    waiting = asyncio.create_task(SharedLimiter(stores[0], clock).acquire(Priority.PERSON, timeout=60))
+    await until(lambda: clock.sleeping, seconds=30, what="the wait")
+    clock.correct(by)
+    for seconds in (1, 48):
+        clock.advance(seconds)
+        await until(lambda: clock.sleeping, seconds=30, what="the next look")
+        await refused(SharedLimiter(stores[1], clock))
     clock.advance(1)
+    await asyncio.wait_for(waiting, 30)
     await SharedLimiter(stores[1], clock).acquire(Priority.PERSON, timeout=0)
 
 
-async def test_a_pause_of_an_older_version_is_no_longer_when_the_server_asks_for_another(stores: list[Store]) -> None:
+@pytest.mark.parametrize("by", [3600, -3600], ids=["forward", "back"])
+async def test_a_clock_that_is_set_makes_room_for_nothing_and_takes_none_away(stores: list[Store], by: float) -> None:
     clock = MovingClock(speed=0)
-    limiter = SharedLimiter(stores[0], clock)
-    until = clock.time() + 3600
-    await stores[1].write(lambda c: facts.put_own(c, requests.PAUSED_UNTIL, str(until)))
-    await limiter.pause(10)
-    clock.advance(MAX_PAUSE)
-    await limiter.acquire(Priority.PERSON, timeout=0)
-
-
-async def test_requests_by_a_clock_that_was_ahead_count_for_a_minute_only(stores: list[Store]) -> None:
-    clock = MovingClock(speed=0)
-    clock.correct(3600)
-    limiter = SharedLimiter(stores[0], clock)
+    first, second = (SharedLimiter(store, clock) for store in stores)
     for _ in range(TOTAL[Priority.PERSON]):
-        await limiter.acquire(Priority.PERSON, timeout=0)
-    clock.correct(-3600)
-    with pytest.raises(RateLimitedError):
-        await limiter.acquire(Priority.PERSON, timeout=0)
+        await first.acquire(Priority.PERSON, timeout=0)
+    clock.correct(by)
+    clock.advance(WINDOW - 1)
+    await refused(first, second)
+    clock.advance(1)
+    await second.acquire(Priority.PERSON, timeout=0)
+
+
+async def test_what_was_sent_before_the_machine_started_is_forgotten(stores: list[Store]) -> None:
+    """The clock of the machine begins anew then, and the file is still there."""
+    clock = MovingClock(speed=0)
+    before = clock.monotonic() + 24 * 3600
+    await note_requests(stores[0], TOTAL[Priority.PERSON], Priority.PERSON, at=before)
+    await stores[0].requests.run(minute.put_pause, Pause(before + 30, 30))
+    await stores[0].requests.run(minute.note_waiting, "person", before + 30)
+    await SharedLimiter(stores[1], clock).acquire(Priority.BACKFILL, timeout=0)
+
+
+async def test_a_request_of_a_process_whose_clock_is_a_little_ahead_counts_for_a_minute(stores: list[Store]) -> None:
+    clock = MovingClock(speed=0)
+    limiter = SharedLimiter(stores[0], clock)
+    await note_requests(stores[1], TOTAL[Priority.PERSON], Priority.PERSON, at=clock.monotonic() + 10)
+    await refused(limiter)
     clock.advance(WINDOW)
     await limiter.acquire(Priority.PERSON, timeout=0)
 
@@ -183,7 +191,7 @@ async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(stores:
 
 async def test_a_person_who_waits_keeps_back_fill_of_no_other_account_aside(tmp_path: Path) -> None:
     stores = [Store(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
-    await stores[0].write(lambda c: leases.note_waiting(c, "person", time.time() + 60))
+    await stores[0].requests.run(minute.note_waiting, "person", SYSTEM_CLOCK.monotonic() + 60)
     await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
     with pytest.raises(RateLimitedError):
         await SharedLimiter(stores[0]).acquire(Priority.BACKFILL, timeout=0)
@@ -192,7 +200,7 @@ async def test_a_person_who_waits_keeps_back_fill_of_no_other_account_aside(tmp_
 
 
 async def test_a_process_that_died_waiting_is_forgotten(stores: list[Store]) -> None:
-    await stores[0].write(lambda c: leases.note_waiting(c, "dead", time.time() - 0.001))
+    await stores[0].requests.run(minute.note_waiting, "dead", SYSTEM_CLOCK.monotonic() - 0.001)
     await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
 
 
@@ -200,34 +208,6 @@ async def test_a_caller_that_is_cancelled_while_waiting_waits_no_more(stores: li
     await SharedLimiter(stores[0]).pause(30)
     person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=60))
     await until(lambda: who_waits(stores[1]), seconds=20, what="the wait")
-    person.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await person
-    assert await who_waits(stores[1]) == []
-
-
-def noting(job: Callable[..., T], done: threading.Event) -> Callable[..., T]:
-    """The job of a write, which tells when it has been done."""
-
-    def do(*args: Any, **kwargs: Any) -> T:
-        try:
-            return job(*args, **kwargs)
-        finally:
-            done.set()
-
-    return do
-
-
-async def test_a_caller_that_is_cancelled_while_its_wait_is_written_waits_no_more(
-    stores: list[Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await SharedLimiter(stores[0]).pause(30)
-    written = threading.Event()
-    monkeypatch.setattr(requests, "take_slot", noting(requests.take_slot, written))
-    person = asyncio.create_task(SharedLimiter(stores[0]).acquire(Priority.PERSON, timeout=60))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the write is handed over
-    assert written.wait(5)  # and nothing else runs here before it is done
     person.cancel()
     with pytest.raises(asyncio.CancelledError):
         await person
@@ -280,17 +260,6 @@ async def test_two_servers_on_one_data_directory_share_the_limit(connect: Connec
         assert second.sent == []
 
 
-async def test_a_clock_that_is_put_right_lets_those_go_who_waited_by_the_wrong_one(stores: list[Store]) -> None:
-    clock = MovingClock(speed=0)
-    limiter = SharedLimiter(stores[0], clock)
-    await limiter.pause(50)
-    waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
-    await until(lambda: clock.sleeping, seconds=30, what="the wait")
-    clock.correct(50)
-    clock.advance(1)
-    await asyncio.wait_for(waiting, 30)
-
-
 async def test_no_call_sleeps_longer_than_it_must(stores: list[Store]) -> None:
     clock = MovingClock(speed=0)
     limiter = SharedLimiter(stores[0], clock)
@@ -299,18 +268,17 @@ async def test_no_call_sleeps_longer_than_it_must(stores: list[Store]) -> None:
         await limiter.acquire(Priority.PERSON, timeout=0.25)
     waiting = asyncio.create_task(limiter.acquire(Priority.PERSON, timeout=60))
     await until(lambda: clock.sleeping, seconds=30, what="the wait")
-    assert await stores[1].read(lambda c: c.count("SELECT count(*) FROM requests")) == 0
+    assert await counted(stores[1]) == 0
     clock.advance(0.5)
     await asyncio.wait_for(waiting, 30)
-    assert await stores[1].read(lambda c: c.count("SELECT count(*) FROM requests")) == 1
+    assert await counted(stores[1]) == 1
 
 
 async def test_a_person_who_is_about_to_look_again_still_goes_first(stores: list[Store]) -> None:
     """The pause is over for everybody at the same moment, and a waiting call sleeps up to a second beyond it."""
     clock = MovingClock(speed=0)
     await SharedLimiter(stores[0], clock).pause(30)
-    now = clock.time()
-    await stores[0].write(requests.take_slot, Priority.PERSON, "person", now)
+    await stores[0].requests.run(take_slot, Sent(1, clock.monotonic(), Priority.PERSON), "person")
     clock.advance(30.5)
     with pytest.raises(RateLimitedError) as caught:
         await SharedLimiter(stores[1], clock).acquire(Priority.BACKFILL, timeout=0)
@@ -398,29 +366,12 @@ async def test_a_store_that_fails_for_a_moment_makes_room_for_nothing_twice(
         for _ in range(count):
             await limiter.acquire(Priority.PERSON, timeout=0)
 
-    async def refused(*limiters: SharedLimiter) -> None:
-        for each in limiters:
-            with pytest.raises(RateLimitedError):
-                await each.acquire(Priority.PERSON, timeout=0)
-
     await take(30)
     with monkeypatch.context() as broken:
-        broken.setattr(stores[0], "write", full)
+        broken.setattr(stores[0].requests, "run", full)
         await take(TOTAL[Priority.PERSON] - 30)
         await refused(limiter)
     await refused(limiter, other)  # what was sent meanwhile counts for both
     clock.advance(WINDOW)
     await take(TOTAL[Priority.PERSON])
     await refused(limiter, other)
-
-
-async def test_a_clock_that_is_set_forward_makes_no_room(stores: list[Store]) -> None:
-    clock = MovingClock(speed=0)
-    limiter = SharedLimiter(stores[0], clock)
-    for _ in range(TOTAL[Priority.PERSON]):
-        await limiter.acquire(Priority.PERSON, timeout=0)
-    clock.correct(WINDOW + 1)
-    with pytest.raises(RateLimitedError, match="in 60 s"):
-        await limiter.acquire(Priority.PERSON, timeout=0)
-    clock.advance(WINDOW)
-    await limiter.acquire(Priority.PERSON, timeout=0)

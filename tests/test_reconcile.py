@@ -13,6 +13,7 @@ from harness import Connect, Connected, approver, charges, connected, text_of, u
 from lost_answers import charged, graced, look, lose
 from moving_clock import MovingClock
 from purchases import BUY_NUMBER, CREATE_WHITE, PURCHASES, RENEW_DOMAIN, RESTORE, SEND_SMS, VERIFY, Purchase
+from store_helpers import forget_requests
 
 from piv_mcp.api.numbers import PurchaseNumber
 from piv_mcp.api.rate_limit import Priority
@@ -248,9 +249,9 @@ async def test_what_is_looked_for_by_itself_leaves_room_for_what_people_call(san
         sandbox.fail_next(Failure(kind="drop_before", method="POST", path=BUY_NUMBER.path))
         await shop.buy(BUY_NUMBER)
         store = shop.services.inbox.store
-        await store.write(lambda connection: connection.execute("DELETE FROM requests"))
+        await forget_requests(store)
         await shop.settled()
-        used = await store.read(lambda c: [row[0] for row in c.rows("SELECT DISTINCT priority FROM requests")])
+        used = await store.requests.run(lambda c: [row[0] for row in c.rows("SELECT DISTINCT priority FROM requests")])
         assert used == [Priority.WAIT.value]
 
 

@@ -120,12 +120,11 @@ async def test_a_copy_holds_nothing_of_what_running_servers_do(store: Store, sto
         owner, now = leases.this_process(), time.time()
         servers.note(connection, servers.Server(owner, "secret", 8000, 30, "1", now), now)
         leases.note_watch(connection, owner, "one", now=now, until=now + 60)
-        leases.note_waiting(connection, owner, now + 60)
 
     await store.write(use)
     await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
     with closing(sqlite3.connect(tmp_path / "copy")) as copy:
-        for table in ("servers", "watches", "waiting"):
+        for table in ("servers", "watches"):
             assert not list(copy.execute(f"SELECT * FROM {table}"))  # noqa: S608 - our own names
     assert len(await store.read(servers.living, time.time())) == 1
 

@@ -280,7 +280,7 @@ async def test_a_lease_that_cannot_be_read_is_free(store: Store, end: str) -> No
 async def test_a_request_whose_priority_cannot_be_read_counts_as_a_person_s(store: Store, store_path: Path) -> None:
     limiter = SharedLimiter(store, MovingClock(speed=0))
     await limiter.acquire(Priority.BACKFILL, timeout=0)
-    spoil(store_path, "requests SET priority = 'bAckfill'")
+    spoil(store.requests.path, "requests SET priority = 'bAckfill'")
     for _ in range(TOTAL[Priority.PERSON] - 1):
         await limiter.acquire(Priority.PERSON, timeout=0)
     with pytest.raises(RateLimitedError):

@@ -120,20 +120,15 @@ def test_what_lasts_until_a_moment_is_over_then(stored: SqliteConnection) -> Non
     leases.note_watch(stored, "a", "one", now=NOW, until=NOW + 5)
     leases.note_watch(stored, "b", "two", now=NOW + 5, until=NOW + 60)
     assert leases.watched(stored) == 1
-    leases.note_waiting(stored, "token", NOW + 5)
-    assert leases.person_is_waiting(stored, NOW + 4.9)
-    assert not leases.person_is_waiting(stored, NOW + 5)
 
 
 def test_what_a_clock_that_was_ahead_has_granted_is_over(stored: SqliteConnection) -> None:
     ahead = NOW + 3600
     leases.note_watch(stored, "a", "one", now=ahead, until=ahead + 30)
-    leases.note_waiting(stored, "token", ahead + 30)
     hangs = f"{leases.this_process()}:hangs"
     assert leases.take(stored, "lease", hangs, now=ahead, seconds=6)
     leases.note_watch(stored, "b", "two", now=NOW, until=NOW + 30)
     assert leases.watched(stored) == 1
-    assert not leases.person_is_waiting(stored, NOW)
     assert leases.take(stored, "lease", "another", now=NOW, seconds=6)
 
 

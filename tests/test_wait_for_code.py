@@ -17,8 +17,8 @@ from piv_mcp.errors import NotFoundError
 from piv_mcp.inbox import wait
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.inbox.wanted import Wanted
+from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Store, events, recording
 from piv_mcp.store.changes import COMMIT_POLL_SECONDS

@@ -16,8 +16,6 @@ OWNED_TABLES = (
     "events",
     "spending",
     "questions",
-    "requests",
-    "waiting",
     "watches",
     "looks",
     "pending",

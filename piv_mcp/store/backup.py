@@ -98,7 +98,7 @@ def _end_what_is_going_on(copy: SqliteConnection, tables: set[str]) -> None:
     copy.execute("UPDATE facts SET value = lower(hex(randomblob(8))) WHERE name = ?", (facts.STORE_ID,))
     if "spending" in tables:
         journal.expire_all(copy, time.time())
-    for table in tables & {"servers", "waiting", "watches"}:
+    for table in tables & {"servers", "watches"}:
         copy.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
 
 

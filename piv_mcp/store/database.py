@@ -23,6 +23,7 @@ from piv_mcp.store import recovery
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import inode_of
 from piv_mcp.store.opening import Opened, open_store
+from piv_mcp.store.request_file import RequestFile
 from piv_mcp.store.space import make_shrinkable
 from piv_mcp.store.sqlite import SqliteConnection, concerns_the_file, is_damage, store_error, transaction
 
@@ -101,6 +102,13 @@ class Store:
         self._problem = ""
         """Why the store could not be made anew when this process looked last."""
         self._closed = False
+        self._account: int | None = None
+        self.requests = RequestFile(path, self.account)
+
+    async def account(self) -> int:
+        """The account of the key, as the last transaction found it. Raises `StoreError` if there was none yet and the
+        file cannot be read."""
+        return await self.read(lambda c: c.account) if self._account is None else self._account
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(connection, ...)` in a transaction; returns when it is on disk.
@@ -179,6 +187,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        await self.requests.close()
         loop = asyncio.get_running_loop()
         if self._writer is not None:
             self._hand_over()
@@ -192,7 +201,9 @@ class Store:
     def _read(self, job: Job[T]) -> T:
         opened = self._open_for_reading()
         with transaction(opened.connection, "BEGIN"):
-            return job(opened.connection)
+            value = job(opened.connection)
+        self._account = opened.connection.account
+        return value
 
     def _open_for_reading(self) -> Opened:
         opened, writing = self._reading, self._writing
@@ -321,6 +332,7 @@ class Store:
                     return begun, []
                 opened.wait_until(min(group.until for group in begun), self._busy_seconds)
                 outcomes = _commit(opened.connection, jobs)
+                self._account = opened.connection.account
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise

@@ -1,4 +1,4 @@
-"""The SQL of leases, watches and waiting calls, and the identity of the processes that own them.
+"""The SQL of leases and watches, and the identity of the processes that own them.
 
 Each of them expires at a stored time, since its process can die without releasing it. Times are seconds since the
 epoch, by the system clock that all processes of the machine share.
@@ -72,17 +72,12 @@ def release(connection: Connection, name: str, owner: str) -> None:
         facts.put(connection, name, "")
 
 
-def _delete_ended(connection: Connection, table: str, now: float) -> None:
-    ended = "until <= ? OR until > ?"
-    connection.execute(f"DELETE FROM {table} WHERE {ended}", (now, now + LONGEST_SECONDS))  # noqa: S608 - our own names
-
-
 # --- watches: one for each number that a process polls
 
 
 def note_watch(connection: Connection, watcher: str, piv_num_id: str, *, now: float, until: float) -> None:
     """Record that `watcher` polls the number until the time `until`, or extend its watch."""
-    _delete_ended(connection, "watches", now)
+    connection.execute("DELETE FROM watches WHERE until <= ? OR until > ?", (now, now + LONGEST_SECONDS))
     connection.execute(
         "INSERT INTO watches (watcher, number, until, account) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (watcher) DO UPDATE SET until = excluded.until",
@@ -99,24 +94,3 @@ def watched(connection: Connection) -> int:
     """How many different numbers of the account are polled."""
     query = "SELECT count(DISTINCT number) FROM watches WHERE account = ?"
     return connection.count(query, (connection.account,))
-
-
-# --- calls with a person's priority that wait for the request limit
-
-
-def note_waiting(connection: Connection, token: str, until: float) -> None:
-    connection.execute(
-        "INSERT INTO waiting (token, until, account) VALUES (?, ?, ?)"
-        " ON CONFLICT (token) DO UPDATE SET until = excluded.until",
-        (token, until, connection.account),
-    )
-
-
-def forget_waiting(connection: Connection, token: str) -> None:
-    connection.execute("DELETE FROM waiting WHERE token = ?", (token,))
-
-
-def person_is_waiting(connection: Connection, now: float) -> bool:
-    """Whether a call with a person's priority waits for the account's request limit, in any process."""
-    _delete_ended(connection, "waiting", now)
-    return connection.count("SELECT count(*) FROM waiting WHERE account = ?", (connection.account,)) > 0

@@ -35,8 +35,8 @@ from piv_mcp.store.sqlite import (
     concerns_the_file,
     connect,
     is_damage,
+    is_locked,
     is_sound,
-    primary_code,
     refuse_newer,
 )
 
@@ -55,7 +55,7 @@ def create(path: Path) -> None:
     Raises:
         sqlite3.Error, OSError: it cannot be made, for example on a full disk. Nothing is left of it.
     """
-    new = _beside(path)
+    new = beside(path)
     try:
         create_private(new)
         with closing(connect(new, 0).raw) as raw:
@@ -66,7 +66,7 @@ def create(path: Path) -> None:
             if damaged is not None:
                 _take_over(connection, damaged)
             migrate(connection)
-        _put_in_place(new, path)
+        put_in_place(new, path)
     finally:
         remove_all(new)
 
@@ -114,7 +114,7 @@ def mend(path: Path, inode: int) -> bool:
         except UnicodeError:  # in the text of an error
             return False
         except sqlite3.DatabaseError as error:
-            if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if is_locked(error):
                 raise
             return False
     if sound:
@@ -193,18 +193,18 @@ def renew(path: Path, known: Files, connection: SqliteConnection, close: Callabl
                 _join_view(path, connection)
             close()
             return False
-        new = _beside(path)
+        new = beside(path)
         try:
             # The log is whole where only its index is gone, and other processes may have written more to it.
             is_log_whole = now[:2] == known[:2] and now.log_index != known.log_index
             sound = _copy_files(path, new) if is_log_whole else _copy_view(connection, new)
             close()
             if sound:
-                _put_in_place(new, path)
+                put_in_place(new, path)
             elif is_log_whole:
                 _rename_all(path, _aside(path))
             else:
-                _put_in_place(new, _aside(path))
+                put_in_place(new, _aside(path))
                 remove_all(path)  # the copy holds all that was in them
         finally:
             remove_all(new)
@@ -229,7 +229,7 @@ def _join_view(path: Path, connection: SqliteConnection) -> None:
     Raises:
         sqlite3.Error, OSError: there is no space for a copy now, or another process has the store locked.
     """
-    view = _beside(path)
+    view = beside(path)
     try:
         _copy_view(connection, view)
         joined = join(path, view)
@@ -237,7 +237,7 @@ def _join_view(path: Path, connection: SqliteConnection) -> None:
         if isinstance(error, sqlite3.Error) and not is_damage(error) and concerns_the_file(error):
             raise
         aside = _aside(path)
-        _put_in_place(view, aside)
+        put_in_place(view, aside)
         _log.error(
             "another store is in the place of the one in use, and could not take over what that held: a copy was kept",
             problem=str(error),
@@ -288,7 +288,7 @@ def _is_open(path: Path) -> bool:
     except UnicodeError:  # in the text of an error
         return False
     except sqlite3.DatabaseError as error:  # whoever opens it meets what else is wrong
-        return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        return is_locked(error)
     return False
 
 
@@ -298,11 +298,11 @@ def complete(path: Path) -> None:
     if not any(now):
         return  # all was deleted
     if size_of(path) >= SMALLEST:
-        new = _beside(path)
+        new = beside(path)
         try:
             create_private(new)
             shutil.copyfile(path, new)
-            _put_in_place(new, path)
+            put_in_place(new, path)
         finally:
             remove_all(new)
     else:
@@ -334,7 +334,7 @@ def _copy_view(connection: SqliteConnection, new: Path) -> bool:
         return is_sound(SqliteConnection(raw))
 
 
-def _put_in_place(new: Path, path: Path) -> None:
+def put_in_place(new: Path, path: Path) -> None:
     """Rename a complete file to its name. A log of the file before would be taken for its own."""
     opened = os.open(new, os.O_RDWR)
     try:
@@ -347,7 +347,7 @@ def _put_in_place(new: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
     """The name of a file in the making. One can be left by a process that was killed."""
     new = path.with_name(f"{path.name}.new")
     remove_all(new)

@@ -65,17 +65,25 @@ def connect(path: Path, busy_seconds: float) -> SqliteConnection:
 
 @contextmanager
 def transaction(connection: SqliteConnection, begin: str = "BEGIN IMMEDIATE") -> Generator[None]:
-    """Commit at the end of the block; roll back if the block or the commit fails.
-
-    No error of it repeats what is stored.
+    """An `atomic` block that acts for the connection's account.
 
     Raises:
         NewerStoreError: the schema is newer than this version of piv-mcp.
     """
-    connection.execute(begin)
-    try:
+    with atomic(connection, begin):
         refuse_newer(connection)
         connection.find_account()
+        yield
+
+
+@contextmanager
+def atomic(connection: SqliteConnection, begin: str = "BEGIN IMMEDIATE") -> Generator[None]:
+    """Commit at the end of the block; roll back if the block or the commit fails.
+
+    No error of it repeats what is stored.
+    """
+    connection.execute(begin)
+    try:
         yield
         connection.execute("COMMIT")
     except BaseException as error:
@@ -131,6 +139,11 @@ def _is_no_text(error: sqlite3.Error) -> bool:
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 if the error has none."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection's transaction is in the way, which ends."""
+    return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def concerns_the_file(error: sqlite3.Error) -> bool:
