@@ -4,6 +4,7 @@ The first answer of a server waits for none of them: they start at the first use
 """
 
 import asyncio
+import gc
 import importlib
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -80,6 +81,8 @@ class Runtime:
                 if self._services is None:
                     try:
                         self._services = await self._start()
+                        if self._stop_within is not None:  # the process is ours, and what is loaded stays
+                            gc.freeze()  # or going through all of it would hold up every call now and then
                     except BaseException as error:
                         await self.stop()  # what was started is no use alone; the next call begins anew
                         if isinstance(error, OSError):
