@@ -14,8 +14,8 @@ from processes import sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.inbox import wait
-from piv_mcp.inbox.history import POLL_SECONDS
 from piv_mcp.inbox.wanted import is_sender
+from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.sandbox import Failure
 from piv_mcp.text import phones
 
