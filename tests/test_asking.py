@@ -15,6 +15,7 @@ from harness import Connected, approver, connected, until
 from moving_clock import MovingClock
 from purchases import CREATE_WHITE, REGISTER, RENEW_DOMAIN, RESTORE, SEND_SMS, VERIFY, Purchase
 
+from piv_mcp.api.numbers import RestoreNumbers
 from piv_mcp.api.whites import CreateWhite
 from piv_mcp.inbox.asking import GIVEN_UP_DAYS, LISTED_AGAIN_SECONDS, SLOWEST_SECONDS
 from piv_mcp.inbox.parse import event_of
@@ -447,3 +448,60 @@ async def test_what_does_not_end_is_given_up_only_after_a_look(world: World) -> 
     await until(lambda: len(world.sandbox.requests) > asked, seconds=PATIENCE, what="a look")
     assert [row.kind for row in await world.in_progress()] == ["message"]
     await asked_to_the_end(world)
+
+
+# what else may be
+
+
+async def test_a_restore_that_was_begun_elsewhere_is_looked_at_by_its_number(world: World, account: Sandbox) -> None:
+    number = next(item for item in account.state.numbers.values() if item.custom_name == "Old campaign").piv_num_id
+    await world.app.services.client.numbers.restore(RestoreNumbers(piv_num_ids=[number]))
+    call = {"tool": "wait_for_event", "arguments": {"types": ["number.restore_completed"], "number": number}}
+    answer = await world.ended(world.waiting({"follow_up": call}), has(account, "number.restore_completed"))
+    (event,) = answer["events"]
+    assert [row["piv_num_id"] for row in event["data"]["restored"]] == [number]
+
+
+async def test_a_number_that_could_be_restored_and_can_no_longer_is_no_restore_that_failed(
+    data_dir: Path, account: Sandbox
+) -> None:
+    number = next(item for item in account.state.numbers.values() if item.custom_name == "Old campaign")
+    number.restoring = True  # piv.day's word for it may mean that it can be restored
+    async with opened(data_dir, account) as world:
+        assert [row.kind for row in await world.in_progress()] == ["restore"]
+        number.restoring = False
+        await asked_to_the_end(world)
+        assert await world.events("number.restore_completed") == []
+
+
+async def test_what_cannot_be_looked_at_is_asked_for_more_and_more_seldom(world: World) -> None:
+    await world.app.receipt(SEND_SMS)
+    world.sandbox.fail_next(
+        Failure(kind="status", status=403, code="PERMISSION_DENIED", path="/numbers/*/sms", times=None)
+    )
+    before = len(world.sandbox.requests)
+    for _ in range(60):
+        world.sandbox.advance(timedelta(minutes=1))
+        world.clock.advance(60)
+        await asyncio.sleep(0.01)
+    assert len(world.sandbox.requests) - before <= 10
+
+
+async def test_a_number_that_is_gone_is_looked_at_no_more(world: World) -> None:
+    await world.app.receipt(SEND_SMS)
+    await world.app.receipt(VERIFY)
+    world.sandbox.state.numbers.clear()
+    assert await asked_to_the_end(world) is not None
+    assert await world.in_progress() == []
+
+
+async def test_a_batch_of_numbers_makes_one_event_of_all(data_dir: Path, account: Sandbox) -> None:
+    ids = account.add_numbers(3, expires_in=timedelta(days=-1))
+    account.state.numbers[ids[1]].custom_name = "will fail"
+    async with opened(data_dir, account) as world:
+        begun = await world.app.receipt(RESTORE, piv_num_ids=ids)
+        answer = await world.ended(world.waiting(begun), has(account, "number.restore_completed"))
+        (event,) = answer["events"]
+        assert {row["piv_num_id"] for row in event["data"]["restored"]} == {ids[0], ids[2]}
+        assert [row["piv_num_id"] for row in event["data"]["failed"]] == [ids[1]]
+        assert "shows no refunds when asked" in event["note"]

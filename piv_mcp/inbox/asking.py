@@ -17,7 +17,7 @@ import structlog
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.rate_limit import Priority
-from piv_mcp.errors import AuthenticationError, NotFoundError, PermissionDeniedError, PivError, StoreError
+from piv_mcp.errors import NotFoundError, PermissionDeniedError, PivError, StoreError
 from piv_mcp.inbox import lists, progress
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
@@ -80,6 +80,9 @@ class Asking:
         self._watches = history.watches
         self._whole: Counter[List] = Counter()
         """How many calls wait for something in a list that nobody may know of yet: it is read whole."""
+        self._failures: Counter[str] = Counter()
+        self._again_at: dict[str, float] = {}
+        """How often in turn a slow look has failed, and when the next is made (monotonic)."""
         self._requests: dict[List, int] = {}
         """How many the last look at each list took."""
         self._first = Settling(self._clock)
@@ -153,7 +156,7 @@ class Asking:
         Raises:
             ApiError: piv.day could not be asked.
         """
-        if self._client is None or not sought.ids or await self.known(sought):
+        if self._client is None or not sought.names_one or await self.known(sought):
             return None
         try:
             found = await lists.ask_by_id(self._client, sought.kinds, sought.ids, sought.number)
@@ -187,8 +190,10 @@ class Asking:
             try:
                 due = await self._slow_due()
                 due |= {_watch(name): partial(self._read, name) for name in await self._lists_due(started)}
-                if all([await self._look_in_turn(name, look) for name, look in due.items()]):
-                    pause = await self._seconds_to_next(started)
+                for name, look in due.items():
+                    if self._again_at.get(name, 0.0) <= self._clock.monotonic():
+                        await self._look_in_turn(name, look)
+                pause = await self._seconds_to_next(started)
             except StoreError as error:
                 _log.warning("nothing was asked for", problem=error.message)
             self._first.end()
@@ -230,25 +235,29 @@ class Asking:
     async def _read(self, name: List, priority: Priority) -> None:
         try:
             await self.look(name, priority, whole=True)
-        except (AuthenticationError, PermissionDeniedError):
+        except PermissionDeniedError:
             # The key may not read it: asked again when the lists are read again.
             now = self._clock.time()
             await self._store.write(_note, name, Seen(), now, None, True)
             raise
 
-    async def _look_in_turn(self, name: str, look: Look) -> bool:
-        """Look, unless another process has just done so; returns whether that did not fail."""
+    async def _look_in_turn(self, name: str, look: Look) -> None:
+        """Look, unless another process has just done so. What fails is looked at again after a while."""
         watcher = secrets.token_hex(8)
         try:
             if await self._store.write(take_turn, watcher, name, self._clock.time()) <= 0:
                 await look(Priority.BACKFILL)
+            self._failures.pop(name, None)
+        except NotFoundError:
+            await self._store.write(_end_all, name)  # the account has no such number any more
         except PivError as error:
             _log.warning("not looked at", name=name, problem=error.message)
-            return False
+            self._failures[name] += 1
+            pause = min(SLOW_SECONDS * 2 ** (self._failures[name] - 1), SLOWEST_SECONDS)
+            self._again_at[name] = self._clock.monotonic() + pause
         finally:
             with suppress(StoreError):
                 await self._store.write(leases.forget_watch, watcher)
-        return True
 
 
 def _lists_of(sought: Sought) -> set[List]:
@@ -258,6 +267,11 @@ def _lists_of(sought: Sought) -> set[List]:
 def _watch(name: List) -> str:
     """The name of a list among the watches, which are else of numbers."""
     return f"asked:{name}"
+
+
+def _end_all(connection: Connection, piv_num_id: str) -> None:
+    for row in pending.in_progress(connection, subject=piv_num_id):
+        pending.end(connection, row)
 
 
 def _next_look(row: Pending) -> float:

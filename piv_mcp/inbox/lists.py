@@ -104,6 +104,11 @@ async def ask_by_id(
         sms = _message(await client.numbers.sms(number, limit=SMALL_PAGE), ids["message_id"])
         row = pending("message", sms.id, number, state=sms.status)
         return row, outcomes.of_message(row, sms)
+    if number is not None and "restore" in kinds and not ids:
+        shown = await client.numbers.get(number)
+        row = pending("restore", number, number, numbers=[number], is_found=True)
+        told = outcomes.of_restore(row, {number: shown}, now=0.0)
+        return (row, told) if outcomes.is_restoring(shown) else None
     return None
 
 
@@ -188,7 +193,7 @@ async def _numbers(client: PivClient, seen: Seen, rows: Sequence[Pending], times
         restoring = await seen.all(client.numbers.list, SMALL_PAGE, status="pending_restore")
         numbers = {number.piv_num_id: number for number in restoring}
         seen.found += [
-            pending("restore", id_, numbers=[id_], state=number.status)
+            pending("restore", id_, numbers=[id_], state=number.status, is_found=True)
             for id_, number in numbers.items()
             if whole and id_ not in ids
         ]

@@ -154,7 +154,7 @@ def of_restore(row: Pending, numbers: Mapping[str, Number], *, now: float) -> To
     shows no refund."""
     known = row.known
     wanted = numbers_of(row)
-    seen = {*known.get("seen", ())} | {id_ for id_, number in numbers.items() if _is_restoring(number)}
+    seen = {*known.get("seen", ())} | {id_ for id_, number in numbers.items() if is_restoring(number)}
     restored = [numbers[id_] for id_ in wanted if id_ in numbers and numbers[id_].status == "active"]
     is_late = now - row.since >= RESTORE_PATIENCE
     failed = [
@@ -163,6 +163,8 @@ def of_restore(row: Pending, numbers: Mapping[str, Number], *, now: float) -> To
         if id_ in numbers and numbers[id_].status == "expired" and (id_ in seen or is_late)
     ]
     state = f"{len(restored)} of {len(wanted)} restored" if len(wanted) > 1 else _status(numbers.get(wanted[0]))
+    if known.get("is_found") and failed:  # nobody knows whether it was being restored, or could have been
+        return Told(state, has_ended=True)
     if not (restored or failed) or len(restored) + len(failed) < min(known.get("queued", len(wanted)), len(wanted)):
         return Told(state, facts={**known, "seen": sorted(seen)})
     ended = happening(
@@ -175,7 +177,7 @@ def of_restore(row: Pending, numbers: Mapping[str, Number], *, now: float) -> To
     return Told(state, (ended,), has_ended=True)
 
 
-def _is_restoring(number: Number) -> bool:
+def is_restoring(number: Number) -> bool:
     return (number.status or "").startswith(RESTORING)
 
 

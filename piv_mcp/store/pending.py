@@ -103,7 +103,11 @@ def in_progress(connection: Connection, kinds: Sequence[Kind] = (), subject: str
 
 
 def begin(connection: Connection, begun: Pending) -> None:
-    """Note what has begun now. What was noted of the same thing before is over."""
+    """Note what has begun now. What was noted of the same thing before is over, also of single numbers of a restore."""
+    for part in begun.id.split(","):
+        connection.execute(
+            "DELETE FROM pending WHERE account = ? AND kind = ? AND id = ?", (connection.account, begun.kind, part)
+        )
     _put(connection, begun, "REPLACE")
 
 
