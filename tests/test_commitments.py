@@ -40,6 +40,18 @@ async def test_commitments_are_what_ends_within_30_days_soonest_first(connect: C
         assert content["balance"] == "150.50"
 
 
+async def test_what_renews_more_than_once_within_the_days_costs_as_often(connect: Connect) -> None:
+    async with connect() as app:
+        for days, often in ((30, 1), (60, 2), (365, 12)):
+            content = await app.ok("list_commitments", days=days)
+            (renewing,) = [item for item in content["commitments"] if item["name"] == "Ads"]
+            assert renewing["renewals"] == often
+            domains = [item for item in content["commitments"] if item["what"] == "domain" and item["renews_by_itself"]]
+            assert Decimal(content["automatic_cost"]) == 3 * often + sum(
+                Decimal(item["renewal_cost"]) * item["renewals"] for item in domains
+            )
+
+
 async def test_what_is_charged_within_30_days_is_a_commitment_though_it_ends_later(
     connect: Connect, sandbox: Sandbox
 ) -> None:

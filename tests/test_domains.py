@@ -126,7 +126,7 @@ async def test_a_page_says_the_total_and_where_the_next_begins(modern_app: Conne
     last = await modern_app.ok("list_domains", limit=1, offset=1)
     assert "next_offset" not in last
     assert set(last["domains"][0]) == {
-        *("id", "domain_name", "status", "expires_at", "auto_renew", "cloudflare_enabled")
+        *("id", "domain_name", "status", "registered_at", "expires_at", "auto_renew", "cloudflare_enabled")
     }
 
 

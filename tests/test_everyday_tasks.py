@@ -246,7 +246,7 @@ async def test_a_verification_ends_or_nobody_can_know(data_dir: Path, url: str) 
         else:
             (event,) = ended["events"]
             assert event["type"] == "verify.completed"
-            assert "no webhook told it" in event["note"]
+            assert "Whether Google accepted it, Google's page tells" in event["note"]
 
 
 async def test_a_link_to_sign_in(data_dir: Path) -> None:

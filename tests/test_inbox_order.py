@@ -754,10 +754,8 @@ def with_numbers(arguments: dict[str, Any], numbers: list[str]) -> dict[str, Any
 
 
 OTHER_TOOLS: list[tuple[str, dict[str, Any]]] = [
-    ("list_events", {"number": 0}),
-    ("list_events", {}),
+    ("list_events", {"type": "verify.completed"}),
     ("get_latest_code", {"number": 1}),
-    ("get_latest_code", {}),
     ("wait_for_event", {"types": ["verify.completed"], "timeout_seconds": 0}),
     ("wait_for_code", {"number": 1, "timeout_seconds": 0}),
 ]
@@ -792,10 +790,26 @@ async def test_a_cursor_of_a_call_that_read_no_history_says_what_it_passes_of_it
         assert "nothing is missed" in again["note"], "it is said once"
 
 
+@pytest.mark.parametrize(("tool", "named"), [("list_events", True), ("list_events", False), ("get_latest_code", False)])
+async def test_who_reads_the_inbox_after_a_while_gets_what_the_histories_have(
+    connect: Connect, tool: str, named: bool
+) -> None:
+    clock = MovingClock(speed=0)
+    async with connect(clock=clock) as app:
+        number = app.sandbox.add_numbers(1)[0]
+        advance(app, clock, 120)
+        await app.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
+        advance(app, clock, 100)
+        answer = await app.ok(tool, **({"number": number} if named else {}))
+        assert "482913" in str(answer.get("events") or answer["newest"])
+        again = await app.ok("wait_for_code", number=number, after=answer["after"], timeout_seconds=0)
+        assert again["status"] == "timeout"
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("list_events", {"number": 0}),
+        ("list_events", {"number": 0, "type": "verify.completed"}),
         ("wait_for_event", {"types": [], "number": 0, "timeout_seconds": 0}),
         ("wait_for_code", {"number": 0, "timeout_seconds": 0}),
     ],

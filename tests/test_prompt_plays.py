@@ -99,7 +99,8 @@ async def test_a_sign_in_shows_the_texts_of_other_codes_and_a_link_in_place_of_o
     assert next(event["code"] for event in events if "Google" in event["text"]) == "222222"
     await app.sandbox.receive_sms(number(app.sandbox, "Ads"), "Sign in: https://accounts.google.com/in?token=abc")
     link = await assistant.calls_tool("wait_for_code", number=phone, after=both["after"], timeout_seconds=0)
-    assert "https://accounts.google.com/in?token=abc" in link["newer_without_code"][0]["text"]
+    assert link["newest"]["link"] == "https://accounts.google.com/in?token=abc"
+    assert link["newest"]["host"] == "accounts.google.com"
 
 
 async def test_a_forged_code_stays_unconfirmed_for_a_sign_in(assistant: Assistant) -> None:
@@ -219,8 +220,8 @@ async def test_a_registration_is_followed_without_webhooks(connect: Connect) -> 
         )
         begun["follow_up"]["arguments"]["timeout_seconds"] = 0
         waited = await assistant.follows(begun)
-        assert "the tool that its note names shows the state now" in assistant.text
-        assert waited["status"] == "ok" or "get_domain shows the state now" in waited["note"]
+        assert "`in_progress` has the state" in assistant.text
+        assert waited["status"] == "ok" or waited["in_progress"][0]["what"] == "registration"
         assert (await app.ok("get_domain", domain_id=begun["result"]["domain"]["id"]))["status"] == "active"
 
 

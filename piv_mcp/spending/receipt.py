@@ -31,12 +31,12 @@ DECIDERS: Mapping[str, str] = {
 UNSAID: Mapping[str, str] = {
     "configure_white": "The reference does not tell whether fields that were left out are kept, and the API does not "
     "show them: look at the site",
-    "renew_domain": "The expires_at of this result may be the date before the renewal: get_domain_queue shows the new "
-    "one when its status is completed",
+    "renew_domain": "The expires_at of this result may be the date before the renewal: the event domain.renewed has "
+    "the new one",
     "restore_numbers": "Pending is not restored: number.restore_completed tells the outcome of each number. What fails "
     "is refunded",
-    "start_google_verification": "Initiated is not verified: an event alone tells the outcome. A verification that "
-    "fails is refunded",
+    "start_google_verification": "Initiated is not verified: an event tells the outcome, or Google's own page. A "
+    "verification that fails is refunded",
 }
 """What the API's answer to an action of this kind leaves open."""
 

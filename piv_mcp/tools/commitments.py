@@ -29,6 +29,9 @@ MAX_DOMAIN_PRICES = 10
 CHARGED_BEFORE = timedelta(days=1)
 """A number's automatic renewal is charged this long before it ends (reference: 号码, 自动续期)."""
 
+MONTH, YEAR = timedelta(days=30), timedelta(days=365)
+"""What an automatic renewal adds to a number (reference: 号码), and to a domain."""
+
 RESTORABLE = timedelta(days=7)
 """How long an expired number can be restored (reference: 恢复已过期号码)."""
 
@@ -36,12 +39,14 @@ REMEMBERED = timedelta(days=30)
 """How long expired orders and domains are listed: the reference does not say how long they can be had back."""
 
 LISTED_NOW = (
-    "In US dollars, at the prices that piv.day lists now. automatic_cost leaves out what does not renew by itself."
+    "In US dollars, at the prices that piv.day lists now. automatic_cost is that of `renewals`, which a number pays"
+    " 24 hours before it ends; what does not renew by itself is left out."
 )
 
 
 class Commitment(Answer):
-    """One thing that ends. `renewal_cost` is for all that `renewal_covers` says."""
+    """One thing that ends. `renewal_cost` is for all that `renewal_covers` says; `renewals` is how often it renews by
+    itself within the days."""
 
     what: Literal["number", "proxy order", "domain"]
     id: str
@@ -51,13 +56,14 @@ class Commitment(Answer):
     renews_by_itself: bool
     renewal_cost: Money | None = None
     renewal_covers: str
+    renewals: int | None = None
     restore: str | None = None
 
 
 class Commitments(Bounded):
     """What ends or renews within `days`, what has expired first. `automatic_cost` is the sum of the known costs of
-    automatic renewals, each once; `unknown_costs` counts renewals whose cost is unknown; `left_out` counts what was
-    not examined."""
+    all automatic renewals within the days; `unknown_costs` counts renewals whose cost is unknown; `left_out` counts
+    what was not examined."""
 
     ROWS = "commitments"
 
@@ -94,7 +100,7 @@ async def commitments(app: Services, *, days: int) -> Commitments:
     ]
     found = sorted((item for part, _ in parts for item in part), key=lambda item: item.ends_at)
     renewable = [item for item in found if item.restore is None]
-    automatic = [item.renewal_cost for item in renewable if item.renews_by_itself and item.renewal_cost is not None]
+    automatic = [item.renewal_cost * (item.renewals or 0) for item in renewable if item.renewal_cost is not None]
     return Commitments(
         days=days,
         commitments=found,
@@ -140,6 +146,7 @@ def _number(item: Number, ends_at: datetime, now: datetime, latest: datetime) ->
         ends_at=ends_at,
         renews_by_itself=renews and restore is None,
         renewal_covers="one month of 30 days",
+        renewals=_renewals(ends_at - CHARGED_BEFORE, MONTH, latest) if renews and restore is None else None,
         restore=restore,
     )
 
@@ -203,6 +210,7 @@ def _domain(item: Domain, ends_at: datetime, now: datetime, latest: datetime) ->
         ends_at=ends_at,
         renews_by_itself=bool(item.auto_renew) and restore is None,
         renewal_covers="one year",
+        renewals=_renewals(ends_at, YEAR, latest) if item.auto_renew and restore is None else None,
         restore=restore,
     )
 
@@ -220,6 +228,11 @@ async def _renewal_prices(app: Services, domains: Sequence[Domain]) -> dict[str,
         else:
             prices[domain.id] = answer
     return prices
+
+
+def _renewals(first: datetime, every: timedelta, latest: datetime) -> int:
+    """How often something is charged from `first` on until `latest`, but once at least: it is listed for that."""
+    return max(1, (latest - first) // every + 1)
 
 
 def _has_ended(status: str | None, ends_at: datetime, now: datetime) -> bool:

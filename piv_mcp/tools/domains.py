@@ -46,8 +46,8 @@ NO_PRIORITY = (
     "Content such as '10 mail.example.com' may set it, which is undocumented; so may the piv.day dashboard"
 )
 UNFINISHED = (
-    "Not finished. A registration: wait_for_event(types=[domain.registered, domain.failed], queue_id={queue_id}) tells"
-    " its end. A renewal: no event tells it, call this again."
+    "Not finished. wait_for_event(types=[domain.registered, domain.renewed, domain.failed], queue_id={queue_id}) tells"
+    " the end."
 )
 UNDOCUMENTED_STATUS = (
     "The reference knows pending, processing and completed, not this status. A registration that fails is refunded."
@@ -94,6 +94,7 @@ class DomainRow(Answer):
     id: str
     domain_name: str | None = None
     status: str | None = None
+    registered_at: UtcDatetime | None = None
     expires_at: UtcDatetime | None = None
     auto_renew: bool | None = None
     cloudflare_enabled: bool | None = None

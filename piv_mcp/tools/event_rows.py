@@ -46,11 +46,13 @@ NOTES: Mapping[tuple[str, str, str], str] = {
 """What an event of a type with this word in this field of its data means, as far as it is known."""
 
 NOTES_OF_ASKED: Mapping[str, str] = {
-    "domain.renewed": "piv.day has no such event: it is this server's own.",
-    "number.restore_completed": "piv.day shows no refunds when asked: list_spending and get_account tell what it cost.",
-    "verify.completed": "Found by a message in the SMS history that began after the verification: no webhook told it.",
+    "domain.renewed": "piv.day has no such event: this server found it by asking.",
+    "verify.completed": "No webhook told it. The SMS history has this message since the verification began: one that"
+    " the number sent (to captured_phone), or one from Google. Whether Google accepted it, Google's page tells.",
 }
 """What an event of a type lacks, or how it is known, if no webhook has told it."""
+
+NO_REFUNDS_SHOWN = "What fails is refunded; piv.day shows no amount when asked: get_account has the balance."
 
 LATE_IN_HISTORY_SECONDS = 60.0
 """A history may show a message a little after its webhook."""
@@ -217,8 +219,9 @@ def _note(event: StoredEvent) -> str | None:
     notes = [
         note for (type_, name, word), note in NOTES.items() if type_ == event.type and event.data.get(name) == word
     ]
-    if event.asked_since is not None and event.digest is None and event.type in NOTES_OF_ASKED:
-        notes.append(NOTES_OF_ASKED[event.type])
+    if event.asked_since is not None and event.digest is None:
+        notes += [NOTES_OF_ASKED[event.type]] if event.type in NOTES_OF_ASKED else []
+        notes += [NO_REFUNDS_SHOWN] if event.data.get("total_failed") else []
     return " ".join(notes) or None
 
 

@@ -188,8 +188,8 @@ async def set_number_auto_renewal(ctx: Ctx, piv_num_id: PivNumId, auto_renew: Au
 async def list_sms(
     ctx: Ctx, piv_num_id: PivNumId, limit: Limit200 | None = None, offset: Offset | None = None
 ) -> Messages:
-    """List a number's SMS history, its inbox: text messages (texts) received and sent, with delivery status. For a
-    verification code use get_latest_code or wait_for_code."""
+    """List a number's SMS history, its inbox: text messages (texts) received and sent, the newest first, with delivery
+    status. For a verification code use get_latest_code or wait_for_code."""
     return await sms_page(await services(ctx), piv_num_id, limit=limit, offset=offset)
 
 

@@ -98,8 +98,8 @@ async def list_spending(
     limit: Annotated[int, Field(ge=1, le=200, strict=True, description="Entries shown; totals count all.")] = 20,
     offset: Annotated[int, Field(ge=0, strict=True, description="Entries to skip.")] = 0,
 ) -> Spending:
-    """List what was spent (how much did I spend, what did I buy): purchases, payments and costs by day and area, what
-    was declined or left unknown, and the budget left."""
+    """List what was spent through these tools (how much did I spend, what did I buy): purchases, payments and costs by
+    day and area, what was declined or left unknown, and the budget left."""
     return await spending(await services(ctx), days=days, state=state, limit=limit, offset=offset)
 
 
