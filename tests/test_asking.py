@@ -319,6 +319,19 @@ async def test_what_expires_soon_is_told_when_it_does_and_once(world: World, soo
     assert datetime.fromisoformat(event["data"]["expires_at"]) == thing.expires_at.replace(microsecond=0)
     (again,) = await passed(2 * LISTED_AGAIN_SECONDS)
     assert again == event
+    await world.app.services.store.write(lambda c: c.execute("DELETE FROM events"))  # as pruning does
+    assert await passed(2 * LISTED_AGAIN_SECONDS) == []
+
+
+async def test_what_is_found_to_expire_soon_although_it_did_before_is_told(world: World) -> None:
+    found = world.sandbox.state.orders[order(world.sandbox)]
+    found.expires_at = world.sandbox.now + timedelta(days=2)
+    world.sandbox.advance(timedelta(seconds=LISTED_AGAIN_SECONDS))
+    world.clock.advance(LISTED_AGAIN_SECONDS)
+    for _ in range(5):
+        await worked(world)
+    told = [event["data"]["order_id"] for event in await world.events("proxy.expires_soon")]
+    assert told.count(found.id) == 1
 
 
 # what a time-out tells

@@ -5,9 +5,10 @@ for it, else more and more seldom. One request for a list serves all things of a
 share it. Messages and verifications are seen in the SMS history (`deliveries.py`).
 """
 
+import json
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from piv_mcp.inbox import lists, progress
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.lists import List, Seen, Times
-from piv_mcp.inbox.outcomes import Told
+from piv_mcp.inbox.outcomes import Happening, Told
 from piv_mcp.inbox.settling import Settling
 from piv_mcp.inbox.watch import POLL_SECONDS, Look, Trouble, take_turn
 from piv_mcp.store import Connection, facts, leases, pending, polls
@@ -111,7 +112,7 @@ class Asking:
             watch.least = POLL_SECONDS
             return None, None
         listed = await self._store.read(_listed, name)
-        times = Times(at, at if remote_at is None else remote_at, listed.remote_at or None)
+        times = Times(at, self._remote_time, listed.remote_at or None)
         seen = await lists.look(client, name, rows, times, whole=whole)
         ages = [at - row.since for row in rows]
         quick = NOTHING_YET if not rows else min(max(POLL_SECONDS, min(ages) / 60), SLOWEST_QUICK)
@@ -121,6 +122,11 @@ class Asking:
         await self._store.write(_note, name, seen, at, remote_at, whole)
         self._inbox.changes.notify()
         return None, None
+
+    def _remote_time(self) -> float:
+        """piv.day's, which a response tells; until one has come, this machine's stands in for it."""
+        remote = self._inbox.remote_time()
+        return self._clock.time() if remote is None else remote
 
     def _requests_of_waits(self) -> int:
         return sum(count for name, count in self._requests.items() if self._watches.of(_watch(name)).watchers)
@@ -193,7 +199,8 @@ class Asking:
                 for name, look in due.items():
                     if self._again_at.get(name, 0.0) <= self._clock.monotonic():
                         await self._look_in_turn(name, look)
-                pause = await self._seconds_to_next(started)
+                if not self._failures:
+                    pause = await self._seconds_to_next(started)
             except StoreError as error:
                 _log.warning("nothing was asked for", problem=error.message)
             self._first.end()
@@ -299,10 +306,21 @@ def _listed(connection: Connection, name: List) -> Listed:
     return Listed(*map(facts.as_number, told.split("|")[:3]))
 
 
+def _not_told(connection: Connection, fact: str, soon: Sequence[Happening]) -> list[Happening]:
+    """Those of the events that were not among the last ones: an event that was told and pruned does not come again."""
+    keys = [json.dumps(found.data, sort_keys=True) for found in soon]
+    told = (facts.get(connection, facts.own(connection, fact)) or "").splitlines()
+    facts.put_own(connection, fact, "\n".join(keys))
+    return [found for found, key in zip(soon, keys, strict=True) if key not in told]
+
+
 def _note(connection: Connection, name: List, seen: Seen, at: float, remote_at: float | None, whole: bool) -> None:
     progress.note(connection, seen.told, seen.found, at=at, remote_at=remote_at)
-    progress.record(connection, seen.born, since=_listed(connection, name).at or at, at=at, remote_at=remote_at)
+    since = _listed(connection, name).at or at
+    progress.record(connection, seen.born, since=since, at=at, remote_at=remote_at)
     if whole:
+        new = _not_told(connection, f"{_watch(name)}:soon", seen.soon)
+        progress.record(connection, new, since=since, at=at, remote_at=remote_at)
         ahead = 0.0 if remote_at is None else remote_at - at
         next_at = 0.0 if seen.next_at is None else seen.next_at - ahead + JUST_AFTER_SECONDS
         facts.put_own(connection, _watch(name), f"{at}|{remote_at or 0.0}|{next_at}")

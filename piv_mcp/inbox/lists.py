@@ -33,23 +33,24 @@ MOST_SINGLE = 5
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """`now` is this machine's clock and `remote_now` piv.day's, `previous` when the list was last read whole, on
-    piv.day's clock, if it was. Seconds since the epoch."""
+    """`now` is this machine's clock when the look began, `remote_time` tells piv.day's, which is known once it has
+    answered, and `previous` is when the list was last read whole, on that clock, if it was. Seconds since the epoch."""
 
     now: float
-    remote_now: float
+    remote_time: Callable[[], float]
     previous: float | None
 
 
 @dataclass(slots=True)
 class Seen:
     """What one look has shown. `told` of things in progress; `found` is in progress and was not known; `born` are
-    events of what nobody knew to be in progress. `next_at` is when something expires soon, on piv.day's clock.
-    `requests` is how many it took."""
+    events of what nobody knew to be in progress, `soon` those of what expires soon, and `next_at` is when the next one
+    comes, on piv.day's clock. `requests` is how many it took."""
 
     told: list[tuple[Pending, Told]] = field(default_factory=list[tuple[Pending, Told]])
     found: list[Pending] = field(default_factory=list[Pending])
     born: list[Happening] = field(default_factory=list[Happening])
+    soon: list[Happening] = field(default_factory=list[Happening])
     next_at: float | None = None
     requests: int = 0
 
@@ -166,9 +167,8 @@ def _see_domains(seen: Seen, domains: Mapping[str, Domain], known: set[str], tim
             seen.found.append(pending("registration", domain.id, domain_name=domain.domain_name, state=told.state))
         elif told.has_ended and _is_after(domain.registered_at, times.previous):
             seen.born += told.happenings
-    now = utc(times.remote_now)
-    for domain in domains.values():
-        seen.born += filter(None, [outcomes.of_expiring(domain, now)])
+    now = utc(times.remote_time())
+    seen.soon += filter(None, (outcomes.of_expiring(domain, now) for domain in domains.values()))
     _note_next(seen, [domain.expires_at and domain.expires_at - DOMAIN_LEAD for domain in domains.values()], times)
 
 
@@ -208,9 +208,8 @@ async def _numbers(client: PivClient, seen: Seen, rows: Sequence[Pending], times
 async def _orders(client: PivClient, seen: Seen, rows: Sequence[Pending], times: Times, whole: bool) -> None:
     del rows, whole
     orders = await seen.all(client.proxies.orders, LARGE_PAGE)
-    now = utc(times.remote_now)
-    for order in orders:
-        seen.born += filter(None, [outcomes.of_order(order, now)])
+    now = utc(times.remote_time())
+    seen.soon += filter(None, (outcomes.of_order(order, now) for order in orders))
     _note_next(seen, [order.expires_at and order.expires_at - PROXY_LEAD for order in orders], times)
 
 
@@ -218,7 +217,8 @@ _LOOKS = {"domains": _domains, "numbers": _numbers, "orders": _orders, "whites":
 
 
 def _note_next(seen: Seen, moments: Sequence[datetime | None], times: Times) -> None:
-    ahead = [moment.timestamp() for moment in moments if moment is not None and moment.timestamp() > times.remote_now]
+    now = times.remote_time()
+    ahead = [moment.timestamp() for moment in moments if moment is not None and moment.timestamp() > now]
     seen.next_at = min(ahead, default=None)
 
 

@@ -5,7 +5,7 @@ never guessed: such a thing is still in progress.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -58,7 +58,7 @@ class Told:
     state: str
     happenings: Sequence[Happening] = ()
     has_ended: bool = False
-    facts: Mapping[str, Any] | None = field(default=None)
+    facts: Mapping[str, Any] | None = None
 
 
 def happening(type_: EventType, **fields: object) -> Happening:

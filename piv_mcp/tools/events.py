@@ -297,13 +297,19 @@ async def _unasked(app: Services, types: Sequence[EventType], sought: Sought) ->
     notes: list[str] = []
     if (trouble := await app.asking.trouble(sought)) is not None:
         notes.append(f"piv.day could not be asked since {clock_time(trouble.since)} ({trouble.problem}).")
-    if sought.number is not None and _is_in_history(types):
-        notes += await unread(app, sought.number)
+    known = await app.asking.known(sought)
+    numbers = {row.subject for row in known}
+    if _is_in_history(types):
+        numbers.add(sought.number)
+    for number in sorted(number for number in numbers if number is not None):
+        notes += await unread(app, number)
     heard: list[str] = []
     if any(name.startswith("verify.") for name in types):
         heard.append("How a verification ends, only a webhook tells, or a message that it leaves in the SMS history.")
     if sought.number is None and (not types or "sms.received" in types):
         heard.append("Of SMS that come, only webhooks tell here: name the number to have its SMS history read.")
+    elif not sought.names_one and "sms.status_updated" in types and not known:
+        heard.append("Of messages that were sent elsewhere, only webhooks tell here: name the number.")
     return [*notes, *heard, *(await unheard(app) if heard else [])]
 
 
