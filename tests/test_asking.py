@@ -367,6 +367,15 @@ async def test_what_had_ended_before_is_told_at_once(world: World) -> None:
     assert answer["follow_up"] == {"tool": "get_white_download", "arguments": {"white_id": site.id}}
 
 
+@pytest.mark.parametrize("types", [[], ["domain.expires_soon"], ["domain.registered", "domain.renewed"]])
+async def test_what_can_happen_to_a_domain_again_is_waited_for(world: World, types: list[str]) -> None:
+    id_ = domain(world.sandbox)
+    answer = await world.app.ok("wait_for_event", types=types, domain_id=id_, timeout_seconds=0)
+    assert answer["status"] == "timeout"
+    assert "No event will come" not in answer["note"]
+    assert "check the id" not in answer["note"]
+
+
 async def test_what_was_begun_elsewhere_is_looked_at_from_its_first_wait(world: World, account: Sandbox) -> None:
     elsewhere = await world.app.services.client.whites.create(
         CreateWhite(name="Elsewhere", tier_key="v2_tier1", niche="x", country="DE", language="de")

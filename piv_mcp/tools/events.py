@@ -31,6 +31,9 @@ from piv_mcp.tools.waits import After, Timeout, join, progress
 MOST_IN_PROGRESS = 10
 """Things in progress that an answer shows."""
 
+REPEATED: frozenset[EventType] = frozenset({"domain.renewed", "domain.expires_soon"})
+"""These can come of something that has ended, too."""
+
 LISTED = "list_events without after"
 """What shows what a cursor may have passed: see `Reader.at`."""
 
@@ -139,34 +142,36 @@ async def wait_for_event(
         progress=progress(ctx, f"waiting for {' or '.join(types) or 'an event'}"),
         cursor=reader.cursor,
     )
-    waited, now = await come(seconds=0), None
+    waited, now, is_over = await come(seconds=0), None, False
     if not waited.found:
         now = await app.asking.standing(sought)
+        is_over = now is not None and now.has_ended and REPEATED.isdisjoint(able)
         async with AsyncExitStack() as watching:
             await watching.enter_async_context(app.asking.watched(sought))
             if piv_num_id is not None and _is_in_history(types):
                 await watching.enter_async_context(app.history.watched(piv_num_id))
-            waited = await come(seconds=0 if now is not None and now.has_ended else timeout_seconds)
-    has_ended = not waited.found and now is not None and now.has_ended
+            waited = await come(seconds=0 if is_over else timeout_seconds)
     rows = await rows_of(app, waited.found)
     notes, in_progress, ends = list(reader.notes), None, [(event.type, event.subject) for event in waited.found]
     if never := [name for name in types if name not in able]:
         notes.append(f"No event of the type {' or '.join(never)} can come here: it names no {' and '.join(ids)}.")
     if waited.earlier:
         notes.append("One came that is older than the wait, by its own time: list_events shows it.")
-    if has_ended and now is not None:
+    if not waited.found and is_over and now is not None:
         notes.append(f"It had ended before: piv.day shows {one_line(now.state)}. No event will come of it.")
         ends = [(happening.type, white_id) for happening in now.happenings]
     elif not waited.found:
         in_progress = await _in_progress(app, sought)
         going_on = f"Nothing yet. To go on waiting, call again with after={reader.after(waited.cursor)}."
         notes += [going_on, *await _unasked(app, types, sought)]
-        if now is not None and not in_progress:
+        if now is not None and now.has_ended:
+            notes.append(f"piv.day shows {one_line(now.state)} now.")
+        elif now is not None and not in_progress:
             notes.append(f"piv.day has nothing by this {' and '.join(sought.ids)}: check the id.")
         elif not in_progress:
             notes += [f"{IDS[name].shown_by} shows the state now." for name in ids if IDS[name].shown_by]
     return WaitedEvents(
-        status="ok" if waited.found else "ended" if has_ended else "timeout",
+        status="ok" if waited.found else "ended" if is_over else "timeout",
         events=[rows.event(event) for event in waited.found],
         in_progress=in_progress or None,
         after=reader.after(waited.cursor),
