@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from piv_mcp.inbox.asking import GIVEN_UP_DAYS, LISTED_AGAIN_SECONDS, SLOWEST_SE
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.sandbox import Failure, Sandbox, Timing
+from piv_mcp.sandbox.failures import Outcome
+from piv_mcp.sandbox.service import Incoming
 from piv_mcp.store import pending
 from piv_mcp.text.times import PROGRESS_SECONDS
 
@@ -534,3 +536,46 @@ async def test_a_batch_of_numbers_makes_one_event_of_all(data_dir: Path, account
         assert {row["piv_num_id"] for row in event["data"]["restored"]} == {ids[0], ids[2]}
         assert [row["piv_num_id"] for row in event["data"]["failed"]] == [ids[1]]
         assert "piv.day shows no amount when asked" in event["note"]
+
+
+async def test_one_thing_that_cannot_be_read_keeps_no_other_from_being_told(world: World) -> None:
+    bad, good = [await world.app.receipt(RENEW_DOMAIN), await world.app.receipt(REGISTER)]
+    world.sandbox.fail_next(
+        Failure(kind="status", status=400, path=f"/domains/queue/{bad['result']['queue_id']}", times=None)
+    )
+    answer = await world.ended(world.waiting(good), has(world.sandbox, "domain.registered"))
+    assert [event["type"] for event in answer["events"]] == ["domain.registered"]
+    waiting = world.waiting(bad, timeout_seconds=8)
+    await world.begun()
+    await world.pass_time(8)
+    await until(waiting.done, seconds=PATIENCE, what="the end of the wait")
+    assert "piv.day could not be asked since" in waiting.result()["note"]
+
+
+async def test_a_filter_that_the_server_ignores_makes_no_restore(data_dir: Path, account: Sandbox) -> None:
+    answer = account.answer
+
+    def ignoring(incoming: Incoming) -> Outcome:
+        if "pending_restore" in incoming.raw_query:
+            incoming = replace(incoming, raw_query="")
+        return answer(incoming)
+
+    account.answer = ignoring
+    async with opened(data_dir, account) as world:
+        assert await world.in_progress() == []
+
+
+async def test_a_registration_that_fails_while_it_stays_listed_is_told_by_its_queue(world: World) -> None:
+    begun = [await world.app.receipt(REGISTER, domain=f"stays-{n}.com") for n in range(2)]
+    for entry in world.sandbox.state.queue.values():
+        entry.status, entry.error = "failed", "Domain is no longer available"
+    waits = [world.waiting(answer) for answer in begun]
+    await world.begun()
+    for _ in range(15):
+        await world.pass_time(1)
+        if all(wait.done() for wait in waits):
+            break
+        await asyncio.sleep(0.01)
+    for wait in waits:
+        await until(wait.done, seconds=PATIENCE, what="the answer of a wait")
+        assert [event["type"] for event in wait.result()["events"]] == ["domain.failed"]

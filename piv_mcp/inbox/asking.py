@@ -121,7 +121,7 @@ class Asking:
         remote_at = client.remote_clock.time() if remote_at is None else remote_at
         await self._store.write(_note, name, seen, at, remote_at, whole)
         self._inbox.changes.notify()
-        return None, None
+        return None, Trouble(seen.problem, at) if seen.problem else None
 
     def _remote_time(self) -> float:
         """piv.day's, which a response tells; until one has come, this machine's stands in for it."""

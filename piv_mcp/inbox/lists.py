@@ -4,6 +4,7 @@ One thing alone is asked for by its id. Of several, one request for the list tel
 decide is asked for singly: the queue entry of a renewal, and what is no longer listed.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,14 @@ from piv_mcp.api.domains import Domain
 from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE, Page, RowT
 from piv_mcp.api.numbers import Number, Sms
 from piv_mcp.api.paging import all_rows
-from piv_mcp.errors import NotFoundError
+from piv_mcp.errors import (
+    ApiError,
+    AuthenticationError,
+    NoAnswerError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+)
 from piv_mcp.inbox import outcomes
 from piv_mcp.inbox.outcomes import DOMAIN_LEAD, PROXY_LEAD, Happening, Told
 from piv_mcp.store.pending import Kind, Pending, pending
@@ -26,6 +34,9 @@ List = Literal["domains", "numbers", "orders", "whites"]
 
 MOST_ROWS = 1000
 """Rows of a list that are read."""
+
+OF_ALL = (AuthenticationError, PermissionDeniedError, RateLimitedError, NoAnswerError)
+"""Errors that are not about a single thing."""
 
 MOST_SINGLE = 5
 """Things that are asked for singly in one look; the others follow in the next ones."""
@@ -45,7 +56,8 @@ class Times:
 class Seen:
     """What one look has shown. `told` of things in progress; `found` is in progress and was not known; `born` are
     events of what nobody knew to be in progress, `soon` those of what expires soon, and `next_at` is when the next one
-    comes, on piv.day's clock. `requests` is how many it took."""
+    comes, on piv.day's clock. `requests` is how many it took. `problem` says what could not be
+    read of a single thing."""
 
     told: list[tuple[Pending, Told]] = field(default_factory=list[tuple[Pending, Told]])
     found: list[Pending] = field(default_factory=list[Pending])
@@ -53,6 +65,17 @@ class Seen:
     soon: list[Happening] = field(default_factory=list[Happening])
     next_at: float | None = None
     requests: int = 0
+    problem: str | None = None
+
+    async def tell(self, row: Pending, shown: Awaitable[Told]) -> None:
+        """Note what one thing's own answer tells. If that cannot be read, it costs no other."""
+        try:
+            told = await shown
+        except OF_ALL:
+            raise
+        except ApiError as error:
+            told, self.problem = Told(row.state or "unknown"), error.message
+        self.told.append((row, told))
 
     async def ask(self, request: Awaitable[T]) -> T:
         self.requests += 1
@@ -138,11 +161,14 @@ async def _whites(client: PivClient, seen: Seen, rows: Sequence[Pending], times:
         seen.told += [(row, outcomes.of_site(sites[row.id])) for row in rows if row.id in sites]
         rows = [row for row in rows if row.id not in sites]
     for row in rows[:MOST_SINGLE]:
-        try:
-            told = outcomes.of_site(await seen.ask(client.whites.get(row.id)))
-        except NotFoundError:
-            told = Told("no longer on the account", has_ended=True)
-        seen.told.append((row, told))
+        await seen.tell(row, _site(client, seen, row))
+
+
+async def _site(client: PivClient, seen: Seen, row: Pending) -> Told:
+    try:
+        return outcomes.of_site(await seen.ask(client.whites.get(row.id)))
+    except NotFoundError:
+        return Told("no longer on the account", has_ended=True)
 
 
 async def _domains(client: PivClient, seen: Seen, rows: Sequence[Pending], times: Times, whole: bool) -> None:
@@ -152,10 +178,14 @@ async def _domains(client: PivClient, seen: Seen, rows: Sequence[Pending], times
         domains = {domain.id: domain for domain in await seen.all(client.domains.list, LARGE_PAGE)}
         if whole:
             _see_domains(seen, domains, {row.id for row in rows}, times)
-        seen.told += [(row, outcomes.of_domain(domains[row.id])) for row in registrations if row.id in domains]
-        registrations = [row for row in registrations if row.id not in domains]
+        listed = [(row, outcomes.of_domain(domains[row.id])) for row in registrations if row.id in domains]
+        undecided = [row for row, told in listed if not told.has_ended and row.known.get("queue_id")]
+        # The queue may know of a failure that the list does not show: one is asked for in each look.
+        doubtful = random.sample(undecided, min(1, len(undecided)))
+        seen.told += [(row, told) for row, told in listed if row not in doubtful]
+        registrations = [row for row in registrations if row.id not in domains] + doubtful
     for row in sorted([*single, *registrations], key=lambda row: row.asked_at)[:MOST_SINGLE]:
-        seen.told.append((row, await _domain(client, seen, row)))
+        await seen.tell(row, _domain(client, seen, row))
 
 
 def _see_domains(seen: Seen, domains: Mapping[str, Domain], known: set[str], times: Times) -> None:
@@ -180,10 +210,20 @@ async def _domain(client: PivClient, seen: Seen, row: Pending) -> Told:
         except NotFoundError:
             if row.kind == "renewal":
                 return Told("no longer in the queue", has_ended=True)
+            if row.id == queue_id:  # its domain's id was never told
+                return await _named(client, seen, row)
     try:
         return outcomes.of_domain(await seen.ask(client.domains.get(row.id)))
     except NotFoundError:
         return outcomes.of_missing_registration(row)
+
+
+async def _named(client: PivClient, seen: Seen, row: Pending) -> Told:
+    """What the list tells of a registration of which only the name is known."""
+    name = row.known.get("domain_name")
+    found = await seen.all(client.domains.list, LARGE_PAGE, search=name)
+    told = [outcomes.of_domain(domain) for domain in found if domain.domain_name == name]
+    return told[0] if told else Told("no longer in the queue", has_ended=True)
 
 
 async def _numbers(client: PivClient, seen: Seen, rows: Sequence[Pending], times: Times, whole: bool) -> None:
@@ -195,14 +235,22 @@ async def _numbers(client: PivClient, seen: Seen, rows: Sequence[Pending], times
         seen.found += [
             pending("restore", id_, numbers=[id_], state=number.status, is_found=True)
             for id_, number in numbers.items()
-            if whole and id_ not in ids
+            if whole and id_ not in ids and outcomes.is_restoring(number)
         ]
-    for id_ in [id_ for id_ in ids if id_ not in numbers]:
+    for row in rows:
+        await seen.tell(row, _restore(client, seen, row, numbers, times))
+
+
+async def _restore(client: PivClient, seen: Seen, row: Pending, numbers: dict[str, Number], times: Times) -> Told:
+    """What the numbers tell of one restore: those that the list does not have are asked for singly."""
+    for id_ in outcomes.numbers_of(row):
+        if id_ in numbers:
+            continue
         try:
             numbers[id_] = await seen.ask(client.numbers.get(id_))
         except NotFoundError:
             numbers[id_] = Number(piv_num_id=id_, status="expired")
-    seen.told += [(row, outcomes.of_restore(row, numbers, now=times.now)) for row in rows]
+    return outcomes.of_restore(row, numbers, now=times.now)
 
 
 async def _orders(client: PivClient, seen: Seen, rows: Sequence[Pending], times: Times, whole: bool) -> None:
