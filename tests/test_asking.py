@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from harness import Connected, approver, connected, until
 from moving_clock import MovingClock
 from purchases import CREATE_WHITE, REGISTER, RENEW_DOMAIN, RESTORE, SEND_SMS, VERIFY, Purchase
 
-from piv_mcp.api.numbers import RestoreNumbers
+from piv_mcp.api.domains import RegisterDomain
+from piv_mcp.api.numbers import RestoreNumbers, Sms
+from piv_mcp.api.rate_limit import Priority
 from piv_mcp.api.whites import CreateWhite
+from piv_mcp.inbox import outcomes
 from piv_mcp.inbox.asking import GIVEN_UP_DAYS, LISTED_AGAIN_SECONDS, SLOWEST_SECONDS
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.watch import POLL_SECONDS
@@ -579,3 +582,136 @@ async def test_a_registration_that_fails_while_it_stays_listed_is_told_by_its_qu
     for wait in waits:
         await until(wait.done, seconds=PATIENCE, what="the answer of a wait")
         assert [event["type"] for event in wait.result()["events"]] == ["domain.failed"]
+
+
+async def test_a_word_that_the_reference_does_not_have_ends_no_message(world: World) -> None:
+    world.sandbox.state.timing = Timing(sms=10**9)
+    begun = await world.app.receipt(SEND_SMS)
+    (message,) = [
+        sms
+        for item in world.sandbox.state.numbers.values()
+        for sms in item.messages
+        if str(sms.id) == begun["result"]["message_id"]
+    ]
+    answer = begun
+    for status in ("dispatched", "sent", "delivered"):
+        message.status = status
+        waiting = world.waiting(answer)
+        await world.begun()
+        await world.pass_time(4)
+        await until(waiting.done, seconds=PATIENCE, what="the answer of the wait")
+        answer = waiting.result()
+        assert answer["events"][-1]["data"]["new_status"] == status
+    assert "follow_up" not in answer
+    assert await world.in_progress() == []
+
+
+async def test_a_message_whose_status_was_not_told_has_not_changed_by_being_queued(world: World) -> None:
+    world.sandbox.state.timing = Timing(sms=10**9)
+    row = pending.pending("message", "77", domain(world.sandbox))
+    assert outcomes.of_message(row, Sms(id="77", status="queued")).happenings == ()
+    assert outcomes.of_message(row, Sms(id="77", status="delivered")).happenings != ()
+
+
+async def test_a_time_of_the_year_1_ends_no_look(world: World) -> None:
+    for item in world.sandbox.state.domains.values():
+        item.expires_at = datetime.min.replace(tzinfo=UTC)
+    for item in world.sandbox.state.orders.values():
+        item.expires_at = datetime.min.replace(tzinfo=UTC)
+    for name in ("domains", "orders"):
+        await world.app.services.asking.look(name, Priority.PERSON, whole=True)
+
+
+async def test_a_wait_for_what_began_elsewhere_is_not_starved_by_another_process(
+    data_dir: Path, account: Sandbox
+) -> None:
+    clock = MovingClock(speed=0)
+    async with opened(data_dir, account, clock) as one, opened(data_dir, account, clock) as other:
+        account.state.timing = Timing(domain=10**6)
+        busy = one.waiting(await one.app.receipt(RENEW_DOMAIN))
+        await one.begun()
+        account.state.timing = Timing(domain=5)
+        call = {"tool": "wait_for_event", "arguments": {"types": ["domain.registered"]}}
+        waiting = other.waiting({"follow_up": call})
+        await other.rested()
+        await one.pass_time(12)
+        await one.app.services.client.domains.register(
+            RegisterDomain(domain="elsewhere.com", period=1, cloudflare=True, auto_renew=False)
+        )
+        for _ in range(40):
+            await one.pass_time(1)
+            await other.rested()
+        await until(waiting.done, seconds=PATIENCE, what="the answer of the wait")
+        assert [event["data"]["domain_name"] for event in waiting.result()["events"]] == ["elsewhere.com"]
+        busy.cancel()
+
+
+async def test_a_domain_that_has_expired_is_no_registration(world: World) -> None:
+    found = world.sandbox.state.domains[domain(world.sandbox)]
+    found.expires_at = world.sandbox.now - timedelta(days=1)
+    types = ["domain.registered", "domain.failed"]
+    answer = await world.app.ok("wait_for_event", types=types, domain_id=found.id, timeout_seconds=50)
+    assert answer["status"] == "ended"
+    assert "expired" in answer["note"]
+    assert await world.in_progress() == []
+
+
+async def test_a_clock_that_is_days_ahead_for_a_while_gives_nothing_up(world: World) -> None:
+    await world.app.receipt(SEND_SMS)
+    await world.app.receipt(VERIFY)
+    world.clock.correct(4 * 86400)
+    for _ in range(4):
+        world.clock.advance(70)
+        await worked(world)
+    world.clock.correct(-4 * 86400)
+    kinds = {row.kind for row in await world.in_progress()}
+    told = {event["type"] for event in await world.events()}
+    assert "message" in kinds or "sms.status_updated" in told
+    assert "verification" in kinds
+    assert "verify.completed" not in told, "no message of before is the verification's"
+
+
+async def test_a_verification_is_told_although_the_clock_was_set_back_meanwhile(world: World) -> None:
+    await world.app.receipt(VERIFY)
+    world.clock.correct(-86400)
+    world.sandbox.advance(timedelta(minutes=5))
+    found = [event["type"] for event in await asked_to_the_end(world)]
+    assert found.count("verify.completed") == 1
+
+
+async def test_a_clock_that_is_set_meanwhile_makes_no_second_event_of_a_webhook(world: World) -> None:
+    await world.app.receipt(RESTORE)
+    world.clock.correct(-3600)
+    world.sandbox.advance(timedelta(minutes=5))
+    (told,) = [event for event in world.sandbox.events if event.event_type == "number.restore_completed"]
+    body = told.body().encode()
+    await world.app.services.inbox.record(event_of(body, world.clock.time(), world.sandbox.now.timestamp()))
+    found = [event for event in await asked_to_the_end(world) if event["type"] == "number.restore_completed"]
+    assert [event["source"] for event in found] == ["webhook, asked"]
+
+
+async def test_a_restore_that_is_over_is_said_to_be(world: World) -> None:
+    id_ = next(iter(world.sandbox.state.numbers))
+    answer = await world.app.ok("wait_for_event", types=["number.restore_completed"], number=id_, timeout_seconds=50)
+    assert answer["status"] == "ended"
+    assert "active" in answer["note"]
+
+
+async def test_of_a_large_batch_only_what_is_open_is_asked_for(data_dir: Path, account: Sandbox) -> None:
+    ids = account.add_numbers(20, expires_in=timedelta(days=-1))
+    async with opened(data_dir, account) as world:
+        begun = await world.app.receipt(RESTORE, piv_num_ids=ids)
+        slow = account.state.numbers[ids[-1]]
+        waiting = world.waiting(begun)
+        await world.begun()
+        account.advance(timedelta(minutes=2))
+        slow.restoring, slow.expires_at = True, account.now + timedelta(days=30)
+        account.events.clear()
+        await world.pass_time(9)
+        account.requests.clear()
+        await world.pass_time(24)
+        assert len(account.requests) <= 10
+        slow.restoring = False
+        await world.pass_time(WITHIN)
+        await until(waiting.done, seconds=PATIENCE, what="the answer of the wait")
+        assert waiting.result()["events"][0]["data"]["total_restored"] == 20

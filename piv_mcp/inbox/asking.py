@@ -18,7 +18,7 @@ import structlog
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.rate_limit import Priority
-from piv_mcp.errors import NotFoundError, PermissionDeniedError, PivError, StoreError
+from piv_mcp.errors import NotFoundError, PivError, StoreError
 from piv_mcp.inbox import lists, progress
 from piv_mcp.inbox.history import History
 from piv_mcp.inbox.inbox import Inbox
@@ -79,13 +79,11 @@ class Asking:
         self._clock = inbox.clock
         self._history = history
         self._watches = history.watches
-        self._whole: Counter[List] = Counter()
-        """How many calls wait for something in a list that nobody may know of yet: it is read whole."""
         self._failures: Counter[str] = Counter()
         self._again_at: dict[str, float] = {}
         """How often in turn a slow look has failed, and when the next is made (monotonic)."""
-        self._requests: dict[List, int] = {}
-        """How many the last look at each list took."""
+        self._requests: dict[str, int] = {}
+        """How many the last look of each watch took."""
         self._first = Settling(self._clock)
 
     async def settled(self) -> None:
@@ -94,20 +92,19 @@ class Asking:
             await self._first.wait()
 
     async def look(self, name: List, priority: Priority, *, whole: bool = False) -> None:
-        """Look at what is in progress in a list, once.
+        """Look at what is in progress in a list, once; `whole`, also at what nobody may know of yet.
 
         Raises:
             ApiError: the list could not be read.
             StoreError: what it tells could not be stored.
         """
         if self._client is not None:
-            await self._watches.alone(_watch(name), partial(self._look, self._client.at(priority), name, whole))
+            await self._watches.alone(_watch(name, whole), partial(self._look, self._client.at(priority), name, whole))
 
     async def _look(self, client: PivClient, name: List, whole: bool) -> tuple[None, Trouble | None]:
-        whole = whole or self._whole[name] > 0
         at, remote_at = self._clock.time(), client.remote_clock.time()
         rows = [row for row in await self._store.read(pending.in_progress) if LISTS.get(row.kind) == name]
-        watch = self._watches.of(_watch(name))
+        watch = self._watches.of(_watch(name, whole))
         if not rows and not whole:
             watch.least = POLL_SECONDS
             return None, None
@@ -116,7 +113,7 @@ class Asking:
         seen = await lists.look(client, name, rows, times, whole=whole)
         ages = [at - row.since for row in rows]
         quick = NOTHING_YET if not rows else min(max(POLL_SECONDS, min(ages) / 60), SLOWEST_QUICK)
-        self._requests[name] = seen.requests
+        self._requests[_watch(name, whole)] = seen.requests
         watch.least = max(quick, SECONDS_A_REQUEST * self._requests_of_waits())
         remote_at = client.remote_clock.time() if remote_at is None else remote_at
         await self._store.write(_note, name, seen, at, remote_at, whole)
@@ -129,7 +126,7 @@ class Asking:
         return self._clock.time() if remote is None else remote
 
     def _requests_of_waits(self) -> int:
-        return sum(count for name, count in self._requests.items() if self._watches.of(_watch(name)).watchers)
+        return sum(count for name, count in self._requests.items() if self._watches.of(name).watchers)
 
     # --- for calls that wait
 
@@ -139,14 +136,12 @@ class Asking:
         rows = await self.known(sought)
         names: set[List] = _lists_of(sought) if rows or not sought.names_one else set()
         numbers = dict.fromkeys(row.subject for row in rows if row.kind not in LISTS and row.subject)
-        whole = set[List]() if sought.names_one or sought.is_open else names
+        whole = not sought.names_one and not sought.is_open
         async with AsyncExitStack() as stack:
-            self._whole.update(whole)
-            stack.callback(self._whole.subtract, whole)
             for name in names:
-                look = None if self._client is None else partial(self.look, name)
-                self._watches.of(_watch(name)).least = POLL_SECONDS if rows else NOTHING_YET
-                await stack.enter_async_context(self._watches.watched(_watch(name), look))
+                look = None if self._client is None else partial(self.look, name, whole=whole)
+                self._watches.of(_watch(name, whole)).least = POLL_SECONDS if rows else NOTHING_YET
+                await stack.enter_async_context(self._watches.watched(_watch(name, whole), look))
             for number in list(numbers)[:MOST_HISTORIES]:
                 await stack.enter_async_context(self._history.watched(number))
             yield
@@ -178,8 +173,9 @@ class Asking:
 
     async def trouble(self, sought: Sought) -> Trouble | None:
         """Why what a call waits for could not be looked at, and since when."""
-        for name in _lists_of(sought):
-            watch = self._watches.get(_watch(name))
+        names = [_watch(name, whole) for name in _lists_of(sought) for whole in (False, True)]
+        for name in names:
+            watch = self._watches.get(name)
             if watch is not None and (trouble := watch.trouble or self._watches.silence(watch)) is not None:
                 return trouble
         return None
@@ -195,12 +191,12 @@ class Asking:
             pause = SLOW_SECONDS
             try:
                 due = await self._slow_due()
-                due |= {_watch(name): partial(self._read, name) for name in await self._lists_due(started)}
+                lists_due = await self._lists_due(started)
+                due |= {_watch(name, whole=True): partial(self.look, name, whole=True) for name in lists_due}
                 for name, look in due.items():
                     if self._again_at.get(name, 0.0) <= self._clock.monotonic():
                         await self._look_in_turn(name, look)
-                if not self._failures:
-                    pause = await self._seconds_to_next(started)
+                pause = await self._seconds_to_next(started)
             except StoreError as error:
                 _log.warning("nothing was asked for", problem=error.message)
             self._first.end()
@@ -223,30 +219,29 @@ class Asking:
         now, due = self._clock.time(), dict[str, Look]()
         for row in await self._store.read(pending.in_progress):
             list_ = LISTS.get(row.kind)
-            if row.asked_at - row.since > GIVEN_UP_DAYS.get(row.kind, 30) * DAY_SECONDS:
+            if self._age_when_asked(row) > GIVEN_UP_DAYS.get(row.kind, 30) * DAY_SECONDS:
                 await self._store.write(pending.end, row)
             elif now < _next_look(row) <= now + SLOWEST_SECONDS:
                 continue
             elif list_ is not None:
-                due[_watch(list_)] = partial(self.look, list_)
+                due[_watch(list_, whole=False)] = partial(self.look, list_)
             elif row.subject is not None:
                 due[row.subject] = partial(self._history.look, row.subject)
         return due
 
+    def _age_when_asked(self, row: Pending) -> float:
+        """How long it was in progress, for certain: this machine's clock may be ahead."""
+        return min(row.asked_at, self._remote_time()) - row.since
+
     async def _seconds_to_next(self, started: float) -> float:
         now = self._clock.time()
-        due = [await self._list_due(name, started) for name in get_args(List)]
+        due = [
+            await self._list_due(name, started)
+            for name in get_args(List)
+            if _watch(name, whole=True) not in self._failures
+        ]
         due += [_next_look(row) for row in await self._store.read(pending.in_progress)]
-        return min(max(POLL_SECONDS, min(due) - now), SLOW_SECONDS)
-
-    async def _read(self, name: List, priority: Priority) -> None:
-        try:
-            await self.look(name, priority, whole=True)
-        except PermissionDeniedError:
-            # The key may not read it: asked again when the lists are read again.
-            now = self._clock.time()
-            await self._store.write(_note, name, Seen(), now, None, True)
-            raise
+        return min([max(POLL_SECONDS, at - now) for at in due] + [SLOW_SECONDS])
 
     async def _look_in_turn(self, name: str, look: Look) -> None:
         """Look, unless another process has just done so. What fails is looked at again after a while."""
@@ -271,9 +266,10 @@ def _lists_of(sought: Sought) -> set[List]:
     return {LISTS[kind] for kind in sought.kinds if kind in LISTS}
 
 
-def _watch(name: List) -> str:
-    """The name of a list among the watches, which are else of numbers."""
-    return f"asked:{name}"
+def _watch(name: List, whole: bool) -> str:
+    """The name of a list among the watches, which are else of numbers. Looks at all of it have one of their own: those
+    of another process at single things are no substitute."""
+    return f"asked:{name}:all" if whole else f"asked:{name}"
 
 
 def _end_all(connection: Connection, piv_num_id: str) -> None:
@@ -302,7 +298,7 @@ class Listed:
 
 
 def _listed(connection: Connection, name: List) -> Listed:
-    told = facts.get(connection, facts.own(connection, _watch(name))) or ""
+    told = facts.get(connection, facts.own(connection, f"asked:{name}")) or ""
     return Listed(*map(facts.as_number, told.split("|")[:3]))
 
 
@@ -319,9 +315,9 @@ def _note(connection: Connection, name: List, seen: Seen, at: float, remote_at: 
     since = _listed(connection, name).at or at
     progress.record(connection, seen.born, since=since, at=at, remote_at=remote_at)
     if whole:
-        new = _not_told(connection, f"{_watch(name)}:soon", seen.soon)
+        new = _not_told(connection, f"asked:{name}:soon", seen.soon)
         progress.record(connection, new, since=since, at=at, remote_at=remote_at)
         ahead = 0.0 if remote_at is None else remote_at - at
         next_at = 0.0 if seen.next_at is None else seen.next_at - ahead + JUST_AFTER_SECONDS
-        facts.put_own(connection, _watch(name), f"{at}|{remote_at or 0.0}|{next_at}")
-    polls.note_look(connection, _watch(name), polls.Look(at, remote_at=remote_at))
+        facts.put_own(connection, f"asked:{name}", f"{at}|{remote_at or 0.0}|{next_at}")
+    polls.note_look(connection, _watch(name, whole), polls.Look(at, remote_at=remote_at))

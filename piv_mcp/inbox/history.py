@@ -118,7 +118,7 @@ class History:
             just_sent=growth.just_sent(read, remote_at),
         )
         stored = await record(wanted, (piv_num_id, look))
-        await deliveries.note(self._inbox, piv_num_id, read, at=started, remote_at=remote_at)
+        await deliveries.note(self._inbox, piv_num_id, read, look, last)
         return new + _count_new(stored), unread
 
     async def refresh(self, piv_num_id: str, *, seconds: float) -> PivError | None:

@@ -6,8 +6,8 @@ decide is asked for singly: the queue entry of a renewal, and what is no longer 
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from piv_mcp.api.client import PivClient
@@ -123,7 +123,10 @@ async def ask_by_id(
         return row, outcomes.of_queue(row, entry)
     if "domain_id" in ids and "registration" in kinds:
         domain = await client.domains.get(ids["domain_id"])
-        return pending("registration", domain.id, domain_name=domain.domain_name), outcomes.of_domain(domain)
+        told = outcomes.of_domain(domain)
+        if told.state.casefold() not in outcomes.UNDER_WAY:  # such as one that has expired
+            told = replace(told, has_ended=True)
+        return pending("registration", domain.id, domain_name=domain.domain_name), told
     if "message_id" in ids and number is not None:
         sms = _message(await client.numbers.sms(number, limit=SMALL_PAGE), ids["message_id"])
         row = pending("message", sms.id, number, state=sms.status)
@@ -132,7 +135,9 @@ async def ask_by_id(
         shown = await client.numbers.get(number)
         row = pending("restore", number, number, numbers=[number], is_found=True)
         told = outcomes.of_restore(row, {number: shown}, now=0.0)
-        return (row, told) if outcomes.is_restoring(shown) else None
+        if not outcomes.is_restoring(shown):
+            return (row, replace(told, has_ended=True)) if list(kinds) == ["restore"] else None
+        return row, told
     return None
 
 
@@ -154,9 +159,10 @@ async def _whites(client: PivClient, seen: Seen, rows: Sequence[Pending], times:
             told = outcomes.of_site(site)
             if site.id in known or not whole:
                 continue
-            if not told.has_ended and site.state != "unknown":
+            is_new = _is_after(site.created_at, times.previous)
+            if not told.has_ended and (site.state != "unknown" or is_new):
                 seen.found.append(pending("site", site.id, name=site.name, state=told.state))
-            elif told.has_ended and _is_after(site.created_at, times.previous):
+            elif told.has_ended and is_new:
                 seen.born += told.happenings
         seen.told += [(row, outcomes.of_site(sites[row.id])) for row in rows if row.id in sites]
         rows = [row for row in rows if row.id not in sites]
@@ -185,7 +191,7 @@ async def _domains(client: PivClient, seen: Seen, rows: Sequence[Pending], times
         seen.told += [(row, told) for row, told in listed if row not in doubtful]
         registrations = [row for row in registrations if row.id not in domains] + doubtful
     for row in sorted([*single, *registrations], key=lambda row: row.asked_at)[:MOST_SINGLE]:
-        await seen.tell(row, _domain(client, seen, row))
+        await seen.tell(row, _domain(client, seen, row, times))
 
 
 def _see_domains(seen: Seen, domains: Mapping[str, Domain], known: set[str], times: Times) -> None:
@@ -199,10 +205,10 @@ def _see_domains(seen: Seen, domains: Mapping[str, Domain], known: set[str], tim
             seen.born += told.happenings
     now = utc(times.remote_time())
     seen.soon += filter(None, (outcomes.of_expiring(domain, now) for domain in domains.values()))
-    _note_next(seen, [domain.expires_at and domain.expires_at - DOMAIN_LEAD for domain in domains.values()], times)
+    _note_next(seen, [domain.expires_at for domain in domains.values()], DOMAIN_LEAD, times)
 
 
-async def _domain(client: PivClient, seen: Seen, row: Pending) -> Told:
+async def _domain(client: PivClient, seen: Seen, row: Pending, times: Times) -> Told:
     """What piv.day shows of one registration or renewal: its queue entry says why it failed."""
     if queue_id := row.known.get("queue_id"):
         try:
@@ -215,7 +221,7 @@ async def _domain(client: PivClient, seen: Seen, row: Pending) -> Told:
     try:
         return outcomes.of_domain(await seen.ask(client.domains.get(row.id)))
     except NotFoundError:
-        return outcomes.of_missing_registration(row)
+        return outcomes.of_missing_registration(row, times.now)
 
 
 async def _named(client: PivClient, seen: Seen, row: Pending) -> Told:
@@ -243,6 +249,7 @@ async def _numbers(client: PivClient, seen: Seen, rows: Sequence[Pending], times
 
 async def _restore(client: PivClient, seen: Seen, row: Pending, numbers: dict[str, Number], times: Times) -> Told:
     """What the numbers tell of one restore: those that the list does not have are asked for singly."""
+    numbers.update({id_: Number.model_validate(shown) for id_, shown in row.known.get("restored", {}).items()})
     for id_ in outcomes.numbers_of(row):
         if id_ in numbers:
             continue
@@ -258,16 +265,17 @@ async def _orders(client: PivClient, seen: Seen, rows: Sequence[Pending], times:
     orders = await seen.all(client.proxies.orders, LARGE_PAGE)
     now = utc(times.remote_time())
     seen.soon += filter(None, (outcomes.of_order(order, now) for order in orders))
-    _note_next(seen, [order.expires_at and order.expires_at - PROXY_LEAD for order in orders], times)
+    _note_next(seen, [order.expires_at for order in orders], PROXY_LEAD, times)
 
 
 _LOOKS = {"domains": _domains, "numbers": _numbers, "orders": _orders, "whites": _whites}
 
 
-def _note_next(seen: Seen, moments: Sequence[datetime | None], times: Times) -> None:
+def _note_next(seen: Seen, ends: Sequence[datetime | None], lead: timedelta, times: Times) -> None:
     now = times.remote_time()
-    ahead = [moment.timestamp() for moment in moments if moment is not None and moment.timestamp() > now]
-    seen.next_at = min(ahead, default=None)
+    # In seconds: from a date of the year 1, which some servers write for none, nothing can be taken.
+    soon = [end.timestamp() - lead.total_seconds() for end in ends if end is not None]
+    seen.next_at = min((moment for moment in soon if moment > now), default=None)
 
 
 def _is_after(moment: datetime | None, previous: float | None) -> bool:

@@ -25,8 +25,10 @@ FAILED = frozenset({"failed", "failure", "error", "cancelled", "canceled", "reje
 UNDER_WAY = frozenset({"purchasing", "pending", "queued", "processing", "registering"})
 """A domain that is being registered. The reference shows `purchasing`."""
 
-ON_ITS_WAY = frozenset({"", "queued", "pending", "processing", "accepted", "scheduled", "sending", "submitted", "sent"})
-"""The words for a message that has not reached its end. The reference shows queued and sent."""
+LAST = frozenset(
+    {"delivered", "undelivered", "undeliverable", "failed", "rejected", "expired", "canceled", "cancelled"}
+)
+"""The words for a message that has reached its end. The reference shows delivered, and names failed."""
 
 BEGUN = frozenset({"queued", "pending", "processing", "accepted", "scheduled", "sending"})
 """Those of a message that is certainly still to be sent: a carrier may never report on one that was sent."""
@@ -34,8 +36,14 @@ BEGUN = frozenset({"queued", "pending", "processing", "accepted", "scheduled", "
 RESTORING = "pending"
 """How the words begin that a number has while it is being restored, and maybe before."""
 
+SHOWN_OF_RESTORED = {"piv_num_id", "phone_number", "country_code", "status"}
+"""What is kept of a restored number while others of its batch are not."""
+
 RESTORE_PATIENCE = 600.0
 """A number that was never seen being restored, and is still expired so many seconds after, was not restored."""
+
+MISSING_SECONDS = 60.0
+"""What is missing for less may have been left out by one answer."""
 
 PROXY_LEAD, DOMAIN_LEAD = timedelta(days=3), timedelta(days=7)
 """So long before the expiry its webhook comes (reference: Webhooks)."""
@@ -56,6 +64,7 @@ class Told:
     """What the API showed of a thing. `happenings` are the events that this makes; `facts` replaces what was known."""
 
     state: str
+    """Empty if the API showed none."""
     happenings: Sequence[Happening] = ()
     has_ended: bool = False
     facts: Mapping[str, Any] | None = None
@@ -125,8 +134,11 @@ def of_queue(row: Pending, entry: QueueEntry) -> Told:
     return Told(state, (done,), has_ended=True)
 
 
-def of_missing_registration(row: Pending) -> Told:
-    """A domain that is no longer listed was not registered."""
+def of_missing_registration(row: Pending, now: float) -> Told:
+    """A domain that is not there was not registered, unless the next look finds it."""
+    missing_since = row.known.get("missing_since", now)
+    if now - missing_since < MISSING_SECONDS:
+        return Told("not listed", facts={**row.known, "missing_since": missing_since})
     failed = happening("domain.failed", domain_id=row.id, domain_name=row.known.get("domain_name"))
     return Told("no longer listed", (failed,), has_ended=True)
 
@@ -165,8 +177,9 @@ def of_restore(row: Pending, numbers: Mapping[str, Number], *, now: float) -> To
     state = f"{len(restored)} of {len(wanted)} restored" if len(wanted) > 1 else _status(numbers.get(wanted[0]))
     if known.get("is_found") and failed:  # nobody knows whether it was being restored, or could have been
         return Told(state, has_ended=True)
+    shown = {number.piv_num_id: number.model_dump(mode="json", include=SHOWN_OF_RESTORED) for number in restored}
     if not (restored or failed) or len(restored) + len(failed) < min(known.get("queued", len(wanted)), len(wanted)):
-        return Told(state, facts={**known, "seen": sorted(seen)})
+        return Told(state, facts={**known, "seen": sorted(seen), "restored": shown})
     ended = happening(
         "number.restore_completed",
         restored=[_row(number) for number in restored],
@@ -194,10 +207,11 @@ def _row(number: Number) -> RestoredNumber:
 
 def of_message(row: Pending, sms: Sms) -> Told:
     """What the history tells of a message that the number sends: an event for each change of its status."""
-    old, new = row.state or row.known.get("status"), sms.status or "unknown"
-    is_over = new.casefold() not in ON_ITS_WAY and sms.status is not None
-    if sms.status is None or (old is not None and old.casefold() == new.casefold()):
-        return Told(new, has_ended=is_over)
+    old, new = row.state or row.known.get("status"), sms.status or ""
+    is_over = new.casefold() in LAST
+    is_first = not old and new.casefold() in BEGUN  # its status was never told, and has not changed
+    if not new or is_first or (old or "").casefold() == new.casefold():
+        return Told(new or old or "", has_ended=is_over)
     changed = happening("sms.status_updated", piv_num_id=row.subject, message_id=sms.id, old_status=old, new_status=new)
     return Told(new, (changed,), has_ended=is_over)
 
@@ -254,6 +268,6 @@ def of_expiring(domain: Domain, now: datetime) -> Happening | None:
 def _expires_soon_since(
     status: str | None, expires_at: datetime | None, lead: timedelta, now: datetime
 ) -> float | None:
-    if status != "active" or expires_at is None or not now < expires_at <= now + lead:
+    if (status or "").casefold() != "active" or expires_at is None or not now < expires_at <= now + lead:
         return None
     return (expires_at - lead).timestamp()

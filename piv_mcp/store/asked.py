@@ -106,8 +106,11 @@ def _is_same_time(known: StoredEvent, found: StoredEvent) -> bool:
     if known.asked_since is not None and found.asked_since is not None:
         return known.asked_since == found.asked_since
     since = found.asked_since or 0.0
-    told_at = known.recorded_at
-    return since - BEFORE_SECONDS <= told_at <= found.recorded_at + SENT_AGAIN_SECONDS
+    if since - BEFORE_SECONDS <= known.recorded_at <= found.recorded_at + SENT_AGAIN_SECONDS:
+        return True
+    # This machine's clock may have been set in between: by piv.day's, they are less than a day apart.
+    told_at, found_at = known.sent_at or known.reached_at, found.reached_at
+    return told_at is not None and found_at is not None and abs(told_at - found_at) <= SENT_AGAIN_SECONDS
 
 
 def _both(webhook: StoredEvent, found: StoredEvent) -> str:

@@ -12,7 +12,7 @@ from piv_mcp.api.events import EVENT_TYPES, EVENTS, EventType
 from piv_mcp.errors import InvalidRequestError
 from piv_mcp.inbox import cursor, wait
 from piv_mcp.inbox.cursor import Cursor
-from piv_mcp.inbox.outcomes import ON_ITS_WAY
+from piv_mcp.inbox.outcomes import LAST
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.spending.actions.base import wait_for_event as call_of_wait
@@ -158,14 +158,16 @@ async def wait_for_event(
     if waited.earlier:
         notes.append("One came that is older than the wait, by its own time: list_events shows it.")
     if not waited.found and is_over and now is not None:
-        notes.append(f"It had ended before: piv.day shows {one_line(now.state)}. No event will come of it.")
+        notes.append(
+            f"It had ended before: piv.day shows {one_line(now.state or 'unknown')}. No event will come of it."
+        )
         ends = [(happening.type, white_id) for happening in now.happenings]
     elif not waited.found:
         in_progress = await _in_progress(app, sought)
         going_on = f"Nothing yet. To go on waiting, call again with after={reader.after(waited.cursor)}."
         notes += [going_on, *await _unasked(app, types, sought)]
         if now is not None and now.has_ended:
-            notes.append(f"piv.day shows {one_line(now.state)} now.")
+            notes.append(f"piv.day shows {one_line(now.state or 'unknown')} now.")
         elif now is not None and not in_progress:
             notes.append(f"piv.day has nothing by this {' and '.join(sought.ids)}: check the id.")
         elif not in_progress:
@@ -309,6 +311,8 @@ async def _unasked(app: Services, types: Sequence[EventType], sought: Sought) ->
     for number in sorted(number for number in numbers if number is not None):
         notes += await unread(app, number)
     heard: list[str] = []
+    if sought.is_open:
+        notes.append("What was begun elsewhere is not looked for here: name its type.")
     if any(name.startswith("verify.") for name in types):
         heard.append("How a verification ends, only a webhook tells, or a message that it leaves in the SMS history.")
     if sought.number is None and (not types or "sms.received" in types):
@@ -329,7 +333,7 @@ def _delivery(found: Sequence[StoredEvent], able: Sequence[EventType], after: st
     last = found[-1] if found else None
     if last is None or able != ["sms.status_updated"]:
         return None
-    if str(last.data.get("new_status")).casefold() not in ON_ITS_WAY:
+    if str(last.data.get("new_status")).casefold() in LAST:
         return None
     ids = {"number": last.subject, "message_id": last.data.get("message_id")}
     call = call_of_wait("sms.status_updated", **{name: str(id_) for name, id_ in ids.items() if id_})
