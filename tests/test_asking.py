@@ -18,7 +18,7 @@ from purchases import CREATE_WHITE, REGISTER, RENEW_DOMAIN, RESTORE, SEND_SMS, V
 from piv_mcp.api.domains import RegisterDomain
 from piv_mcp.api.numbers import RestoreNumbers, Sms
 from piv_mcp.api.rate_limit import Priority
-from piv_mcp.api.whites import CreateWhite
+from piv_mcp.api.whites import CreateWhite, White
 from piv_mcp.inbox import outcomes
 from piv_mcp.inbox.asking import GIVEN_UP_DAYS, LISTED_AGAIN_SECONDS, SLOWEST_SECONDS
 from piv_mcp.inbox.parse import event_of
@@ -715,3 +715,26 @@ async def test_of_a_large_batch_only_what_is_open_is_asked_for(data_dir: Path, a
         await world.pass_time(WITHIN)
         await until(waiting.done, seconds=PATIENCE, what="the answer of the wait")
         assert waiting.result()["events"][0]["data"]["total_restored"] == 20
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_answer_that_nobody_foresaw_ends_no_looks(
+    world: World, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = await world.app.receipt(CREATE_WHITE)
+    of_site, left = outcomes.of_site, 2
+
+    def unforeseen(site: White) -> outcomes.Told:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise OverflowError
+        return of_site(site)
+
+    monkeypatch.setattr(outcomes, "of_site", unforeseen)
+    if waits:
+        answer = await world.ended(world.waiting(begun), has(world.sandbox, "white.completed"))
+        assert [event["type"] for event in answer["events"]] == ["white.completed"]
+    else:
+        world.sandbox.advance(timedelta(minutes=5))
+        assert "white.completed" in {event["type"] for event in await asked_to_the_end(world)}

@@ -252,8 +252,11 @@ class Asking:
             self._failures.pop(name, None)
         except NotFoundError:
             await self._store.write(_end_all, name)  # the account has no such number any more
-        except PivError as error:
-            _log.warning("not looked at", name=name, problem=error.message)
+        except Exception as error:  # an answer that nobody foresaw keeps nothing else from being looked at
+            if isinstance(error, PivError):
+                _log.warning("not looked at", name=name, problem=error.message)
+            else:
+                _log.exception("not looked at", name=name)
             self._failures[name] += 1
             pause = min(SLOW_SECONDS * 2 ** (self._failures[name] - 1), SLOWEST_SECONDS)
             self._again_at[name] = self._clock.monotonic() + pause

@@ -136,11 +136,14 @@ class Watches:
             watch.asked_at = started
             try:
                 outcome, unread = await look()
-            except PivError as error:
+            except Exception as error:
+                problem = (
+                    error.message if isinstance(error, PivError) else f"an error in piv-mcp, {type(error).__name__}"
+                )
                 since = watch.trouble.since if watch.trouble is not None else self._clock.time()
-                watch.trouble, watch.failed_at = Trouble(error.message, since), began
+                watch.trouble, watch.failed_at = Trouble(problem, since), began
                 with suppress(StoreError):
-                    await self._store.write(polls.note_failure, name, error.message, self._clock.time())
+                    await self._store.write(polls.note_failure, name, problem, self._clock.time())
                 raise
             finally:
                 watch.asked_at = None
@@ -189,6 +192,8 @@ class Watches:
                         pause = min(max(POLL_SECONDS, error.retry_after or 0.0), REFUSED_SECONDS)
                     except PivError as error:
                         _log.warning("not polled", name=name, problem=error.message)
+                    except Exception:  # an answer that nobody foresaw ends no polling
+                        _log.exception("not polled", name=name)
                     else:
                         refusals = 0
                 if watch.watchers == 0:
