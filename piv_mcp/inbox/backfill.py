@@ -134,6 +134,7 @@ class Backfill:
                 self._recent.end()
             filled += await self._read_history(number.piv_num_id)
         await self._store.write(facts.put_own, LAST_ROUND_END, str(self._clock.time()))
+        self._is_reading = False  # from now on who reads may begin another, also while the lease is given back
         self._recent.end()
         _log.info(
             "back-fill done",
