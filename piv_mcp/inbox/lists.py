@@ -56,8 +56,8 @@ class Times:
 class Seen:
     """What one look has shown. `told` of things in progress; `found` is in progress and was not known; `born` are
     events of what nobody knew to be in progress, `soon` those of what expires soon, and `next_at` is when the next one
-    comes, on piv.day's clock. `requests` is how many it took. `problem` says what could not be
-    read of a single thing."""
+    comes, on piv.day's clock. `requests` is how many it took, and `problem` says why a single
+    thing could not be read."""
 
     told: list[tuple[Pending, Told]] = field(default_factory=list[tuple[Pending, Told]])
     found: list[Pending] = field(default_factory=list[Pending])

@@ -169,7 +169,7 @@ async def wait_for_event(
         if now is not None and now.has_ended:
             notes.append(f"piv.day shows {one_line(now.state or 'unknown')} now.")
         elif now is not None and not in_progress:
-            notes.append(f"piv.day has nothing by this {' and '.join(sought.ids)}: check the id.")
+            notes.append(f"piv.day has nothing by this {' and '.join(ids)}: check the id.")
         elif not in_progress:
             notes += [f"{IDS[name].shown_by} shows the state now." for name in ids if IDS[name].shown_by]
     return WaitedEvents(
