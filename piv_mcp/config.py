@@ -32,6 +32,7 @@ PATHS = frozenset({"api_key_file", "data_dir"})
 
 SQLITE = "sqlite:///"
 STORE_FILE = "store.sqlite3"
+KEY_FILE = "api-key"
 
 MIN_KEY = 12
 """Characters. A shorter key is part of ordinary text, so that it is not looked for in other settings."""
@@ -45,7 +46,10 @@ class Settings(BaseSettings):
     )
 
     api_key: SecretStr | None = Field(None, description="the account's API key (environment only)")
-    api_key_file: Path | None = Field(None, description="a file that holds the key, read when PIV_API_KEY is not set")
+    api_key_file: Path | None = Field(
+        None,
+        description="a file that holds the key, read when PIV_API_KEY is not set; default: api-key in the data dir",
+    )
     base_url: str = Field("https://app.piv.day/api/v1", description="where the API is")
     sandbox: bool = Field(False, description="use the built-in sandbox instead of the API")
     data_dir: Path | None = Field(None, description="store and secrets; default: the per-user data directory")
@@ -146,11 +150,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _read_key_file(self) -> "Settings":
-        if self.api_key_file is not None and self.api_key is None:
+        file = self.key_file if self.api_key is None else None
+        if file is not None and (self.api_key_file is not None or file.exists()):
             try:
-                object.__setattr__(self, "api_key", SecretStr(read_key_file(self.api_key_file)))
+                object.__setattr__(self, "api_key", SecretStr(read_key_file(file)))
             except ValueError as error:
-                raise ValueError(f"PIV_API_KEY_FILE {error}") from None
+                name = "PIV_API_KEY_FILE" if self.api_key_file else f"{KEY_FILE} in the data directory"
+                raise ValueError(f"{name} {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -172,6 +178,18 @@ class Settings(BaseSettings):
             ConfigError: none is set, and the home directory is not known.
         """
         return self.data_dir or default_directory()
+
+    @property
+    def key_file(self) -> Path | None:
+        """The file in which the key is or belongs: the given one, else one in the data directory, or where an earlier
+        version has it. None for the sandbox, or if the home directory is not known."""
+        if self.api_key_file is not None or self.sandbox:
+            return self.api_key_file
+        try:
+            places = [self.directory, *former_directories()]
+        except ConfigError:
+            return None
+        return next((place / KEY_FILE for place in places if (place / KEY_FILE).exists()), places[0] / KEY_FILE)
 
     def offers(self, area: Area | None, effect: Effect) -> bool:
         """Whether a tool of this area and effect is offered. Tools without an area belong to the sandbox."""

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from harness import Connect, until
+from terminal import Terminal, terminal
 
 from piv_mcp.api import numbers as api
 from piv_mcp.cli import approvals
@@ -98,56 +99,10 @@ async def piped(books: Books, typed: str = "", encoding: str = "utf-8") -> Outpu
     return Output(process.returncode, out.decode(encoding), err.decode(encoding))
 
 
-class Terminal:
-    """A person at a terminal in which the command runs."""
-
-    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
-        self.process = process
-        self.screen = ""
-        self._master = master
-
-    def read(self) -> None:
-        data = b""
-        with suppress(OSError):  # the other end is closed
-            data = os.read(self._master, 65536)
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._master)
-        self.screen += data.decode(errors="replace")
-
-    async def sees(self, pattern: str, times: int = 1) -> list[str]:
-        """What the pattern's groups were, once it was shown for the nth time."""
-
-        def shown() -> list[re.Match[str]]:
-            return list(re.finditer(pattern, self.screen))[times - 1 :]
-
-        try:
-            found = await until(shown, seconds=20, what=repr(pattern))
-        except AssertionError as error:
-            raise AssertionError(f"{error}; the screen ends with {self.screen[-500:]!r}") from None
-        return [group or "" for group in found[0].groups()]
-
-    def types(self, text: str) -> None:
-        os.write(self._master, f"{text}\n".encode())
-
-
 @asynccontextmanager
 async def at_a_terminal(books: Books, *, stdout: int | None = None) -> AsyncGenerator[Terminal]:
-    master, slave = os.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *COMMAND, stdin=slave, stdout=stdout or slave, stderr=slave, **books.command()
-    )
-    os.close(slave)
-    terminal = Terminal(process, master)
-    loop = asyncio.get_running_loop()
-    loop.add_reader(master, terminal.read)
-    try:
-        yield terminal
-    finally:
-        loop.remove_reader(master)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        os.close(master)
+    async with terminal(*COMMAND, stdout=stdout, **books.command()) as person:
+        yield person
 
 
 @pytest.mark.parametrize(

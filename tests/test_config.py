@@ -355,3 +355,32 @@ def test_the_store_is_in_the_data_directory_unless_told_otherwise(
 ) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     assert load(store_url=store_url).store_path(Path("/data")) == Path(expected)
+
+
+# The key's usual file
+
+
+def test_a_key_in_the_data_directory_is_used_where_none_is_given(data_dir: Path, tmp_path: Path) -> None:
+    data_dir.mkdir()
+    assert load(data_dir=str(data_dir)).api_key is None
+    (data_dir / "api-key").write_text("pk-usual-0123456789\n")
+    assert secret_of(load(data_dir=str(data_dir))) == "pk-usual-0123456789"
+    assert load(data_dir=str(data_dir), sandbox="true").api_key is None
+    other = tmp_path / "other"
+    other.write_text("pk-other-0123456789")
+    assert secret_of(load(data_dir=str(data_dir), api_key_file=str(other))) == "pk-other-0123456789"
+
+
+def test_a_key_of_the_environment_comes_before_the_usual_file(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_dir.mkdir()
+    (data_dir / "api-key").write_text("not one key\nbut two\n")
+    monkeypatch.setenv("PIV_API_KEY", "pk-environment-01")
+    assert secret_of(load(data_dir=str(data_dir))) == "pk-environment-01"
+    monkeypatch.delenv("PIV_API_KEY")
+    with pytest.raises(ConfigError, match="api-key in the data directory the key in it holds several lines"):
+        load(data_dir=str(data_dir))
+
+
+def secret_of(settings: Settings) -> str:
+    assert settings.api_key is not None
+    return settings.api_key.get_secret_value()

@@ -2,16 +2,15 @@
 
 import asyncio
 import secrets
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TextIO
 
 import click
 
+from piv_mcp.cli.terminal import at_terminal
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote
@@ -48,21 +47,16 @@ def run(store_path: Path) -> None:
         PivError: the store cannot be read or written.
         click.ClickException: something waits, and this is not a terminal.
     """
-    at_terminal = all(is_terminal(stream) for stream in (sys.stdin, sys.stdout))
+    decides = at_terminal()
     waiting = asyncio.run(_waiting(store_path))
     if not waiting:
         click.echo("Nothing waits for approval.")
     for account, entry in waiting:
         _show(entry, account)
-        if at_terminal:
+        if decides:
             click.echo(_decide(account, entry) if entry.state == "quoted" else _settle(account, entry))
-    if waiting and not at_terminal:
+    if waiting and not decides:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Python has None for a stream that is closed at the start."""
-    return stream is not None and not stream.closed and stream.isatty()
 
 
 async def _accounts(store_path: Path) -> list[StoredAccount]:

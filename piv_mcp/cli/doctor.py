@@ -89,7 +89,8 @@ async def _api(installation: Installation) -> list[Finding]:
                 "API key",
                 False,
                 "not set",
-                "create one in the piv.day dashboard (Settings > API Keys) and set PIV_API_KEY or PIV_API_KEY_FILE",
+                "create one in the piv.day dashboard (Settings > API Keys); `piv-mcp install` asks for it, or set "
+                "PIV_API_KEY_FILE",
             )
         ]
     try:

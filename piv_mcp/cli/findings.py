@@ -61,8 +61,8 @@ def certificates(settings: Settings, environment: Mapping[str, str] = os.environ
 
 def key_file(settings: Settings) -> Finding | None:
     """Whether others can read the file with the API key."""
-    path = settings.api_key_file
-    if path is None or os.name != "posix":
+    path = settings.key_file
+    if path is None or os.name != "posix" or (settings.api_key_file is None and not path.exists()):
         return None
     try:
         mode = stat.S_IMODE(path.stat().st_mode)

@@ -1,64 +1,203 @@
-"""`piv-mcp config`: the configuration snippet for each client."""
+"""`piv-mcp install`, `uninstall` and `config`: our entry in a client's configuration file, and the printed snippet."""
 
+import difflib
 import json
-import shutil
+import shlex
+import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
-from piv_mcp.config import Settings, former_directories
+import click
 
-FILES = {
-    "claude-desktop": "claude_desktop_config.json (Settings > Developer > Edit Config)",
-    "claude-code": ".mcp.json in the project, or: claude mcp add-json piv '<the inner object>'",
-    "cursor": "~/.cursor/mcp.json",
-    "vscode": ".vscode/mcp.json (or the command MCP: Open User Configuration)",
-}
-"""The file in which each client keeps its configuration."""
+from piv_mcp.cli.configuration import document
+from piv_mcp.cli.configuration.clients import CLIENTS, NAME, Client, Launch, Places
+from piv_mcp.cli.configuration.errors import UnreadableError
+from piv_mcp.cli.configuration.file import FileState, check_writable, copies, read, write
+from piv_mcp.cli.key import chosen_key_file
+from piv_mcp.cli.launch import command, variables
+from piv_mcp.cli.terminal import confirm
+from piv_mcp.config import Settings
+
+_ACCOUNT = ("PIV_API_KEY", "PIV_API_KEY_FILE", "PIV_SANDBOX")
+"""What says which account is used. An install decides it anew; the other variables of an entry stay."""
 
 _KEY_PROMPT = {"id": "piv-api-key", "type": "promptString", "description": "piv.day API key", "password": True}
+_ASKED = f"${{input:{_KEY_PROMPT['id']}}}"
+"""What VS Code replaces by what it has asked for."""
 
 
-def snippet(client: str, settings: Settings, given: Iterable[str]) -> tuple[str, str]:
-    """(configuration, note on where to put it). `given` are the names of the settings to include.
+def install(name: str, settings: Settings, *, yes: bool) -> None:
+    """Write our entry into the client's file. Shows it, asks for what is missing, and keeps a copy of the file.
 
-    The API key is not part of the configuration: the client asks for the key, or the server reads it from a file.
+    Raises:
+        PivError: the file, or the installation, cannot be used; nothing was changed.
+        click.ClickException: there is nobody to ask.
+        click.Abort: the person says no.
     """
-    env = {f"PIV_{name.upper()}": _text(getattr(settings, name)) for name in given}
-    note = f"Put this into {FILES[client]}, then restart the client."
-    config: dict[str, object] = {}
-    if not settings.sandbox and settings.api_key_file is None and client == "vscode":
-        env = {"PIV_API_KEY": f"${{input:{_KEY_PROMPT['id']}}}", **env}
-        config["inputs"] = [_KEY_PROMPT]
-    elif not settings.sandbox:
-        key_file = settings.api_key_file or _usual_key_file(settings)
-        env = {**env, "PIV_API_KEY_FILE": str(key_file)}
-        if not key_file.exists():
-            note += f"\nPut the API key into {key_file} (create it readable for you alone: chmod 600)."
-    entry: dict[str, object] = {**_command(), "env": env}
-    if client == "vscode":
-        return json.dumps({"servers": {"piv": {"type": "stdio", **entry}}, **config}, indent=2), note
-    return json.dumps({"mcpServers": {"piv": entry}}, indent=2), note
+    client = CLIENTS[name]
+    if client.file is None:
+        _install_by_command(settings, yes=yes)
+        return
+    launch = command()
+    file = client.file(Places.of_this_user())
+    found, former = _entry(client, file)
+    check_writable(found)
+    key_file = chosen_key_file(settings, ask=not yes)
+    entry = _merged(client, former, Launch(launch, variables(settings, key_file.path if key_file else None)))
+    if entry != former:
+        with _about(file):
+            changed = document.put(client.form, found.text or "", client.path, entry)
+        _show(client, found, former, entry)
+        if key_file is not None and key_file.new:
+            click.echo(f"{key_file.path} gets the key, readable for you alone.")
+        confirm("Write this?", yes=yes)
+        if key_file is not None:
+            key_file.save(settings)
+        _say_copy(write(found, changed))
+        click.echo(f"{client.title} starts piv-mcp from now on: restart it, or reload its MCP servers.")
+    else:
+        if key_file is not None:
+            key_file.save(settings)
+        click.echo(f"{client.title} has this entry already, in {file}: nothing was changed.")
+    if settings.webhook_secret is not None:
+        click.echo(
+            f"PIV_WEBHOOK_SECRET is a secret and is not in that file: give it to {client.title} yourself.", err=True
+        )
+    click.echo(f"To check the installation: {_line(*launch, 'doctor')}")
 
 
-def _text(value: object) -> str:
-    """A setting as the value of an environment variable."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
-    return str(value)
+def uninstall(name: str, *, yes: bool) -> None:
+    """Take our entry out of the client's file again. Raises as `install` does."""
+    client = CLIENTS[name]
+    if client.file is None:
+        click.echo("Run this line, which takes the server out of Claude Code:", err=True)
+        click.echo(_line("claude", "mcp", "remove", "--scope", "user", NAME))
+        return
+    file = client.file(Places.of_this_user())
+    found, former = _entry(client, file)
+    if former is None or found.text is None:
+        click.echo(f"{client.title} has no entry of piv-mcp in {file}: nothing was changed.")
+        return
+    check_writable(found)
+    _show(client, found, former, None)
+    confirm("Take it out?", yes=yes)
+    _say_copy(write(found, _without_entry(client, found, former)))
+    click.echo(f"{client.title} starts piv-mcp no more, once it is restarted. The API key's file stays where it is.")
 
 
-def _usual_key_file(settings: Settings) -> Path:
-    """In the data directory, unless an earlier version has one elsewhere."""
-    usual = settings.directory / "api-key"
-    former = [place / "api-key" for place in former_directories()]
-    return next((path for path in (usual, *former) if path.exists()), usual)
+def snippet(name: str, settings: Settings) -> tuple[str, str]:
+    """(configuration, note on where to put it). The API key is not part of it: the server reads it from a file,
+    or VS Code asks for it."""
+    client = CLIENTS[name]
+    place = client.file(Places.of_this_user()) if client.file else ".mcp.json in the project"
+    note = f"Put this into {place}, then restart the client. `piv-mcp install {name}` does that for you."
+    key_file = None if settings.sandbox else settings.key_file
+    if key_file is not None and not key_file.exists():
+        if name == "vscode":
+            entry = client.entry(Launch(command(), {"PIV_API_KEY": _ASKED, **variables(settings, None)}))
+            return json.dumps({"servers": {NAME: entry}, "inputs": [_KEY_PROMPT]}, indent=2), note
+        note += f"\nPut the API key into {key_file} (create it readable for you alone: chmod 600)."
+    entry = client.entry(Launch(command(), variables(settings, key_file)))
+    return document.render(client.form, client.path, entry), note
 
 
-def _command() -> dict[str, object]:
-    """The command that starts the server. The path is absolute, since desktop programs do not have the shell's PATH."""
-    beside = Path(sys.executable).with_name("piv-mcp")
-    found = str(beside) if beside.exists() else shutil.which("piv-mcp")
-    return {"command": found, "args": []} if found else {"command": sys.executable, "args": ["-m", "piv_mcp"]}
+def _install_by_command(settings: Settings, *, yes: bool) -> None:
+    """Claude Code changes its file itself: print the line that makes it do so."""
+    key_file = chosen_key_file(settings, ask=not yes)
+    env = variables(settings, key_file.path if key_file else None)
+    if key_file is not None:
+        key_file.save(settings)
+    click.echo("Run this line, which tells Claude Code of the server:", err=True)
+    options = [part for variable, text in env.items() for part in ("--env", f"{variable}={text}")]
+    click.echo(_line("claude", "mcp", "add", NAME, "--scope", "user", *options, "--", *command()))
+
+
+def _line(*parts: str) -> str:
+    """A command for the system's shell."""
+    return subprocess.list2cmdline(parts) if sys.platform == "win32" else shlex.join(parts)
+
+
+def _entry(client: Client, file: Path) -> tuple[FileState, dict[str, Any] | None]:
+    """What is in the client's file, and our entry in it.
+
+    Raises:
+        UnreadableError: the file cannot be understood.
+    """
+    with _about(file):
+        found = read(file)
+        entry = document.get(client.form, found.text or "", client.path)
+    if entry is not None and not isinstance(entry, dict):
+        raise UnreadableError(f"{file} was left as it is: something else stands where our entry belongs")
+    return found, cast("dict[str, Any] | None", entry)
+
+
+@contextmanager
+def _about(file: Path) -> Generator[None]:
+    """Let the error of what is done with a file say which file that is."""
+    try:
+        yield
+    except UnreadableError as error:
+        raise UnreadableError(f"{file} was left as it is: {error.message}", hint=error.hint or _MEND) from None
+
+
+_MEND = "Mend or rename the file, or print the entry with `piv-mcp config` and put it in yourself"
+
+
+def _merged(client: Client, former: dict[str, Any] | None, launch: Launch) -> dict[str, Any]:
+    """The entry, with what the person or the client has added to the former one."""
+    entry, kept = client.entry(launch), former or {}
+    variables_kept = kept.get(client.env)
+    if isinstance(variables_kept, dict):
+        former_env = cast("dict[str, Any]", variables_kept)
+        others = {name: value for name, value in former_env.items() if name not in _ACCOUNT}
+        entry[client.env] = {**others, **entry[client.env]}
+    return {**kept, **entry}
+
+
+def _without_entry(client: Client, found: FileState, entry: dict[str, Any]) -> str | None:
+    """The file as it was before our entry came into it, if that is certain; else without the entry. None: no file.
+
+    It is certain where putting the entry into a copy gives just what the file holds now.
+    """
+    text = found.text or ""
+    for before in (*(copy.text or "" for copy in copies(found.path)), None):
+        try:
+            is_without = document.get(client.form, before or "", client.path) is None
+            if is_without and document.put(client.form, before or "", client.path, entry) == text:
+                return before
+        except UnreadableError:
+            continue
+    with _about(found.path):
+        return document.remove(client.form, text, client.path)
+
+
+def _show(client: Client, found: FileState, former: dict[str, Any] | None, entry: dict[str, Any] | None) -> None:
+    """The change, without the rest of the file, in which other servers may have secrets."""
+    state = "" if found.text is not None else " (new)"
+    link = f", a link to {found.target}" if found.path.is_symlink() else ""
+    click.echo(f"{found.path}{state}{link}, at {'.'.join(client.path)}:")
+    before, after = (list(_lines(client, value)) for value in (former, entry))
+    for line in difflib.ndiff(before, after):
+        if not line.startswith("?"):
+            click.echo(f"  {click.style(line, fg={'+': 'green', '-': 'red'}.get(line[0]))}")
+
+
+def _lines(client: Client, entry: dict[str, Any] | None) -> Iterator[str]:
+    if entry is None:
+        return
+    shown = dict(entry)
+    env = shown.get(client.env)
+    if isinstance(env, dict):
+        shown[client.env] = {
+            name: value if name.startswith("PIV_") and name not in ("PIV_API_KEY", "PIV_WEBHOOK_SECRET") else "***"
+            for name, value in cast("dict[str, Any]", env).items()
+        }
+    yield from document.render(client.form, client.path, shown).splitlines()
+
+
+def _say_copy(copy: Path | None) -> None:
+    if copy is not None:
+        click.echo(f"What was there is kept in {copy}.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from piv_mcp import __version__, log
-from piv_mcp.cli import install
+from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -45,13 +45,6 @@ def _settings_options(command: Command) -> Command:
     return command
 
 
-def _load(flags: dict[str, Any]) -> Settings:
-    try:
-        return load(**flags)
-    except PivError as error:
-        raise click.ClickException(_words(error)) from None
-
-
 def _words(error: PivError) -> str:
     return ". ".join(part.removesuffix(".") for part in (error.message, error.hint) if part)
 
@@ -66,6 +59,8 @@ class Program(click.Group):
                 stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
         try:
             return super().invoke(ctx)
+        except PivError as error:
+            raise click.ClickException(_words(error)) from None
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click ends the program
@@ -91,14 +86,14 @@ def main(context: click.Context, **flags: Any) -> None:
     """
     context.obj = flags
     if context.invoked_subcommand is None:
-        serve_stdio(_load(flags))
+        serve_stdio(load(**flags))
 
 
 @main.command()
 @click.pass_obj
 def serve(flags: dict[str, Any]) -> None:
     """Serve over stdio (the default)."""
-    serve_stdio(_load(flags))
+    serve_stdio(load(**flags))
 
 
 def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -174,7 +169,7 @@ def demo(seconds: float) -> None:
 @click.pass_obj
 def doctor(flags: dict[str, Any]) -> None:
     """Check key, API, store and webhook endpoint; say what to do about each fault; print the webhook URL."""
-    settings = _load(flags)
+    settings = load(**flags)
     from piv_mcp.cli.doctor import examine  # late: the other commands start without it
 
     log.configure("ERROR", "text")
@@ -189,17 +184,39 @@ def doctor(flags: dict[str, Any]) -> None:
 
 
 @main.command()
-@click.argument("client", type=click.Choice(list(install.FILES)))
+@click.argument("client", type=click.Choice(list(CLIENTS)))
 @click.pass_obj
 def config(flags: dict[str, Any], client: str) -> None:
     """Print the configuration snippet for CLIENT."""
-    settings = _load(absolute_paths(flags, Path.cwd()))
-    try:
-        text, note = install.snippet(client, settings, [name for name, value in flags.items() if value is not None])
-    except PivError as error:
-        raise click.ClickException(_words(error)) from None
+    settings = load(**absolute_paths(flags, Path.cwd()))
+    from piv_mcp.cli.install import snippet  # late: the other commands start without it
+
+    text, note = snippet(client, settings)
     click.echo(note, err=True)
     click.echo(text)
+
+
+@main.command()
+@click.argument("what", metavar="CLIENT", type=click.Choice(list(CLIENTS)))
+@click.option("--yes", is_flag=True, help="do not ask; the key's file is then PIV_API_KEY_FILE")
+@click.pass_obj
+def install(flags: dict[str, Any], what: str, yes: bool) -> None:
+    """Write piv-mcp into the configuration of CLIENT."""
+    settings = load(**absolute_paths(flags, Path.cwd()))
+    from piv_mcp.cli.install import install as install_client  # late: the other commands start without it
+
+    log.configure("ERROR", "text")
+    install_client(what, settings, yes=yes)
+
+
+@main.command()
+@click.argument("what", metavar="CLIENT", type=click.Choice(list(CLIENTS)))
+@click.option("--yes", is_flag=True, help="do not ask")
+def uninstall(what: str, yes: bool) -> None:
+    """Take piv-mcp out of the configuration of CLIENT again."""
+    from piv_mcp.cli.install import uninstall as uninstall_client  # late: the other commands start without it
+
+    uninstall_client(what, yes=yes)
 
 
 @main.command()
@@ -228,15 +245,12 @@ def sandbox(host: str, port: int, webhook_url: str | None, sandbox_key: str) -> 
 @click.pass_obj
 def approvals(flags: dict[str, Any]) -> None:
     """List what waits for your approval, and decide it. Decides only at a terminal, with a word typed there."""
-    settings = _load(flags)
+    settings = load(**flags)
     from piv_mcp.cli.approvals import run  # late: the other commands start without it
     from piv_mcp.store.directory import open_directory  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    try:
-        run(settings.store_path(open_directory(settings)))
-    except PivError as error:
-        raise click.ClickException(_words(error)) from None
+    run(settings.store_path(open_directory(settings)))
 
 
 @main.group()
@@ -249,15 +263,12 @@ def store() -> None:
 @click.pass_obj
 def backup(flags: dict[str, Any], file: Path) -> None:
     """Copy the store to a new FILE, also while servers run."""
-    settings = _load(flags)
+    settings = load(**flags)
     from piv_mcp.cli.store import backup as copy  # late: the other commands start without it
     from piv_mcp.store.directory import open_directory  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    try:
-        copy(settings.store_path(open_directory(settings)), file)
-    except PivError as error:
-        raise click.ClickException(_words(error)) from None
+    copy(settings.store_path(open_directory(settings)), file)
 
 
 @store.command()
@@ -266,22 +277,19 @@ def backup(flags: dict[str, Any], file: Path) -> None:
 @click.pass_obj
 def erase(flags: dict[str, Any], number: str, yes: bool) -> None:
     """Delete the messages of a number for good."""
-    settings = _load(flags)
+    settings = load(**flags)
     from piv_mcp.cli.store import erase as erase_messages  # late: the other commands start without it
     from piv_mcp.store.directory import open_directory  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    try:
-        erase_messages(settings, settings.store_path(open_directory(settings)), number, yes=yes)
-    except PivError as error:
-        raise click.ClickException(_words(error)) from None
+    erase_messages(settings, settings.store_path(open_directory(settings)), number, yes=yes)
 
 
 @main.command()
 @click.pass_obj
 def receive(flags: dict[str, Any]) -> None:
     """Run the webhook receiver and the approval page alone, as a service."""
-    settings = _load(flags)
+    settings = load(**flags)
     from piv_mcp.runtime import Runtime  # late: the other commands start without it
 
     runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format), stop_within=STOP_SECONDS)
@@ -292,7 +300,4 @@ def receive(flags: dict[str, Any]) -> None:
             await runtime.services()
             await asyncio.Event().wait()
 
-    try:
-        asyncio.run(run())
-    except PivError as error:
-        raise click.ClickException(_words(error)) from None
+    asyncio.run(run())

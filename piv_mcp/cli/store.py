@@ -1,14 +1,13 @@
 """`piv-mcp store`: a copy of the store, and the end of a number's messages."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import click
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.phonebook import Phonebook
-from piv_mcp.cli.approvals import is_terminal
+from piv_mcp.cli.terminal import confirm
 from piv_mcp.config import Settings
 from piv_mcp.errors import NotFoundError
 from piv_mcp.store import Store, events
@@ -35,10 +34,7 @@ def erase(settings: Settings, store_path: Path, number: str, *, yes: bool) -> No
         click.ClickException: there is nobody to ask.
     """
     piv_num_id, through = asyncio.run(_resolve(settings, number))
-    if not yes:
-        if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
-            raise click.ClickException("this needs a terminal to ask you, or --yes")
-        click.confirm(f"Erase all messages of {piv_num_id} for good?", abort=True)
+    confirm(f"Erase all messages of {piv_num_id} for good?", yes=yes)
     count = asyncio.run(_erase(store_path, piv_num_id, through))
     click.echo(f"Erased {count} messages of {piv_num_id}.")
     if not erase_traces(store_path):
