@@ -1,13 +1,11 @@
 """The README and the pages in docs/ are true. `UPDATE_DOCS=1` rewrites their generated tables."""
 
-import configparser
 import os
-import plistlib
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from annotated_types import Ge, Le
@@ -234,29 +232,3 @@ def test_two_commands_of_one_line_each_do_all_the_set_up() -> None:
     assert all(step.startswith(".venv/bin/") for step in steps), "nothing touches the system's Python"
     assert demo.endswith(" && .venv/bin/piv-mcp demo")
     assert tests == "python3 tests/run.py"
-
-
-# The receiver as a service
-
-
-def block(language: str) -> str:
-    """The only block of this language."""
-    (only,) = re.findall(rf"```{language}\n(.*?)\n```", text_of(DOCS / "webhooks.md"), re.DOTALL)
-    return cast("str", only)
-
-
-def test_the_systemd_unit_can_be_read_and_receives() -> None:
-    unit = configparser.ConfigParser(interpolation=None)
-    unit.read_string(block("ini"))
-    assert unit.sections() == ["Unit", "Service", "Install"]
-    assert unit["Service"]["ExecStart"].endswith("/piv-mcp receive")
-    assert unit["Service"]["Restart"] == "always"
-
-
-def test_the_launchd_plist_can_be_read_and_receives() -> None:
-    plist = plistlib.loads(block("xml").encode())
-    program, command = plist["ProgramArguments"]
-    assert program.endswith("/piv-mcp")
-    assert command == "receive"
-    assert plist["KeepAlive"] is True
-    assert f"~/Library/LaunchAgents/{plist['Label']}.plist" in text_of(DOCS / "webhooks.md")

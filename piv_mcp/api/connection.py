@@ -54,12 +54,13 @@ class Progress:
 
 
 class Hop:
-    """Names the two ends that a connection can fail at. Neither name is a value that could be a secret."""
+    """Names the two ends that a connection can fail at. Neither name is a value that could be a secret: a host that may
+    be one is called by `otherwise`."""
 
-    def __init__(self, base_url: str, proxy: ProxyChoice | None) -> None:
+    def __init__(self, base_url: str, proxy: ProxyChoice | None, otherwise: str = "the host of PIV_BASE_URL") -> None:
         host = urlsplit(base_url).hostname or ""
         is_known = is_this_machine(host) or host.endswith(".piv.day")
-        self.api = host if is_known else "the host of PIV_BASE_URL"
+        self.api = host if is_known else otherwise
         self.proxy = None if proxy is None else f"the proxy of {proxy.variable}"
 
     def current(self, progress: Progress) -> str:

@@ -1,5 +1,6 @@
 """`piv-mcp doctor`: checks an installation, and says how to mend each fault."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from piv_mcp import __version__
 from piv_mcp.api.client import PivClient
+from piv_mcp.cli import outside, receiver
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
@@ -29,6 +31,8 @@ class Installation:
     """What is examined. `key` is the digest of the API key, once it is known to be an account's."""
 
     settings: Settings
+    webhook_url: str | None = None
+    """The outside address to be tried."""
     key: str | None = None
     user_id: str | None = None
 
@@ -54,12 +58,12 @@ class Installation:
 Check = Callable[[Installation], Awaitable[list[Finding]]]
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Run all checks. A fault can be the cause of faults after it."""
+async def examine(settings: Settings, webhook_url: str | None = None) -> list[Finding]:
+    """Run all checks. A fault can be the cause of faults after it. A test event is sent to `webhook_url`."""
     around = [check(settings) for check in (unknown_settings, proxy, certificates, key_file)]
     found = [finding for finding in around if finding is not None]
-    installation = Installation(settings)
-    checks: tuple[Check, ...] = (_api, _directory, _store, _secret, _web)
+    installation = Installation(settings, webhook_url)
+    checks: tuple[Check, ...] = (_api, _directory, _store, _secret, _receiver, _web)
     for check in checks:
         found += await _run(check, installation)
     return found
@@ -151,6 +155,11 @@ async def _secret(installation: Installation) -> list[Finding]:
     return [Finding("webhook secret", True, state)]
 
 
+async def _receiver(installation: Installation) -> list[Finding]:
+    finding = await asyncio.to_thread(receiver.check)
+    return [finding] if finding is not None else []
+
+
 async def _web(installation: Installation) -> list[Finding]:
     settings = installation.settings
     if settings.webhook_port == 0:
@@ -162,7 +171,11 @@ async def _web(installation: Installation) -> list[Finding]:
             if has_key and installation.key is None and await store.read(accounts.keys):
                 state = "its address is not known, since it is not known whose the API key is"
                 return [Finding("webhook endpoint", False, state, "see what is said about the API")]
-            return await _shared_port(settings, installation.directory(), store)
+            findings = await _shared_port(settings, installation.directory(), store)
+            if installation.webhook_url is not None:
+                secret = await webhook_secret(settings, installation.directory(), store)
+                findings.append(await outside.check(installation.webhook_url, secret, _local(settings), store))
+            return findings
     except OSError as error:
         return [
             Finding(
@@ -206,7 +219,7 @@ async def _endpoint(
     settings: Settings, secret: str, holder: Holder, found: servers.Surroundings | None, store: Store
 ) -> Finding:
     """The webhook endpoint, as its holder answers for it."""
-    address = f"{_shown(settings.webhook_host)}:{settings.webhook_port}"
+    address = _local(settings)
     if holder in ("other", "closing"):
         return Finding(
             "webhook endpoint",
@@ -250,8 +263,10 @@ async def _endpoint(
     )
 
 
-def _shown(host: str) -> str:
-    return host if is_plain_host(host) else "the host in PIV_WEBHOOK_HOST"
+def _local(settings: Settings) -> str:
+    """Where the webhook endpoint is on this machine."""
+    host = settings.webhook_host
+    return f"{host if is_plain_host(host) else 'the host in PIV_WEBHOOK_HOST'}:{settings.webhook_port}"
 
 
 async def _holder_pid(port: int, store: Store) -> str | None:

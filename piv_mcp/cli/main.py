@@ -166,14 +166,15 @@ def demo(seconds: float) -> None:
 
 
 @main.command()
+@click.option("--webhook-url", metavar="URL", help="send a test event to the tunnel's address, and say how far it came")
 @click.pass_obj
-def doctor(flags: dict[str, Any]) -> None:
+def doctor(flags: dict[str, Any], webhook_url: str | None) -> None:
     """Check key, API, store and webhook endpoint; say what to do about each fault; print the webhook URL."""
     settings = load(**flags)
     from piv_mcp.cli.doctor import examine  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    findings = asyncio.run(examine(settings))
+    findings = asyncio.run(examine(settings, webhook_url))
     for finding in findings:
         mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
         click.echo(f"{mark} {finding.what}: {finding.state}")
@@ -196,27 +197,38 @@ def config(flags: dict[str, Any], client: str) -> None:
     click.echo(text)
 
 
+_what = click.argument("what", metavar="CLIENT|receiver", type=click.Choice([*CLIENTS, "receiver"]))
+
+
 @main.command()
-@click.argument("what", metavar="CLIENT", type=click.Choice(list(CLIENTS)))
+@_what
 @click.option("--yes", is_flag=True, help="do not ask; the key's file is then PIV_API_KEY_FILE")
 @click.pass_obj
 def install(flags: dict[str, Any], what: str, yes: bool) -> None:
-    """Write piv-mcp into the configuration of CLIENT."""
+    """Write piv-mcp into the configuration of CLIENT, or let the system run the webhook receiver."""
     settings = load(**absolute_paths(flags, Path.cwd()))
-    from piv_mcp.cli.install import install as install_client  # late: the other commands start without it
+    from piv_mcp.cli import install as clients  # late: the other commands start without it
+    from piv_mcp.cli import receiver  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    install_client(what, settings, yes=yes)
+    if what == "receiver":
+        receiver.install(settings, yes=yes)
+    else:
+        clients.install(what, settings, yes=yes)
 
 
 @main.command()
-@click.argument("what", metavar="CLIENT", type=click.Choice(list(CLIENTS)))
+@_what
 @click.option("--yes", is_flag=True, help="do not ask")
 def uninstall(what: str, yes: bool) -> None:
-    """Take piv-mcp out of the configuration of CLIENT again."""
-    from piv_mcp.cli.install import uninstall as uninstall_client  # late: the other commands start without it
+    """Take piv-mcp out of the configuration of CLIENT again, or stop the receiver."""
+    from piv_mcp.cli import install as clients  # late: the other commands start without it
+    from piv_mcp.cli import receiver  # late: the other commands start without it
 
-    uninstall_client(what, yes=yes)
+    if what == "receiver":
+        receiver.uninstall(yes=yes)
+    else:
+        clients.uninstall(what, yes=yes)
 
 
 @main.command()

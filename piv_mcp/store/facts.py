@@ -14,6 +14,9 @@ WRONG_SECRET = "wrong_secret"  # noqa: S105 - the name of a counter
 WEBHOOK_RECEIVED = "webhook:received"
 """When a process has last begun to receive webhooks for the account. Without it, none has ever come."""
 
+WEBHOOK_TEST = "webhook:test"
+"""The nonce of the last test event that came through a webhook's address."""
+
 PAGE_OPENED = "page:opened"
 PAGE_SEEN = "page:seen"
 """When a process last opened the approval page in a browser, and when a browser last asked for what it shows."""

@@ -13,10 +13,7 @@ from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.approval_page import ApprovalPage
 from piv_mcp.web.health import Health, proof_of
 from piv_mcp.web.visitors import Visitors
-from piv_mcp.web.webhook_endpoint import WebhookEndpoint
-
-MAX_NONCE = 100
-"""Characters of the nonce that a health check sends. The rest is cut off."""
+from piv_mcp.web.webhook_endpoint import MAX_NONCE, WebhookEndpoint
 
 
 def webhook_app(inbox: Inbox, addresses: Addresses) -> Starlette:

@@ -21,6 +21,12 @@ from piv_mcp.web.guards import GUESSES_A_MINUTE, Guesses, read_body
 MAX_BODY = 256 * 1024
 """Bytes. The events in the reference have less than 1 KiB."""
 
+MAX_NONCE = 100
+"""Characters of a nonce. The rest is cut off."""
+
+TEST_EVENT = "piv-mcp.test"
+"""What `piv-mcp doctor --webhook-url` sends: it goes the way of every event to the disk, and is none for the inbox."""
+
 BODY_HEADERS = ("content-type", "content-encoding", "content-length")
 """The headers that a log line about an unreadable body shows."""
 
@@ -55,6 +61,9 @@ class WebhookEndpoint:
                 request, 400, "The webhook broke off before its end"
             )  # a handler must return one
         try:
+            if event.type == TEST_EVENT:
+                await self._inbox.store.write(facts.put, facts.WEBHOOK_TEST, (event.text or "")[:MAX_NONCE])
+                return JSONResponse({"ok": True, "test": True})
             stored, new = await self._inbox.record(event, address)
         except StoreError as error:
             _log.error("event not stored; the 503 response makes piv.day send it again", problem=error.message)

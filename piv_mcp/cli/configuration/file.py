@@ -75,7 +75,7 @@ def write(state: FileState, text: str | None) -> Path | None:
         if text is None:
             state.target.unlink(missing_ok=True)
         else:
-            _replace(state, (_BOM if state.has_bom else "") + text)
+            replace(state.target, (_BOM if state.has_bom else "") + text)
     except OSError as error:
         raise UnwritableError(f"{state.target} cannot be written ({_reason(error)})") from None
     return copy
@@ -103,9 +103,13 @@ def _copied(state: FileState) -> Path:
     return path
 
 
-def _replace(state: FileState, text: str) -> None:
-    """Put a new file in the place of the old, so that no reader sees half of it."""
-    target = state.target
+def replace(target: Path, text: str) -> None:
+    """Put a new file in the place of the old, so that no reader sees half of it. A file that was not there is for the
+    user alone.
+
+    Raises:
+        OSError: the old file is as it was.
+    """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     new = Path(name)
@@ -114,12 +118,12 @@ def _replace(state: FileState, text: str) -> None:
             out.write(text.encode())
             out.flush()
             os.fsync(out.fileno())
-        if state.text is not None:
-            found = target.stat()
-            new.chmod(stat.S_IMODE(found.st_mode))
+        with suppress(FileNotFoundError):
+            old = target.stat()
+            new.chmod(stat.S_IMODE(old.st_mode))
             if hasattr(os, "chown"):
-                with suppress(OSError):
-                    os.chown(new, found.st_uid, found.st_gid)
+                with suppress(PermissionError):
+                    os.chown(new, old.st_uid, old.st_gid)
         new.replace(target)
     except BaseException:
         new.unlink(missing_ok=True)
