@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from piv_mcp.api.credentials import checked_base_url, parse_key, read_key_file
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.guessable import checked_secret
-from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
+from piv_mcp.text.tidy import is_left_empty, is_placeholder, tidied, with_variables
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
 TOOLSETS: tuple[Area, ...] = get_args(Area)
@@ -85,13 +85,13 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Without what shells and clients leave around a value. A value that is empty then counts as not set."""
+        """Without what shells and clients leave around a value, and without the values that nobody gave."""
         # The key has a parser of its own, since its file can hold several lines.
         tidy = {
             name: tidied(value) if isinstance(value, str) and name != "api_key" else value
             for name, value in values.items()
         }
-        return {name: value for name, value in tidy.items() if not (isinstance(value, str) and not tidied(value))}
+        return {name: value for name, value in tidy.items() if not (isinstance(value, str) and is_left_empty(value))}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -272,7 +272,7 @@ def load(**flags: object) -> Settings:
         ConfigError: a value is missing or invalid; the message names its variable.
     """
     try:
-        given = {name: value for name, value in flags.items() if value is not None and tidied(str(value))}
+        given = {name: value for name, value in flags.items() if value is not None and not is_left_empty(str(value))}
         return Settings(**given)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise ConfigError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None

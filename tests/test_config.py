@@ -96,7 +96,7 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_DATA_DIR", "$hunter2/piv"),
         ("PIV_DATA_DIR", "%hunter2%/piv"),
         ("PIV_DATA_DIR", "${PIV_DATA_DIR}"),
-        ("PIV_DATA_DIR", "${user_config.hunter2}"),
+        ("PIV_DATA_DIR", "${user_config.hunter2}/x"),
         ("PIV_DATA_DIR", "${input:hunter2}/x"),
         ("PIV_DATA_DIR", "/data/{{hunter2}}"),
         ("PIV_DATA_DIR", "~nobody-of-this-name/hunter2"),
@@ -110,9 +110,11 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_API_KEY", "YOUR_API_KEY_HERE"),
         ("PIV_API_KEY", "sk-...hunter2"),
         ("PIV_API_KEY", "PIV_API_KEY="),
-        ("PIV_WEBHOOK_SECRET", "${user_config.hunter2}"),
+        ("PIV_WEBHOOK_SECRET", "${input:hunter2}"),
         ("PIV_WEBHOOK_HOST", "${hunter2}"),
-        ("PIV_SANDBOX", "${user_config.hunter2}"),
+        ("PIV_SANDBOX", "${input:hunter2}"),
+        ("PIV_SPEND_MODE", "deny ${user_config.hunter2}"),
+        ("PIV_API_KEY", "Bearer ${user_config.hunter2}"),
         ("PIV_API_KEY_FILE", "/hunter2/does/not/exist"),
     ],
 )
@@ -263,7 +265,7 @@ def test_white_space_case_and_quotes_around_any_setting_mean_nothing(
     assert getattr(load(), name.removeprefix("PIV_").lower()) == expected
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\n", '""', "' '"])
+@pytest.mark.parametrize("empty", ["", "  ", "\n", '""', "' '", "${user_config.name}", ' "${user_config.a_name}"\n'])
 @pytest.mark.parametrize("name", list(Settings.model_fields))
 def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str, empty: str) -> None:
     monkeypatch.setenv(f"PIV_{name.upper()}", empty)
