@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from annotated_types import Ge, Le
+from bundle import first_sentence
 from click.testing import CliRunner
 from pydantic.fields import FieldInfo
 
@@ -47,8 +48,7 @@ def sentence(words: str) -> str:
 
 
 def tool_row(tool: ToolSpec) -> tuple[str, str, str]:
-    first = re.split(r"(?<=[a-z0-9])\. ", " ".join((tool.handler.__doc__ or "").split()))[0]
-    return f"`{tool.name}`", EFFECTS[tool.effect], sentence(first)
+    return f"`{tool.name}`", EFFECTS[tool.effect], first_sentence(tool.handler.__doc__ or "")
 
 
 def tools() -> list[str]:
