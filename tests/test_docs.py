@@ -22,7 +22,7 @@ from piv_mcp.tools.spec import ToolSpec
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = (README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+PAGES = (README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md")))
 MAX_README_WORDS = 1282
 EFFECTS = {"read": "reads", "write": "changes", "spend": "**costs money**"}
 
