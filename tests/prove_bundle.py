@@ -2,7 +2,8 @@
 
 The tool of the format's makers (npm) validates, packs and unpacks it, and fills in the settings as Claude Desktop does.
 uv (PyPI) then starts the unpacked extension in an environment of its own, and a client lists and calls its tools. Both
-are installed in a temporary folder. It needs Linux or macOS, Node, and the network.
+are installed in a temporary folder. Last, the command of the links in docs/clients.md starts a wheel of this version,
+which stands in for the release on PyPI. It needs Linux or macOS, Node, and the network.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import bundle
+import client_links
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import TextContent
@@ -48,14 +50,6 @@ CASES: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """What the command prints. Its errors are shown only when it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{command} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
 class Proof:
     """One extension, unpacked in a temporary folder beside the tools that it is proved with."""
 
@@ -63,21 +57,45 @@ class Proof:
         self.folder = folder
         self.unpacked = folder / "Claude Extensions" / "piv-mcp"  # the client's own folder has a space, too
         self.uv = folder / "uv" / "bin"
+        self.wheels = folder / "wheels"
+        self.home = folder / "home"
+        self.home.mkdir()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of somebody who has no settings and no data."""
+        # The rest of this machine's environment says how to reach the network.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        path = f"{self.uv}{os.pathsep}{os.environ['PATH']}"
+        return {**kept, "PATH": path, "HOME": str(self.home), "PIV_WEBHOOK_PORT": "0"}
+
+    def run(self, *command: str | Path) -> str:
+        """What the command prints. Its errors are shown only when it fails."""
+        done = subprocess.run(
+            list(map(str, command)),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            sys.exit(f"{command} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def install(self) -> None:
         """Install the tools."""
-        run("npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", self.folder, MCPB, cwd=self.folder)
-        run(sys.executable, "-m", "venv", self.folder / "uv", cwd=self.folder)
-        run(self.uv / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV, cwd=self.folder)
+        self.run("npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", self.folder, MCPB)
+        self.run(sys.executable, "-m", "venv", self.folder / "uv")
+        self.run(self.uv / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
 
     def check_file(self) -> None:
         """Build twice, and let the makers' tool validate, unpack and pack the file."""
         built = bundle.build(self.folder / "one")
         assert built.read_bytes() == bundle.build(self.folder / "two").read_bytes(), "two builds differ"
         tool = ("node", self.folder / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js")
-        run(*tool, "unpack", built, self.unpacked, cwd=self.folder)
-        run(*tool, "validate", self.unpacked / "manifest.json", cwd=self.folder)
-        run(*tool, "pack", self.unpacked, self.folder / "packed.mcpb", cwd=self.folder)
+        self.run(*tool, "unpack", built, self.unpacked)
+        self.run(*tool, "validate", self.unpacked / "manifest.json")
+        self.run(*tool, "pack", self.unpacked, self.folder / "packed.mcpb")
         with ZipFile(built) as ours, ZipFile(self.folder / "packed.mcpb") as theirs:
             assert {n: ours.read(n) for n in ours.namelist()} == {n: theirs.read(n) for n in theirs.namelist()}
             print(f"valid: {len(ours.namelist())} files, {built.stat().st_size:,} bytes")
@@ -86,19 +104,16 @@ class Proof:
         """The command and the variables with which Claude Desktop starts the extension."""
         script = self.folder / "fill_in.mjs"
         script.write_text(FILL_IN, "utf-8")
-        config = json.loads(run("node", script, self.unpacked, json.dumps(user_config), cwd=self.folder))
+        config = json.loads(self.run("node", script, self.unpacked, json.dumps(user_config)))
         return [config["command"], *config["args"]], config["env"]
 
     async def check_start(self, command: Sequence[str], env: Mapping[str, str], *, sandbox: bool) -> float:
-        """Start the extension for somebody who has no settings and no data; return the seconds to its tools."""
-        home = self.folder / "home"
-        home.mkdir(exist_ok=True)
-        path = f"{self.uv}{os.pathsep}{os.environ['PATH']}"
-        # The rest of this machine's environment says how to reach the network.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        environment = {**kept, "PATH": path, "HOME": str(home), "PIV_WEBHOOK_PORT": "0", **env}
+        """Start the server with these variables; return the seconds until it listed its tools."""
         parameters = StdioServerParameters(
-            command=str(self.uv / command[0]), args=list(command[1:]), env=environment, cwd=home
+            command=str(self.uv / command[0]),
+            args=list(command[1:]),
+            env={**self.environment(), **env},
+            cwd=self.home,
         )
         started = time.monotonic()
         with (self.folder / "log").open("a+") as log:
@@ -137,6 +152,10 @@ async def prove(proof: Proof) -> None:
     by_path = ("uv", "run", "--directory", str(proof.unpacked), bundle.ENTRY_POINT)
     seconds = await proof.check_start(by_path, {}, sandbox=False)
     print(f"started, by its entry point: {seconds:.1f} s")
+    proof.run(proof.uv / "uv", "build", "--quiet", "--wheel", "--out-dir", proof.wheels, proof.unpacked)
+    link = [client_links.COMMAND["command"], *client_links.COMMAND["args"]]
+    seconds = await proof.check_start(link, {"UV_FIND_LINKS": str(proof.wheels)}, sandbox=False)
+    print(f"started, by the command of the links: {seconds:.1f} s")
 
 
 if __name__ == "__main__":

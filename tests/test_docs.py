@@ -7,12 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import client_links
 import pytest
 from annotated_types import Ge, Le
 from bundle import first_sentence
 from click.testing import CliRunner
 from pydantic.fields import FieldInfo
 
+from piv_mcp.cli import install
 from piv_mcp.cli import main as cli
 from piv_mcp.config import TOOLSETS, Settings
 from piv_mcp.server import catalog, prompts
@@ -115,11 +117,21 @@ def settings() -> list[str]:
     return table(("Name", "Default", "Values", "Meaning"), *rows)
 
 
+def areas() -> list[str]:
+    rows = (
+        (f"`{area}`", str(len(specs)), str(sum(spec.effect == "spend" for spec in specs)))
+        for area, specs in catalog.AREAS.items()
+    )
+    return table(("Area", "Tools", "Of these cost money"), *rows)
+
+
 GENERATED: list[tuple[str, str, Callable[[], list[str]]]] = [
     ("tools.md", "tools", tools),
     ("tools.md", "resources", resources),
     ("tools.md", "prompts", prompt_rows),
     ("settings.md", "settings", settings),
+    ("clients.md", "links", client_links.lines),
+    ("clients.md", "areas", areas),
 ]
 
 
@@ -185,6 +197,23 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text_of(page)) if "://" not in target]
     for target in targets:
         assert (page.parent / target).is_file(), target
+
+
+def test_the_areas_that_the_page_on_clients_advises_are_few_enough() -> None:
+    page = text_of(DOCS / "clients.md")
+    (advised,) = re.findall(r"`([a-z,]+)` has everything for codes and stays below 40", page)
+    assert sum(len(catalog.AREAS[area]) for area in advised.split(",")) < 40
+
+
+def test_every_client_that_can_be_configured_has_a_row() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \|", section(DOCS / "clients.md", "What they do"), re.MULTILINE)
+    assert set(install.FILES) <= set(rows)
+
+
+def test_every_source_is_named_where_it_counts() -> None:
+    body, sources = text_of(DOCS / "clients.md").split("\n## Where this is from\n")
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", sources, re.MULTILINE)]
+    assert numbers == sorted({int(number) for number in re.findall(r"\[(\d+)\]", body)})
 
 
 def test_the_readme_links_every_page() -> None:
