@@ -1,4 +1,4 @@
-"""The links in docs/clients.md that install the server in a client with a click. None holds a key."""
+"""The links in the README that install the server in a client with a click. None holds a key."""
 
 import json
 from base64 import b64encode

@@ -20,7 +20,7 @@ KEY = "sk-5f2b8c19d0-4e7a63"
 
 def parameters(host: str) -> Mapping[str, str]:
     """The query of the only link on the page that installs something by this host."""
-    page = (ROOT / "docs" / "clients.md").read_text("utf-8")
+    page = (ROOT / "README.md").read_text("utf-8")
     links = [urlsplit(match[1]) for match in re.finditer(r"\[Install in [\w ]+\]\((\S+)\)", page)]
     (query,) = [link.query for link in links if link.hostname == host]
     return {name: only for name, (only,) in parse_qs(query, strict_parsing=True).items()}

@@ -14,8 +14,8 @@ from bundle import first_sentence
 from click.testing import CliRunner
 from pydantic.fields import FieldInfo
 
-from piv_mcp.cli import install
 from piv_mcp.cli import main as cli
+from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.config import TOOLSETS, Settings
 from piv_mcp.server import catalog, prompts
 from piv_mcp.server.resources import RESOURCES
@@ -130,7 +130,7 @@ GENERATED: list[tuple[str, str, Callable[[], list[str]]]] = [
     ("tools.md", "resources", resources),
     ("tools.md", "prompts", prompt_rows),
     ("settings.md", "settings", settings),
-    ("clients.md", "links", client_links.lines),
+    ("../README.md", "links", client_links.lines),
     ("clients.md", "areas", areas),
 ]
 
@@ -206,8 +206,9 @@ def test_the_areas_that_the_page_on_clients_advises_are_few_enough() -> None:
 
 
 def test_every_client_that_can_be_configured_has_a_row() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \|", section(DOCS / "clients.md", "What they do"), re.MULTILINE)
-    assert set(install.FILES) <= set(rows)
+    page = section(DOCS / "clients.md", "What they do").partition("<!-- areas -->")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert rows == list(CLIENTS)
 
 
 def test_every_source_is_named_where_it_counts() -> None:
@@ -234,7 +235,7 @@ def test_every_command_that_a_page_names_exists() -> None:
     commands = {
         command for page in PAGES for command in re.findall(r"(?:^|`|/)piv-mcp ([a-z]+)\b", text_of(page), re.MULTILINE)
     }
-    assert {"demo", "doctor", "config", "receive", "approvals"} <= commands
+    assert {"demo", "doctor", "install", "uninstall", "receive", "approvals"} <= commands
     for command in commands:
         assert CliRunner().invoke(cli.main, [command, "--help"]).exit_code == 0, command
 
