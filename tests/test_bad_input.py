@@ -9,7 +9,8 @@ from argument_forms import refused
 from examples import domain, example
 from harness import ERAS, Connect, Connected, Era, text_of, until
 from mcp import Client
-from mcp.types import Tool
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS, Tool
 from moving_clock import MovingClock
 from pydantic import SecretStr
 
@@ -272,3 +273,16 @@ async def test_a_data_directory_that_cannot_be_used_is_said_by_every_call(tmp_pa
             words = text_of(await client.call_tool(tool, {}))
             assert words.startswith("CONFIG_ERROR: the data directory cannot be used (")
             assert "Nothing was done and no money moved. Set PIV_DATA_DIR" in words
+
+
+# requests
+
+
+@pytest.mark.parametrize("cursor", ["", "2", "piv://inbox"])
+async def test_a_cursor_that_nobody_gave_is_refused_by_every_list(app: Connected, cursor: str) -> None:
+    client = app.client
+    for ask in (client.list_tools, client.list_prompts, client.list_resources, client.list_resource_templates):
+        with pytest.raises(MCPError, match="/list has one page, so call it without a cursor") as caught:
+            await ask(cursor=cursor)
+        assert caught.value.code == INVALID_PARAMS
+        assert await ask()

@@ -33,6 +33,7 @@ from pydantic import AnyUrl, ValidationError
 
 from piv_mcp.errors import PivError
 from piv_mcp.server.arguments import read_arguments
+from piv_mcp.server.requests import refuse_in_words
 from piv_mcp.server.results import failure
 from piv_mcp.server.stdio import RepairedStream
 from piv_mcp.server.subscriptions import Subscriptions
@@ -49,7 +50,7 @@ class PivServer(MCPServer[Lifespan]):
     def __init__(
         self, name: str, *, definitions: list[Tool], load: Callable[["PivServer"], None], **options: Any
     ) -> None:
-        super().__init__(name, **options)
+        super().__init__(name, middleware=[refuse_in_words], **options)
         self._definitions = definitions
         self._load = load
         self._loading = threading.Lock()
