@@ -194,6 +194,8 @@ async def test_what_does_not_exist_is_not_found_as_the_protocol_asks(app: Connec
 async def test_an_unknown_address_is_not_found_and_nothing_is_sent(app: Connected, uri: str) -> None:
     error = await refusal(app, uri)
     assert error.error.code == INVALID_PARAMS
+    assert error.error.data == {"uri": uri}
+    assert all(known in error.error.message for known in RESOURCES)
     assert app.sent == []
 
 

@@ -1,6 +1,7 @@
 """Subscriptions: whoever asked to be told of the inbox is told, in both eras, whichever process received the event."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -10,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import ERAS, Era, until
+from harness import ERAS, Connect, Era, until
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated
-from mcp.types import ResourceUpdatedNotification
+from mcp.types import INVALID_PARAMS, ResourceUpdatedNotification
 from processes import KEY, Machine, sandbox_on_a_port, sms_webhook
 
 from piv_mcp.api.rate_limit import Priority
@@ -24,6 +26,7 @@ from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.server import subscriptions as updates
 from piv_mcp.server.build import build_server
+from piv_mcp.server.resources import RESOURCES
 from piv_mcp.server.subscriptions import INBOX
 from piv_mcp.services import Services
 from piv_mcp.store import Store
@@ -184,6 +187,25 @@ async def test_who_has_unsubscribed_hears_nothing_more(era: Era, data_dir: Path)
                 await here.elsewhere.record(event_of(sms_webhook(number, "Your code is 482913", "482913"), time.time()))
             await listener.told(other)
             assert mine not in listener.heard
+
+
+@eras
+@pytest.mark.parametrize(
+    "uri", ["piv://nothing", "https://example.com/", "piv://numbers/..", "piv://numbers/a/b/c", ""]
+)
+async def test_what_is_no_resource_cannot_be_subscribed_to(era: Era, uri: str, connect: Connect) -> None:
+    listener = Listener(era)
+    async with connect(era=era) as app:
+        with pytest.raises(MCPError) as caught:
+            async with listener.subscribed(app.client, INBOX, uri):
+                pass
+        assert caught.value.code == INVALID_PARAMS
+        assert json.dumps(uri) in caught.value.message
+        for known in RESOURCES:
+            assert known in caught.value.message
+        for known in RESOURCES:
+            async with listener.subscribed(app.client, known.replace("{", "").replace("}", "")):
+                pass
 
 
 @eras

@@ -12,20 +12,26 @@ from typing import Any
 
 import structlog
 from mcp.server import MCPServer
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.resources import ResourceTemplate as RegisteredTemplate
 from mcp.server.mcpserver.tools import Tool as RegisteredTool
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     INVALID_PARAMS,
     CallToolResult,
+    EmptyResult,
     GetPromptResult,
     InputRequiredResult,
     Resource,
     ResourceTemplate,
     SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
     Tool,
     UnsubscribeRequestParams,
 )
@@ -93,7 +99,7 @@ class PivServer(MCPServer[Lifespan]):
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Lifespan, Any] | None = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        await self.ensure_loaded()
+        await self._require_resources(str(uri))
         return await super().read_resource(uri, context)
 
     async def call_tool(
@@ -153,7 +159,44 @@ class PivServer(MCPServer[Lifespan]):
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
     def on_subscribe(self, subscriptions: Subscriptions) -> None:
-        """Serve `resources/subscribe` of protocols before 2026-07-28, for which `MCPServer` has no public method."""
+        """Serve subscriptions to resources that exist.
+
+        For `resources/subscribe` of protocols before 2026-07-28 `MCPServer` has no public method.
+        """
         server = self._lowlevel_server
-        server.add_request_handler("resources/subscribe", SubscribeRequestParams, subscriptions.on_subscribe)
+        listen_to_any = ListenHandler(subscriptions)
+
+        async def subscribe(ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
+            await self._require_resources(params.uri)
+            return await subscriptions.on_subscribe(ctx, params)
+
+        async def listen(
+            ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+        ) -> SubscriptionsListenResult:
+            await self._require_resources(*params.notifications.resource_subscriptions or ())
+            return await listen_to_any(ctx, params)
+
+        server.add_request_handler("resources/subscribe", SubscribeRequestParams, subscribe)
         server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, subscriptions.on_unsubscribe)
+        server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, listen)
+
+    async def _require_resources(self, *uris: str) -> None:
+        """Load the resources.
+
+        Raises:
+            MCPError: a URI is that of no resource and of no template.
+        """
+        await self.ensure_loaded()
+        fixed = [str(item.uri) for item in self._resource_manager.list_resources()]
+        templates = self._resource_manager.list_templates()
+        for uri in uris:
+            if uri not in fixed and not any(_matches(template, uri) for template in templates):
+                known = ", ".join([*fixed, *(template.uri_template for template in templates)])
+                raise MCPError(INVALID_PARAMS, f"Unknown resource: {quoted(uri)}. There are: {known}", {"uri": uri})
+
+
+def _matches(template: RegisteredTemplate, uri: str) -> bool:
+    try:
+        return template.matches(uri) is not None
+    except ValueError:  # the id is a path
+        return False
