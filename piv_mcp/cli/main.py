@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import io
+import logging
 import os
 import signal
 import sys
@@ -109,18 +110,25 @@ def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
 
     async def run() -> None:
         _on_stop_signal(runtime)
-        await server.run_stdio_async()
+        try:
+            await server.run_stdio_async()
+        except Exception:
+            logging.getLogger(__name__).exception("the server failed")
+            _leave(1)
         _leave()
 
     asyncio.run(run())
 
 
-def _leave() -> None:
-    """Exit at once: everything is flushed, and interpreter teardown dominates shutdown time."""
-    with suppress(OSError):
+def _leave(status: int = 0) -> None:
+    """Exit at once: everything is flushed, and interpreter teardown dominates shutdown time.
+
+    Teardown would also wait for threads that wait for the client.
+    """
+    with suppress(OSError, AttributeError):  # a standard error that was closed at the start is None
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def _on_stop_signal(runtime: "Runtime") -> None:
