@@ -98,7 +98,7 @@ def serve(flags: dict[str, Any]) -> None:
 
 
 def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
-    """Serve MCP over standard input and output until the input closes or a signal stops the process."""
+    """Serve MCP over standard input and output until one of them closes or a signal stops the process."""
     if sys.stdin is None or sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a closed one is None
         raise click.ClickException("standard input and output are closed; an MCP client talks to the server over both")
     redactor = log.configure(settings.log_level, settings.log_format)

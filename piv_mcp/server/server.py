@@ -18,7 +18,6 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.resources import ResourceTemplate as RegisteredTemplate
 from mcp.server.mcpserver.tools import Tool as RegisteredTool
-from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -41,7 +40,7 @@ from piv_mcp.errors import PivError
 from piv_mcp.server.arguments import read_arguments
 from piv_mcp.server.requests import refuse_in_words
 from piv_mcp.server.results import failure
-from piv_mcp.server.stdio import RepairedStream
+from piv_mcp.server.stdio import stdio_streams
 from piv_mcp.server.subscriptions import Subscriptions
 from piv_mcp.server.wording import did_you_mean, error_text, quoted, refusal_text, validation_problems
 from piv_mcp.services import Lifespan
@@ -81,8 +80,8 @@ class PivServer(MCPServer[Lifespan]):
 
     async def run_stdio_async(self) -> None:
         lowlevel = self._lowlevel_server
-        async with stdio_server() as (received, sent):
-            await lowlevel.run(RepairedStream(received), sent, lowlevel.create_initialization_options())
+        async with stdio_streams() as (received, answers):
+            await lowlevel.run(received, answers, lowlevel.create_initialization_options())
 
     async def list_tools(self) -> list[Tool]:
         self.listed.set()
