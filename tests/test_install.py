@@ -395,6 +395,16 @@ def test_settings_of_the_environment_are_passed_on_and_secrets_are_not(monkeypat
     assert "a-secret-of-the-webhook-1" not in result.output + path_of("cursor").read_text()
 
 
+def test_settings_can_follow_the_command_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done(
+        "--toolsets", "inbox", "install", "cursor", "--sandbox", "--yes", "--data-dir", "here", "--toolsets", "numbers"
+    )
+    env = {"PIV_TOOLSETS": "numbers", "PIV_SANDBOX": "true", "PIV_DATA_DIR": str(tmp_path / "here")}
+    assert entry_in("cursor")["env"] == env
+    assert json.loads(done("config", "cursor", "--sandbox"))["mcpServers"]["piv"]["env"] == {"PIV_SANDBOX": "true"}
+
+
 # Claude Code
 
 

@@ -51,7 +51,7 @@ def chosen_key_file(settings: Settings, *, ask: bool) -> KeyFile | None:
     if not ask or not at_terminal():
         raise click.ClickException(
             "there is no API key yet: set PIV_API_KEY_FILE to the file that holds it, run this in a terminal without "
-            "--yes to be asked for it, or put --sandbox before the command to try it without a key"
+            "--yes to be asked for it, or try it without a key, with --sandbox"
         )
     if settings.api_key is not None:
         click.echo(f"The key in PIV_API_KEY is to be kept in {path}, since clients do not have your shell's variables.")

@@ -46,6 +46,12 @@ def _settings_options(command: Command) -> Command:
     return command
 
 
+def _typed(flags: dict[str, Any], own: dict[str, Any]) -> Settings:
+    """The settings of a command that takes them also after its name, with paths from where the person is."""
+    given = {name: value for name, value in own.items() if value is not None}
+    return load(**absolute_paths({**flags, **given}, Path.cwd()))
+
+
 def _words(error: PivError) -> str:
     return ". ".join(part.removesuffix(".") for part in (error.message, error.hint) if part)
 
@@ -194,10 +200,11 @@ def doctor(flags: dict[str, Any], webhook_url: str | None) -> None:
 
 @main.command()
 @click.argument("client", type=click.Choice(list(CLIENTS)))
+@_settings_options
 @click.pass_obj
-def config(flags: dict[str, Any], client: str) -> None:
+def config(flags: dict[str, Any], client: str, **own: Any) -> None:
     """Print the configuration snippet for CLIENT."""
-    settings = load(**absolute_paths(flags, Path.cwd()))
+    settings = _typed(flags, own)
     from piv_mcp.cli.install import snippet  # late: the other commands start without it
 
     text, note = snippet(client, settings)
@@ -206,15 +213,20 @@ def config(flags: dict[str, Any], client: str) -> None:
 
 
 _what = click.argument("what", metavar="CLIENT|receiver", type=click.Choice([*CLIENTS, "receiver"]))
+_CLIENTS = f"The clients: {', '.join(CLIENTS)}."
 
 
-@main.command()
+@main.command(epilog=_CLIENTS)
 @_what
 @click.option("--yes", is_flag=True, help="do not ask; the key's file is then PIV_API_KEY_FILE")
+@_settings_options
 @click.pass_obj
-def install(flags: dict[str, Any], what: str, yes: bool) -> None:
-    """Write piv-mcp into the configuration of CLIENT, or let the system run the webhook receiver."""
-    settings = load(**absolute_paths(flags, Path.cwd()))
+def install(flags: dict[str, Any], what: str, yes: bool, **own: Any) -> None:
+    """Write piv-mcp into the configuration of CLIENT, or let the system run the webhook receiver.
+
+    What is written has the key's file and the settings that are given.
+    """
+    settings = _typed(flags, own)
     from piv_mcp.cli import install as clients  # late: the other commands start without it
     from piv_mcp.cli import receiver  # late: the other commands start without it
 
@@ -225,7 +237,7 @@ def install(flags: dict[str, Any], what: str, yes: bool) -> None:
         clients.install(what, settings, yes=yes)
 
 
-@main.command()
+@main.command(epilog=_CLIENTS)
 @_what
 @click.option("--yes", is_flag=True, help="do not ask")
 def uninstall(what: str, yes: bool) -> None:

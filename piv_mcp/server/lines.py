@@ -5,6 +5,7 @@ an answer until its own time limit.
 """
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -28,8 +29,6 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 
 BATCH_VERSION = "2025-03-26"
 """The only protocol version with batches."""
-
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def read_line(line: bytes, *, batches: bool = False) -> list[JSONRPCMessage | Re
         return []
     if len(line) > MAX_LINE_BYTES:
         return [Refused(f"The line is longer than {MAX_LINE_BYTES} bytes")]
-    line = line.removeprefix(_BOM)
+    line = line.removeprefix(BOM_UTF8)
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
