@@ -73,10 +73,12 @@ class Listener:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
-    async def told(self, *uris: str) -> None:
-        """Until it has been told of all of these; what it has been told is forgotten then."""
+    async def told(self, *uris: str) -> list[str]:
+        """All that it has been told, once it has been told of these; it is forgotten then."""
         await until(lambda: set(uris) <= set(self.heard), seconds=20, what=f"news of {uris}, not only {self.heard}")
+        heard = self.heard.copy()
         self.heard.clear()
+        return heard
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,24 @@ async def test_who_has_unsubscribed_hears_nothing_more(era: Era, data_dir: Path)
         async with listener.subscribed(here.client, other):
             for number in here.numbers:
                 await here.elsewhere.record(event_of(sms_webhook(number, "Your code is 482913", "482913"), time.time()))
-            await listener.told(other)
-            assert mine not in listener.heard
+            heard = await listener.told(other)
+            assert mine not in heard  # whose message came first
+
+
+async def test_who_subscribes_twice_hears_once_and_unsubscribes_once(data_dir: Path) -> None:
+    listener = Listener("legacy")
+    async with home(listener, data_dir) as here:
+        mine, other = map(sms_of, here.numbers)
+        async with listener.subscribed(here.client, other):
+            async with listener.subscribed(here.client, mine), listener.subscribed(here.client, mine):
+                for number in here.numbers:
+                    await here.elsewhere.record(
+                        event_of(sms_webhook(number, "Your code is 482913", "482913"), time.time())
+                    )
+                assert await listener.told(mine, other) == [mine, other]
+            for number in here.numbers:
+                await here.elsewhere.record(event_of(sms_webhook(number, "Your code is 111222", "111222"), time.time()))
+            assert await listener.told(other) == [other]
 
 
 @eras

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus
@@ -43,7 +44,8 @@ class Subscriptions(InMemorySubscriptionBus):
         self._clock = clock
         self._lifespan = lifespan
         self._bus_subscribers = 0
-        self._sessions: dict[str, set[ServerSession]] = {}
+        self._sessions: dict[str, dict[Connection, ServerSession]] = {}
+        """Of each URI, the subscribed connections. The SDK makes a session for each request."""
         self._watch_task: asyncio.Task[None] | None = None
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
@@ -64,7 +66,7 @@ class Subscriptions(InMemorySubscriptionBus):
 
     async def on_subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         """Handle `resources/subscribe` of protocols before 2026-07-28."""
-        self._sessions.setdefault(str(params.uri), set()).add(ctx.session)
+        self._sessions.setdefault(str(params.uri), {})[_connection(ctx)] = ctx.session
         self._ensure_watching()
         return EmptyResult()
 
@@ -72,7 +74,7 @@ class Subscriptions(InMemorySubscriptionBus):
         self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
     ) -> EmptyResult:
         """Handle `resources/unsubscribe` of protocols before 2026-07-28."""
-        self._sessions.get(str(params.uri), set()).discard(ctx.session)
+        self._sessions.get(str(params.uri), {}).pop(_connection(ctx), None)
         return EmptyResult()
 
     async def close(self) -> None:
@@ -122,12 +124,17 @@ class Subscriptions(InMemorySubscriptionBus):
 
     async def _notify(self, uri: str) -> None:
         await self.publish(ResourceUpdated(uri=uri))
-        for session in list(self._sessions.get(uri, ())):
+        for connection, session in list(self._sessions.get(uri, {}).items()):
             try:
                 await session.send_resource_updated(uri)
-            except Exception as error:  # the session has ended; notify the others
+            except Exception as error:  # the connection has ended; notify the others
                 _log.debug("a subscriber is gone", problem=type(error).__name__)
-                self._sessions[uri].discard(session)
+                self._sessions[uri].pop(connection, None)
+
+
+def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:
+    """The connection of a request, to which its session does not give a public way."""
+    return ctx.session._connection  # pyright: ignore[reportPrivateUsage]
 
 
 def _uris(app: Services, event: "StoredEvent") -> list[str]:
