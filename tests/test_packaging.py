@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 ENTRY = ROOT / "server.json"
 RUNNER = ROOT / "tests" / "run.py"
 LOWEST = ROOT / "tests" / "lowest.py"
+CLIENTS = ROOT / "tests" / "clients"
 CI = ROOT / ".ci" / "run"
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 
@@ -182,7 +183,7 @@ def test_the_lowest_versions_are_those_of_pyproject() -> None:
 
 
 def test_the_scripts_that_start_the_tests_need_the_standard_library_alone() -> None:
-    assert imported(RUNNER) | imported(LOWEST) <= sys.stdlib_module_names
+    assert imported(RUNNER) | imported(LOWEST) | imported(CLIENTS / "run.py") <= sys.stdlib_module_names
 
 
 def runner(*arguments: str, path: Path, ci: bool = False) -> subprocess.CompletedProcess[str]:
@@ -250,3 +251,21 @@ def test_the_ci_runs_other_pythons_and_the_lowest_dependencies() -> None:
     assert '"$python" tests/run.py' in ci
     assert "tests/lowest.py" in ci
     assert "PIP_CONSTRAINT" in ci
+
+
+def test_the_ci_runs_the_clients_that_are_not_ours_all_of_them() -> None:
+    ci = CI.read_text(encoding="utf-8")
+    assert ci.index('commands[0]}"\n') < ci.index("python3 tests/clients/run.py\n") < ci.index("tests/lowest.py")
+    runner = (CLIENTS / "run.py").read_text(encoding="utf-8")
+    for script in [*CLIENTS.glob("python/*.txt"), *CLIENTS.glob("node/typescript_*.mjs")]:
+        assert f"{script.parent.name}/{script.stem}.{'py' if script.suffix == '.txt' else 'mjs'}" in runner
+
+
+def test_the_versions_of_the_clients_that_are_not_ours_are_exact() -> None:
+    packages: dict[str, str] = json.loads((CLIENTS / "node" / "package.json").read_text("utf-8"))["dependencies"]
+    pins = [f"{name}=={version}" for name, version in packages.items()]
+    for requirements in [*CLIENTS.glob("python/*.txt"), *CLIENTS.glob("node/*.txt")]:
+        pins += requirements.read_text("utf-8").splitlines()
+    assert len(pins) > 10
+    for pin in pins:
+        assert re.fullmatch(r"[@\w./-]+(\[\w+\])?==\d+(\.\d+)+", pin), pin
