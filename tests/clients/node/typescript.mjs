@@ -165,7 +165,10 @@ async function approval(sdk) {
     ["cancel", true, { action: "cancel" }, "cancelled", "0.00"],
     ["an instant yes", false, { action: "accept", content: { approve: true } }, "approval_required", "0.00"],
   ];
-  await Promise.all(cases.map((item) => attempt(`${sdk.name}: ${item[0]}`, () => answered(sdk, ...item))));
+  await Promise.all([
+    ...cases.map((item) => attempt(`${sdk.name}: ${item[0]}`, () => answered(sdk, ...item))),
+    attempt(`${sdk.name}: a call that is cancelled meanwhile`, () => withdrawn(sdk)),
+  ]);
 }
 
 async function answered(sdk, what, reads, answer, status, difference) {
@@ -185,6 +188,28 @@ async function answered(sdk, what, reads, answer, status, difference) {
   equal(`${sdk.name}: ${what}: the journal`, spending.charged, (-Number(difference)).toFixed(2));
   equal(`${sdk.name}: ${what}: asked once`, questions.length, 1);
   check(`${sdk.name}: ${what}: the question names the price`, questions[0].includes("4.00"), questions);
+  await ended(sdk, client);
+}
+
+async function withdrawn(sdk) {
+  const asked = Promise.withResolvers();
+  const client = await sdk.connect({}, async () => {
+    asked.resolve();
+    return approve();
+  });
+  await client.listTools();
+  const stop = new AbortController();
+  const call = client.call(plan.purchase.name, plan.purchase.arguments, { signal: stop.signal });
+  const cancelled = call.then(() => "answered", () => "cancelled");
+  await asked.promise;
+  stop.abort("the person has changed their mind");
+  equal(`${sdk.name}: a purchase that is cancelled while the person reads`, await cancelled, "cancelled");
+  await read();
+  await read(); // the yes would have come long ago
+  const spending = (await client.call("list_spending", {})).structuredContent;
+  equal(`${sdk.name}: what a cancelled purchase has cost`, spending.charged, "0.00");
+  const account = (await client.call("get_account", {})).structuredContent;
+  equal(`${sdk.name}: the account after a cancelled purchase`, account.balance, "150.50");
   await ended(sdk, client);
 }
 
