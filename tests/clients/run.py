@@ -85,12 +85,14 @@ def main(names: Sequence[str]) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wall-") as home, ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
         plan = Path(home) / "plan.json"
-        plan.write_text(output([OURS / "python", HERE / "calls.py"]), encoding="utf-8")
         try:
+            plan.write_text(output([OURS / "python", HERE / "calls.py"]), encoding="utf-8")
             installed = list(pool.map(is_ready, chosen))
             say(f"All that the clients need is there after {time.monotonic() - started:.0f} s")
             ready = [client for client, is_installed in zip(chosen, installed, strict=True) if is_installed]
             passed = list(pool.map(functools.partial(passes, home=Path(home), plan=plan), ready))
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"calls.py cannot say what the clients are to do:\n{error.stdout}")
         finally:  # whoever stops this stops everything
             pool.shutdown(wait=False, cancel_futures=True)
             end(belonging_to(home))
@@ -158,7 +160,8 @@ def passes(client: Client, home: Path, plan: Path) -> bool:
 def variables(client: Client, place: Path, plan: Path) -> dict[str, str]:
     """The environment of a client's script: nothing of the person's own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIV_", "WALL_", "PYTHON"))}
-    node_variables = {"WALL_NODE": str(node()[0]), "WALL_NODE_MODULES": str(packages() / "node_modules")}
+    if client.needs_node:
+        kept |= {"WALL_NODE": str(node()[0]), "WALL_NODE_MODULES": str(packages() / "node_modules")}
     return {
         **kept,
         "HOME": str(place),
@@ -168,7 +171,6 @@ def variables(client: Client, place: Path, plan: Path) -> dict[str, str]:
         "WALL_PLAN": str(plan),
         "WALL_PYTHON": str(OURS / "python"),
         "WALL_SERVER": str(OURS / "piv-mcp"),
-        **(node_variables if client.needs_node else {}),
     }
 
 
@@ -285,8 +287,8 @@ def end(processes: Iterable[int]) -> None:
 
 
 def say(*lines: object) -> None:
-    """At once, and in one piece."""
-    print(*lines, sep="\n    ", flush=True)
+    """At once, and in one piece: others speak too."""
+    print("\n    ".join(map(str, lines)) + "\n", end="", flush=True)
 
 
 if __name__ == "__main__":
