@@ -501,6 +501,7 @@ def test_the_configuration_of_each_client_is_json_without_the_key(
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_configuration_passes_on_what_was_given(client: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_DATA_HOME")
     Path("key").write_text(KEY)
     given = ("--api-key-file", "key", "--no-sandbox", "--no-confirm-destructive", "--toolsets", "inbox,numbers")
     result = CliRunner().invoke(cli.main, [*given, "config", client])

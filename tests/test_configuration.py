@@ -82,6 +82,56 @@ def test_what_was_set_can_be_changed_and_removed_again(form: Form, text: str) ->
     assert re.findall(COMMENT[form], removed) == re.findall(COMMENT[form], text)
 
 
+KEPT: list[tuple[Form, str, str]] = [
+    # What stands after our entry is a comment of the next section.
+    ("toml", '[servers.piv]\nx = 1\n\n# of work\n[profiles.work]\nmodel = "o"\n', "# of work\n[profiles.work]\n"),
+    ("toml", '[servers.a]\nx = 1\n\n# of work\n[profiles.work]\nmodel = "o"\n', "# of work\n[profiles.work]\n"),
+    ("toml", '[servers.piv]\nx = 1\n# of env\n[servers.piv.env]\nA = "b"\n\n# last\n', "# last\n"),
+    (
+        "yaml",
+        "servers:\n  piv:\n    text: |\n      hello\n  # of corp\n  corp:\n    cmd: y\n",
+        "  # of corp\n  corp:\n",
+    ),
+    (
+        "yaml",
+        "servers:\n  piv:\n    text: >-\n      a\n\n      b\n\n  # of corp\n  corp: 1\n",
+        "  # of corp\n  corp: 1\n",
+    ),
+    (
+        "json",
+        '{\n  "servers": {\n    "piv": {},\n    // of corp\n    "corp": {}\n  }\n}\n',
+        '    // of corp\n    "corp": {}\n',
+    ),
+]
+
+
+@pytest.mark.parametrize(("form", "text", "kept"), KEPT, ids=range(len(KEPT)))
+def test_a_comment_of_the_next_section_stays_with_it(form: Form, text: str, kept: str) -> None:
+    changed = document.put(form, text, PATH, ENTRY)
+    assert kept in changed
+    assert kept in document.put(form, changed, PATH, {**ENTRY, "args": []})
+    assert kept in document.remove(form, changed, PATH)
+    assert kept in document.remove(form, text, PATH)
+
+
+NOTHING_THERE: list[tuple[Form, str]] = [
+    ("json", '{"servers": null}'),
+    ("json", '{"x": 1, "servers": {"piv": null}}'),
+    ("yaml", "servers: null\nx: 1\n"),
+    ("yaml", "servers: ~\n"),
+    ("yaml", "{}\n"),
+    ("yaml", "2024-01-01: x\n1: y\n"),
+    ("toml", "servers.piv.command = 'x'\n"),
+    ("toml", "servers.a.command = 'x'\nservers.b.command = 'y'\n[t]\n"),
+]
+
+
+@pytest.mark.parametrize(("form", "text"), NOTHING_THERE, ids=range(len(NOTHING_THERE)))
+def test_odd_ways_to_say_nothing_are_understood(form: Form, text: str) -> None:
+    changed = document.put(form, text, PATH, ENTRY)
+    assert document.get(form, changed, PATH) == ENTRY
+
+
 @pytest.mark.parametrize("form", ["json", "toml", "yaml"])
 @pytest.mark.parametrize("text", ["", "\n", "  \n\n"])
 def test_an_empty_file_is_filled(form: Form, text: str) -> None:
@@ -115,6 +165,7 @@ BROKEN: list[tuple[Form, str]] = [
     ("json", '{"servers": []}'),
     ("json", '{"servers": "x"}'),
     ("json", "[" * 5000),
+    ("json", '{"x": ' + "1" * 5000 + "}"),
     ("toml", "[servers"),
     ("toml", "servers"),
     ("toml", "a = 1\na = 2"),
@@ -143,7 +194,7 @@ def test_the_line_of_a_fault_is_named_and_its_text_is_not() -> None:
     for form, text in (
         ("json", '{\n"a": 1,\n"secret-1" 5}'),
         ("yaml", "a: 1\nb: 2\nsecret-1: 'x"),
-        ("toml", "a=1\nb=2\nsecret-1"),
+        ("toml", "a=1\nb=2\nsecret-1 5"),
     ):
         with pytest.raises(UnreadableError, match="line 3") as refused:
             document.put(form, text, PATH, ENTRY)  # pyright: ignore[reportArgumentType]

@@ -224,9 +224,10 @@ def test_a_link_is_followed_and_stays_a_link(name: str, tmp_path: Path) -> None:
     assert f"a link to {target}" in said
     assert path.is_symlink()
     assert entry_in(name)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o640
     assert files_below(path.parent) == [path.name], "the copy is where the file is"
-    assert all(stat.S_IMODE(copy.stat().st_mode) == 0o640 for copy in target.parent.iterdir())
+    modes = {copy.name: stat.S_IMODE(copy.stat().st_mode) for copy in target.parent.iterdir()}
+    assert modes.pop("settings") == 0o640
+    assert set(modes.values()) == {0o600}, "a copy is for the user alone"
     done("uninstall", name, "--yes")
     assert (path.is_symlink(), target.read_text("utf-8")) == (True, text)
 
@@ -384,6 +385,57 @@ def test_an_install_for_the_account_ends_the_sandbox_and_a_key_in_the_file(tmp_p
     assert entry_in("cursor")["env"] == {"X": "tok", "PIV_API_KEY_FILE": str(key)}
     assert KEY not in said
     assert "tok" not in said
+    assert "delete that copy" in said
+
+
+FOREIGN: list[dict[str, Any]] = [
+    {"url": "https://x.example/mcp", "headers": {"Authorization": "Bearer s3cret"}, "bearer_token_env_var": "T"},
+    {"httpUrl": "https://x.example/mcp", "command": "x"},
+    {"type": "sse", "url": "https://x.example/s3cret"},
+    {"command": "env", "args": ["PIV_API_KEY=s3cret", "piv-mcp"], "env": {"PIV_TOKEN": "s3cret"}, "disabled": True},
+]
+
+
+@every_client
+@pytest.mark.parametrize("former", FOREIGN, ids=range(len(FOREIGN)))
+def test_a_former_entry_of_another_kind_is_replaced_and_not_shown(name: str, former: dict[str, Any]) -> None:
+    client = FILES[name]
+    path = path_of(name)
+    path.parent.mkdir(parents=True)
+    path.write_text(document.render(client.form, client.path, former) + "\n", "utf-8")
+    said = install(name)
+    assert "s3cret" not in said
+    entry = entry_in(name)
+    assert not {"url", "httpUrl", "headers", "bearer_token_env_var", "disabled"} & entry.keys()
+    assert entry.get("enabled", True) is True
+    assert "s3cret" not in done("uninstall", name, "--yes")
+
+
+def test_an_entry_that_was_switched_off_is_switched_on() -> None:
+    install("codex")
+    path = path_of("codex")
+    path.write_text(path.read_text().replace("args = []", "args = []\nenabled = false"))
+    install("codex")
+    assert "enabled" not in entry_in("codex")
+
+
+def test_copies_are_few_and_the_first_one_stays() -> None:
+    path = path_of("cursor")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"mine": 1}')
+    for days in range(1, 12):
+        install("cursor", "--inbox-days", str(days))
+    copies = sorted(copy for copy in path.parent.iterdir() if copy != path)
+    assert len(copies) <= 5
+    assert copies[0].read_text() == '{"mine": 1}'
+    done("uninstall", "cursor", "--yes")
+    assert path.read_text() == '{"mine": 1}'
+
+
+def test_the_line_that_checks_names_what_the_client_gets(data_dir: Path) -> None:
+    said = install("cursor", "--data-dir", str(data_dir))
+    (line,) = (line for line in said.splitlines() if line.startswith("To check"))
+    assert shlex.split(line)[-4:] == ["--sandbox", "--data-dir", str(data_dir), "doctor"]
 
 
 def test_settings_of_the_environment_are_passed_on_and_secrets_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,6 +498,22 @@ def test_a_key_file_that_cannot_be_read_stops_before_anything(tmp_path: Path, mo
     result = run("install", "cursor", "--yes")
     assert (result.exit_code, "PIV_API_KEY_FILE" in result.stderr) == (1, True)
     assert not path_of("cursor").exists()
+
+
+@posix_only
+def test_a_key_file_that_is_there_is_closed_to_others_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = load().key_file
+    assert file is not None
+    file.parent.mkdir(parents=True)
+    file.write_text(KEY)
+    file.chmod(0o644)
+    monkeypatch.setenv("PIV_API_KEY", "pk-another-0123456789")
+    result = run("install", "cursor", "--yes")
+    assert result.exit_code == 0, result.output
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert f"The key in {file} is used" in result.stderr
+    assert "PIV_API_KEY holds another key" in result.stderr
+    assert "pk-another" not in result.output
 
 
 def environment(home: Path, url: str) -> Mapping[str, str]:

@@ -68,6 +68,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     key = tmp_path / "key"
     key.write_text(API_KEY)
     monkeypatch.setenv("PIV_API_KEY_FILE", str(key))
+    monkeypatch.setattr(receiver, "STARTED_SECONDS", 0)
     return made
 
 
@@ -97,7 +98,7 @@ def test_the_receiver_is_installed_started_and_taken_away(system: System, tmp_pa
         assert f"Environment={line}\n" in text
     done = ["daemon-reload", "enable piv-mcp.service", "restart piv-mcp.service"]
     assert system.calls() == [f"systemctl --user {words}" for words in done]
-    assert "doctor --webhook-url" in result.stdout
+    assert f"--data-dir {tmp_path}/data --webhook-port 9000 doctor --webhook-url" in result.stdout
 
     again = run("--webhook-port", "9000", "install", "receiver", "--yes")
     assert again.exit_code == 0
@@ -132,6 +133,42 @@ def test_a_service_that_does_not_start_is_said(system: System) -> None:
     result = run("install", "receiver", "--yes")
     assert result.exit_code == 1
     assert "no restart today" in result.stderr
+
+
+@linux_only
+def test_a_receiver_that_ends_at_once_is_said(system: System) -> None:
+    system.has("systemctl", "is-active")
+    result = run("install", "receiver", "--yes")
+    assert result.exit_code == 1
+    assert "has ended at once" in result.stderr
+
+
+@linux_only
+def test_a_receiver_that_cannot_be_stopped_is_left_as_it_is(system: System) -> None:
+    system.has("systemctl")
+    run("install", "receiver", "--yes")
+    system.calls()
+    system.has("systemctl", "show-environment")
+    result = run("uninstall", "receiver", "--yes")
+    assert result.exit_code == 1
+    assert "cannot be stopped" in result.stderr
+    assert unit_file(system).exists()
+    assert system.calls() == []
+
+
+@linux_only
+def test_a_unit_that_a_person_changed_is_copied_and_a_link_followed(system: System, tmp_path: Path) -> None:
+    system.has("systemctl")
+    target = tmp_path / "dotfiles"
+    target.mkdir()
+    (target / "unit").write_text("[Service]\n# mine\n")
+    unit_file(system).parent.mkdir(parents=True)
+    unit_file(system).symlink_to(target / "unit")
+    result = run("install", "receiver", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "- # mine" in result.stdout
+    assert unit_file(system).is_symlink()
+    assert "# mine" in next(copy.read_text() for copy in target.iterdir() if copy.name != "unit")
 
 
 @linux_only
@@ -203,9 +240,11 @@ def test_an_agent_that_runs_is_ended_before_it_starts_anew(system: System) -> No
     unit = receiver.Launchd(system.home / "day.piv.mcp.plist")
     domain = f"gui/{os.getuid()}"
     begun = ["launchctl", "bootstrap", domain, str(unit.file)]
+    assert unit.stopped()
     assert [list(words) for words in unit.started()] == [["launchctl", "bootout", f"{domain}/day.piv.mcp"], begun]
     system.has("launchctl", "print")
     assert [list(words) for words in unit.started()] == [begun]
+    assert unit.stopped() == [], "launchctl fails for an agent that it does not have"
 
 
 def test_another_system_has_no_service() -> None:
@@ -254,7 +293,8 @@ async def test_a_test_event_comes_through_and_is_no_event(machine: Machine, monk
         for name, value in machine.environment().items():
             monkeypatch.setenv(name, value)
         async with machine.receiver():
-            for url in (f"http://127.0.0.1:{machine.port}", f"http://127.0.0.1:{machine.port}/", machine.url):
+            base = f"http://127.0.0.1:{machine.port}"
+            for url in (base, f"{base}/", f"{base}/webhooks", f"{base}/webhooks/", machine.url):
                 found = {one.what: one for one in await doctor.examine(load(), url)}
                 assert found["outside address"].ok, found["outside address"]
                 assert "came through to the store" in found["outside address"].state

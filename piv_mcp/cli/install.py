@@ -2,10 +2,7 @@
 
 import difflib
 import json
-import shlex
-import subprocess
-import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +14,7 @@ from piv_mcp.cli.configuration.clients import CLIENTS, NAME, Client, Launch, Pla
 from piv_mcp.cli.configuration.errors import UnreadableError
 from piv_mcp.cli.configuration.file import FileState, check_writable, copies, read, write
 from piv_mcp.cli.key import chosen_key_file
-from piv_mcp.cli.launch import command, variables
+from piv_mcp.cli.launch import command, flags, line, variables
 from piv_mcp.cli.terminal import confirm
 from piv_mcp.config import Settings
 
@@ -46,17 +43,20 @@ def install(name: str, settings: Settings, *, yes: bool) -> None:
     found, former = _entry(client, file)
     check_writable(found)
     key_file = chosen_key_file(settings, ask=not yes)
-    entry = _merged(client, former, Launch(launch, variables(settings, key_file.path if key_file else None)))
+    env = variables(settings, key_file.path if key_file else None)
+    entry = _merged(client, former, Launch(launch, env))
     if entry != former:
         with _about(file):
             changed = document.put(client.form, found.text or "", client.path, entry)
-        _show(client, found, former, entry)
+        _show(client, found, former, entry, client.entry(Launch(launch, env)))
         if key_file is not None and key_file.new:
             click.echo(f"{key_file.path} gets the key, readable for you alone.")
         confirm("Write this?", yes=yes)
         if key_file is not None:
             key_file.save(settings)
         _say_copy(write(found, changed))
+        if "PIV_API_KEY" in (former or {}).get(client.env, {}):
+            click.echo("The former entry held the API key: delete that copy when you need it no more.")
         click.echo(f"{client.title} starts piv-mcp from now on: restart it, or reload its MCP servers.")
     else:
         if key_file is not None:
@@ -66,7 +66,7 @@ def install(name: str, settings: Settings, *, yes: bool) -> None:
         click.echo(
             f"PIV_WEBHOOK_SECRET is a secret and is not in that file: give it to {client.title} yourself.", err=True
         )
-    click.echo(f"To check the installation: {_line(*launch, 'doctor')}")
+    click.echo(f"To check the installation: {line(*launch, *flags(env), 'doctor')}")
 
 
 def uninstall(name: str, *, yes: bool) -> None:
@@ -74,7 +74,7 @@ def uninstall(name: str, *, yes: bool) -> None:
     client = CLIENTS[name]
     if client.file is None:
         click.echo("Run this line, which takes the server out of Claude Code:", err=True)
-        click.echo(_line("claude", "mcp", "remove", "--scope", "user", NAME))
+        click.echo(line("claude", "mcp", "remove", "--scope", "user", NAME))
         return
     file = client.file(Places.of_this_user())
     found, former = _entry(client, file)
@@ -82,7 +82,7 @@ def uninstall(name: str, *, yes: bool) -> None:
         click.echo(f"{client.title} has no entry of piv-mcp in {file}: nothing was changed.")
         return
     check_writable(found)
-    _show(client, found, former, None)
+    _show(client, found, former, None, None)
     confirm("Take it out?", yes=yes)
     _say_copy(write(found, _without_entry(client, found, former)))
     click.echo(f"{client.title} starts piv-mcp no more, once it is restarted. The API key's file stays where it is.")
@@ -112,12 +112,7 @@ def _install_by_command(settings: Settings, *, yes: bool) -> None:
         key_file.save(settings)
     click.echo("Run this line, which tells Claude Code of the server:", err=True)
     options = [part for variable, text in env.items() for part in ("--env", f"{variable}={text}")]
-    click.echo(_line("claude", "mcp", "add", NAME, "--scope", "user", *options, "--", *command()))
-
-
-def _line(*parts: str) -> str:
-    """A command for the system's shell."""
-    return subprocess.list2cmdline(parts) if sys.platform == "win32" else shlex.join(parts)
+    click.echo(line("claude", "mcp", "add", NAME, "--scope", "user", *options, "--", *command()))
 
 
 def _entry(client: Client, file: Path) -> tuple[FileState, dict[str, Any] | None]:
@@ -147,9 +142,19 @@ _MEND = "Mend or rename the file, or print the entry with `piv-mcp config` and p
 
 
 def _merged(client: Client, former: dict[str, Any] | None, launch: Launch) -> dict[str, Any]:
-    """The entry, with what the person or the client has added to the former one."""
-    entry, kept = client.entry(launch), former or {}
-    variables_kept = kept.get(client.env)
+    """The entry, with what the person or the client has added to the former one, and switched on.
+
+    Nothing is kept of an entry that was not for a program: clients refuse one that names an address, too.
+    """
+    entry = client.entry(launch)
+    if (
+        former is None
+        or not entry.keys() & former.keys() & {"command", "cmd"}
+        or any("url" in key.lower() for key in former)
+    ):
+        return entry
+    kept = {name: value for name, value in former.items() if name not in ("disabled", "enabled")}
+    variables_kept = former.get(client.env)
     if isinstance(variables_kept, dict):
         former_env = cast("dict[str, Any]", variables_kept)
         others = {name: value for name, value in former_env.items() if name not in _ACCOUNT}
@@ -174,28 +179,30 @@ def _without_entry(client: Client, found: FileState, entry: dict[str, Any]) -> s
         return document.remove(client.form, text, client.path)
 
 
-def _show(client: Client, found: FileState, former: dict[str, Any] | None, entry: dict[str, Any] | None) -> None:
-    """The change, without the rest of the file, in which other servers may have secrets."""
+def _show(
+    client: Client, found: FileState, former: dict[str, Any] | None, entry: dict[str, Any] | None, ours: object
+) -> None:
+    """The change, without the rest of the file. Of what is not `ours` the names are shown, and no text: others keep
+    secrets in arguments and headers, too."""
     state = "" if found.text is not None else " (new)"
     link = f", a link to {found.target}" if found.path.is_symlink() else ""
     click.echo(f"{found.path}{state}{link}, at {'.'.join(client.path)}:")
-    before, after = (list(_lines(client, value)) for value in (former, entry))
-    for line in difflib.ndiff(before, after):
-        if not line.startswith("?"):
-            click.echo(f"  {click.style(line, fg={'+': 'green', '-': 'red'}.get(line[0]))}")
+    before, after = (
+        [] if value is None else document.render(client.form, client.path, _masked(value, ours)).splitlines()
+        for value in (former, entry)
+    )
+    for shown in difflib.ndiff(before, after):
+        if not shown.startswith("?"):
+            click.echo(f"  {click.style(shown, fg={'+': 'green', '-': 'red'}.get(shown[0]))}")
 
 
-def _lines(client: Client, entry: dict[str, Any] | None) -> Iterator[str]:
-    if entry is None:
-        return
-    shown = dict(entry)
-    env = shown.get(client.env)
-    if isinstance(env, dict):
-        shown[client.env] = {
-            name: value if name.startswith("PIV_") and name not in ("PIV_API_KEY", "PIV_WEBHOOK_SECRET") else "***"
-            for name, value in cast("dict[str, Any]", env).items()
-        }
-    yield from document.render(client.form, client.path, shown).splitlines()
+def _masked(value: object, ours: object) -> object:
+    if value == ours or not isinstance(value, dict | list | str):
+        return value
+    if isinstance(value, dict):
+        known = cast("dict[str, object]", ours) if isinstance(ours, dict) else {}
+        return {name: _masked(inner, known.get(name)) for name, inner in cast("dict[str, object]", value).items()}
+    return ["***" for _ in cast("list[object]", value)] if isinstance(value, list) else "***"
 
 
 def _say_copy(copy: Path | None) -> None:

@@ -28,8 +28,8 @@ async def check(url: str, secret: str, local: str, store: Store) -> Finding:
     except ValueError:
         problem = "not a plain https address (http only to this machine), without user name, query and fragment"
         return Finding(WHAT, False, problem, "give the tunnel's address: --webhook-url https://YOUR-TUNNEL")
-    before, found, given = base.partition(_PATH)
-    if found and not secrets.compare_digest(given.encode(), secret.encode()):
+    before, _, given = base.removesuffix(_PATH.rstrip("/")).partition(_PATH)
+    if given and not secrets.compare_digest(given.encode(), secret.encode()):
         advice = "correct it in the piv.day dashboard too: the right one is said at the webhook endpoint"
         return Finding(WHAT, False, "its secret is not the one of this data directory and account", advice)
     nonce = secrets.token_hex(16)

@@ -1,8 +1,10 @@
 """`piv-mcp install receiver`: the webhook receiver as a service of the user's, with systemd or launchd."""
 
+import difflib
 import os
 import plistlib
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,10 @@ from pathlib import Path
 import click
 
 from piv_mcp.cli.configuration.clients import Launch, Places
-from piv_mcp.cli.configuration.file import replace
+from piv_mcp.cli.configuration.file import read, write
 from piv_mcp.cli.findings import Finding
 from piv_mcp.cli.key import chosen_key_file
-from piv_mcp.cli.launch import command, variables
+from piv_mcp.cli.launch import command, flags, line, variables
 from piv_mcp.cli.terminal import confirm
 from piv_mcp.config import Settings
 
@@ -33,6 +35,9 @@ RestartSec=1
 WantedBy=default.target
 """
 
+STARTED_SECONDS = 1.0
+"""How long after its start a receiver must still run."""
+
 Command = Sequence[str]
 
 
@@ -42,6 +47,7 @@ class Systemd:
 
     file: Path
     name: str = "piv-mcp.service"
+    log: str = "journalctl --user -u piv-mcp"
     note: str = "It ends when you log out, unless you run once: loginctl enable-linger"
 
     def text(self, launch: Launch) -> str:
@@ -76,6 +82,7 @@ class Launchd:
 
     file: Path
     name: str = "day.piv.mcp"
+    log: str = "Console, piv-mcp"
     note: str = "It runs while you are logged in."
 
     def text(self, launch: Launch) -> str:
@@ -98,10 +105,11 @@ class Launchd:
     def started(self) -> Sequence[Command]:
         # One that runs with the former file is ended first.
         begun: Command = ["launchctl", "bootstrap", self._domain, str(self.file)]
-        return [*self.stopped(), begun] if self.runs() else [begun]
+        return [*self.stopped(), begun]
 
     def stopped(self) -> Sequence[Command]:
-        return [["launchctl", "bootout", f"{self._domain}/{self.name}"]]
+        # launchctl fails for an agent that it does not have.
+        return [["launchctl", "bootout", f"{self._domain}/{self.name}"]] if self.runs() else []
 
     def forgotten(self) -> Sequence[Command]:
         return []
@@ -141,19 +149,24 @@ def install(settings: Settings, *, yes: bool) -> None:
     unit = _usable()
     launch = command()
     key_file = chosen_key_file(settings, ask=not yes)
-    text = unit.text(Launch(launch, variables(settings, key_file.path if key_file else None)))
-    if not (unit.file.exists() and unit.file.read_text("utf-8") == text):
+    env = variables(settings, key_file.path if key_file else None)
+    former, text = read(unit.file), unit.text(Launch(launch, env))
+    if former.text != text:
         click.echo(f"{unit.file}:")
-        click.echo("".join(f"  + {line}\n" for line in text.splitlines()), nl=False)
+        for shown in difflib.ndiff((former.text or "").splitlines(), text.splitlines()):
+            click.echo(f"  {shown}")
         confirm("Write this, and start the receiver?", yes=yes)
-        if key_file is not None:
-            key_file.save(settings)
-        replace(unit.file, text)
+    if key_file is not None:
+        key_file.save(settings)
+    if former.text != text:
+        write(former, text)
     _do(unit.started())
+    time.sleep(STARTED_SECONDS)
+    if not unit.runs():
+        raise click.ClickException(f"the receiver was started and has ended at once; its log says why ({unit.log})")
     click.echo(f"The receiver runs, and starts by itself from now on. {unit.note}")
-    click.echo(
-        f"The address for piv.day, and whether it works: {' '.join(launch)} doctor --webhook-url https://YOUR-TUNNEL"
-    )
+    outside = line(*launch, *flags(env), "doctor", "--webhook-url", "https://YOUR-TUNNEL")
+    click.echo(f"The address for piv.day, and whether it works: {outside}")
 
 
 def uninstall(*, yes: bool) -> None:
@@ -162,13 +175,15 @@ def uninstall(*, yes: bool) -> None:
     if unit is None or not unit.file.exists():
         click.echo("There is no receiver that runs as a service: nothing was changed.")
         return
+    if problem := unit.usable():
+        raise click.ClickException(
+            f"the receiver cannot be stopped, since the system cannot be asked ({problem}): run this where you are "
+            "logged in. Nothing was changed"
+        )
     confirm(f"Stop the receiver, and delete {unit.file}?", yes=yes)
-    reachable = unit.usable() is None
-    if reachable:
-        _do(unit.stopped())
+    _do(unit.stopped())
     unit.file.unlink()
-    if reachable:
-        _do(unit.forgotten())
+    _do(unit.forgotten())
     click.echo("The receiver is stopped, and starts no more. The store and the key's file stay where they are.")
 
 
@@ -228,5 +243,5 @@ def _systemctl(*words: str) -> Command:
 
 def _quoted(text: str) -> str:
     """A word of a unit, in which systemd replaces nothing."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     return f'"{escaped}"'

@@ -64,3 +64,8 @@ def with_variables(text: str, environment: Mapping[str, str]) -> str:
     if is_placeholder(_VARIABLE.sub("", text)):
         raise ValueError("holds a placeholder that the client did not fill in")
     return _VARIABLE.sub(value, text)
+
+
+def means_itself(path: str) -> bool:
+    """Whether a path is taken as it is, with nothing in it that stands for a variable."""
+    return tidied(path) == path and not _VARIABLE.search(path) and not is_placeholder(path)

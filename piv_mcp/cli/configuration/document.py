@@ -82,9 +82,13 @@ def _edited(form: Form, text: str, path: Sequence[str], value: object, edit: Cal
     return edited
 
 
-def _plain(data: object) -> dict[str, Any]:
-    """A copy in which no two places are one object."""
-    return cast("dict[str, Any]", json.loads(json.dumps(data, default=repr)))
+def _plain(data: object) -> Any:
+    """A copy in which no two places are one object, and which JSON can show."""
+    if isinstance(data, dict):
+        return {str(name): _plain(value) for name, value in cast("dict[object, object]", data).items()}
+    if isinstance(data, list | tuple | set):
+        return [_plain(value) for value in cast("list[object]", data)]
+    return data if isinstance(data, str | int | float | None) else repr(data)
 
 
 def _assign(data: dict[str, Any], path: Sequence[str], value: object) -> None:

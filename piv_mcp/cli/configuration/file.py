@@ -13,6 +13,7 @@ from piv_mcp.cli.configuration.errors import UnreadableError, UnwritableError
 
 _BOM = "\ufeff"
 _COPY = ".before-piv-"
+MAX_COPIES = 5
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -76,6 +77,8 @@ def write(state: FileState, text: str | None) -> Path | None:
             state.target.unlink(missing_ok=True)
         else:
             replace(state.target, (_BOM if state.has_bom else "") + text)
+    except UnicodeEncodeError:
+        raise UnwritableError("a path holds bytes that are no text") from None
     except OSError as error:
         raise UnwritableError(f"{state.target} cannot be written ({_reason(error)})") from None
     return copy
@@ -90,16 +93,22 @@ def copies(path: Path) -> Iterator[FileState]:
 
 
 def _copied(state: FileState) -> Path:
-    """A copy beside the file, readable for those who can read the file."""
+    """A copy beside the file, for the user alone: files of clients hold tokens. Copies in between make room for it; the
+    oldest shows what the file was at first."""
     target = state.target
-    for copy in copies(state.path):
+    known = list(copies(state.path))
+    for copy in known:
         if (copy.text, copy.has_bom) == (state.text, state.has_bom):
             return copy.path
-    name = f"{target.name}{_COPY}{datetime.now().astimezone():%Y%m%d-%H%M%S-%f}"
-    path = target.with_name(name)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(target.read_bytes())
-    path.chmod(stat.S_IMODE(target.stat().st_mode))
+    path = target.with_name(f"{target.name}{_COPY}{datetime.now().astimezone():%Y%m%d-%H%M%S-%f}")
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(target.read_bytes())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    for copy in known[MAX_COPIES - 2 : -1]:
+        copy.path.unlink(missing_ok=True)
     return path
 
 

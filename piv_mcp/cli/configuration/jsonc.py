@@ -60,8 +60,8 @@ def parse(text: str) -> dict[str, Any]:
         data = json.loads(_strict(text), object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise UnreadableError(f"it is not valid JSON (line {error.lineno}, column {error.colno})") from None
-    except RecursionError:
-        raise UnreadableError("it is nested too deeply") from None
+    except (RecursionError, ValueError):  # a number of thousands of digits, too
+        raise UnreadableError("it is nested too deeply, or holds an endless number") from None
     if not isinstance(data, dict):
         raise UnreadableError("it holds no JSON object")
     return cast("dict[str, Any]", data)
@@ -78,7 +78,9 @@ def put(text: str, path: Sequence[str], value: object) -> str:
             for missing in reversed(path[depth + 1 :]):
                 value = {missing: value}
             return _with_member(text, found, key, value)
-        if depth == len(path) - 1:
+        if depth == len(path) - 1 or _is_null(text, member):
+            for missing in reversed(path[depth + 1 :]):
+                value = {missing: value}
             shown = _shown(text, value, _indent(text, member.start))
             return text[: member.value] + shown + text[member.end :]
         found = _object_at(text, member.value)
@@ -112,6 +114,10 @@ def render(path: Sequence[str], value: object) -> str:
 def compact(value: object) -> str:
     """The value on one line."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def _is_null(text: str, member: _Member) -> bool:
+    return text[member.value : member.end] == "null"
 
 
 def _with_member(text: str, found: _Object, key: str, value: object) -> str:
@@ -244,11 +250,12 @@ def _has_comment(text: str, found: _Object, member: _Member) -> bool:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Raises `UnreadableError` where a name comes twice: programs differ in which of the two they read."""
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
             raise UnreadableError(f"it names {json.dumps(name)} twice in one object")
-    return dict(pairs)
+        found[name] = value
+    return found
 
 
 def _no_constant(name: str) -> object:

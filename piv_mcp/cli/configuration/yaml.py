@@ -15,6 +15,8 @@ from ruamel.yaml.error import YAMLError
 from piv_mcp.cli.configuration import jsonc
 from piv_mcp.cli.configuration.errors import UnreadableError
 
+_NULLS = ("", "null", "~")
+
 _STEP = 2
 """Columns that a level is indented by."""
 
@@ -118,9 +120,11 @@ def _with_pair(text: str, node: _Node, parent: _Pair | None, key: str, value: ob
         )
     column = pairs[0].key.column if pairs else (parent.key.column + _STEP if parent else 0)
     block = _block({key: value}, column)
+    if parent is None and node.is_flow:  # a file that is just `{}`
+        return text[: node.start] + block + text[node.end :]
     if parent is None:
         return (text if text.endswith("\n") or not text else text + "\n") + block + "\n"
-    if node.is_flow:  # `{}`
+    if node.is_flow or node.scalar:  # `{}`, `null`, `~`
         text = text[: node.start].rstrip(" ") + text[node.end :]
     line_end = text.find("\n", parent.key.end)
     if line_end < 0:
@@ -138,7 +142,7 @@ def _block(value: object, column: int) -> str:
 
 def _root(text: str) -> _Node:
     found: Any = YAML(pure=True).compose(text)  # pyright: ignore[reportUnknownMemberType]
-    return _mapping(_read(found)) if found is not None else _Node(0, 0, 0, None, False, ())
+    return _mapping(_read(text, found)) if found is not None else _Node(0, 0, 0, None, False, ())
 
 
 def _mapping(node: _Node) -> _Node:
@@ -147,20 +151,39 @@ def _mapping(node: _Node) -> _Node:
     Raises:
         UnreadableError: it is another value.
     """
-    if node.pairs is None and node.scalar != "":
+    if node.pairs is None and node.scalar not in _NULLS:
         raise UnreadableError("something else stands where the servers belong")
     return node
 
 
-def _read(found: Any) -> _Node:
-    """ruamel's node, which has no types, as ours."""
+def _read(text: str, found: Any, column: int = -1) -> _Node:
+    """ruamel's node, which has no types, as ours. `column` is where the key of the value begins."""
     pairs: tuple[_Pair, ...] | None = None
     end, is_flow = int(found.end_mark.index), False
     if found.id == "mapping":
-        pairs = tuple(_Pair(_read(key), _read(value)) for key, value in found.value)
+        pairs = tuple(
+            _Pair(_read(text, key), _read(text, value, int(key.start_mark.column))) for key, value in found.value
+        )
     if found.id != "scalar":
         is_flow = bool(found.flow_style)
         if found.value and not is_flow:  # the parser counts comments and blank lines after a block to it
-            end = pairs[-1].value.end if pairs else _read(found.value[-1]).end
+            end = pairs[-1].value.end if pairs else _read(text, found.value[-1], column).end
+    elif found.style in ("|", ">"):
+        end = _end_of_block(text, int(found.start_mark.index), column)
     scalar = str(found.value) if found.id == "scalar" else None
     return _Node(int(found.start_mark.index), end, int(found.start_mark.column), scalar, is_flow, pairs)
+
+
+def _end_of_block(text: str, start: int, column: int) -> int:
+    """The end of the last line of a block scalar: the last one that is indented deeper than its key."""
+    end = position = text.find("\n", start) if "\n" in text[start:] else len(text)
+    while position < len(text):
+        line_end = text.find("\n", position + 1)
+        line_end = len(text) if line_end < 0 else line_end
+        line = text[position + 1 : line_end]
+        if line.strip():
+            if len(line) - len(line.lstrip(" ")) <= column:
+                break
+            end = line_end
+        position = line_end
+    return end
