@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from piv_mcp.api.credentials import checked_base_url, parse_key, read_key_file
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.guessable import checked_secret
-from piv_mcp.text.tidy import is_left_empty, is_placeholder, tidied, with_variables
+from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
 TOOLSETS: tuple[Area, ...] = get_args(Area)
@@ -33,6 +33,9 @@ PATHS = frozenset({"api_key_file", "data_dir"})
 SQLITE = "sqlite:///"
 STORE_FILE = "store.sqlite3"
 KEY_FILE = "api-key"
+
+ASKED_BY_EXTENSION = ("api_key", "sandbox", "spend_mode", "auto_approve_max", "daily_budget", "read_only")
+"""The settings that the extension for Claude Desktop asks for."""
 
 MIN_KEY = 12
 """Characters. A shorter key is part of ordinary text, so that it is not looked for in other settings."""
@@ -91,7 +94,9 @@ class Settings(BaseSettings):
             name: tidied(value) if isinstance(value, str) and name != "api_key" else value
             for name, value in values.items()
         }
-        return {name: value for name, value in tidy.items() if not (isinstance(value, str) and is_left_empty(value))}
+        return {
+            name: value for name, value in tidy.items() if not (isinstance(value, str) and _is_left_empty(name, value))
+        }
 
     @field_validator("*", mode="before")
     @classmethod
@@ -216,6 +221,12 @@ def _path(text: str) -> Path:
     return path
 
 
+def _is_left_empty(name: str, text: str) -> bool:
+    """Whether nobody gave a value. Claude Desktop passes the placeholder of a field that was left empty."""
+    text = tidied(text)
+    return not text or (name in ASKED_BY_EXTENSION and text == f"${{user_config.{name}}}")
+
+
 def is_plain_host(host: str) -> bool:
     """Whether a host is certainly no secret in the wrong variable, so that a message may show it."""
     try:
@@ -272,7 +283,9 @@ def load(**flags: object) -> Settings:
         ConfigError: a value is missing or invalid; the message names its variable.
     """
     try:
-        given = {name: value for name, value in flags.items() if value is not None and not is_left_empty(str(value))}
+        given = {
+            name: value for name, value in flags.items() if value is not None and not _is_left_empty(name, str(value))
+        }
         return Settings(**given)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise ConfigError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None

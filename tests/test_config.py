@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from piv_mcp.api.credentials import read_key_file
-from piv_mcp.config import ENVIRONMENT_ONLY, TOOLSETS, Settings, load
+from piv_mcp.config import ASKED_BY_EXTENSION, ENVIRONMENT_ONLY, TOOLSETS, Settings, load
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.tidy import tidied
 
@@ -96,7 +96,9 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_DATA_DIR", "$hunter2/piv"),
         ("PIV_DATA_DIR", "%hunter2%/piv"),
         ("PIV_DATA_DIR", "${PIV_DATA_DIR}"),
+        ("PIV_DATA_DIR", "${user_config.hunter2}"),
         ("PIV_DATA_DIR", "${user_config.hunter2}/x"),
+        ("PIV_DATA_DIR", "${user_config.data_dir}"),
         ("PIV_DATA_DIR", "${input:hunter2}/x"),
         ("PIV_DATA_DIR", "/data/{{hunter2}}"),
         ("PIV_DATA_DIR", "~nobody-of-this-name/hunter2"),
@@ -110,9 +112,13 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_API_KEY", "YOUR_API_KEY_HERE"),
         ("PIV_API_KEY", "sk-...hunter2"),
         ("PIV_API_KEY", "PIV_API_KEY="),
+        ("PIV_WEBHOOK_SECRET", "${user_config.hunter2}"),
         ("PIV_WEBHOOK_SECRET", "${input:hunter2}"),
         ("PIV_WEBHOOK_HOST", "${hunter2}"),
+        ("PIV_SANDBOX", "${user_config.hunter2}"),
         ("PIV_SANDBOX", "${input:hunter2}"),
+        ("PIV_SPEND_MODE", "${user_config.hunter2}"),
+        ("PIV_READ_ONLY", "${user_config.sandbox}"),
         ("PIV_SPEND_MODE", "deny ${user_config.hunter2}"),
         ("PIV_API_KEY", "Bearer ${user_config.hunter2}"),
         ("PIV_API_KEY_FILE", "/hunter2/does/not/exist"),
@@ -265,7 +271,7 @@ def test_white_space_case_and_quotes_around_any_setting_mean_nothing(
     assert getattr(load(), name.removeprefix("PIV_").lower()) == expected
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\n", '""', "' '", "${user_config.name}", ' "${user_config.a_name}"\n'])
+@pytest.mark.parametrize("empty", ["", "  ", "\n", '""', "' '"])
 @pytest.mark.parametrize("name", list(Settings.model_fields))
 def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str, empty: str) -> None:
     monkeypatch.setenv(f"PIV_{name.upper()}", empty)
@@ -274,6 +280,15 @@ def test_an_empty_setting_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str,
     if name == "spend_mode":
         monkeypatch.setenv("PIV_SPEND_MODE", "deny")
         assert load(spend_mode=empty).spend_mode == "deny", "an empty flag leaves the variable"
+
+
+@pytest.mark.parametrize("around", ["{}", ' "{}"\n'])
+@pytest.mark.parametrize("name", ASKED_BY_EXTENSION)
+def test_a_field_of_the_extension_that_nobody_filled_in_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, around: str
+) -> None:
+    monkeypatch.setenv(f"PIV_{name.upper()}", around.format(f"${{user_config.{name}}}"))
+    assert getattr(load(), name) == Settings.model_fields[name].default
 
 
 @pytest.mark.parametrize(

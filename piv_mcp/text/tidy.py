@@ -11,9 +11,6 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’"}
 _FILLED_BY_CLIENTS = re.compile(r"\$\{[^}]*\}|\{\{.*?\}\}|<[^<>]+>")
 """`${user_config.key}`, `${env:NAME}`, `{{key}}`, `<your key>`: no value of a setting looks like this."""
 
-_LEFT_EMPTY = re.compile(r"\$\{user_config\.\w+\}")
-"""What Claude Desktop passes for an optional field of an extension that nobody filled in."""
-
 _WHOLE_VARIABLE = re.compile(r"\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|\$env:\w+")
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)\}|\$(?:env:)?([A-Za-z_]\w*)|%([A-Za-z_][\w()]*)%")
@@ -33,12 +30,6 @@ def _stripped(text: str) -> str:
     while text != before:
         before, text = text, text.strip().strip(_INVISIBLE)
     return text
-
-
-def is_left_empty(text: str) -> bool:
-    """Whether the text says that nobody gave a value."""
-    text = tidied(text)
-    return not text or _LEFT_EMPTY.fullmatch(text) is not None
 
 
 def is_placeholder(text: str) -> bool:
