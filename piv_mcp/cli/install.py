@@ -55,7 +55,7 @@ def install(name: str, settings: Settings, *, yes: bool) -> None:
         if key_file is not None:
             key_file.save(settings)
         _say_copy(write(found, changed))
-        if "PIV_API_KEY" in (former or {}).get(client.env, {}):
+        if former is not None and "PIV_API_KEY" in (former.get(client.env) or ()):
             click.echo("The former entry held the API key: delete that copy when you need it no more.")
         click.echo(f"{client.title} starts piv-mcp from now on: restart it, or reload its MCP servers.")
     else:
