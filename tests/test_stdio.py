@@ -22,6 +22,7 @@ from mcp.types import (
     JSONRPCError,
     JSONRPCNotification,
     JSONRPCRequest,
+    JSONRPCResponse,
     jsonrpc_message_adapter,
 )
 
@@ -61,6 +62,8 @@ def nested(levels: int) -> bytes:
 
 # What a line is
 
+APPROVED = b'{"action":"accept","content":{"approve":true}}'
+
 REQUESTS: list[tuple[str, object, int, object]] = [
     ("no JSON", f"{SECRET_WORD} = 1\n".encode(), PARSE_ERROR, None),
     ("half a message", b'{"jsonrpc":"2.0","id":1,"method":"ping"\n', PARSE_ERROR, None),
@@ -95,6 +98,13 @@ REQUESTS: list[tuple[str, object, int, object]] = [
         "d",
     ),
     ("a notification of another version", {"method": "ping"}, INVALID_REQUEST, None),
+    (
+        "an answer and another in a request",
+        b'{"jsonrpc":"2.0","id":"e","method":"x","params":{"inputResponses":{"a":{"action":"decline",%s}}}'
+        % APPROVED[1:],
+        INVALID_PARAMS,
+        "e",
+    ),
 ]
 """(what, the line, the code of its answer, the id of its answer)"""
 
@@ -105,6 +115,16 @@ UNANSWERED: list[tuple[str, object]] = [
     ("an error that is a text", {"jsonrpc": "2.0", "id": 77, "error": SECRET_WORD}),
     ("an error without an id", {"jsonrpc": "2.0", "error": {"code": 1, "message": SECRET_WORD}}),
     ("a response of another version", {"id": 77, "result": {}}),
+    ("an approval and an error", b'{"jsonrpc":"2.0","id":1,"result":%s,"error":"x"}' % APPROVED),
+    (
+        "an approval and a good error",
+        b'{"jsonrpc":"2.0","id":1,"result":%s,"error":{"code":1,"message":""}}' % APPROVED,
+    ),
+    ("two results", b'{"jsonrpc":"2.0","id":1,"result":{"action":"decline"},"result":%s}' % APPROVED),
+    ("two ids", b'{"jsonrpc":"2.0","id":2,"id":1,"result":%s}' % APPROVED),
+    ("two actions", b'{"jsonrpc":"2.0","id":1,"result":{"action":"decline",%s}' % APPROVED[1:]),
+    ("a yes and a no", b'{"jsonrpc":"2.0","id":1,"result":%s}' % APPROVED.replace(b"true", b'false,"approve":true')),
+    ("a key in disguise", b'{"jsonrpc":"2.0","id":1,"result":{"\\u0061ction":"decline",%s}' % APPROVED[1:]),
 ]
 """To answer a notification is against JSON-RPC, and two sides that answer responses never end."""
 
@@ -159,6 +179,12 @@ def test_a_notification_may_speak_of_an_id() -> None:
     note = {"jsonrpc": "2.0", "method": "notifications/x", "params": {"id": None}}
     (message,) = read_line(line_of(note))
     assert message == JSONRPCNotification.model_validate(note)
+
+
+@pytest.mark.parametrize("beside", [b"", b',"error":null', b',"_":1'])
+def test_an_answer_with_a_field_that_says_nothing_is_taken(beside: bytes) -> None:
+    (message,) = read_line(b'{"jsonrpc":"2.0","id":1,"result":%s%s}' % (APPROVED, beside))
+    assert message == JSONRPCResponse(jsonrpc="2.0", id=1, result=json.loads(APPROVED))
 
 
 def test_a_batch_is_the_messages_in_it_where_batches_are_part_of_the_protocol() -> None:
@@ -306,7 +332,7 @@ async def test_a_server_answers_or_logs_every_line_and_goes_on(tmp_path: Path) -
         server.say(*(line_of(case[1]).rstrip(b"\n") + b"\n" for case in whole), request("after"))
         server.hear("after")
         assert server.codes() == [case[2:] for case in whole]
-        server.say(*(case[1] for case in UNANSWERED), b"\n", request("after these"))
+        server.say(*(line_of(case[1]).rstrip(b"\n") + b"\n" for case in UNANSWERED), b"\n", request("after these"))
         server.hear("after these")
         assert server.codes() == []
 

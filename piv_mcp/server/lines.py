@@ -65,28 +65,43 @@ def read_line(line: bytes, *, batches: bool = False) -> list[JSONRPCMessage | Re
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
         return _read_slowly(line, batches)
+    return _read_slowly(line, batches) if _can_mislead(message, line) else [message]
+
+
+def _can_mislead(message: JSONRPCMessage, line: bytes) -> bool:
+    """Whether the line can say something else than the message that the SDK read.
+
+    The SDK ignores an invalid `id` in a notification, and `method` or `error` beside a result. Of two keys that are the
+    same it takes the last: of "decline" and "accept", too.
+    """
     if isinstance(message, JSONRPCRequest):
-        return [message]
-    # The SDK ignores fields that tell a request: an invalid `id` in a notification, and `method` in a response.
-    ignored = b'"id"' if isinstance(message, JSONRPCNotification) else b'"method"'
-    return _read_slowly(line, batches) if ignored in line or b"\\u" in line else [message]
+        return b'"inputResponses"' in line
+    return not isinstance(message, JSONRPCNotification) or b'"id"' in line or b"\\u" in line
 
 
 def _read_slowly(line: bytes, batches: bool) -> list[JSONRPCMessage | Refused]:
+    repeats = False
+
+    def read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        fields = dict(pairs)
+        repeats = repeats or len(fields) < len(pairs)
+        return fields
+
     try:
-        value = replace_surrogates_in(json.loads(line.decode(errors="replace")))
+        value = replace_surrogates_in(json.loads(line.decode(errors="replace"), object_pairs_hook=read_object))
     except RecursionError:
         return [Refused("The message is nested too deeply")]
     except ValueError as error:
         return [Refused(_not_json(line, error), PARSE_ERROR)]
     if not isinstance(value, list):
-        return [_message(value)]
+        return [_message(value, repeats=repeats)]
     items = cast("list[object]", value)
     if not items:
         return [Refused("A batch must not be empty")]
     if not batches:
         return [Refused("This protocol version has no batches: send each message in a line of its own")]
-    return [_message(item) for item in items]
+    return [_message(item, repeats=repeats) for item in items]
 
 
 def _not_json(line: bytes, error: ValueError) -> str:
@@ -96,7 +111,8 @@ def _not_json(line: bytes, error: ValueError) -> str:
     return f"The line is not JSON{where}: send each message as JSON in one line of UTF-8"
 
 
-def _message(value: object) -> JSONRPCMessage | Refused:
+def _message(value: object, *, repeats: bool) -> JSONRPCMessage | Refused:
+    """`repeats`: some object of the line has a key twice. No answer of a person is taken from such a line."""
     if not isinstance(value, dict):
         return Refused("A message must be an object")
     fields = cast("dict[str, Any]", value)
@@ -109,6 +125,12 @@ def _message(value: object) -> JSONRPCMessage | Refused:
         return Refused("`id` must be a string or an integer")
     if answers and not is_response:
         return Refused("A message with `method` must have neither `result` nor `error`", id=id_)
+    if is_response and fields.get("result") is not None and fields.get("error") is not None:
+        return Refused("A response must have either `result` or `error`", code=None)
+    if repeats and is_response:
+        return Refused("A response has a key twice", code=None)
+    if repeats and isinstance(fields.get("params"), dict) and "inputResponses" in fields["params"]:
+        return Refused("A request with `inputResponses` has a key twice", INVALID_PARAMS, id_)
     try:
         return jsonrpc_message_adapter.validate_python(fields, by_name=False)
     except ValidationError:
