@@ -15,6 +15,7 @@ from harness import until
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mcp.types import (
+    CONNECTION_CLOSED,
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -28,8 +29,9 @@ from mcp.types import (
 
 from piv_mcp.server import lines
 from piv_mcp.server.lines import MAX_LINE_BYTES, Refused, read_line
-from piv_mcp.server.stdio import LOGGED_ONE_BY_ONE
+from piv_mcp.server.stdio import LOGGED_ONE_BY_ONE, REFUSALS_AHEAD
 
+FLOOD = 20_000
 BOM = b"\xef\xbb\xbf"
 SECRET_WORD = "hunter2"
 
@@ -268,6 +270,15 @@ class Server:
             self.heard.append(message)
         raise AssertionError(f"no answer to {id_}: {self.log.read_text()}")
 
+    def rest(self) -> list[Json]:
+        """The messages until the server closes its output."""
+        assert self.process.stdout is not None
+        return [json.loads(line) for line in self.process.stdout]
+
+    def say_no_more(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     def codes(self) -> list[tuple[int, object]]:
         """(code, id) of the errors that were heard, which are forgotten then."""
         found = [(message["error"]["code"], message["id"]) for message in self.heard]
@@ -285,13 +296,15 @@ class Server:
 
 
 @contextmanager
-def serving(tmp_path: Path, stdout: int = subprocess.PIPE, redirections: str = "") -> Generator[Server]:
-    """`redirections` are of the shell."""
+def serving(
+    tmp_path: Path, stdout: int = subprocess.PIPE, redirections: str = "", before: str = ""
+) -> Generator[Server]:
+    """`redirections` are of the shell, and `before` is Python that runs first with the same standard files."""
     log = tmp_path / "server.log"
     environment = {**os.environ, "PIV_SANDBOX": "1", "PIV_LOG_FORMAT": "json"}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec '{sys.executable}' -m piv_mcp {redirections}"],
+            ["/bin/sh", "-c", f"'{sys.executable}' -c '{before}'; exec '{sys.executable}' -m piv_mcp {redirections}"],
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
@@ -336,24 +349,27 @@ async def test_a_server_answers_or_logs_every_line_and_goes_on(tmp_path: Path) -
         server.hear("after these")
         assert server.codes() == []
 
-        # A client that writes on and on before it reads: what the pipe has no room for is left unanswered.
-        server.say(b"no JSON\n" * 3_000, request("after the flood"))
+        # A client that writes on and on before it reads: the lines that are no requests are left unanswered, at last.
+        server.say(b"no JSON\n" * FLOOD, {**request("a request"), "params": "x"}, request("after the flood"))
 
         def flooded() -> bool:
-            return any(entry["refused_so_far"] >= 2_048 for entry in server.logged("a message was refused"))
+            return any(entry["refused_so_far"] >= 16_384 for entry in server.logged("a message was refused"))
 
         await until(flooded, seconds=60, what="the flood in the log")
         server.hear("after the flood")
-        assert {code for code, _ in server.codes()} == {PARSE_ERROR}
+        codes = server.codes()
+        assert codes.pop() == (INVALID_REQUEST, "a request")
+        assert set(codes) == {(PARSE_ERROR, None)}
+        assert REFUSALS_AHEAD <= len(codes) < FLOOD
 
-        assert server.process.stdin is not None
-        server.process.stdin.close()
+        server.say_no_more()
         assert server.status() == 0
         said = server.log.read_text()
         assert SECRET_WORD not in said
-        assert len(server.logged("a message was refused")) < LOGGED_ONE_BY_ONE + 12
+        assert len(server.logged("a message was refused")) < LOGGED_ONE_BY_ONE + 15
         (rest,) = server.logged("more messages were refused than logged")
-        assert rest["refused"] == len(whole) + len(UNANSWERED) + 3_000
+        assert rest["refused"] == len(whole) + len(UNANSWERED) + FLOOD + 1
+        assert rest["left_unanswered"] == FLOOD - len(codes)
 
 
 def test_a_client_of_today_is_answered_after_bad_lines_before_its_first_request(tmp_path: Path) -> None:
@@ -394,8 +410,7 @@ def test_a_server_without_standard_error_answers_and_ends(tmp_path: Path) -> Non
         server.say(b"no JSON\n", request(1))
         assert server.hear(1)["result"] == {}
         assert server.codes() == [(PARSE_ERROR, None)]
-        assert server.process.stdin is not None
-        server.process.stdin.close()
+        server.say_no_more()
         assert server.status() == 0
 
 
@@ -437,6 +452,44 @@ def test_a_client_that_reads_nothing_and_closes_standard_input_ends_the_server(t
     with serving(tmp_path) as server:
         open_handshake(server)
         fill_the_pipe(server)
-        assert server.process.stdin is not None
-        server.process.stdin.close()
+        server.say_no_more()
+        assert server.status() == 0
+        (entry,) = server.logged("the client did not read its last messages")
+        assert 10 < entry["lost"] <= 20
+
+
+def test_a_client_that_closes_standard_input_and_reads_late_gets_every_answer(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        open_handshake(server)
+        wait_for_a_code(server)
+        server.say(*(request(id_, "tools/list") for id_ in range(110)), {**request("bad"), "params": "x"})
+        server.say_no_more()
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(2)
+        answers = {message["id"]: message for message in server.rest()}
+        assert answers.pop("bad")["error"]["code"] == INVALID_REQUEST
+        assert answers.pop("wait")["error"]["code"] == CONNECTION_CLOSED
+        assert answers.keys() == set(range(110))
+        assert server.status() == 0
+
+
+def test_a_client_that_writes_all_and_closes_standard_input_gets_every_answer(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        account = request("account", "tools/call", name="get_account", arguments={})
+        server.say(initialize(), *(request(id_) for id_ in range(3_000)), account)
+        server.say_no_more()
+        answers = {message["id"]: message for message in server.rest()}
+        assert answers.keys() == {"start", "account", *range(3_000)}
+        assert all("result" in answer for answer in answers.values())
+        assert server.status() == 0
+
+
+def test_standard_files_that_do_not_block_serve_as_well(tmp_path: Path) -> None:
+    with serving(tmp_path, before="import os; os.set_blocking(0, False); os.set_blocking(1, False)") as server:
+        open_handshake(server)
+        fill_the_pipe(server)
+        server.hear("last")
+        server.say(request("and on"))
+        server.hear("and on")
+        server.say_no_more()
         assert server.status() == 0

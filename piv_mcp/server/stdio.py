@@ -5,6 +5,7 @@ output.
 """
 
 import errno
+import io
 import os
 import select
 import sys
@@ -14,21 +15,16 @@ from typing import BinaryIO
 
 import anyio
 import structlog
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream
 from anyio.to_thread import run_sync
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCMessage, JSONRPCResponse
+from mcp.types import JSONRPCMessage, JSONRPCNotification, JSONRPCRequest
 
-from piv_mcp.server.lines import BATCH_VERSION, MAX_LINE_BYTES, Refused, read_line
+from piv_mcp.server.lines import MAX_LINE_BYTES, Refused, read_line
+from piv_mcp.server.output import Output
 
-LAST_ANSWERS_SECONDS = 0.5
-"""How long the last answers may take to be written, when the server ends."""
-
-ANSWERS_AHEAD = 100
-"""Answers that may wait to be written. The SDK drops one that it could not hand over when standard input ends."""
-
-UNREAD_SECONDS = 1.0
-"""How long a client that reads no answers may hold up the reading of its next messages."""
+REFUSALS_AHEAD = 10_000
+"""Messages that may wait to be written before a refusal without an id is left out: it would be no request's answer."""
 
 LOGGED_ONE_BY_ONE = 10
 """Refused messages that are each logged. After these the log gets a line when their number has doubled."""
@@ -36,20 +32,18 @@ LOGGED_ONE_BY_ONE = 10
 _log = structlog.get_logger(__name__)
 
 Received = MemoryObjectReceiveStream[SessionMessage | Exception]
-Answers = MemoryObjectSendStream[SessionMessage]
 
 
 @asynccontextmanager
-async def stdio_streams() -> AsyncGenerator[tuple[Received, Answers]]:
+async def stdio_streams() -> AsyncGenerator[tuple[Received, Output]]:
     """The messages from standard input, which end with the input or when nobody reads the output; and a stream that
     writes messages to standard output."""
     stdio = Stdio(*_take_over())
     async with anyio.create_task_group() as tasks:
         for work in (stdio.read, stdio.write, stdio.watch):
             tasks.start_soon(work)
-        yield stdio.received, stdio.answers
-        with anyio.move_on_after(LAST_ANSWERS_SECONDS):
-            await stdio.written.wait()
+        yield stdio.received, stdio.output
+        await stdio.output.finish()
         tasks.cancel_scope.cancel()
 
 
@@ -60,41 +54,34 @@ class Stdio:
         self._source = source
         self._sink = sink
         self._to_server, self.received = anyio.create_memory_object_stream[SessionMessage | Exception]()
-        self.answers, self._from_server = anyio.create_memory_object_stream[SessionMessage](ANSWERS_AHEAD)
-        self._refusals = self.answers.clone()
-        self.written = anyio.Event()
-        """Set when nothing more will be written."""
+        self.output = Output(sink)
         self._reading = anyio.CancelScope()
-        self._batches = False
-        self._unread = False
-        """Whether the client did not read an answer in time."""
-        self._refused = self._logged = 0
+        self._refused = self._logged = self._unanswered = 0
 
     async def read(self) -> None:
         # Threads are abandoned when the server ends: one that waits for the client cannot be woken.
         with self._reading:
-            async with self._to_server, self._refusals:
+            async with self._to_server:
                 try:
                     while line := await run_sync(self._next_line, abandon_on_cancel=True):
-                        await self._take(read_line(line, batches=self._batches), len(line))
+                        await self._take(read_line(line, batches=self.output.batches), len(line))
+                    # The SDK ends all calls as soon as it knows that no more messages come.
+                    await self.output.let_calls_finish()
                 except (OSError, anyio.BrokenResourceError) as error:
                     _log.debug("no more messages are read", problem=type(error).__name__)
         if self._refused > self._logged:
-            _log.warning("more messages were refused than logged", refused=self._refused, logged=self._logged)
+            _log.warning(
+                "more messages were refused than logged",
+                refused=self._refused,
+                logged=self._logged,
+                left_unanswered=self._unanswered,
+            )
 
     async def write(self) -> None:
-        with self._from_server:
-            async for item in self._from_server:
-                message = item.message
-                if isinstance(message, JSONRPCResponse) and "protocolVersion" in message.result:
-                    self._batches = message.result["protocolVersion"] == BATCH_VERSION
-                line = message.model_dump_json(by_alias=True, exclude_unset=True) + "\n"
-                try:
-                    await run_sync(_write_all, self._sink, line.encode(), abandon_on_cancel=True)
-                except OSError as error:
-                    self._end(error)
-                    break
-        self.written.set()
+        try:
+            await self.output.write()
+        except OSError as error:
+            self._end(error)
 
     async def watch(self) -> None:
         """End when nobody reads standard output any more, although no answer is due."""
@@ -117,27 +104,44 @@ class Stdio:
     async def _take(self, messages: Iterable[JSONRPCMessage | Refused], size: int) -> None:
         for message in messages:
             if isinstance(message, Refused):
-                await self._refuse(message, size)
-            else:
-                await self._to_server.send(SessionMessage(message))
+                self._refuse(message, size)
+                continue
+            if isinstance(message, JSONRPCRequest):
+                self.output.expect(message)
+            elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
+                self.output.forget((message.params or {}).get("requestId"))
+            await self._to_server.send(SessionMessage(message))
 
-    async def _refuse(self, refused: Refused, size: int) -> None:
+    def _refuse(self, refused: Refused, size: int) -> None:
         self._refused += 1
+        if refused.answer is not None:
+            if refused.id is None and self.output.waiting >= REFUSALS_AHEAD:
+                self._unanswered += 1
+            else:
+                self.output.put(refused.answer)
         if self._refused <= LOGGED_ONE_BY_ONE or self._refused.bit_count() == 1:
             self._logged += 1
             _log.warning("a message was refused", reason=refused.reason, line_bytes=size, refused_so_far=self._refused)
-        if refused.answer is None:
-            return
-        answer = SessionMessage(refused.answer)
-        try:
-            self._refusals.send_nowait(answer)
-            self._unread = False
-        except anyio.WouldBlock:
-            # A client that writes on and on before it reads would wait for us, and we for it: leave it unanswered.
-            if not self._unread:
-                with anyio.move_on_after(UNREAD_SECONDS) as waiting:
-                    await self._refusals.send(answer)
-                self._unread = waiting.cancelled_caught
+
+
+class Input(io.RawIOBase):
+    """A descriptor that another program may set to O_NONBLOCK at any time: all who share the open file share that."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - as it is called
+        while True:
+            try:
+                read = os.read(self._descriptor, len(buffer))
+            except BlockingIOError:
+                select.select([self._descriptor], [], [])
+                continue
+            buffer[: len(read)] = read
+            return len(read)
 
 
 def _take_over() -> tuple[BinaryIO, int]:
@@ -156,13 +160,7 @@ def _take_over() -> tuple[BinaryIO, int]:
 
             with suppress(OSError):
                 rebind_std_handle_to_fd(descriptor)
-    return os.fdopen(source, "rb", closefd=False), sink
-
-
-def _write_all(descriptor: int, line: bytes) -> None:
-    rest = memoryview(line)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    return io.BufferedReader(Input(source)), sink
 
 
 def _wait_for_hangup(descriptor: int) -> bool:
