@@ -5,9 +5,12 @@ Nothing is logged to stdout, which carries the protocol. Log lines of libraries 
 """
 
 import logging
+import queue
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
@@ -19,6 +22,9 @@ _SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?
 
 # Characters that could move a terminal's cursor or reorder a line: logs also hold text written by strangers.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+LINES_AHEAD = 1_000
+"""Log lines that may wait to be written in the background."""
 
 
 class Redactor:
@@ -54,8 +60,41 @@ class Redactor:
         return cast("MutableMapping[str, Any]", self._clean(event))
 
 
-def configure(level: str = "INFO", form: str = "json", stream: TextIO | None = None) -> Redactor:
-    """Set up logging for the whole process. Add each secret to the returned redactor as soon as it is known."""
+class BackgroundHandler(logging.Handler):
+    """Writes in a thread, so that nobody who logs waits: standard error can be a pipe that its reader has forgotten.
+
+    Lines that the stream does not take in time are left out. `flush` waits for the others, without a limit.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._texts: queue.Queue[str] = queue.Queue(LINES_AHEAD)
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(queue.Full):
+            self._texts.put_nowait(self.format(record))
+
+    def flush(self) -> None:
+        self._texts.join()
+
+    def _write(self) -> None:
+        while True:
+            text = self._texts.get()
+            with suppress(OSError, ValueError):
+                self._stream.write(text + "\n")
+                self._stream.flush()
+            self._texts.task_done()
+
+
+def configure(
+    level: str = "INFO", form: str = "json", stream: TextIO | None = None, *, background: bool = False
+) -> Redactor:
+    """Set up logging for the whole process. Add each secret to the returned redactor as soon as it is known.
+
+    `background`: see `BackgroundHandler`. Flush the log then before the process ends.
+    """
     redactor = Redactor()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -76,7 +115,9 @@ def configure(level: str = "INFO", form: str = "json", stream: TextIO | None = N
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    # A standard error that was closed at the start is None.
+    to = stream or cast("TextIO | None", sys.stderr)
+    handler = BackgroundHandler(to) if background and to else logging.StreamHandler(to)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -90,3 +131,9 @@ def configure(level: str = "INFO", form: str = "json", stream: TextIO | None = N
     for chatty in ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     return redactor
+
+
+def flush() -> None:
+    """Wait until everything that was logged is written."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()

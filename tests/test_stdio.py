@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -279,6 +279,9 @@ class Server:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
+    def terminate(self) -> None:
+        self.process.terminate()
+
     def codes(self) -> list[tuple[int, object]]:
         """(code, id) of the errors that were heard, which are forgotten then."""
         found = [(message["error"]["code"], message["id"]) for message in self.heard]
@@ -493,3 +496,20 @@ def test_standard_files_that_do_not_block_serve_as_well(tmp_path: Path) -> None:
         server.hear("and on")
         server.say_no_more()
         assert server.status() == 0
+
+
+@pytest.mark.parametrize("end", [Server.say_no_more, Server.terminate], ids=["end of input", "signal"])
+def test_a_log_that_nobody_reads_holds_nothing_up(end: Callable[[Server], None], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "errors")
+    reader = os.open(tmp_path / "errors", os.O_RDWR | os.O_NONBLOCK)
+    for size in (4096, 1):
+        with suppress(BlockingIOError):
+            while True:
+                os.write(reader, b"x" * size)
+    with serving(tmp_path, redirections=f"2>'{tmp_path}/errors'") as server:
+        open_handshake(server)
+        server.say(b"no JSON\n", request("account", "tools/call", name="get_account", arguments={}), request("last"))
+        assert "result" in server.hear("account")
+        end(server)
+        assert server.status() == 0
+    os.close(reader)

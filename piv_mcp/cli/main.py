@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 0.8
 """How long stopping may take. What is not done by then is taken up at the next start."""
+
+FLUSH_SECONDS = 0.5
+"""How long the last lines of the log may take to be written."""
 
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 """SIGBREAK exists on Windows alone."""
@@ -107,7 +111,7 @@ def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
     """Serve MCP over standard input and output until one of them closes or a signal stops the process."""
     if sys.stdin is None or sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a closed one is None
         raise click.ClickException("standard input and output are closed; an MCP client talks to the server over both")
-    redactor = log.configure(settings.log_level, settings.log_format)
+    redactor = log.configure(settings.log_level, settings.log_format, background=True)
     from piv_mcp.runtime import Runtime  # late: the other commands start without it
     from piv_mcp.server.build import build_server  # late: the other commands start without it
 
@@ -129,12 +133,19 @@ def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
 def _leave(status: int = 0) -> None:
     """Exit at once: everything is flushed, and interpreter teardown dominates shutdown time.
 
-    Teardown would also wait for threads that wait for the client.
+    Teardown would also wait for threads that wait for the client, or for a reader of the log.
     """
+    flushing = threading.Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(FLUSH_SECONDS)
+    os._exit(status)
+
+
+def _flush() -> None:
+    log.flush()
     with suppress(OSError, AttributeError):  # a standard error that was closed at the start is None
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(status)
 
 
 def _on_stop_signal(runtime: "Runtime") -> None:
