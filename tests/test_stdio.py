@@ -389,6 +389,20 @@ def test_a_client_of_today_is_answered_after_bad_lines_before_its_first_request(
         assert error["message"] == "Invalid request parameters of tools/call, missing or wrong: params.name"
 
 
+def test_a_cursor_is_refused_where_it_could_have_been_one(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.say(request("early", "tools/list", cursor="x"))
+        assert "initialize" in server.hear("early")["error"]["message"]
+        open_handshake(server)
+        server.say(request("no method", "no/such/list", cursor="x"), request("empty", "tools/list", cursor=""))
+        assert server.hear("no method")["error"]["code"] == METHOD_NOT_FOUND
+        assert server.hear("empty")["result"]["tools"]
+        for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
+            server.say(request(method, method, cursor="x"))
+            error = server.hear(method)["error"]
+            assert (error["code"], error["message"][:14]) == (INVALID_PARAMS, "Unknown cursor")
+
+
 def test_a_batch_is_answered_in_the_only_version_that_has_them(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         open_handshake(server, lines.BATCH_VERSION)

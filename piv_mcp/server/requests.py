@@ -19,10 +19,8 @@ async def refuse_in_words(ctx: ServerRequestContext[Any, Any], call_next: CallNe
     Raises:
         MCPError: the parameters are invalid, or there was no handshake.
     """
-    if ctx.method.endswith("/list") and (ctx.params or {}).get("cursor") is not None:
-        raise MCPError(INVALID_PARAMS, f"Unknown cursor: {ctx.method} has one page, so call it without a cursor")
     try:
-        return await call_next(ctx)
+        result = await call_next(ctx)
     except ValidationError as error:
         places = sorted({".".join(map(str, item["loc"][:2])) for item in error.errors(include_input=False)})
         raise MCPError(
@@ -34,3 +32,7 @@ async def refuse_in_words(ctx: ServerRequestContext[Any, Any], call_next: CallNe
         raise MCPError(
             INVALID_PARAMS, f"{ctx.method} came before the handshake: send initialize first, then this again"
         ) from None
+    # Last, so that a method that does not exist and a missing handshake are called what they are.
+    if ctx.method.endswith("/list") and (ctx.params or {}).get("cursor"):
+        raise MCPError(INVALID_PARAMS, f"Unknown cursor: {ctx.method} has one page, so call it without a cursor")
+    return result
