@@ -73,7 +73,7 @@ REQUESTS: list[tuple[str, object, int, object]] = [
     ("a mark alone", BOM + b"\n", PARSE_ERROR, None),
     ("UTF-16", json.dumps(request(1)).encode("utf-16"), PARSE_ERROR, None),
     ("UTF-16 without a mark", json.dumps(request(1)).encode("utf-16-le"), PARSE_ERROR, None),
-    ("a huge number", b'{"jsonrpc":"2.0","id":%s,"method":"ping"}' % (b"1" * 5000), PARSE_ERROR, None),
+    ("a huge number", b'{"jsonrpc":"2.0","id":%s,"method":"ping"}' % (b"1" * 5000), INVALID_REQUEST, None),
     ("an empty object", {}, INVALID_REQUEST, None),
     ("a text", SECRET_WORD, INVALID_REQUEST, None),
     ("null", None, INVALID_REQUEST, None),

@@ -92,8 +92,10 @@ def _read_slowly(line: bytes, batches: bool) -> list[JSONRPCMessage | Refused]:
         value = replace_surrogates_in(json.loads(line.decode(errors="replace"), object_pairs_hook=read_object))
     except RecursionError:
         return [Refused("The message is nested too deeply")]
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         return [Refused(_not_json(line, error), PARSE_ERROR)]
+    except ValueError:  # Python's limit, which JSON does not have
+        return [Refused("The message has an integer of too many digits")]
     if not isinstance(value, list):
         return [_message(value, repeats=repeats)]
     items = cast("list[object]", value)
@@ -104,11 +106,10 @@ def _read_slowly(line: bytes, batches: bool) -> list[JSONRPCMessage | Refused]:
     return [_message(item, repeats=repeats) for item in items]
 
 
-def _not_json(line: bytes, error: ValueError) -> str:
+def _not_json(line: bytes, error: json.JSONDecodeError) -> str:
     if b"\0" in line[:4]:
         return "The line is not UTF-8: it looks like UTF-16"
-    where = f" from character {error.pos + 1} on" if isinstance(error, json.JSONDecodeError) else ""
-    return f"The line is not JSON{where}: send each message as JSON in one line of UTF-8"
+    return f"The line is not JSON from character {error.pos + 1} on: send each message as JSON in one line of UTF-8"
 
 
 def _message(value: object, *, repeats: bool) -> JSONRPCMessage | Refused:
