@@ -527,3 +527,20 @@ def test_a_log_that_nobody_reads_holds_nothing_up(end: Callable[[Server], None],
         end(server)
         assert server.status() == 0
     os.close(reader)
+
+
+def test_an_answer_that_is_none_of_mcp_counts_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIV_CONFIRM_WAIT", "5")
+    monkeypatch.setenv("PIV_CONFIRM_CHANNEL", "elicit")
+    with serving(tmp_path) as server:
+        start = initialize()
+        start["params"]["capabilities"] = {"elicitation": {}}
+        server.say(start, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        number = {"country_code": "SE", "duration_months": 1, "auto_renew": False}
+        server.say(request("buy", "tools/call", name="purchase_number", arguments=number))
+        asked = server.hear(1)
+        assert asked["method"] == "elicitation/create"
+        server.say({"jsonrpc": "2.0", "id": 1, "result": {"action": "Accept", "content": {"approve": True}}})
+        said = json.dumps(server.hear("buy"))
+        assert "counts for nothing" in said
+        assert "INTERNAL_ERROR" not in said

@@ -68,6 +68,11 @@ class ClientPerson:
             answer = await session.elicit_form(message, Approval.model_json_schema(), request_id)
         except MCPError as error:  # the client declared the capability, but refused the request
             raise ElicitationError(f"The client could not show the question ({one_line(str(error), 200)})") from error
+        except ValidationError as error:
+            places = sorted({".".join(map(str, item["loc"])) for item in error.errors(include_input=False)})
+            raise ElicitationError(
+                f"The client's answer is none of MCP (wrong: {one_line(', '.join(places), 200)}): it counts for nothing"
+            ) from error
         return _decision(answer)
 
     async def progress(self, seconds: float, total: float, message: str) -> None:
