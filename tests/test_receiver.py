@@ -161,12 +161,13 @@ def test_a_unit_that_a_person_changed_is_copied_and_a_link_followed(system: Syst
     system.has("systemctl")
     target = tmp_path / "dotfiles"
     target.mkdir()
-    (target / "unit").write_text("[Service]\n# mine\n")
+    (target / "unit").write_text("[Service]\n# mine\nEnvironment=PIV_API_KEY=s3cret\n")
     unit_file(system).parent.mkdir(parents=True)
     unit_file(system).symlink_to(target / "unit")
     result = run("install", "receiver", "--yes")
     assert result.exit_code == 0, result.output
     assert "- # mine" in result.stdout
+    assert "s3cret" not in result.stdout
     assert unit_file(system).is_symlink()
     assert "# mine" in next(copy.read_text() for copy in target.iterdir() if copy.name != "unit")
 

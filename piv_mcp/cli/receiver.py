@@ -154,7 +154,8 @@ def install(settings: Settings, *, yes: bool) -> None:
     if former.text != text:
         click.echo(f"{unit.file}:")
         for shown in difflib.ndiff((former.text or "").splitlines(), text.splitlines()):
-            click.echo(f"  {shown}")
+            name, equals, _ = shown.partition("=")  # a former unit can hold a secret
+            click.echo(f"  {f'{name}=***' if equals and shown.startswith('-') else shown}")
         confirm("Write this, and start the receiver?", yes=yes)
     if key_file is not None:
         key_file.save(settings)
