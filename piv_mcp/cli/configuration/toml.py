@@ -39,7 +39,7 @@ def put(text: str, path: Sequence[str], value: object) -> str:
     for key in path[:-1]:
         table = _table(table.setdefault(key, {}))
     table[path[-1]] = value
-    for write in (_put_as_table, _put_by_tomlkit, _put_at_top):
+    for write in (_put_as_table, _put_by_tomlkit, _put_at_top, _put_anew):
         with suppress(UnreadableError):
             changed = write(text, path, value)
             if parse(changed) == wanted:
@@ -120,6 +120,11 @@ def _put_at_top(text: str, path: Sequence[str], value: object) -> str:
     for name, inner in cast("dict[str, Any]", value).items():
         table[name] = inner
     return f"{'.'.join(path)} = {table.as_string()}\n{text}"
+
+
+def _put_anew(text: str, path: Sequence[str], value: object) -> str:
+    """At the end, once what is there is gone."""
+    return _put_as_table(_remove_by_tomlkit(text, path), path, value)
 
 
 def _put_by_tomlkit(text: str, path: Sequence[str], value: object) -> str:
