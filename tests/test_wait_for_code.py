@@ -320,6 +320,7 @@ async def test_a_cursor_that_leaves_codes_behind_passes_no_message_of_after_its_
 async def test_a_cursor_of_waits_whose_looks_all_failed_passes_no_code_of_that_time(home: Home) -> None:
     number, other = home.numbers[:2]
     await home.history.look(other, Priority.PERSON)  # since then piv.day's clock is known
+    home.sandbox.fail_next(Failure(kind="html", path=f"/numbers/{number}/sms", times=None))
     waited = await home.wait(number, seconds=0)
     home.advance(100)
     await home.sandbox.receive_sms(number, "Your code is 482913", deliver=False)
@@ -327,6 +328,7 @@ async def test_a_cursor_of_waits_whose_looks_all_failed_passes_no_code_of_that_t
         home.advance(100)
         waited = await home.wait(number, seconds=0, after=waited.cursor)
         assert waited.found == []
+    home.sandbox.clear_failures()
     await home.history.look(number, Priority.PERSON)
     assert codes(await home.wait(number, seconds=0, after=waited.cursor)) == ["482913"]
 
