@@ -305,6 +305,20 @@ async def test_a_test_event_comes_through_and_is_no_event(machine: Machine, monk
     assert TEST_EVENT not in types, "nobody reads it as an event"
 
 
+async def test_an_address_that_is_not_tried_is_said(data_dir: Path) -> None:
+    found = {
+        one.what: one for one in await doctor.examine(load(data_dir=data_dir, webhook_port=0), "https://x.example")
+    }
+    assert (found["outside address"].ok, found["outside address"].state) == (False, "not tried")
+
+
+async def test_certificates_that_cannot_be_used_are_named(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(data_dir / "none.pem"))
+    settings = load(data_dir=data_dir, webhook_port=free_port())
+    found = {one.what: one for one in await doctor.examine(settings, "https://x.example")}
+    assert (found["outside address"].ok, "SSL_CERT_FILE" in found["outside address"].state) == (False, True)
+
+
 async def test_a_store_of_another_directory_is_told(machine: Machine, tmp_path: Path) -> None:
     other = Machine(tmp_path / "another" / "data", machine.base_url)
     other.data_dir.mkdir(parents=True, mode=0o700)

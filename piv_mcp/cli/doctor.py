@@ -33,6 +33,8 @@ class Installation:
     settings: Settings
     webhook_url: str | None = None
     """The outside address to be tried."""
+    takes_webhooks: bool = False
+    """Whether webhooks are on, and it is known whose they are."""
     key: str | None = None
     user_id: str | None = None
 
@@ -63,7 +65,7 @@ async def examine(settings: Settings, webhook_url: str | None = None) -> list[Fi
     around = [check(settings) for check in (unknown_settings, proxy, certificates, key_file)]
     found = [finding for finding in around if finding is not None]
     installation = Installation(settings, webhook_url)
-    checks: tuple[Check, ...] = (_api, _directory, _store, _secret, _receiver, _web)
+    checks: tuple[Check, ...] = (_api, _directory, _store, _secret, _receiver, _web, _outside)
     for check in checks:
         found += await _run(check, installation)
     return found
@@ -172,9 +174,7 @@ async def _web(installation: Installation) -> list[Finding]:
                 state = "its address is not known, since it is not known whose the API key is"
                 return [Finding("webhook endpoint", False, state, "see what is said about the API")]
             findings = await _shared_port(settings, installation.directory(), store)
-            if installation.webhook_url is not None:
-                secret = await webhook_secret(settings, installation.directory(), store)
-                findings.append(await outside.check(installation.webhook_url, secret, _local(settings), store))
+            installation.takes_webhooks = True
             return findings
     except OSError as error:
         return [
@@ -187,6 +187,19 @@ async def _web(installation: Installation) -> list[Finding]:
         ]
     except PivError as error:
         return [Finding("webhook endpoint", False, error.message, error.hint)]
+
+
+async def _outside(installation: Installation) -> list[Finding]:
+    if installation.webhook_url is None:
+        return []
+    if not installation.takes_webhooks:
+        return [Finding(outside.WHAT, False, "not tried", "see what is said about the webhook endpoint")]
+    try:
+        async with installation.store() as store:
+            secret = await webhook_secret(installation.settings, installation.directory(), store)
+            return [await outside.check(installation.webhook_url, secret, _local(installation.settings), store)]
+    except PivError as error:  # such as certificates of the environment that cannot be used
+        return [Finding(outside.WHAT, False, error.message, error.hint)]
 
 
 async def _shared_port(settings: Settings, directory: Path, store: Store) -> list[Finding]:

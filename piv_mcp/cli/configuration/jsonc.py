@@ -74,14 +74,11 @@ def put(text: str, path: Sequence[str], value: object) -> str:
     found = _object_at(text, 0)
     for depth, key in enumerate(path):
         member = found.member(key)
+        inner = nested(path[depth + 1 :], value)
         if member is None:
-            for missing in reversed(path[depth + 1 :]):
-                value = {missing: value}
-            return _with_member(text, found, key, value)
+            return _with_member(text, found, key, inner)
         if depth == len(path) - 1 or _is_null(text, member):
-            for missing in reversed(path[depth + 1 :]):
-                value = {missing: value}
-            shown = _shown(text, value, _indent(text, member.start))
+            shown = _shown(text, inner, _indent(text, member.start))
             return text[: member.value] + shown + text[member.end :]
         found = _object_at(text, member.value)
     return text
@@ -106,9 +103,14 @@ def remove(text: str, path: Sequence[str]) -> str:
 
 def render(path: Sequence[str], value: object) -> str:
     """A file with this value alone."""
+    return json.dumps(nested(path, value), indent=2, ensure_ascii=False)
+
+
+def nested(path: Sequence[str], value: object) -> object:
+    """The value, in an object for each key of the path."""
     for key in reversed(path):
         value = {key: value}
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return value
 
 
 def compact(value: object) -> str:

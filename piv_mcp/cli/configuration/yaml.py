@@ -71,9 +71,7 @@ def put(text: str, path: Sequence[str], value: object) -> str:
     for depth, key in enumerate(path):
         pair = node.pair(key)
         if pair is None:
-            for missing in reversed(path[depth + 1 :]):
-                value = {missing: value}
-            return _with_pair(text, node, parent, key, value)
+            return _with_pair(text, node, parent, key, jsonc.nested(path[depth + 1 :], value))
         if depth == len(path) - 1:
             if node.is_flow:
                 return text[: pair.value.start] + jsonc.compact(value) + text[pair.value.end :]
@@ -107,9 +105,7 @@ def remove(text: str, path: Sequence[str]) -> str:
 
 def render(path: Sequence[str], value: object) -> str:
     """A file with this value alone."""
-    for key in reversed(path):
-        value = {key: value}
-    return _block(value, 0)
+    return _block(jsonc.nested(path, value), 0)
 
 
 def _with_pair(text: str, node: _Node, parent: _Pair | None, key: str, value: object) -> str:
