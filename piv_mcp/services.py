@@ -1,5 +1,6 @@
 """The services that tools and resources use. They are started at the first use, after the list of tools was sent."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,12 +21,16 @@ if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx no
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.gate import Gate
     from piv_mcp.store import Store
+    from piv_mcp.store.agents import Agent
     from piv_mcp.web.serving import WebhookPort
+
+CALLER: "ContextVar[Agent | None]" = ContextVar("caller", default=None)
+"""The agent whose request is being answered; None where one person has the server for themselves."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The services of one process."""
+    """The services of one process, for one account, as `agent` may use them."""
 
     api: "PivClient | None"
     store: "Store"
@@ -42,6 +47,8 @@ class Services:
     toolsets: tuple[Area, ...] = TOOLSETS
     """The areas whose tools are offered."""
     clock: Clock = SYSTEM_CLOCK
+    agent: "Agent | None" = None
+    """Who asks; None: the one person whose server it is."""
 
     @property
     def client(self) -> "PivClient":

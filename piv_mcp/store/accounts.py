@@ -21,6 +21,9 @@ OWNED_TABLES = (
     "pending",
     "servers",
     "webhook_secrets",
+    "agents",
+    "agent_numbers",
+    "number_leases",
 )
 """The tables whose rows belong to an account."""
 

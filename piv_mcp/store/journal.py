@@ -42,7 +42,8 @@ MAX_SEARCHED_ENTRIES = 500
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the journal. Times are seconds since the epoch; money is decimal text in US dollars."""
+    """One entry of the journal. Times are seconds since the epoch; money is decimal text in US dollars. `agent` is the
+    name of the agent that asked; None where the server is one person's."""
 
     id: str
     kind: str
@@ -68,6 +69,7 @@ class Entry:
     reported: int = 0
     refunded: str | None = None
     refunded_by: int | None = None
+    agent: str | None = None
 
     @property
     def object_id(self) -> str | None:

@@ -201,6 +201,45 @@ STEPS = (
     DROP TABLE waiting;
     DELETE FROM facts WHERE name GLOB 'requests:pause*';
     """,
+    """
+    -- who calls a server that many share
+    CREATE TABLE agents (
+        name             TEXT PRIMARY KEY,
+        account          INTEGER NOT NULL,
+        token            TEXT NOT NULL UNIQUE,  -- its digest
+        added_at         REAL NOT NULL,
+        subject          TEXT UNIQUE,           -- by which an identity provider knows it
+        toolsets         TEXT,                  -- this and the following: null is as the account's settings say
+        read_only        INTEGER NOT NULL,
+        numbers_only     INTEGER NOT NULL,      -- 1: it sees no numbers but those of agent_numbers
+        spend_mode       TEXT,
+        auto_approve_max TEXT,
+        daily_budget     TEXT,
+        attended         INTEGER NOT NULL,
+        revoked_at       REAL
+    ) WITHOUT ROWID;
+    CREATE TABLE agent_numbers (
+        agent   TEXT NOT NULL,
+        number  TEXT NOT NULL,
+        account INTEGER NOT NULL,
+        PRIMARY KEY (agent, number)
+    ) WITHOUT ROWID;
+
+    -- a number that one agent, or one process, has for itself alone
+    CREATE TABLE number_leases (
+        account      INTEGER NOT NULL,
+        number       TEXT NOT NULL,
+        holder       TEXT NOT NULL,     -- the agent's name, or the process
+        since        REAL NOT NULL,     -- when it began, on our clock
+        remote_since REAL,              -- the same on piv.day's clock
+        seq          INTEGER NOT NULL,  -- the last event then
+        until        REAL NOT NULL,
+        PRIMARY KEY (account, number)
+    ) WITHOUT ROWID;
+
+    -- the agent that asked for it
+    ALTER TABLE spending ADD COLUMN agent TEXT;
+    """,
 )
 
 
