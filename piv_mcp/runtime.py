@@ -137,7 +137,7 @@ class Runtime:
         from piv_mcp.spending.approval.browser import BrowserChannel
         from piv_mcp.spending.approval.page_views import PageViews
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.store import Store, accounts
+        from piv_mcp.store import SqliteStore, accounts
         from piv_mcp.store.changes import Changes
         from piv_mcp.web.addresses import Addresses
         from piv_mcp.web.app import page_app, webhook_app
@@ -151,7 +151,7 @@ class Runtime:
             self._redactor.add(settings.webhook_host)
         sandbox = self._open_sandbox() if settings.sandbox else None
         key = SecretStr(sandbox.api_key) if sandbox else settings.api_key
-        store = Store(
+        store = SqliteStore(
             settings.store_path(directory), key_digest=accounts.digest(key.get_secret_value()) if key else None
         )
         self._stack.push_async_callback(store.close)

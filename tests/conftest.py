@@ -22,7 +22,7 @@ from moving_clock import MovingClock
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
-from piv_mcp.store import Store, migrations
+from piv_mcp.store import SqliteStore, Store, migrations
 from piv_mcp.store.sqlite import SqliteConnection
 from piv_mcp.text.times import Clock
 
@@ -174,7 +174,7 @@ def store_path(data_dir: Path) -> Path:
 
 @pytest.fixture
 async def store(store_path: Path) -> AsyncIterator[Store]:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     yield store
     await store.close()
 

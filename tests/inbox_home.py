@@ -24,7 +24,7 @@ from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.sandbox import Sandbox, SandboxTransport
-from piv_mcp.store import Store
+from piv_mcp.store import SqliteStore
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.rate_limit import SharedLimiter
@@ -43,6 +43,7 @@ class Home:
     inbox: Inbox
     history: History
     numbers: list[str]
+    store_path: Path
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass here and at piv.day."""
@@ -129,7 +130,7 @@ async def open_home(data_dir: Path) -> AsyncGenerator[Home]:
 @asynccontextmanager
 async def open_another(home: Home, *, key_digest: str | None = None) -> AsyncGenerator[Home]:
     """A second process on the same store file, with the same account and clock, and maybe another key."""
-    async with _process(home.inbox.store.path, home.sandbox, home.clock, home.numbers, key_digest) as another:
+    async with _process(home.store_path, home.sandbox, home.clock, home.numbers, key_digest) as another:
         yield another
 
 
@@ -137,7 +138,7 @@ async def open_another(home: Home, *, key_digest: str | None = None) -> AsyncGen
 async def _process(
     path: Path, sandbox: Sandbox, clock: MovingClock, numbers: list[str], key_digest: str | None = None
 ) -> AsyncGenerator[Home]:
-    store = Store(path, key_digest=key_digest)
+    store = SqliteStore(path, key_digest=key_digest)
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(sandbox.api_key),
@@ -147,7 +148,7 @@ async def _process(
     )
     inbox = Inbox(store, Changes(store, clock), clock=clock, remote_time=client.remote_clock.time)
     history = History(client, inbox)
-    yield Home(clock, sandbox, client, inbox, history, numbers)
+    yield Home(clock, sandbox, client, inbox, history, numbers, path)
     await history.watches.close()
     await inbox.changes.close()
     await client.aclose()

@@ -14,7 +14,7 @@ import pytest
 from harness import until
 
 from piv_mcp.api.rate_limit import Priority
-from piv_mcp.store import Connection, Store, database, facts, minute, recording
+from piv_mcp.store import Connection, Store, facts, minute, recording, writes
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.minute import Sent
 
@@ -27,7 +27,7 @@ PATIENCE = 20.0
 NAMES = "SELECT name FROM facts WHERE name NOT GLOB '*:*' AND name <> 'pruned_through' ORDER BY name"
 
 
-def put(name: str, value: str = "1") -> database.Job[None]:
+def put(name: str, value: str = "1") -> writes.Job[None]:
     return lambda connection: facts.put(connection, name, value)
 
 
@@ -36,7 +36,7 @@ def names(connection: Connection) -> list[str]:
     return [str(name) for (name,) in connection.rows(NAMES)]
 
 
-def get(name: str) -> database.Job[str | None]:
+def get(name: str) -> writes.Job[str | None]:
     return lambda connection: facts.get(connection, name)
 
 
@@ -74,7 +74,7 @@ async def add_all(store: Store, batch: list[StoredEvent]) -> None:
 def script(code: str, *args: object) -> list[str]:
     """The command line of a small program that uses the store in a process of its own."""
     head = "import asyncio, os, sys, time\nfrom pathlib import Path\n"
-    head += "from piv_mcp import log\nfrom piv_mcp.store import Store, facts\nlog.configure()\n"
+    head += "from piv_mcp import log\nfrom piv_mcp.store import SqliteStore, Store, facts\nlog.configure()\n"
     head += f"def names(c): return [name for name, in c.rows({NAMES!r})]\n"
     return [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)]
 
@@ -103,7 +103,7 @@ PUT_ONE = """
             Path(f"{sys.argv[3]}-{sys.argv[2]}.ready").touch()
             while not os.path.exists(sys.argv[3]):
                 pass
-        store = Store(Path(sys.argv[1]), busy_seconds=20)
+        store = SqliteStore(Path(sys.argv[1]), busy_seconds=20)
         await store.write(facts.put, sys.argv[2], "1")
         await store.read(facts.get, sys.argv[2])
         await store.close()

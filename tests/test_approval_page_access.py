@@ -37,7 +37,7 @@ from starlette.routing import Route
 from piv_mcp.spending.actions.base import Decision
 from piv_mcp.spending.approval.channels import READ_SECONDS
 from piv_mcp.spending.quote import FREEZE_SECONDS
-from piv_mcp.store import changes as changes_module
+from piv_mcp.store import SqliteStore
 from piv_mcp.web import peers
 from piv_mcp.web.guards import GUESSES_A_MINUTE
 
@@ -324,7 +324,7 @@ async def test_an_open_page_learns_of_a_decision_of_the_same_process_at_once(
     """It does not depend on the looks for commits of other processes."""
     changes = f"{pending.visitor.path}/changes"
     shown = (await pending.visitor.request("GET", changes, params={"seen": "another"})).text
-    monkeypatch.setattr(changes_module, "COMMIT_POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(SqliteStore, "look_seconds", 3600.0)
     waiting = asyncio.create_task(pending.visitor.request("GET", changes, params={"seen": shown}, timeout=30))
     for _ in range(3):  # the first look is made at once
         assert (await pending.visitor.request("GET")).status_code == 200

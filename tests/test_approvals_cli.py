@@ -22,7 +22,7 @@ from piv_mcp.cli import approvals
 from piv_mcp.spending.actions.numbers import PurchaseNumberAction
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Price, Quote
-from piv_mcp.store import Store, accounts
+from piv_mcp.store import SqliteStore, Store, accounts
 from piv_mcp.store import journal as rows
 from piv_mcp.store.journal import Entry
 
@@ -77,7 +77,7 @@ class Books:
 
 @pytest.fixture
 async def books(data_dir: Path) -> AsyncIterator[Books]:
-    store = Store(data_dir / "store.sqlite3")
+    store = SqliteStore(data_dir / "store.sqlite3")
     yield Books(data_dir, store, Journal(store))
     await store.close()
 
@@ -306,8 +306,8 @@ async def test_an_approval_in_the_terminal_is_noticed_by_the_call_that_waits(con
 
 async def test_what_waits_is_listed_and_decided_for_each_account_of_the_store(books: Books) -> None:
     """Whatever key the terminal has: whoever sits at the machine owns them all."""
-    other = Store(books.store.path, key_digest=accounts.digest("sk-key-of-the-other-account"))
-    mine = Store(books.store.path, key_digest=accounts.digest("sk-key-of-the-first-account"))
+    other = SqliteStore(books.folder / "store.sqlite3", key_digest=accounts.digest("sk-key-of-the-other-account"))
+    mine = SqliteStore(books.folder / "store.sqlite3", key_digest=accounts.digest("sk-key-of-the-first-account"))
     await mine.write(accounts.identify, "user-one")
     entries = [
         await Books(books.folder, store, Journal(store)).quoted(months) for store, months in ((mine, 1), (other, 3))

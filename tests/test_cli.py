@@ -32,7 +32,7 @@ from piv_mcp.cli import main as cli
 from piv_mcp.cli.doctor import Finding
 from piv_mcp.config import Settings, load
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.store import Store, events
+from piv_mcp.store import SqliteStore, events
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -326,7 +326,7 @@ async def test_doctor_says_that_the_api_does_not_answer(monkeypatch: pytest.Monk
 
 
 async def test_doctor_says_that_the_store_is_locked(data_dir: Path) -> None:
-    store = Store(data_dir / "store.sqlite3")
+    store = SqliteStore(data_dir / "store.sqlite3")
     await store.write(lambda c: None)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -563,7 +563,7 @@ async def test_the_receiver_alone_takes_webhooks_and_ends_within_a_second(data_d
         async with within(1):
             process.terminate()
             assert await asyncio.wait_for(process.wait(), 20) == 0
-    store = Store(data_dir / "store.sqlite3")
+    store = SqliteStore(data_dir / "store.sqlite3")
     found = await store.read(lambda c: events.codes(c, "num-a"))
     await store.close()
     assert [event.code for event in found] == ["482913"]

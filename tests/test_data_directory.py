@@ -18,7 +18,7 @@ from test_cli import findings
 from piv_mcp.config import default_directory, former_directories, load
 from piv_mcp.errors import ConfigError
 from piv_mcp.runtime import Runtime
-from piv_mcp.store import Store, events
+from piv_mcp.store import SqliteStore, events
 from piv_mcp.store import directory as places
 from piv_mcp.store.directory import find_directory, move_store, open_directory
 from piv_mcp.web.secret import kept_secret
@@ -260,7 +260,7 @@ def appdata(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 async def fill(directory: Path, *ids: str) -> None:
-    store = Store(directory / "store.sqlite3")
+    store = SqliteStore(directory / "store.sqlite3")
     for piv_num_id in ids:
         await store.write(add, piv_num_id)
     await store.close()
@@ -273,7 +273,7 @@ def add(connection: Any, piv_num_id: str) -> None:
 
 
 async def facts_in(directory: Path) -> set[str]:
-    store = Store(directory / "store.sqlite3")
+    store = SqliteStore(directory / "store.sqlite3")
     found = await store.read(lambda c: {str(row[0]) for row in c.rows("SELECT name FROM facts")})
     await store.close()
     return found
@@ -321,7 +321,7 @@ async def test_a_store_that_a_process_has_open_is_used_where_it_is_and_moved_lat
     appdata: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await fill(appdata, "n1")
-    store = Store(appdata / "store.sqlite3")
+    store = SqliteStore(appdata / "store.sqlite3")
     await store.read(lambda c: c.count("SELECT count(*) FROM facts"))
     assert find_directory(load(), [appdata]) == appdata
     assert "has the store open" in capsys.readouterr().out
@@ -399,7 +399,7 @@ async def test_no_reader_of_ours_has_a_damaged_store_open_when_it_is_renamed(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", rename_if_closed)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(add, "n1")
     await store.read(lambda c: c.count("SELECT count(*) FROM facts"))
     damage_pages(store_path)

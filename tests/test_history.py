@@ -17,7 +17,7 @@ from piv_mcp.inbox.history import AT_ONCE
 from piv_mcp.inbox.watch import POLL_SECONDS, POLLS_A_MINUTE, REFUSED_SECONDS, TURN_SECONDS, Trouble
 from piv_mcp.sandbox import Failure
 from piv_mcp.store import Connection, events, leases, polls
-from piv_mcp.store.changes import COMMIT_POLL_SECONDS
+from piv_mcp.store.database import COMMIT_POLL_SECONDS
 from piv_mcp.store.event import StoredEvent
 
 pytestmark = pytest.mark.usefixtures("instant_retries")

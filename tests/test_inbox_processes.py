@@ -13,7 +13,7 @@ from processes import KEY, Machine, ServerProcess, sandbox_on_a_port, sms_webhoo
 
 from piv_mcp.inbox.backfill import LAST_ROUND_END
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Store, events, facts
+from piv_mcp.store import SqliteStore, events, facts
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and signals")
 
@@ -115,7 +115,7 @@ async def after_its_first_round(machine: Machine, name: str) -> AsyncGenerator[S
     started = time.time()
     async with machine.server(name) as server:
         await server.call("list_events")  # its services run
-        store = Store(machine.data_dir / "store.sqlite3")
+        store = SqliteStore(machine.data_dir / "store.sqlite3")
 
         async def over() -> bool:
             return float(await store.read(lambda c: facts.get(c, f"{LAST_ROUND_END}@1")) or 0) > started
@@ -155,7 +155,7 @@ async def test_an_event_that_was_acknowledged_survives_kill_9_at_once_afterwards
             assert answer.json() == {"ok": True, "id": n + 1, "new": True}
         process.kill()
         await process.wait()
-    store = Store(machine.data_dir / "store.sqlite3")
+    store = SqliteStore(machine.data_dir / "store.sqlite3")
     found = await store.read(lambda c: [event.code for event in events.all_since(c, 0)])
     await store.close()
     assert found == [str(1000 + n) for n in range(20)]

@@ -24,7 +24,7 @@ from piv_mcp.cli.configuration.clients import Launch, Places
 from piv_mcp.cli.findings import Finding
 from piv_mcp.config import load
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Store
+from piv_mcp.store import SqliteStore
 from piv_mcp.web.webhook_endpoint import TEST_EVENT
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="systemd")
@@ -281,7 +281,7 @@ def machine(data_dir: Path) -> Machine:
 
 async def outside_of(machine: Machine, url: str) -> Finding:
     """What doctor finds at this outside address."""
-    store = Store(machine.data_dir / "store.sqlite3")
+    store = SqliteStore(machine.data_dir / "store.sqlite3")
     try:
         return await outside.check(url, SECRET, "127.0.0.1:8787", store)
     finally:
@@ -299,7 +299,7 @@ async def test_a_test_event_comes_through_and_is_no_event(machine: Machine, monk
                 found = {one.what: one for one in await doctor.examine(load(), url)}
                 assert found["outside address"].ok, found["outside address"]
                 assert "came through to the store" in found["outside address"].state
-    store = Store(machine.data_dir / "store.sqlite3")
+    store = SqliteStore(machine.data_dir / "store.sqlite3")
     types = await store.read(lambda connection: [row[0] for row in connection.rows("SELECT type FROM events")])
     await store.close()
     assert TEST_EVENT not in types, "nobody reads it as an event"

@@ -17,7 +17,7 @@ from store_helpers import posix_only, script
 
 from piv_mcp.api.rate_limit import TOTAL, WINDOW, Priority
 from piv_mcp.errors import RateLimitedError
-from piv_mcp.store import Store, accounts, minute, request_file
+from piv_mcp.store import SqliteStore, accounts, minute, request_file
 from piv_mcp.store.files import SIDES, inode_of, side
 from piv_mcp.store.rate_limit import SharedLimiter
 
@@ -25,9 +25,9 @@ ALLOWED = TOTAL[Priority.PERSON]
 
 
 @pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
+async def stores(tmp_path: Path) -> AsyncIterator[list[SqliteStore]]:
     """Two on one file, as two processes have them."""
-    stores = [Store(tmp_path / "store.sqlite3") for _ in range(2)]
+    stores = [SqliteStore(tmp_path / "store.sqlite3") for _ in range(2)]
     yield stores
     for store in stores:
         await store.close()
@@ -54,7 +54,7 @@ PROGRAM = """
         time.sleep(1000)
 
     async def main():
-        store = Store(Path(sys.argv[1]))
+        store = SqliteStore(Path(sys.argv[1]))
         limiter = SharedLimiter(store)
         while order := (await asyncio.to_thread(sys.stdin.readline)).split():
             if order[0] == "hang":
@@ -192,7 +192,7 @@ async def test_a_damaged_file_is_made_anew_at_the_start(tmp_path: Path, content:
     clock = MovingClock(speed=0)
     for file in files(side(tmp_path / "store.sqlite3", "-requests")):
         file.write_bytes(content)
-    store = Store(tmp_path / "store.sqlite3")
+    store = SqliteStore(tmp_path / "store.sqlite3")
     limiter = SharedLimiter(store, clock)
     await taken(limiter, 1)
     clock.advance(WINDOW)
@@ -200,7 +200,7 @@ async def test_a_damaged_file_is_made_anew_at_the_start(tmp_path: Path, content:
     await store.close()
 
 
-async def test_another_program_s_database_is_no_file_of_requests(stores: list[Store]) -> None:
+async def test_another_program_s_database_is_no_file_of_requests(stores: list[SqliteStore]) -> None:
     with closing(sqlite3.connect(stores[0].requests.path, isolation_level=None)) as other:
         other.execute(f"PRAGMA user_version = {minute.TABLES_VERSION}")
         other.execute("CREATE TABLE requests (name TEXT)")
@@ -214,7 +214,7 @@ async def test_another_program_s_database_is_no_file_of_requests(stores: list[St
 # --- files that cannot be used
 
 
-async def test_beside_a_newer_version_each_process_counts_its_own(stores: list[Store]) -> None:
+async def test_beside_a_newer_version_each_process_counts_its_own(stores: list[SqliteStore]) -> None:
     path = stores[0].requests.path
     with closing(sqlite3.connect(path, isolation_level=None)) as newer:
         newer.execute(f"PRAGMA user_version = {minute.TABLES_VERSION + 1}")
@@ -225,7 +225,9 @@ async def test_beside_a_newer_version_each_process_counts_its_own(stores: list[S
     assert inode_of(path) == known, "it was not replaced"
 
 
-async def test_where_there_can_be_no_file_each_process_counts_its_own_and_tells_later(stores: list[Store]) -> None:
+async def test_where_there_can_be_no_file_each_process_counts_its_own_and_tells_later(
+    stores: list[SqliteStore],
+) -> None:
     path = stores[0].requests.path
     path.mkdir()
     first, second = (SharedLimiter(store) for store in stores)
@@ -239,7 +241,7 @@ async def test_where_there_can_be_no_file_each_process_counts_its_own_and_tells_
 
 
 @posix_only
-async def test_on_a_full_disk_a_process_counts_its_own_and_tells_later(stores: list[Store]) -> None:
+async def test_on_a_full_disk_a_process_counts_its_own_and_tells_later(stores: list[SqliteStore]) -> None:
     import resource  # Windows has no such module
 
     limiter, other = (SharedLimiter(store) for store in stores)
@@ -259,7 +261,7 @@ async def test_on_a_full_disk_a_process_counts_its_own_and_tells_later(stores: l
 
 
 async def test_other_transactions_are_waited_for_without_holding_anybody_up(
-    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+    stores: list[SqliteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_file, "LOCKED_SECONDS", 60.0)
     limiter = SharedLimiter(stores[0])
@@ -275,7 +277,7 @@ async def test_other_transactions_are_waited_for_without_holding_anybody_up(
 
 
 async def test_a_file_that_stays_locked_is_counted_in_later(
-    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+    stores: list[SqliteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_file, "LOCKED_SECONDS", 0.0)
     limiter, other = (SharedLimiter(store) for store in stores)
@@ -289,7 +291,7 @@ async def test_a_file_that_stays_locked_is_counted_in_later(
 
 
 async def test_a_caller_that_is_cancelled_behind_a_lock_has_sent_nothing_and_waits_no_more(
-    stores: list[Store], monkeypatch: pytest.MonkeyPatch
+    stores: list[SqliteStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_file, "LOCKED_SECONDS", 60.0)
     limiter = SharedLimiter(stores[0])
@@ -310,7 +312,7 @@ async def test_a_caller_that_is_cancelled_behind_a_lock_has_sent_nothing_and_wai
 
 
 async def test_two_keys_that_turn_out_to_be_one_account_s_share_the_limit(tmp_path: Path) -> None:
-    first, second = (Store(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b"))
+    first, second = (SqliteStore(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b"))
     await first.write(accounts.identify, "person")
     assert await taken(SharedLimiter(first), 30) == 30
     late = SharedLimiter(second)
@@ -323,7 +325,7 @@ async def test_two_keys_that_turn_out_to_be_one_account_s_share_the_limit(tmp_pa
         await store.close()
 
 
-async def test_a_person_waits_until_the_moment_that_was_noted(stores: list[Store]) -> None:
+async def test_a_person_waits_until_the_moment_that_was_noted(stores: list[SqliteStore]) -> None:
     def look(now: float) -> Callable[[minute.Connection], bool]:
         return lambda connection: minute.person_is_waiting(connection, now)
 
@@ -332,12 +334,12 @@ async def test_a_person_waits_until_the_moment_that_was_noted(stores: list[Store
     assert not await stores[1].requests.run(look(1000.0))
 
 
-async def test_no_disk_is_waited_for(stores: list[Store]) -> None:
+async def test_no_disk_is_waited_for(stores: list[SqliteStore]) -> None:
     await taken(SharedLimiter(stores[0]), 1)
     assert await stores[0].requests.run(lambda c: c.count("PRAGMA synchronous")) == 0
 
 
-async def test_the_file_is_the_owner_s_alone_and_stays_small(stores: list[Store], tmp_path: Path) -> None:
+async def test_the_file_is_the_owner_s_alone_and_stays_small(stores: list[SqliteStore], tmp_path: Path) -> None:
     clock = MovingClock(speed=0)
     limiter = SharedLimiter(stores[0], clock)
     for _ in range(50):

@@ -12,7 +12,7 @@ import pytest
 from store_helpers import get, names, posix_only, put
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, database, events, facts, polls
+from piv_mcp.store import Connection, SqliteStore, Store, events, facts, polls, writes
 from piv_mcp.store import migrations as schema
 
 # Groups
@@ -22,14 +22,14 @@ async def test_what_was_written_is_read_at_once_and_by_the_next_store(store: Sto
     await store.write(put("a", "kept"))
     assert await store.read(get("a")) == "kept"
     await store.close()
-    again = Store(store_path)
+    again = SqliteStore(store_path)
     assert await again.read(get("a")) == "kept"
     await again.close()
 
 
 async def test_writes_that_wait_together_share_one_commit(store: Store) -> None:
     await store.write(put("open"))
-    version: database.Job[int] = lambda c: c.count("PRAGMA data_version")  # noqa: E731
+    version: writes.Job[int] = lambda c: c.count("PRAGMA data_version")  # noqa: E731
     before = await store.read(version)
     started, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -153,7 +153,7 @@ async def test_a_file_of_the_first_step_is_brought_up_to_date_with_all_it_holds(
     old.execute("PRAGMA user_version = 1")
     old.commit()
     old.close()
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     found, total = await store.read(events.after, 0)
     assert (total, found[0].type) == (1, "white.failed")
     assert await store.read(lambda c: c.count("SELECT count(*) FROM spending")) == 0
@@ -171,7 +171,7 @@ async def test_of_a_history_that_was_read_before_the_update_all_that_comes_is_ne
     old.execute("PRAGMA user_version = 6")
     old.commit()
     old.close()
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     looks = [await store.read(polls.look, number) for number in ("read", "refused", "never heard of")]
     assert [look.first_brought(1) for look in looks] == [False, True, True]
     await store.close()
@@ -190,12 +190,12 @@ def dump(store_path: Path) -> list[str]:
 
 
 async def test_a_file_of_a_newer_version_is_refused_with_what_to_do_and_left_as_it_is(store_path: Path) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("kept"))
     await store.close()
     make_newer(store_path)
     before = dump(store_path)
-    again = Store(store_path)
+    again = SqliteStore(store_path)
     for refused in (again.read(get("kept")), again.write(put("new"))):
         with pytest.raises(StoreError, match=r"newer version of piv-mcp.*999") as caught:
             await refused
@@ -235,17 +235,17 @@ async def test_the_version_is_looked_at_inside_the_transaction(store: Store, sto
 
 
 async def test_a_step_that_breaks_off_leaves_the_old_version(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("kept"))
     await store.close()
     steps = schema.STEPS
     monkeypatch.setattr(schema, "STEPS", (*steps, "CREATE TABLE half (x);\nCREATE TABLE half (x);\n"))
-    broken = Store(store_path)
+    broken = SqliteStore(store_path)
     with pytest.raises(StoreError):
         await broken.write(put("new"))
     await broken.close()
     monkeypatch.setattr(schema, "STEPS", steps)
-    again = Store(store_path)
+    again = SqliteStore(store_path)
     assert await again.read(get("kept")) == "1"
     tables = await again.read(lambda c: {name for (name,) in c.rows("SELECT name FROM sqlite_master")})
     assert "half" not in tables

@@ -14,7 +14,18 @@ from test_cli import run
 
 from piv_mcp import log
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, accounts, events, facts, journal, migrations, recording, recovery
+from piv_mcp.store import (
+    Connection,
+    SqliteStore,
+    Store,
+    accounts,
+    events,
+    facts,
+    journal,
+    migrations,
+    recording,
+    recovery,
+)
 from piv_mcp.store.files import create_private, inode_of, side, size_of
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.pages import read_image
@@ -42,7 +53,7 @@ async def test_a_corrupt_file_is_set_aside_at_the_start_and_kept(
 ) -> None:
     store_path.parent.mkdir()
     rubbish = overwrite(store_path)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("new"))
     assert await store.read(get("new")) == "1"
     await store.close()
@@ -56,7 +67,7 @@ async def test_a_corrupt_file_is_set_aside_at_the_start_and_kept(
 async def test_a_corrupt_file_that_is_only_read_is_set_aside_too(store_path: Path) -> None:
     store_path.parent.mkdir()
     rubbish = overwrite(store_path)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.read(get("new")) is None
     await store.write(put("new"))
     assert await store.read(get("new")) == "1"
@@ -80,7 +91,7 @@ async def test_damage_under_a_running_process_begins_a_new_store_and_keeps_the_o
 
 
 async def test_damage_that_only_reading_meets_is_repaired_within_the_same_call(store_path: Path) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("old"))
     told = 0
 
@@ -107,7 +118,7 @@ COUNT, ENTRIES = 600, 200
 
 async def filled(store_path: Path) -> str:
     """Write events and entries of the journal; returns the store's id."""
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await add_all(
         store,
         [
@@ -140,7 +151,7 @@ def read_all(connection: Connection, table: str) -> None:
 
 async def opened(store_path: Path) -> Found:
     """Use the store as a server does, only with more patience: every row is read, and one is written."""
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     try:
         for table in ("events", "spending", "facts"):
             await store.read(read_all, table)
@@ -252,7 +263,7 @@ async def test_pruning_leaves_what_was_saved_whatever_the_ids_that_were_skipped(
         damage_page(store_path, number)
     found = await opened(store_path)
     assert found.next_id > ID_GAP
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.write(events.prune, before=0.0, remote_before=None, keep=ID_GAP) == 0
     assert await store.write(events.prune, before=0.0, remote_before=None, keep=len(found.ids)) == 1
     ids = await store.read(lambda c: [int(seq) for (seq,) in c.rows("SELECT seq FROM events ORDER BY seq")])
@@ -283,7 +294,7 @@ async def test_an_index_that_does_not_fit_its_table_is_made_anew_in_place(store_
         raw.execute("UPDATE events SET type = 'another' WHERE seq <= 50")
         raw.execute("PRAGMA writable_schema = ON")
         raw.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.write(events.prune, before=0.0, remote_before=None, keep=500) == 100, "deleting is what meets it"
     found, _ = await store.read(events.after, 0, types=["domain.registered"], limit=1000)
     assert len(found) == 500
@@ -299,7 +310,7 @@ async def test_damage_in_the_log_costs_what_was_in_it_and_no_more(store_path: Pa
         from piv_mcp.store import recording
         from piv_mcp.store.event import StoredEvent
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             for n in range(20):
                 event = StoredEvent("white.failed", "webhook", 1.0, "{}", digest=f"late-{n}")
                 await store.write(recording.add, event)
@@ -381,7 +392,7 @@ async def test_what_was_carried_over_from_an_earlier_version_is_migrated_like_an
     step = "UPDATE events SET problem = 'moved'"
     monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, step))
     assert len((await opened(store_path)).ids) == COUNT
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.read(lambda c: c.count("SELECT count(*) FROM events WHERE problem = 'moved'")) == COUNT
     await store.close()
 
@@ -398,12 +409,12 @@ async def test_a_text_that_is_damaged_inside_makes_no_call_fail_for_ever(store_p
 async def test_a_text_that_is_damaged_inside_is_not_repeated_in_the_log(
     store_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await add_all(store, [an_event(1, type="sms.received", text="Your code is 482913, says X", code="482913")])
     await store.close()
     overwrite_at(store_path, content(store_path).index(b"says X") + 5, b"\xff")
     log.configure("DEBUG")
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await store.read(events.codes, None)
     await store.close()
     told = capsys.readouterr().err
@@ -457,7 +468,7 @@ async def test_new_ids_come_after_all_old_ones_though_nothing_says_which_was_the
 async def test_what_was_not_committed_is_not_read_from_a_log(store_path: Path) -> None:
     code = """
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             await store.write(facts.put, "before", "1")
             os._exit(0)
         asyncio.run(main())
@@ -484,7 +495,7 @@ async def test_the_disk_that_is_full_during_recovery_leaves_the_damaged_file_for
             raise OSError(28, "No space left on device")
 
         full.setattr(recovery, "fill", no_space)
-        store = Store(store_path)
+        store = SqliteStore(store_path)
         with pytest.raises(StoreError, match="No space left"):
             await store.write(recording.add, an_event(1))
         await store.close()
@@ -495,7 +506,7 @@ async def test_the_disk_that_is_full_during_recovery_leaves_the_damaged_file_for
 
 async def test_the_spending_journal_is_taken_over_from_a_damaged_store(store_path: Path) -> None:
     entries = [an_entry(n) for n in range(300)]
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await add_all(store, [an_event(n, payload="x" * 500) for n in range(500)])
     await store.write(lambda connection: [journal.insert(connection, entry) for entry in entries])
     await store.close()
@@ -507,7 +518,7 @@ async def test_the_spending_journal_is_taken_over_from_a_damaged_store(store_pat
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
 
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await add_all(store, [an_event(1000)])
     kept = list(reversed(await store.read(journal.newest, limit=10_000)))
     await store.close()
@@ -549,7 +560,7 @@ async def test_of_two_stores_that_meet_the_same_damage_one_sets_it_aside(store_p
     overwrite(store_path)
     await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
     assert len(list(store_path.parent.glob("*.corrupt-*"))) == 1
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.read(names) == [f"p{n}" for n in range(6)]
     await store.close()
 
@@ -567,7 +578,7 @@ async def test_two_files_damaged_within_one_second_are_both_kept(store_path: Pat
     store_path.parent.mkdir()
     for _ in range(2):
         overwrite(store_path)
-        store = Store(store_path)
+        store = SqliteStore(store_path)
         await store.write(put("new"))
         await store.close()
     assert len([kept for kept in store_path.parent.glob("*.corrupt-*") if kept.stat().st_size > 80_000]) == 2
@@ -589,7 +600,7 @@ async def test_a_store_that_is_replaced_under_a_running_process_is_the_one_it_us
     out = await run_script(
         """
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             print(await store.read(names))
             await store.close()
         asyncio.run(main())
@@ -601,7 +612,7 @@ async def test_a_store_that_is_replaced_under_a_running_process_is_the_one_it_us
 
 async def test_the_oldest_rows_that_are_lost_are_counted_and_those_that_were_pruned_are_not(store_path: Path) -> None:
     await filled(store_path)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.write(events.prune, before=0.0, remote_before=None, keep=COUNT - 100) == 100
     await store.close()
     for number in (root_pages(store_path)["events"], *event_pages(store_path)[:10]):
@@ -616,7 +627,7 @@ async def test_a_table_of_which_nobody_can_say_how_much_is_lost_is_named(store_p
     await filled(store_path)
     for table in ("looks", "accounts"):
         damage_page(store_path, root_pages(store_path)[table])
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await store.read(read_all, "looks")
     found = await store.read(last_damage)
     await store.close()
@@ -630,13 +641,13 @@ async def test_a_table_of_which_nobody_can_say_how_much_is_lost_is_named(store_p
 async def test_a_key_whose_row_was_lost_gets_no_other_keys_account(store_path: Path) -> None:
     keys = [accounts.digest(name) for name in ("one", "two")]
     for n, key in enumerate(keys):
-        store = Store(store_path, key_digest=key)
+        store = SqliteStore(store_path, key_digest=key)
         await store.write(accounts.identify, f"user {n}")
         await add_all(store, [an_event(n)])
         await store.close()
     damage_page(store_path, root_pages(store_path)["keys"])
     for n, key in reversed(list(enumerate(keys))):
-        store = Store(store_path, key_digest=key, busy_seconds=PATIENCE)
+        store = SqliteStore(store_path, key_digest=key, busy_seconds=PATIENCE)
         assert await store.read(events.after, 0) == ([], 0), "nobody knows yet whose key it is"
         await store.write(accounts.identify, f"user {n}")
         found, _ = await store.read(events.after, 0)
@@ -647,12 +658,12 @@ async def test_a_key_whose_row_was_lost_gets_no_other_keys_account(store_path: P
 @pytest.mark.parametrize("table", ["keys", "accounts"])
 async def test_a_new_key_gets_no_rows_of_an_account_that_was_lost(store_path: Path, table: str) -> None:
     for n in range(2):
-        store = Store(store_path, key_digest=accounts.digest(f"key {n}"))
+        store = SqliteStore(store_path, key_digest=accounts.digest(f"key {n}"))
         await add_all(store, [an_event(n)])
         await store.close()
     damage_page(store_path, root_pages(store_path)[table])
     for name in ("new", "newer"):
-        store = Store(store_path, key_digest=accounts.digest(name), busy_seconds=PATIENCE)
+        store = SqliteStore(store_path, key_digest=accounts.digest(name), busy_seconds=PATIENCE)
         await store.read(read_all, table)
         assert await store.read(events.after, 0) == ([], 0)
         await store.close()

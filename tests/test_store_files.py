@@ -17,8 +17,9 @@ from processor_time import times_as_long
 from store_helpers import PATIENCE, PUT_ONE, add_all, an_event, get, names, posix_only, put, run_script, script
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, facts, recovery
-from piv_mcp.store.changes import COMMIT_POLL_SECONDS, Changes
+from piv_mcp.store import Connection, SqliteStore, facts, recovery
+from piv_mcp.store.changes import Changes
+from piv_mcp.store.database import COMMIT_POLL_SECONDS
 from piv_mcp.store.files import inode_of, side, size_of
 from piv_mcp.store.sqlite import SqliteConnection
 
@@ -28,7 +29,7 @@ SIDES_AND_FILE = ["-wal", "-shm", ""]
 
 SERVER = """
     async def main():
-        store = Store(Path(sys.argv[1]), busy_seconds=20)
+        store = SqliteStore(Path(sys.argv[1]), busy_seconds=20)
         for line in iter(sys.stdin.readline, ""):
             command, _, name = line.strip().partition(" ")
             try:
@@ -74,7 +75,7 @@ async def another_process(store_path: Path) -> AsyncGenerator[Process]:
 
 async def names_in(store_path: Path) -> list[str]:
     """What the next process finds."""
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     try:
         await store.write(put("next"))
         return await store.read(names)
@@ -102,7 +103,7 @@ async def test_what_was_acknowledged_survives_a_deleted_file_and_a_kill(store_pa
 
 @pytest.mark.parametrize("first", ["read", "write"])
 async def test_what_was_acknowledged_survives_the_deletion_of_the_whole_folder(store_path: Path, first: str) -> None:
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await store.write(put("before"))
     shutil.rmtree(store_path.parent)
     if first == "read":
@@ -148,9 +149,9 @@ async def test_a_process_that_starts_after_a_file_was_deleted_waits_for_those_th
 
 @pytest.mark.parametrize("name", SIDES_AND_FILE)
 async def test_a_process_that_only_reads_notices_a_deleted_file_too(store_path: Path, name: str) -> None:
-    writer = Store(store_path)
+    writer = SqliteStore(store_path)
     await writer.write(put("before"))
-    reader = Store(store_path)
+    reader = SqliteStore(store_path)
     assert await reader.read(get("before")) == "1"
     delete(store_path, name)
     assert await reader.read(get("before")) == "1"
@@ -189,7 +190,7 @@ async def test_a_database_that_was_cut_is_made_anew_from_what_is_still_open(stor
 
 
 async def test_a_database_that_was_cut_after_a_checkpoint_loses_only_what_nobody_remembers(store_path: Path) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("old", "x" * 4_000_000))
     await store.write(put("before"))
     with closing(sqlite3.connect(store_path)) as other:
@@ -203,7 +204,7 @@ async def test_a_database_that_was_cut_after_a_checkpoint_loses_only_what_nobody
     assert await names_in(store_path) == sorted([*found, "next"])
 
 
-async def test_looking_at_an_empty_file_leaves_its_log(store: Store, store_path: Path) -> None:
+async def test_looking_at_an_empty_file_leaves_its_log(store: SqliteStore, store_path: Path) -> None:
     """SQLite deletes the log of an empty database when it opens it, and the log may hold all there is."""
     await store.write(put("before"))
     os.truncate(store_path, 0)
@@ -217,10 +218,10 @@ async def test_looking_at_an_empty_file_leaves_its_log(store: Store, store_path:
 async def test_another_store_in_the_place_of_one_in_use_is_not_destroyed_by_the_old_log(
     store_path: Path, tmp_path: Path
 ) -> None:
-    another = Store(tmp_path / "another")
+    another = SqliteStore(tmp_path / "another")
     await another.write(put("another", "y" * 100_000))
     await another.close()
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await store.write(put("before", "x" * 200_000))
     os.replace(tmp_path / "another", store_path)
     await store.write(put("after"))
@@ -231,7 +232,7 @@ async def test_another_store_in_the_place_of_one_in_use_is_not_destroyed_by_the_
 
 async def test_a_log_that_was_cut_while_in_use_keeps_nobody_from_writing(store_path: Path) -> None:
     """What it alone held is gone. SQLite calls it an error of the disk to meet its end too soon."""
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await store.write(put("before", "x" * 10_000))
     await run_script(PUT_ONE, store_path, "other")  # so that this process must read the log
     os.truncate(side(store_path, "-wal"), 0)
@@ -240,7 +241,7 @@ async def test_a_log_that_was_cut_while_in_use_keeps_nobody_from_writing(store_p
     await store.close()
 
 
-async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: Store, store_path: Path) -> None:
+async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: SqliteStore, store_path: Path) -> None:
     await store.write(put("big", "x" * 1_000_000))
     with closing(sqlite3.connect(store_path, isolation_level=None)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -257,7 +258,7 @@ async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: Store, 
 
 
 async def test_a_write_is_refused_until_the_store_can_be_made_anew(
-    store: Store, store_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.write(put("before"))
     with monkeypatch.context() as full:
@@ -275,7 +276,7 @@ async def test_a_write_is_refused_until_the_store_can_be_made_anew(
 
 
 async def test_a_store_that_is_made_anew_is_on_disk_before_it_has_its_name(
-    store: Store, store_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.write(put("before"))
     synced: set[int] = set()
@@ -298,7 +299,7 @@ async def test_a_store_that_is_made_anew_is_on_disk_before_it_has_its_name(
     assert inode_of(store_path.parent) in synced, "and so is the name"
 
 
-async def test_an_idle_process_makes_the_store_anew_by_itself(store: Store, store_path: Path) -> None:
+async def test_an_idle_process_makes_the_store_anew_by_itself(store: SqliteStore, store_path: Path) -> None:
     await store.write(put("before"))
     delete(store_path, "-wal")
 
@@ -314,10 +315,10 @@ async def test_a_call_that_waits_is_woken_by_an_event_in_a_file_that_took_the_st
     """Its first connection to the new file counts changes from the beginning, as that to the old one did."""
     other = store_path.with_name("other")
     for path, batch in ((store_path, []), (other, [an_event(1)])):
-        store = Store(path)
+        store = SqliteStore(path)
         await add_all(store, batch)
         await store.close()
-    store, clock = Store(store_path), MovingClock(speed=0)
+    store, clock = SqliteStore(store_path), MovingClock(speed=0)
     changes = Changes(store, clock)
     assert await changes.wait(changes.version, 60), "the first look wakes it"
     await until(lambda: clock.sleeping, seconds=PATIENCE, what="the pause before the next look")
@@ -346,7 +347,7 @@ async def test_what_a_dead_process_and_a_deleted_file_leave_is_used_after_a_whil
 
 
 async def test_the_second_look_after_the_commit_writes_again_what_went_to_a_replaced_file(
-    store: Store, store_path: Path
+    store: SqliteStore, store_path: Path
 ) -> None:
     await store.write(put("first"))
     replaced = False
@@ -365,7 +366,7 @@ async def test_the_second_look_after_the_commit_writes_again_what_went_to_a_repl
     out = await run_script(
         """
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             print(await store.read(names))
             await store.close()
         asyncio.run(main())
@@ -375,7 +376,7 @@ async def test_the_second_look_after_the_commit_writes_again_what_went_to_a_repl
     assert out.strip() == "['ours', 'theirs']"
 
 
-async def test_the_looks_cost_next_to_nothing(store: Store) -> None:
+async def test_the_looks_cost_next_to_nothing(store: SqliteStore) -> None:
     await store.write(put("first"))
     await store.read(get("first"))
     opened = store._writing  # pyright: ignore[reportPrivateUsage]

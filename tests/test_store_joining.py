@@ -10,7 +10,7 @@ import structlog
 from store_helpers import PATIENCE, add_all, an_event, posix_only, put
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, accounts, events, journal, polls, recovery
+from piv_mcp.store import Connection, SqliteStore, Store, accounts, events, journal, polls, recovery
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.store.polls import Look
@@ -23,7 +23,7 @@ NOW = 1_790_000_000.0
 @pytest.fixture
 async def store(store_path: Path) -> AsyncIterator[Store]:
     """The one in use."""
-    store = Store(store_path, key_digest="key", busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, key_digest="key", busy_seconds=PATIENCE)
     yield store
     await store.close()
 
@@ -31,7 +31,7 @@ async def store(store_path: Path) -> AsyncIterator[Store]:
 async def another(store_path: Path, *found: StoredEvent, key: str | None = "key") -> Path:
     """A store at another place, with these events."""
     path = store_path.with_name("another")
-    store = Store(path, key_digest=key)
+    store = SqliteStore(path, key_digest=key)
     await add_all(store, list(found))
     await store.close()
     return path
@@ -92,7 +92,7 @@ async def test_an_entry_that_the_new_store_has_as_it_was_before_it_was_sent_coun
     store: Store, store_path: Path
 ) -> None:
     copy = await another(store_path)
-    restored = Store(copy, key_digest="key")
+    restored = SqliteStore(copy, key_digest="key")
     await restored.write(journal.insert, an_entry("sp_1", "expired", sent_at=None))
     await restored.write(journal.insert, an_entry("sp_2", "charged"))
     await restored.close()
@@ -109,7 +109,7 @@ async def test_rows_stay_with_the_account_of_their_key(store: Store, store_path:
     os.replace(await another(store_path, an_sms(2), key="of somebody else"), store_path)
     await store.write(put("after"))
     assert await codes(store) == ["1001"]
-    stranger = Store(store_path, key_digest="of somebody else")
+    stranger = SqliteStore(store_path, key_digest="of somebody else")
     assert await codes(stranger) == ["1002"]
     await stranger.close()
 
@@ -126,7 +126,7 @@ async def test_both_sources_of_a_message_become_one_event(store: Store, store_pa
 async def test_what_was_erased_in_the_new_store_does_not_come_back(store: Store, store_path: Path) -> None:
     await add_all(store, [an_sms(1), an_sms(2)])
     copy = await another(store_path)
-    restored = Store(copy, key_digest="key")
+    restored = SqliteStore(copy, key_digest="key")
     await restored.write(polls.note_look, "number-1", Look(at=NOW))
     await restored.write(events.erase, "number-1", NOW + 60)
     await restored.close()
@@ -147,7 +147,7 @@ async def test_what_cannot_be_added_is_kept_and_named(
     with structlog.testing.capture_logs() as logs:
         await store.write(put("after"))
     (told,) = [log for log in logs if "kept" in log]
-    kept = Store(Path(told["kept"]), key_digest="key")
+    kept = SqliteStore(Path(told["kept"]), key_digest="key")
     assert await codes(kept) == ["1001"]
     await kept.close()
 
@@ -183,7 +183,7 @@ async def test_while_the_disk_is_full_what_only_this_process_sees_is_not_given_u
 
 
 async def test_a_process_without_a_key_adds_to_the_only_account(store_path: Path) -> None:
-    store = Store(store_path, busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, busy_seconds=PATIENCE)
     await add_all(store, [an_sms(1)])
     os.replace(await another(store_path, an_sms(2)), store_path)
     await store.write(put("after"))

@@ -24,7 +24,7 @@ from test_store_damage import filled as filled_with_events
 
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import Connection, Store, backup, events, facts, leases, recovery, servers
+from piv_mcp.store import Connection, SqliteStore, Store, backup, events, facts, leases, recovery, servers
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.files import inode_of, side, size_of
 
@@ -91,7 +91,7 @@ async def test_a_copy_in_the_place_of_the_store_is_a_store_with_all_that_was_in_
     await filled(store, "one")
     last = await store.read(events.last_seq)
     await asyncio.to_thread(backup.copy_to, store_path, tmp_path / "copy")
-    restored = Store(tmp_path / "copy")
+    restored = SqliteStore(tmp_path / "copy")
     await filled(restored, "two", count=1)
     assert await restored.read(events.last_seq) == last + 1
     assert len((await restored.read(events.after, 0, limit=100))[0]) == 51
@@ -147,7 +147,7 @@ async def test_no_copy_is_made_of_a_store_whose_log_was_deleted_and_nobody_mends
     store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "MEND_SECONDS", 0.1)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("a"))
     await store.close()
     with closing(sqlite3.connect(store_path, isolation_level=None)) as hangs:
@@ -174,7 +174,7 @@ async def test_nothing_is_overwritten_by_a_copy(store: Store, store_path: Path, 
 
 
 async def test_a_damaged_store_is_not_copied(store_path: Path, tmp_path: Path) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await filled(store, "one")
     await store.close()
     with store_path.open("r+b") as file:
@@ -240,7 +240,7 @@ async def test_a_copy_of_no_store_and_into_no_folder_say_so(data_dir: Path, tmp_
     status, _, err = await run("store", "backup", str(tmp_path / "copy"), env=settings(data_dir))
     assert status != 0
     assert "there is no store at" in err
-    store = Store(data_dir / "store.sqlite3")
+    store = SqliteStore(data_dir / "store.sqlite3")
     await store.write(put("a"))
     await store.close()
     status, _, err = await run("store", "backup", str(tmp_path / "no" / "copy"), env=settings(data_dir))
@@ -383,7 +383,7 @@ async def test_a_damaged_store_is_repaired_before_a_number_is_erased(store_path:
     assert status == 0, err
     assert "Erased" in out
     assert "Traceback" not in err
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     left, _ = await store.read(events.after, 0, limit=1000)
     await store.close()
     assert {event.subject for event in left} == {f"number-{n}" for n in range(7)} - {"number-3"}
@@ -432,7 +432,7 @@ async def test_the_traces_of_what_was_deleted_stay_where_a_newer_version_has_the
 
 
 async def test_doctor_tells_of_damage(store_path: Path) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("damage:at", str(time.time() - 3600)))
     await store.write(put("damage:lost", "7"))
     await store.close()

@@ -13,7 +13,7 @@ from processes import within
 from store_helpers import PUT_ONE, get, names, posix_only, put, run_script, run_together, script
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, Store, database, facts, recovery
+from piv_mcp.store import Connection, SqliteStore, Store, facts, recovery, writes
 from piv_mcp.store.files import inode_of, locked, side
 from piv_mcp.store.rows import damage
 from piv_mcp.store.sqlite import SqliteConnection
@@ -24,7 +24,7 @@ from piv_mcp.store.sqlite import SqliteConnection
 async def test_two_processes_write_one_file_and_nothing_is_lost(store: Store, store_path: Path) -> None:
     other = """
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             await asyncio.gather(*(store.write(facts.put, f"theirs-{n}", "1") for n in range(300)))
             for n in range(300, 330):
                 await store.write(facts.put, f"theirs-{n}", "1")
@@ -57,7 +57,7 @@ async def test_a_write_after_another_process_has_closed_the_file_is_there_for_al
 
 async def test_many_processes_that_start_together_make_one_store(store_path: Path) -> None:
     await run_together(PUT_ONE, store_path, [f"p{n}" for n in range(6)])
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.read(names) == [f"p{n}" for n in range(6)]
     await store.close()
     assert not list(store_path.parent.glob("*corrupt*"))
@@ -66,7 +66,7 @@ async def test_many_processes_that_start_together_make_one_store(store_path: Pat
 @posix_only
 @pytest.mark.parametrize("why", ["made", "mended", "made anew"])
 async def test_the_file_is_made_and_repaired_by_one_process_at_a_time(store_path: Path, why: str) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     if why == "made":
         create_folder(store_path)
     else:
@@ -107,7 +107,7 @@ def create_folder(store_path: Path) -> None:
 async def test_what_was_acknowledged_survives_kill_9_at_once_afterwards(store_path: Path) -> None:
     code = """
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             for n in range(1000):
                 await store.write(facts.put, f"n{n}", "1")
                 print(n, flush=True)
@@ -119,7 +119,7 @@ async def test_what_was_acknowledged_survives_kill_9_at_once_afterwards(store_pa
     process.kill()
     acknowledged += [int(line) for line in (await process.stdout.read()).splitlines()]
     await process.wait()
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     found = await store.read(names)
     await store.close()
     assert {f"n{n}" for n in acknowledged} <= set(found)
@@ -135,7 +135,7 @@ async def test_a_full_disk_is_an_error_that_writes_nothing_and_passes(store_path
         from piv_mcp.errors import StoreError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         async def main():
-            store = Store(Path(sys.argv[1]))
+            store = SqliteStore(Path(sys.argv[1]))
             await store.write(facts.put, "before", "1")
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
             try:
@@ -173,7 +173,7 @@ async def test_a_database_that_may_not_grow_says_that_the_disk_is_full(store: St
 
 
 async def test_a_locked_file_is_an_error_in_good_time_and_writes_go_on_afterwards(store_path: Path) -> None:
-    store = Store(store_path, busy_seconds=0.2)
+    store = SqliteStore(store_path, busy_seconds=0.2)
     await store.write(put("before"))
     other = sqlite3.connect(store_path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -189,7 +189,7 @@ async def test_a_locked_file_is_an_error_in_good_time_and_writes_go_on_afterward
 
 
 async def test_every_write_behind_a_lock_is_refused_in_time_however_many_wait(store_path: Path) -> None:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(put("before"))
     other = sqlite3.connect(store_path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -205,7 +205,7 @@ async def test_every_write_behind_a_lock_is_refused_in_time_however_many_wait(st
         waiting.append(asyncio.create_task(one(f"n{n}")))
         await asyncio.sleep(0.02)
     took = await asyncio.gather(*waiting)
-    assert max(took) < 1.6 * database.BUSY_SECONDS, "not one after the other"
+    assert max(took) < 1.6 * writes.BUSY_SECONDS, "not one after the other"
     other.execute("ROLLBACK")
     other.close()
     await store.write(put("after"))
@@ -214,7 +214,7 @@ async def test_every_write_behind_a_lock_is_refused_in_time_however_many_wait(st
 
 
 async def test_of_writes_that_wait_together_each_has_its_own_time(store_path: Path) -> None:
-    store = Store(store_path, busy_seconds=2.0)
+    store = SqliteStore(store_path, busy_seconds=2.0)
     await store.write(put("before"))
     other = sqlite3.connect(store_path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -252,12 +252,12 @@ async def test_writes_that_come_during_a_commit_share_the_next(store: Store) -> 
 
 
 async def test_a_lock_is_waited_for_less_than_a_webhook_may_take() -> None:
-    assert database.BUSY_SECONDS + 2 * database.LATER_SECONDS < 5
+    assert writes.BUSY_SECONDS + 2 * writes.LATER_SECONDS < 5
 
 
 async def test_a_write_that_was_begun_is_not_given_up(store_path: Path) -> None:
     """It may be on disk already."""
-    store = Store(store_path, busy_seconds=0.2)
+    store = SqliteStore(store_path, busy_seconds=0.2)
     await store.write(put("before"))
 
     def slow(connection: Connection) -> str:
@@ -281,7 +281,7 @@ async def test_writes_during_a_long_recovery_are_refused_in_time(
         create(path)
 
     monkeypatch.setattr(recovery, "create", slow_create)
-    store = Store(store_path, busy_seconds=0.2)
+    store = SqliteStore(store_path, busy_seconds=0.2)
     async with within(2):
         results = await asyncio.gather(*(store.write(put(f"n{n}")) for n in range(3)), return_exceptions=True)
     assert all(isinstance(result, StoreError) and "busy" in result.message for result in results)
@@ -294,7 +294,7 @@ async def test_writes_during_a_long_recovery_are_refused_in_time(
 async def test_a_write_that_was_rolled_back_for_a_long_repair_is_refused_in_time(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(store_path, busy_seconds=0.2)
+    store = SqliteStore(store_path, busy_seconds=0.2)
     await store.write(put("before"))
     repaired = threading.Event()
     mend = recovery.mend
@@ -304,7 +304,7 @@ async def test_a_write_that_was_rolled_back_for_a_long_repair_is_refused_in_time
         return mend(path, inode)
 
     def met_late(connection: Connection) -> None:
-        time.sleep(2 * (0.2 + database.LATER_SECONDS))
+        time.sleep(2 * (0.2 + writes.LATER_SECONDS))
         raise damage("met late")
 
     monkeypatch.setattr(recovery, "mend", slow_mend)
@@ -319,7 +319,7 @@ async def test_a_write_that_was_rolled_back_for_a_long_repair_is_refused_in_time
 
 async def test_a_place_that_cannot_be_written_is_an_error_for_writing_and_reading(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way of the directory")
-    store = Store(tmp_path / "file" / "store.sqlite3")
+    store = SqliteStore(tmp_path / "file" / "store.sqlite3")
     with pytest.raises(StoreError, match="cannot be opened"):
         await store.write(put("a"))
     with pytest.raises(StoreError, match="cannot be opened"):

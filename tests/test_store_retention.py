@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_helpers import add_all, an_event
 
-from piv_mcp.store import Store, events, facts, recording, space
+from piv_mcp.store import SqliteStore, Store, events, facts, recording, space
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.files import side, size_of
 from piv_mcp.store.space import INCREMENTAL, make_shrinkable, shrink
@@ -111,7 +111,7 @@ async def test_space_of_deleted_events_is_given_back_in_small_steps(store: Store
     assert steps > 5
     await store.close()
     assert size_of(store_path) < 300_000
-    again = Store(store_path)
+    again = SqliteStore(store_path)
     assert len(await seqs(again)) == 10
     assert await again.write(shrink, 100) == 0
     await again.close()
@@ -129,7 +129,7 @@ async def test_a_file_of_an_earlier_version_shrinks_too(store_path: Path) -> Non
         old.execute("DELETE FROM events WHERE seq <= 990")
         old.commit()
     before = size_of(store_path)
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await store.write(shrink, 100)
     assert await seqs(store) == list(range(991, 1001))
     assert await store.read(lambda c: c.count("PRAGMA auto_vacuum")) == INCREMENTAL

@@ -18,7 +18,18 @@ from piv_mcp.api.rate_limit import TOTAL, Priority
 from piv_mcp.errors import RateLimitedError
 from piv_mcp.inbox.retention import Retention
 from piv_mcp.runtime import RESTART_SECONDS
-from piv_mcp.store import Connection, Store, accounts, events, facts, journal, leases, polls, questions, servers
+from piv_mcp.store import (
+    Connection,
+    SqliteStore,
+    accounts,
+    events,
+    facts,
+    journal,
+    leases,
+    polls,
+    questions,
+    servers,
+)
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.polls import Look
@@ -86,7 +97,7 @@ GARBAGE = [
 @pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.parametrize("source", ["webhook", "history"])
 async def test_a_garbled_event_keeps_no_other_from_being_found_or_pruned(
-    store: Store, store_path: Path, garbage: str, source: str
+    store: SqliteStore, store_path: Path, garbage: str, source: str
 ) -> None:
     await add_all(store, [an_sms(1, source=source, message_id="m1"), an_sms(2)])
     spoil(store_path, f"events SET {garbage} WHERE seq = 1")
@@ -103,13 +114,15 @@ async def test_a_garbled_event_keeps_no_other_from_being_found_or_pruned(
 
 
 @pytest.mark.parametrize("value", ["garbage", "nan", "inf", ""])
-async def test_a_fact_that_is_no_number_is_as_good_as_none(store: Store, value: str) -> None:
+async def test_a_fact_that_is_no_number_is_as_good_as_none(store: SqliteStore, value: str) -> None:
     await store.write(facts.put, events.PRUNED_THROUGH, value)
     assert await store.read(events.pruned_through) == 0
 
 
 @pytest.mark.parametrize("column", ["at", "seq", "remote_at", "total", "erased_at", "failing_since"])
-async def test_a_garbled_look_is_read_without_what_is_garbled(store: Store, store_path: Path, column: str) -> None:
+async def test_a_garbled_look_is_read_without_what_is_garbled(
+    store: SqliteStore, store_path: Path, column: str
+) -> None:
     whole = Look(at=NOW, seq=7, remote_at=NOW, total=3, erased_at=NOW, failing_since=NOW, problem="it hangs")
     await store.write(polls.note_erased, "one", NOW)
     await store.write(polls.note_look, "one", whole)
@@ -121,7 +134,7 @@ async def test_a_garbled_look_is_read_without_what_is_garbled(store: Store, stor
 @pytest.mark.parametrize("column", ["price", "charged"])
 @pytest.mark.parametrize("value", ["'garbage'", "'NaN'", "x'00'"])
 async def test_a_charge_that_cannot_be_read_leaves_nothing_of_the_budget(
-    store: Store, store_path: Path, column: str, value: str
+    store: SqliteStore, store_path: Path, column: str, value: str
 ) -> None:
     await store.write(lambda connection: [journal.insert(connection, an_entry(n)) for n in (1, 2)])
     assert await store.read(journal.reserved_by_budget, 0.0) == 8
@@ -144,12 +157,12 @@ async def test_a_charge_that_cannot_be_read_leaves_nothing_of_the_budget(
         assert overcharged.id == "sp_1"
 
 
-async def test_an_entry_whose_state_cannot_be_read_counts_as_sent(store: Store, store_path: Path) -> None:
+async def test_an_entry_whose_state_cannot_be_read_counts_as_sent(store: SqliteStore, store_path: Path) -> None:
     await store.write(journal.insert, an_entry(1))
     spoil(store_path, "spending SET state = 'ch@rged'")
     (shown,) = await store.read(journal.newest, limit=9)
     assert shown.state == "unknown"
-    (unknown,) = await store.write(journal.recover, lambda _: False, NOW)
+    (unknown,) = await store.write(journal.recover, lambda _connection, _entry: False, NOW)
     assert (unknown.id, unknown.state) == ("sp_1", "unknown")
     blocking = await store.read(journal.blocking, "print-1")
     assert blocking is not None
@@ -157,7 +170,7 @@ async def test_an_entry_whose_state_cannot_be_read_counts_as_sent(store: Store, 
 
 
 @pytest.mark.parametrize("value", ["'garbage'", "x'00'", "1e300"])
-async def test_an_approval_whose_end_cannot_be_read_is_over(store: Store, store_path: Path, value: str) -> None:
+async def test_an_approval_whose_end_cannot_be_read_is_over(store: SqliteStore, store_path: Path, value: str) -> None:
     await store.write(journal.insert, an_entry(1, state="approved", charged=None))
     spoil(store_path, f"spending SET expires_at = {value}")
     assert not await store.write(journal.claim, "sp_1", owner="me", before="{}", now=NOW)
@@ -167,7 +180,7 @@ async def test_an_approval_whose_end_cannot_be_read_is_over(store: Store, store_
 
 
 @pytest.mark.parametrize("column", ["quoted_at", "settled_at", "decided_at", "sent_at", "result", "before"])
-async def test_no_entry_is_lost_for_a_value_of_it(store: Store, store_path: Path, column: str) -> None:
+async def test_no_entry_is_lost_for_a_value_of_it(store: SqliteStore, store_path: Path, column: str) -> None:
     await store.write(lambda connection: [journal.insert(connection, an_entry(n, result="{}")) for n in (1, 2)])
     spoil(store_path, f"spending SET {column} = 'garbage' WHERE seq = 1")
     assert [entry.id for entry in await store.read(journal.newest, limit=9)] == ["sp_2", "sp_1"]
@@ -185,7 +198,7 @@ def test_a_row_that_is_as_it_should_be_is_read_as_it_is() -> None:
 async def test_an_index_that_would_lead_round_and_round_is_made_anew(store_path: Path) -> None:
     """One bit makes bytes of a text."""
     names = [f"{first}qbSn-J0YyB-COlfs-O8gIp" for first in "ax"]
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     await add_all(store, [replace(an_sms(n), subject=name) for n, name in enumerate(names)])
     await store.close()
     with closing(sqlite3.connect(store_path)) as connection:
@@ -193,13 +206,13 @@ async def test_an_index_that_would_lead_round_and_round_is_made_anew(store_path:
     page = content(store_path)[(root - 1) * PAGE : root * PAGE]
     kind = page.rfind(13 + 2 * len(names[1]), 0, page.rfind(names[1].encode()))
     overwrite_at(store_path, (root - 1) * PAGE + kind, bytes([page[kind] ^ 1]))
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     assert await store.read(events.last_heard) == {names[0]: 1, names[1]: 2}
     await store.close()
     assert set_aside(store_path) == []
 
 
-async def test_a_number_that_became_bytes_is_a_text_again(store: Store, store_path: Path) -> None:
+async def test_a_number_that_became_bytes_is_a_text_again(store: SqliteStore, store_path: Path) -> None:
     await add_all(store, [an_sms(1), an_sms(2)])
     spoil(store_path, "events SET subject = CAST(subject AS BLOB) WHERE seq = 2")
     for _ in range(3):
@@ -217,14 +230,14 @@ async def test_a_number_that_became_bytes_is_a_text_again(store: Store, store_pa
     ],
 )
 async def test_a_value_without_which_nothing_works_is_repaired(store_path: Path, garbage: str) -> None:
-    store = Store(store_path, key_digest="key")
+    store = SqliteStore(store_path, key_digest="key")
     await store.write(accounts.identify, "person")
     await store.write(servers.claim, "secret")
     await add_all(store, [an_sms(1), an_sms(2)])
     await store.write(events.erase, "number-2")
     await store.close()
     spoil(store_path, garbage)
-    store = Store(store_path, key_digest="key", busy_seconds=PATIENCE)
+    store = SqliteStore(store_path, key_digest="key", busy_seconds=PATIENCE)
     assert await store.read(events.last_seq) >= 2, "no id is given a second time"
     assert await store.write(accounts.identify, "person") == await store.read(whose)
     assert await store.write(servers.claim, "secret"), "the secret can be used again"
@@ -240,7 +253,7 @@ def whose(connection: Connection) -> int:
 @pytest.mark.parametrize("column", ["secret", "port", "inbox_days", "version", "started_at", "serving", "seen_at"])
 @pytest.mark.parametrize("value", ["'garbage'", "x'ff'"])
 async def test_a_garbled_server_keeps_no_other_from_starting(
-    store: Store, store_path: Path, column: str, value: str
+    store: SqliteStore, store_path: Path, column: str, value: str
 ) -> None:
     await store.write(servers.note, a_server("one"), NOW)
     spoil(store_path, f"servers SET {column} = {value}")
@@ -257,7 +270,9 @@ def a_server(name: str) -> Server:
 
 
 @pytest.mark.parametrize("value", ["'garbage'", "x'ff'", "7.5"])
-async def test_a_server_whose_process_cannot_be_read_has_ended(store: Store, store_path: Path, value: str) -> None:
+async def test_a_server_whose_process_cannot_be_read_has_ended(
+    store: SqliteStore, store_path: Path, value: str
+) -> None:
     await store.write(servers.note, a_server("one"), NOW)
     spoil(store_path, f"servers SET owner = {value}")
     assert await store.read(servers.living, NOW) == []
@@ -266,7 +281,7 @@ async def test_a_server_whose_process_cannot_be_read_has_ended(store: Store, sto
 
 
 @pytest.mark.parametrize("end", ["17n5.3", "", "inf", "nan"])
-async def test_a_lease_that_cannot_be_read_is_free(store: Store, end: str) -> None:
+async def test_a_lease_that_cannot_be_read_is_free(store: SqliteStore, end: str) -> None:
     one, other = (f"{leases.this_process()}:{name}" for name in ("one", "other"))
 
     def put_lease(connection: Connection) -> None:
@@ -277,7 +292,9 @@ async def test_a_lease_that_cannot_be_read_is_free(store: Store, end: str) -> No
     assert not await store.write(leases.take, "lease", other, now=NOW, seconds=5)
 
 
-async def test_a_request_whose_priority_cannot_be_read_counts_as_a_person_s(store: Store, store_path: Path) -> None:
+async def test_a_request_whose_priority_cannot_be_read_counts_as_a_person_s(
+    store: SqliteStore, store_path: Path
+) -> None:
     limiter = SharedLimiter(store, MovingClock(speed=0))
     await limiter.acquire(Priority.BACKFILL, timeout=0)
     spoil(store.requests.path, "requests SET priority = 'bAckfill'")
@@ -287,7 +304,7 @@ async def test_a_request_whose_priority_cannot_be_read_counts_as_a_person_s(stor
         await limiter.acquire(Priority.PERSON, timeout=0)
 
 
-async def test_an_answer_whose_time_cannot_be_read_is_none(store: Store, store_path: Path) -> None:
+async def test_an_answer_whose_time_cannot_be_read_is_none(store: SqliteStore, store_path: Path) -> None:
     await store.write(questions.put, "question", "entry", NOW)
     await store.write(questions.answer, "question", "entry", NOW)
     spoil(store_path, "questions SET answered_at = 'garbage'")

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp
 
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.store import Store, events, facts
+from piv_mcp.store import SqliteStore, events, facts
 from piv_mcp.store.changes import Changes
 from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.bodies import UnreadableBodyError, object_in
@@ -65,6 +65,7 @@ class Endpoint:
     http: httpx.AsyncClient
     inbox: Inbox
     port: int
+    store_path: Path
 
     async def post(self, content: bytes, secret: str = SECRET, **headers: str) -> httpx.Response:
         return await self.http.post(f"/webhooks/{secret}", content=content, headers={**JSON, **headers})
@@ -75,13 +76,13 @@ class Endpoint:
 
 @pytest.fixture
 async def endpoint(data_dir: Path) -> AsyncIterator[Endpoint]:
-    store = Store(data_dir / "store.sqlite3")
+    store = SqliteStore(data_dir / "store.sqlite3")
     inbox = Inbox(store, Changes(store))
     async with hosting(webhook_app(inbox)) as host:
         await asyncio.wait_for(host.serving.wait(), 20)
         base = f"http://127.0.0.1:{host.port}"
         async with http_client(base) as http:
-            yield Endpoint(http, inbox, host.port)
+            yield Endpoint(http, inbox, host.port, store.path)
     await inbox.changes.close()
     await store.close()
 
@@ -145,7 +146,7 @@ async def test_a_refused_guess_is_answered_before_its_body_comes(endpoint: Endpo
 
 
 async def test_the_next_minute_tells_how_often_guesses_were_refused(data_dir: Path) -> None:
-    clock, store = MovingClock(), Store(data_dir / "store.sqlite3")
+    clock, store = MovingClock(), SqliteStore(data_dir / "store.sqlite3")
     inbox = Inbox(store, Changes(store), clock=clock)
     async with hosting(webhook_app(inbox)) as host, http_client() as http:
         await asyncio.wait_for(host.serving.wait(), 20)
@@ -420,7 +421,7 @@ async def test_an_unknown_event_is_taken(endpoint: Endpoint) -> None:
 
 async def test_a_store_that_fails_asks_for_the_event_again_and_takes_it_then(endpoint: Endpoint) -> None:
     await endpoint.inbox.store.write(lambda c: None)
-    other = sqlite3.connect(endpoint.inbox.store.path, isolation_level=None)
+    other = sqlite3.connect(endpoint.store_path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     locked = await endpoint.post(GOOD)
     assert (locked.status_code, locked.json()["ok"]) == (503, False)
@@ -434,7 +435,7 @@ async def test_a_store_that_fails_asks_for_the_event_again_and_takes_it_then(end
 
 async def test_an_event_that_cannot_be_stored_is_logged_without_a_secret(endpoint: Endpoint) -> None:
     await endpoint.inbox.store.write(lambda c: None)
-    with contextlib.closing(sqlite3.connect(endpoint.inbox.store.path, isolation_level=None)) as other:
+    with contextlib.closing(sqlite3.connect(endpoint.store_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with structlog.testing.capture_logs() as logs:
             assert (await endpoint.post(GOOD)).status_code == 503

@@ -15,7 +15,7 @@ from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision
-from piv_mcp.store import Store, accounts
+from piv_mcp.store import SqliteStore, accounts
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import visible
@@ -33,7 +33,7 @@ class StoredAccount:
 
     @asynccontextmanager
     async def journal(self) -> AsyncGenerator[Journal]:
-        store = Store(self.store_path, key_digest=self.key)
+        store = SqliteStore(self.store_path, key_digest=self.key)
         try:
             yield Journal(store)
         finally:

@@ -13,7 +13,7 @@ from piv_mcp.cli import outside, receiver
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
-from piv_mcp.store import Connection, Store, accounts, events, facts, servers
+from piv_mcp.store import Connection, SqliteStore, Store, accounts, events, facts, servers
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.salvage import Damage, last_damage
 from piv_mcp.text.times import span
@@ -46,7 +46,7 @@ class Installation:
             PivError: the data directory cannot be used.
             OSError: likewise.
         """
-        store = Store(self.settings.store_path(self.directory()), key_digest=self.key)
+        store = SqliteStore(self.settings.store_path(self.directory()), key_digest=self.key)
         try:
             yield store
         finally:

@@ -10,7 +10,7 @@ from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.cli.terminal import confirm
 from piv_mcp.config import Settings
 from piv_mcp.errors import NotFoundError
-from piv_mcp.store import Store, events
+from piv_mcp.store import SqliteStore, events
 from piv_mcp.store.backup import copy_to, erase_traces, meet_damage
 from piv_mcp.store.recovery import damaged_copies
 from piv_mcp.text.times import SYSTEM_CLOCK
@@ -61,7 +61,7 @@ async def _resolve(settings: Settings, number: str) -> tuple[str, float]:
 
 
 async def _erase(store_path: Path, piv_num_id: str, through: float) -> int:
-    store = Store(store_path)
+    store = SqliteStore(store_path)
     try:
         await store.read(meet_damage)
         return await store.write(events.erase, piv_num_id, through, now=SYSTEM_CLOCK.time())

@@ -54,7 +54,7 @@ class Backfill:
         self._clock = inbox.clock
         self._history = history
         self._phonebook = phonebook
-        self._owner = f"{leases.this_process()}:{secrets.token_hex(4)}"
+        self._owner = f"{self._store.process}:{secrets.token_hex(4)}"
         self._hurry = asyncio.Event()
         self._round_wanted_at = self._clock.time()
         self._recent = Settling(self._clock)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
-from piv_mcp.store import Connection, Store, journal, leases, pending
+from piv_mcp.store import Connection, Store, journal, pending
 from piv_mcp.store.connection import Value
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
@@ -78,7 +78,7 @@ class Journal:
         self._began = clock.time() - clock.monotonic()
         self._ages: dict[str, tuple[float, float]] = {}
         """Of unsettled entries: how old each was, and when that was (monotonic)."""
-        self.owner = leases.this_process()
+        self.owner = store.process
 
     # --- time
 
@@ -256,9 +256,9 @@ class Journal:
         """Mark executing entries whose process has ended as unknown. Returns all unknown entries, the oldest first."""
         return await self.store.write(journal.recover, self._is_running, self._clock.time())
 
-    def _is_running(self, entry: Entry) -> bool:
+    def _is_running(self, connection: Connection, entry: Entry) -> bool:
         """Whether a process still waits for the API's answer to this entry's request."""
         if entry.owner == self.owner:
             return entry.id in self._executing
         overdue = self.certain_time() - (entry.sent_at or 0) > EXECUTION_SECONDS
-        return entry.owner is not None and not overdue and not leases.is_gone(entry.owner)
+        return entry.owner is not None and not overdue and not connection.is_gone(entry.owner)

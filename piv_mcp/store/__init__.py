@@ -9,6 +9,7 @@ the owner. The other modules hold the SQL of their tables as named functions tha
 """
 
 from piv_mcp.store.connection import Connection
-from piv_mcp.store.database import Store
+from piv_mcp.store.database import SqliteStore
+from piv_mcp.store.interface import Store
 
-__all__ = ["Connection", "Store"]
+__all__ = ["Connection", "SqliteStore", "Store"]

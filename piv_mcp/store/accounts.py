@@ -27,7 +27,11 @@ OWNED_TABLES = (
 )
 """The tables whose rows belong to an account."""
 
+ONE_FOR_EACH = {"looks": ("number",), "pending": ("kind", "id"), "number_leases": ("number",)}
+"""The tables in which an account has one row for each of what these columns name."""
+
 _READABLE = "typeof(account) = 'integer'"
+"""In SQLite, whose damaged files can hold a value of any kind in any column."""
 
 UNCLAIMED = 1
 """The account of what was stored before any key was known. The first key takes it, unless it is somebody's already."""
@@ -49,6 +53,7 @@ def of_key(connection: Connection, key_digest: str | None) -> int | None:
 
 def add_key(connection: Connection, key_digest: str) -> int:
     """The account of a new key: what nobody has claimed, else a new one."""
+    connection.alone()
     account = UNCLAIMED
     if _is_claimed(connection):
         connection.execute("INSERT INTO accounts (user_id) VALUES (NULL)")
@@ -70,7 +75,7 @@ def note_all(connection: Connection) -> None:
     """Note accounts that are known by their rows alone, so that no new key gets one of them."""
     for table in (*OWNED_TABLES, "keys"):
         accounts = f"SELECT DISTINCT account FROM {table} WHERE {_READABLE}"  # noqa: S608 - our own names
-        connection.execute(f"INSERT OR IGNORE INTO accounts (id) {accounts}")
+        connection.execute(f"INSERT INTO accounts (id) {accounts} ON CONFLICT (id) DO NOTHING")
 
 
 def forget_garbled(connection: Connection) -> bool:
@@ -88,10 +93,10 @@ def keys(connection: Connection) -> list[str]:
 def known(connection: Connection, subject: str) -> list[int]:
     """All accounts, also one of which nothing is left but events about `subject`."""
     query = (
-        f"SELECT id FROM accounts UNION SELECT account FROM keys WHERE {_READABLE}"  # noqa: S608
-        f" UNION SELECT account FROM events WHERE subject = ? AND {_READABLE}"
+        "SELECT id FROM accounts UNION SELECT account FROM keys"
+        " UNION SELECT account FROM events WHERE subject = ? ORDER BY 1"
     )
-    return [int(account) for (account,) in connection.rows(query, (subject,))]
+    return [account for (account,) in connection.rows(query, (subject,)) if isinstance(account, int)]
 
 
 @contextmanager
@@ -119,6 +124,7 @@ def is_doubtful(connection: Connection) -> bool:
 
 def identify(connection: Connection, user_id: str) -> int:
     """Note whose the connection's account is. Where another key of the same person came before, the two become one."""
+    connection.alone()
     mine = connection.account
     known = connection.count("SELECT id FROM accounts WHERE user_id = ?", (user_id,))
     if not known:
@@ -130,11 +136,18 @@ def identify(connection: Connection, user_id: str) -> int:
         connection.execute(
             "DELETE FROM events WHERE account = ? AND EXISTS (SELECT 1 FROM events AS other"
             " WHERE other.account = ? AND other.subject = events.subject AND other.message_id = events.message_id"
-            " AND other.text_key IS events.text_key)",
+            " AND (other.text_key = events.text_key OR (other.text_key IS NULL AND events.text_key IS NULL)))",
             (mine, known),
         )
         for table in (*OWNED_TABLES, "keys"):
-            connection.execute(f"UPDATE OR REPLACE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
+            if columns := ONE_FOR_EACH.get(table):
+                equal = " AND ".join(f"other.{name} = {table}.{name}" for name in columns)
+                connection.execute(
+                    f"DELETE FROM {table} WHERE account = ?"  # noqa: S608
+                    f" AND EXISTS (SELECT 1 FROM {table} AS other WHERE other.account = ? AND {equal})",
+                    (known, mine),
+                )
+            connection.execute(f"UPDATE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
         facts.move_own(connection, mine, known)
         connection.account = known
     return known

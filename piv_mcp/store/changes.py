@@ -1,16 +1,12 @@
 """Wakes waiting calls when any process has changed the store."""
 
 import asyncio
+from collections.abc import Hashable
 from contextlib import suppress
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import events
-from piv_mcp.store.connection import Connection
-from piv_mcp.store.database import Store
+from piv_mcp.store.interface import Store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
-
-COMMIT_POLL_SECONDS = 0.1
-"""Seconds between two checks for commits of other processes. Only done while a call waits."""
 
 
 class Changes:
@@ -22,8 +18,9 @@ class Changes:
         self.version = 0
         self._changed = asyncio.Event()
         self._waiting = 0
-        self._seen = (-1, -1)
+        self._seen: Hashable = None
         self._poll_task: asyncio.Task[None] | None = None
+        store.on_commit(self.notify)
 
     def notify(self) -> None:
         """Wake the waiting calls: something was committed."""
@@ -58,13 +55,8 @@ class Changes:
     async def _poll_commits(self) -> None:
         while self._waiting:
             with suppress(StoreError):  # the file may be locked for a moment: try again
-                current = await self._store.read(_commit_marker)
+                current = await self._store.marker()
                 if current != self._seen:  # also on the first check: a commit may have come after the caller's query
                     self._seen = current
                     self.notify()
-            await self._clock.sleep(COMMIT_POLL_SECONDS)
-
-
-def _commit_marker(connection: Connection) -> tuple[int, int]:
-    """A value that every commit changes. `data_version` alone is not enough: it restarts with a new file."""
-    return connection.count("PRAGMA data_version"), events.last_seq(connection)
+            await self._clock.sleep(self._store.look_seconds)

@@ -1,4 +1,8 @@
-"""The interface that a database engine must offer to the store. Placeholders are `?`; rows are tuples."""
+"""The interface that a database engine offers to the functions of this package.
+
+Their SQL is what SQLite and PostgreSQL both understand: placeholders are `?`, rows are tuples, and what differs between
+the two is a method here.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -24,3 +28,28 @@ class Connection(Protocol):
     def count(self, sql: str, values: Sequence[Value] = ()) -> int:
         """The first column of the first row of a query, as an integer; 0 if it is null or there is no row."""
         ...
+
+    def last_event(self) -> int:
+        """The highest id that an event has had, pruned events included. All events that come later have higher ones."""
+        ...
+
+    def note_event(self, seq: int) -> None:
+        """This transaction has inserted an event with this id."""
+        ...
+
+    def is_gone(self, owner: str) -> bool:
+        """Whether the process that the first two parts of `owner` name has certainly ended."""
+        ...
+
+    def alone(self) -> None:
+        """Keep out all other transactions that write, also those of other accounts, until the end of this one."""
+        ...
+
+    def now(self, here: float) -> float:
+        """The moment on the clock of all that share the store: `here`, unless they are on several machines."""
+        ...
+
+
+def equals(column: str, value: Value) -> tuple[str, tuple[Value, ...]]:
+    """A condition that can use an index, and its values: the column has this value, which may be null."""
+    return (f"{column} IS NULL", ()) if value is None else (f"{column} = ?", (value,))

@@ -8,80 +8,39 @@ import asyncio
 import queue
 import sqlite3
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import recovery
+from piv_mcp.store import leases, recovery
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import inode_of
 from piv_mcp.store.opening import Opened, open_store
 from piv_mcp.store.request_file import RequestFile
 from piv_mcp.store.space import make_shrinkable
 from piv_mcp.store.sqlite import SqliteConnection, concerns_the_file, is_damage, store_error, transaction
+from piv_mcp.store.writes import BUSY_SECONDS, Gathering, Group, Job, Outcome, resolve
+from piv_mcp.text.times import Clock
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Job = Callable[[Connection], T]
-Outcome = tuple[Any, Exception | None]
-"""What a job returned, or what it raised."""
-
-BUSY_SECONDS = 2.0
-"""How long a write waits, from when it was handed in: below the 5 s that piv.day gives a webhook."""
-
-LATER_SECONDS = 0.25
-"""How much later a write is given up that waits behind others: SQLite is to say first why the file is locked."""
 
 IDLE_SECONDS = 1.0
 """How often a process that writes nothing looks whether its files are still those of the store."""
 
+COMMIT_POLL_SECONDS = 0.1
+"""Seconds between two checks for commits of other processes: SQLite tells of none."""
+
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    job: Job[Any]
-    done: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class _Group:
-    """Writes that share a commit. It is given up, whole, if it was not begun by `until` (of the monotonic clock)."""
-
-    writes: list[_Write]
-    until: float
-    state: Literal["waiting", "begun", "ended"] = "waiting"
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def change(self, before: str, after: Literal["waiting", "begun", "ended"]) -> bool:
-        """Whether it was in the state `before`."""
-        with self.lock:
-            if self.state != before:
-                return False
-            self.state = after
-            return True
-
-    def begin(self) -> bool:
-        """Take up the writes whose callers still wait. Returns whether the group was not given up."""
-        if not self.change("waiting", "begun"):
-            return False
-        self.writes = [write for write in self.writes if not write.done.cancelled()]
-        return True
-
-    def end(self) -> None:
-        """Let go of the writes: the timer that would give the group up keeps it for a while."""
-        self.state, self.writes = "ended", []
-
-
-class Store:
-    """The store of a process. The file is opened at the first use; `close` ends both threads.
+class SqliteStore:
+    """A `Store` in a file. The file is opened at the first use; `close` ends both threads.
 
     `key_digest` names the account whose rows are read and written (see `accounts`). `busy_seconds` is how long a write
     waits for another process's transaction.
@@ -91,8 +50,9 @@ class Store:
         self.path = path
         self._key_digest = key_digest
         self._busy_seconds = busy_seconds
-        self._waiting: list[_Write] = []
-        self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._handed: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
+        busy = "the store is busy: another program has it locked, or it is being made anew"
+        self._gathering = Gathering(self._handed.put, busy_seconds, busy=busy)
         self._writer: threading.Thread | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-read")
         self._reading: Opened | None = None
@@ -104,61 +64,23 @@ class Store:
         self._closed = False
         self._account: int | None = None
         self.requests = RequestFile(path, self.account)
+        self.process = leases.this_process()
+
+    look_seconds = COMMIT_POLL_SECONDS
 
     async def account(self) -> int:
-        """The account of the key, as the last transaction found it. Raises `StoreError` if there was none yet and the
-        file cannot be read."""
         return await self.read(lambda c: c.account) if self._account is None else self._account
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn(connection, ...)` in a transaction; returns when it is on disk.
-
-        `fn` may run a second time, after a rollback or when the file was replaced meanwhile, so it must change nothing
-        but the store.
-
-        Raises:
-            StoreError: nothing was written (disk full, file locked, a newer version); unless it is of a newer version,
-                the same call may work later.
-        """
+        # `fn` runs again, too, when the file was replaced meanwhile.
         if self._closed:
             raise StoreError("the store is closed")
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_groups, name="store-write", daemon=True)
             self._writer.start()
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Write(lambda connection: fn(connection, *args, **kwargs), done))
-        if len(self._waiting) == 1:
-            # Hand over when the loop has run all ready tasks: their writes join this group, and the tasks do not
-            # compete with the writing thread for the interpreter lock.
-            loop.call_soon(self._hand_over)
-        return await done
-
-    def _hand_over(self) -> None:
-        if not self._waiting:
-            return
-        group = _Group(self._waiting, time.monotonic() + self._busy_seconds)
-        self._waiting = []
-        self._handed.put(group)
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._busy_seconds + LATER_SECONDS, self._give_up, group, loop)
-
-    def _give_up(self, group: _Group, loop: asyncio.AbstractEventLoop) -> None:
-        """Let nobody wait longer whose write was not begun in time. One that was begun may be on disk already."""
-        if group.change("waiting", "ended"):
-            error = "the store is busy: another program has it locked, or it is being made anew"
-            writes = group.writes
-            _resolve(writes, [(None, StoreError(error)) for _ in writes])
-        elif group.state == "begun":
-            loop.call_later(LATER_SECONDS, self._give_up, group, loop)
+        return await self._gathering.add(lambda connection: fn(connection, *args, **kwargs))
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn(connection, ...)` on the reading connection.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
-
         def job(connection: Connection) -> T:
             return fn(connection, *args, **kwargs)
 
@@ -182,15 +104,23 @@ class Store:
         except OSError as error:
             raise store_error(error) from error
 
+    async def marker(self) -> Hashable:
+        return await self.read(_marker)
+
+    def on_commit(self, wake: Callable[[], None]) -> None:
+        pass  # SQLite tells nobody
+
+    def clock(self, clock: Clock) -> Clock:
+        return clock
+
     async def close(self) -> None:
-        """Commit the queued writes and close the file."""
         if self._closed:
             return
         self._closed = True
         await self.requests.close()
         loop = asyncio.get_running_loop()
         if self._writer is not None:
-            self._hand_over()
+            self._gathering.hand_over()
             self._handed.put(None)
             await loop.run_in_executor(None, self._writer.join)
         await loop.run_in_executor(self._reader, self._stop_reading)
@@ -271,9 +201,9 @@ class Store:
             self._write_together(groups)
         self._stop_writing()
 
-    def _next_groups(self) -> list[_Group]:
+    def _next_groups(self) -> list[Group]:
         """All that wait: while one is committed the next come, and share the next commit. None at the end."""
-        groups: list[_Group] = []
+        groups: list[Group] = []
         while True:
             try:
                 timeout = IDLE_SECONDS if self._writing is not None else None
@@ -300,7 +230,7 @@ class Store:
                 _log.error("the store's files were deleted, and it cannot be made anew", problem=str(error))
             self._problem = str(error)
 
-    def _write_together(self, groups: list[_Group]) -> None:
+    def _write_together(self, groups: list[Group]) -> None:
         outcomes: list[Outcome]
         try:
             begun, outcomes = self._commit_groups(groups)
@@ -319,9 +249,9 @@ class Store:
             group.end()
         if writes:
             with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
-                writes[0].done.get_loop().call_soon_threadsafe(_resolve, writes, outcomes)
+                writes[0].done.get_loop().call_soon_threadsafe(resolve, writes, outcomes)
 
-    def _commit_groups(self, groups: list[_Group]) -> tuple[list[_Group], list[Outcome]]:
+    def _commit_groups(self, groups: list[Group]) -> tuple[list[Group], list[Outcome]]:
         """Those that were not given up meanwhile, and the outcomes of all their writes."""
         for _ in range(3):
             try:
@@ -361,18 +291,13 @@ class Store:
             self._writing = None
 
 
+def _marker(connection: Connection) -> tuple[int, int]:
+    # `data_version` alone is not enough: it restarts with a new file.
+    return connection.count("PRAGMA data_version"), connection.last_event()
+
+
 class _NotCurrentError(Exception):
     """The reader's files are not the store's any more: the writing thread makes the store anew."""
-
-
-def _resolve(writes: list[_Write], outcomes: list[Outcome]) -> None:
-    for write, (value, problem) in zip(writes, outcomes, strict=True):
-        if write.done.done():
-            continue  # the caller was cancelled during the write
-        if problem is None:
-            write.done.set_result(value)
-        else:
-            write.done.set_exception(problem)
 
 
 def _commit(connection: SqliteConnection, jobs: list[Job[Any]]) -> list[Outcome]:

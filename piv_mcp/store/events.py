@@ -34,6 +34,9 @@ COUNTED = 1000
 ORDERED_BEYOND = 50
 """How many more rows than asked for are put in order at most: those that came together (`TOGETHER_SECONDS`)."""
 
+FIRST_PAGE, LARGEST_PAGE = 100, 5000
+"""Rows that are read at once where nobody knows how many are needed."""
+
 DELETED_AT_ONCE = 500
 """Rows in one statement: SQLite allows 32,766 values."""
 
@@ -95,8 +98,9 @@ def insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredE
     row = f"({', '.join('?' * len(STORED))}, ?)"
     statement = f"INSERT INTO events ({', '.join(STORED)}, account) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
     values = [value for event in batch for value in (*(getattr(event, name) for name in STORED), connection.account)]
-    # SQLite numbers the rows in their order, but RETURNING may return them in another.
+    # The rows are numbered in their order, but RETURNING may return them in another.
     ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
+    connection.note_event(ids[-1])
     return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 
@@ -113,7 +117,7 @@ def last_heard(connection: Connection) -> dict[str, int]:
     subject = ""
     query = (
         "SELECT subject, max(seq) FROM events WHERE text IS NOT NULL AND subject > ? AND account = ?"
-        " GROUP BY subject LIMIT 1"
+        " GROUP BY subject ORDER BY subject LIMIT 1"
     )
     while row := next(connection.rows(query, (subject, connection.account)), None):
         if not isinstance(row[0], str) or row[0] <= subject:
@@ -150,7 +154,7 @@ def after(
     total = 0
     for about, names in _conditions_about(subject):
         total += connection.count(
-            f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about} LIMIT ?)",  # noqa: S608
+            f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about} LIMIT ?) AS counted",  # noqa: S608
             (*values, *names, COUNTED),
         )
         found += select(connection, f"{condition} AND {about} ORDER BY seq {order} LIMIT ?", (*values, *names, limit))
@@ -161,9 +165,9 @@ def after(
 def _conditions_about(subject: str | None) -> list[tuple[str, tuple[str, ...]]]:
     """SQL conditions that together match each event about `subject` once. Each can use an index."""
     if subject is None:
-        return [("1", ())]
+        return [("TRUE", ())]
     # An event about several numbers has no subject; its payload lists them.
-    several = f"subject IS NULL AND type = '{SEVERAL_NUMBERS_EVENT}' AND instr(payload, ?)"
+    several = f"subject IS NULL AND type = '{SEVERAL_NUMBERS_EVENT}' AND replace(payload, ?, '') <> payload"
     return [("subject = ?", (subject,)), (several, (json.dumps(subject),))]
 
 
@@ -172,9 +176,14 @@ def all_since(
 ) -> Iterator[StoredEvent]:
     """Events after `cursor` that arrived at or after the time `arrived`, oldest first, one by one."""
     kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
-    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? AND account = ? ORDER BY seq"
-    for row in connection.rows(query, (*types, cursor, arrived, connection.account)):
-        yield _read(row)
+    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? AND account = ? ORDER BY seq LIMIT ?"
+    size = FIRST_PAGE
+    while True:
+        page = list(map(_read, connection.rows(query, (*types, cursor, arrived, connection.account, size))))
+        yield from page
+        if len(page) < size:
+            return
+        cursor, size = page[-1].seq, min(2 * size, LARGEST_PAGE)
 
 
 def matching(
@@ -193,7 +202,7 @@ def matching(
 
 def last_seq(connection: Connection) -> int:
     """The highest event id so far, pruned events included: a cursor from which only new events follow."""
-    return connection.count("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+    return connection.last_event()
 
 
 def pruned_through(connection: Connection) -> int:
@@ -246,7 +255,8 @@ def erase(connection: Connection, subject: str, through: float = 0.0, *, now: fl
     )
     possible = max(through or now, newest("reached_at", LAST_TIME)) + CLOCK_TOLERANCE
     # A message's own time may be a little ahead.
-    erased_at = max(through, newest(f"max(coalesce(sent_at, 0), {_MOMENT})", possible))
+    latest = f"CASE WHEN sent_at > {_MOMENT} THEN sent_at ELSE {_MOMENT} END"
+    erased_at = max(through, newest(latest, possible))
     for account in accounts.known(connection, subject):
         with accounts.acting_for(connection, account):
             polls.note_erased(connection, subject, erased_at)

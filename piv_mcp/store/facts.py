@@ -59,7 +59,8 @@ def move_own(connection: Connection, account: int, to: int) -> None:
     """Give the facts that an account has for itself to another, but for those that it has already."""
     ending = f"@{account}"
     connection.execute(
-        "UPDATE OR IGNORE facts SET name = substr(name, 1, length(name) - ?) || ? WHERE name LIKE ?",
+        "INSERT INTO facts (name, value) SELECT substr(name, 1, length(name) - ?) || ?, value FROM facts"
+        " WHERE name LIKE ? ON CONFLICT (name) DO NOTHING",
         (len(ending), f"@{to}", f"%{ending}"),
     )
     connection.execute("DELETE FROM facts WHERE name LIKE ?", (f"%{ending}",))

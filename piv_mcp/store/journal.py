@@ -178,13 +178,15 @@ def reserved_by_budget(connection: Connection, since: float) -> Decimal:
 
 def overcharged(connection: Connection, kind: str) -> Entry | None:
     """The latest entry of this kind with a price for which more was charged, or an amount that is not known."""
-    return _first(
-        connection,
-        "kind = ? AND state = 'charged' AND price IS NOT NULL"
-        " AND (typeof(charged) <> 'text' OR charged GLOB '*[^0-9.E+-]*'"
-        " OR CAST(charged AS REAL) > CAST(price AS REAL) + 0.000001) ORDER BY seq DESC",
-        (kind,),
+    query = (
+        "SELECT id, charged, price FROM spending WHERE account = ? AND kind = ? AND state = 'charged'"
+        " AND price IS NOT NULL AND (charged IS NULL OR charged <> price) ORDER BY seq DESC"
     )
+    for entry_id, charged, price in connection.rows(query, (connection.account, kind)):
+        more, expected = (None if amount is None else _amount(amount) for amount in (charged, price))
+        if more is None or more > (expected or 0):
+            return get(connection, str(entry_id))
+    return None
 
 
 def unsettled(connection: Connection, kind: str) -> list[Entry]:
@@ -314,7 +316,7 @@ def settle(
     return change(connection, entry_id, columns, only_if=only_if)
 
 
-def recover(connection: Connection, is_running: Callable[[Entry], bool], now: float) -> list[Entry]:
+def recover(connection: Connection, is_running: Callable[[Connection, Entry], bool], now: float) -> list[Entry]:
     """Mark executing entries that no longer run as unknown, and those whose state cannot be read: they may have been
     sent. Returns all unknown entries, the oldest first."""
     problem = "its state could not be read"
@@ -323,7 +325,7 @@ def recover(connection: Connection, is_running: Callable[[Entry], bool], now: fl
         (now, problem, *STATES),
     )
     for entry in _select(connection, "state = 'executing'"):
-        if not is_running(entry):
+        if not is_running(connection, entry):
             problem = "the process that sent it ended before the answer came"
             columns: dict[str, Value] = {"state": "unknown", "settled_at": now, "problem": problem}
             change(connection, entry.id, columns, only_if=("executing",))

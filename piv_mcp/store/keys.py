@@ -56,12 +56,16 @@ def stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[Key
     for kind, missing in (("history", "digest"), ("webhook", "message_id")):
         subjects = [second for first, second, _ in wanted if first == kind]
         if subjects:
+            shows = f"{missing} IS NULL AND text_key IS NOT NULL"
             rows = ", ".join(["(?)"] * len(subjects))
             query = (
-                f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted WHERE EXISTS"  # noqa: S608
-                f" (SELECT 1 FROM events WHERE subject IS a AND {missing} IS NULL AND text_key IS NOT NULL)"
+                f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted"  # noqa: S608
+                f" WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND {shows})"
             )
             found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
+            query = f"SELECT 1 FROM events WHERE subject IS NULL AND {shows} LIMIT 1"  # noqa: S608
+            if None in subjects and connection.count(query):
+                found.add((kind, None, ""))
     types = {third for first, _, third in wanted if first == "asked"}
     return found | {("asked", None, type_) for type_ in asked.found_types(connection, types)}
 

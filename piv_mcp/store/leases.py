@@ -59,7 +59,7 @@ def take(connection: Connection, name: str, owner: str, *, now: float, seconds: 
     has it. A lease that cannot be read is free."""
     name = facts.own(connection, name)
     holder, _, until = (facts.get(connection, name) or "").rpartition("|")
-    if holder != owner and now < facts.as_number(until) <= now + LONGEST_SECONDS and not is_gone(holder):
+    if holder != owner and now < facts.as_number(until) <= now + LONGEST_SECONDS and not connection.is_gone(holder):
         return False
     facts.put(connection, name, f"{owner}|{now + seconds}")
     return True

@@ -37,10 +37,10 @@ Rows = dict[str, list[Row]]
 """The rows of each table."""
 
 _ADD = {
-    "requests": "INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?)",
-    "waiting": "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)",
+    "requests": "INSERT INTO requests VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+    "waiting": "INSERT INTO waiting VALUES (?, ?, ?) ON CONFLICT (token) DO NOTHING",
     "pauses": "INSERT INTO pauses VALUES (?, ?, ?) ON CONFLICT (account)"
-    " DO UPDATE SET until = excluded.until, asked = excluded.asked WHERE excluded.until > until",
+    " DO UPDATE SET until = excluded.until, asked = excluded.asked WHERE excluded.until > pauses.until",
 }
 
 
@@ -62,7 +62,7 @@ def create(connection: Connection) -> None:
 
 
 def note_sent(connection: Connection, sent: Sent) -> None:
-    statement = "INSERT OR IGNORE INTO requests (id, at, priority, account) VALUES (?, ?, ?, ?)"
+    statement = "INSERT INTO requests (id, at, priority, account) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
     connection.execute(statement, (sent.id, sent.at, sent.priority.value, connection.account))
 
 
@@ -101,16 +101,22 @@ def pause(connection: Connection, now: float) -> Pause:
 
 
 def put_pause(connection: Connection, pause: Pause) -> None:
-    statement = "INSERT OR REPLACE INTO pauses (account, until, asked) VALUES (?, ?, ?)"
-    connection.execute(statement, (connection.account, pause.until, pause.asked))
+    connection.execute(
+        "INSERT INTO pauses (account, until, asked) VALUES (?, ?, ?)"
+        " ON CONFLICT (account) DO UPDATE SET until = excluded.until, asked = excluded.asked",
+        (connection.account, pause.until, pause.asked),
+    )
 
 
 # --- calls with a person's priority that wait for the request limit
 
 
 def note_waiting(connection: Connection, token: str, until: float) -> None:
-    statement = "INSERT OR REPLACE INTO waiting (token, until, account) VALUES (?, ?, ?)"
-    connection.execute(statement, (token, until, connection.account))
+    connection.execute(
+        "INSERT INTO waiting (token, until, account) VALUES (?, ?, ?)"
+        " ON CONFLICT (token) DO UPDATE SET until = excluded.until, account = excluded.account",
+        (token, until, connection.account),
+    )
 
 
 def forget_waiting(connection: Connection, token: str) -> None:

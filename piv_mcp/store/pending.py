@@ -104,23 +104,23 @@ def in_progress(connection: Connection, kinds: Sequence[Kind] = (), subject: str
 
 def begin(connection: Connection, begun: Pending) -> None:
     """Note what has begun now. What was noted of the same thing before is over, also of single numbers of a restore."""
-    for part in begun.id.split(","):
+    for part in {begun.id, *begun.id.split(",")}:
         connection.execute(
             "DELETE FROM pending WHERE account = ? AND kind = ? AND id = ?", (connection.account, begun.kind, part)
         )
-    _put(connection, begun, "REPLACE")
+    _put(connection, begun)
 
 
 def find(connection: Connection, found: Pending) -> None:
     """Note what a list shows to be in progress, unless that is known."""
-    _put(connection, found, "IGNORE")
+    _put(connection, found)
 
 
-def _put(connection: Connection, row: Pending, instead: Literal["REPLACE", "IGNORE"]) -> None:
+def _put(connection: Connection, row: Pending) -> None:
     values = [getattr(row, name) for name in _COLUMNS]
     connection.execute(
-        f"INSERT OR {instead} INTO pending ({', '.join(_COLUMNS)}, account)"  # noqa: S608 - our own names
-        f" VALUES ({', '.join('?' * len(_COLUMNS))}, ?)",
+        f"INSERT INTO pending ({', '.join(_COLUMNS)}, account)"  # noqa: S608 - our own names
+        f" VALUES ({', '.join('?' * len(_COLUMNS))}, ?) ON CONFLICT (account, kind, id) DO NOTHING",
         (*values, connection.account),
     )
 

@@ -8,7 +8,7 @@ from piv_mcp.api.rate_limit import LocalLimiter, Pause, Priority, no_slot, secon
 from piv_mcp.errors import StoreError
 from piv_mcp.store import minute
 from piv_mcp.store.connection import Connection
-from piv_mcp.store.database import Store
+from piv_mcp.store.interface import Store
 from piv_mcp.store.minute import ID_BITS, Sent
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from piv_mcp.api.events import SmsReceived
 from piv_mcp.store import asked, keys, merging, polls, servers
-from piv_mcp.store.connection import Connection, Value
+from piv_mcp.store.connection import Connection, equals
 from piv_mcp.store.event import CLOCK_TOLERANCE, CREDIBLE_SINCE, TIMED, Source, StoredEvent
 from piv_mcp.store.events import STORED, insert, select
 
@@ -195,9 +195,10 @@ def _placed(connection: Connection, event: StoredEvent, *, as_dated: bool = Fals
 def _duplicate(connection: Connection, event: StoredEvent) -> StoredEvent | None:
     """The row that this source has already given."""
     if event.source == "history":
-        same_id = "subject IS ? AND message_id = ?"
-        values: tuple[Value, ...] = (event.subject, event.message_id)
-        for known in select(connection, f"{same_id} AND text_key IS ? LIMIT 1", (*values, event.text_key)):
+        about, values = equals("subject", event.subject)
+        same_id, values = f"{about} AND message_id = ?", (*values, event.message_id)
+        same_text, text = equals("text_key", event.text_key)
+        for known in select(connection, f"{same_id} AND {same_text} LIMIT 1", (*values, *text)):
             return known
         # `+`: sort these few rows instead of reading all of the number's in their order.
         newest = select(connection, f"{same_id} ORDER BY +seq DESC LIMIT {NEWEST_COMPARED}", values)
@@ -230,11 +231,12 @@ def _take_new_ids(connection: Connection, batch: Sequence[StoredEvent]) -> None:
     for subject in {event.subject for event in batch}:
         known: dict[tuple[str, float], list[int]] = {}
         ids: set[str] = set()
+        about, values = equals("subject", subject)
         query = (
-            "SELECT seq, message_id, text_key, sent_at FROM events WHERE account = ? AND subject IS ?"
+            f"SELECT seq, message_id, text_key, sent_at FROM events WHERE account = ? AND {about}"  # noqa: S608
             " AND message_id IS NOT NULL"
         )
-        for seq, message_id, text_key, sent_at in connection.rows(query, (connection.account, subject)):
+        for seq, message_id, text_key, sent_at in connection.rows(query, (connection.account, *values)):
             ids.add(str(message_id))
             if text_key is not None and sent_at is not None:
                 known.setdefault((text_key, sent_at), []).append(int(seq))
@@ -249,13 +251,13 @@ def counterpart_of(connection: Connection, event: StoredEvent) -> StoredEvent | 
     if event.text_key is None:
         return None
     missing = "message_id IS NULL" if event.source == "history" else "digest IS NULL"
-    equal = f"subject IS ? AND text_key = ? AND {missing}"
-    values: tuple[Value, ...] = (event.subject, event.text_key)
-    newest = f"seq IN (SELECT seq FROM events WHERE subject IS ? ORDER BY seq DESC LIMIT {NEWEST_COMPARED})"  # noqa: S608
+    about, subject = equals("subject", event.subject)
+    equal, values = f"{about} AND text_key = ? AND {missing}", (*subject, event.text_key)
+    newest = f"seq IN (SELECT seq FROM events WHERE {about} ORDER BY seq DESC LIMIT {NEWEST_COMPARED})"  # noqa: S608
     found = select(connection, f"{equal} LIMIT {NEWEST_COMPARED}", values)
     if len(found) == NEWEST_COMPARED:  # of many equal texts the newest, and those near in time
-        # `+` keeps SQLite from reading all equal texts through their index.
-        found = select(connection, f"{newest} AND +text_key = ? AND {missing}", values)
+        # `|| ''` keeps the engine from reading all equal texts through their index.
+        found = select(connection, f"{newest} AND text_key || '' = ? AND {missing}", values)
         if event.sent_at is not None:
             for comparison, order in ((">=", "ASC"), ("<", "DESC")):
                 near = f"{equal} AND sent_at {comparison} ? ORDER BY sent_at {order} LIMIT 1"
@@ -263,7 +265,7 @@ def counterpart_of(connection: Connection, event: StoredEvent) -> StoredEvent | 
     last_look = polls.look(connection, event.subject) if event.subject is not None else polls.Look()
     same = [known for known in found if _is_same_time(known, event, last_look, merging.SAME_SMS_SECONDS)]
     if not same:
-        near = select(connection, f"{newest} AND text_key IS NOT NULL AND {missing}", (event.subject,))
+        near = select(connection, f"{newest} AND text_key IS NOT NULL AND {missing}", subject)
         same = [
             known
             for known in near

@@ -54,6 +54,8 @@ _log = structlog.get_logger(__name__)
 class RequestFile:
     """The file as one process has it, and what that process has sent. Belongs to one event loop."""
 
+    may_be_missing = True
+
     def __init__(self, store: Path, account: Callable[[], Awaitable[int]]) -> None:
         """`account` tells whose requests this process sends."""
         self.path = side(store, "-requests")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import accounts, leases
+from piv_mcp.store import accounts
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.rows import RowReader, needed_whole
 
@@ -40,10 +40,10 @@ class Server:
     def pid(self) -> str:
         return self.owner.partition(":")[0]
 
-    def is_living(self, now: float) -> bool:
+    def is_living(self, connection: Connection, now: float) -> bool:
         if sys.platform == "win32" and abs(now - self.seen_at) > UNSEEN_SECONDS:
             return False
-        return not leases.is_gone(self.owner)
+        return not connection.is_gone(self.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,12 @@ def note(connection: Connection, server: Server, now: float) -> None:
     """Record that the server runs, for the connection's account. Drops the rows of processes that have ended."""
     claim(connection, server.secret)
     for (owner,) in list(connection.rows("SELECT owner FROM servers")):
-        if leases.is_gone(str(owner)):
+        if connection.is_gone(str(owner)):
             remove(connection, owner)
     row = replace(server, account=connection.account, seen_at=now)
+    remove(connection, server.owner)
     connection.execute(
-        f"INSERT OR REPLACE INTO servers ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608
+        f"INSERT INTO servers ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608
         [getattr(row, name) for name in _COLUMNS],
     )
 
@@ -87,7 +88,7 @@ def remove(connection: Connection, owner: str) -> None:
 def living(connection: Connection, now: float) -> list[Server]:
     """The servers that run, of all accounts, the oldest first."""
     rows = connection.rows(f"SELECT {_NAMES} FROM servers ORDER BY started_at, owner")  # noqa: S608
-    return [server for row in list(rows) if (server := _read(row)).is_living(now)]
+    return [server for row in list(rows) if (server := _read(row)).is_living(connection, now)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ def claim(connection: Connection, secret: str) -> bool:
     """Take the secret for the connection's account, unless it belongs to another. Returns whether it is the account's
     own."""
     connection.execute(
-        "INSERT OR IGNORE INTO webhook_secrets (digest, account) VALUES (?, ?)", (secret, connection.account)
+        "INSERT INTO webhook_secrets (digest, account) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
+        (secret, connection.account),
     )
     return owns(connection, secret)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from piv_mcp.errors import NewerStoreError, StoreError
-from piv_mcp.store import accounts, migrations
+from piv_mcp.store import accounts, leases, migrations
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.rows import damage, needed_whole
 
@@ -47,6 +47,21 @@ class SqliteConnection:
     def count(self, sql: str, values: Sequence[Value] = ()) -> int:
         row = self.raw.execute(sql, values).fetchone()
         return needed_whole(row[0]) if row and row[0] is not None else 0
+
+    def last_event(self) -> int:
+        return self.count("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+
+    def note_event(self, seq: int) -> None:
+        pass  # SQLite keeps it
+
+    def is_gone(self, owner: str) -> bool:
+        return leases.is_gone(owner)
+
+    def alone(self) -> None:
+        pass  # a transaction that writes is alone
+
+    def now(self, here: float) -> float:
+        return here
 
 
 def connect(path: Path, busy_seconds: float) -> SqliteConnection:

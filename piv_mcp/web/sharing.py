@@ -11,7 +11,7 @@ import structlog
 from piv_mcp import __version__
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import facts, leases, servers
+from piv_mcp.store import facts, servers
 from piv_mcp.store.servers import Server, Surroundings
 from piv_mcp.web.health import Expected
 
@@ -79,7 +79,7 @@ class Sharing:
         self._on_new_holder = on_new_holder
         self._holder: Server | None = None
         self.server = Server(
-            owner=f"{leases.this_process()}:{secrets.token_hex(4)}",
+            owner=f"{inbox.store.process}:{secrets.token_hex(4)}",
             secret=servers.digest(secret),
             port=port or 0,
             inbox_days=inbox.days,

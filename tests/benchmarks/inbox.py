@@ -24,7 +24,7 @@ from pathlib import Path
 
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.store import Store, event, events
+from piv_mcp.store import SqliteStore, event, events
 from piv_mcp.store.changes import Changes
 
 SECRET = "a-secret-path-of-the-benchmark"
@@ -168,7 +168,7 @@ def kept(directory: Path) -> list[str]:
     """The codes in a receiver's store, opened as a server would."""
 
     async def read() -> list[str]:
-        store = Store(directory / "store.sqlite3")
+        store = SqliteStore(directory / "store.sqlite3")
         await store.write(lambda c: None)
         found = await store.read(lambda c: [str(code) for (code,) in c.rows("SELECT code FROM events")])
         await store.close()
@@ -244,14 +244,14 @@ COLUMNS = tuple(event.StoredEvent.__dataclass_fields__)
 
 
 async def _create(path: Path) -> None:
-    store = Store(path)
+    store = SqliteStore(path)
     await store.write(lambda c: None)
     await store.close()
 
 
 async def lookups(path: Path, rounds: int) -> dict[str, float]:
     """Median seconds of each question, over one store."""
-    store = Store(path)
+    store = SqliteStore(path)
     inbox = Inbox(store, Changes(store))
     spent: dict[str, list[float]] = {"latest code, any number": [], "latest code, one number": [], "next events": []}
     for n in range(rounds):

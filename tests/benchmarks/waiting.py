@@ -16,7 +16,7 @@ from pathlib import Path
 from piv_mcp.inbox import wait
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.store import Connection, Store, events, recording
+from piv_mcp.store import Connection, SqliteStore, events, recording
 from piv_mcp.store.changes import Changes
 
 LARGE, SMALL = 200_000, 1_000
@@ -30,10 +30,10 @@ WRITER = """
 import asyncio, json, sys, time
 from pathlib import Path
 from piv_mcp.inbox.parse import event_of
-from piv_mcp.store import Store, recording
+from piv_mcp.store import SqliteStore, recording
 
 async def main():
-    store = Store(Path(sys.argv[1]))
+    store = SqliteStore(Path(sys.argv[1]))
     end, n = time.time() + float(sys.argv[2]), 0
     while time.time() < end:
         data = {"piv_num_id": f"number-{n % 500}", "text": f"Your code is {100000 + n}", "code": None}
@@ -78,7 +78,7 @@ async def measure(count: int) -> tuple[float, list[float]]:
     """(the share of a core that the wait took, the seconds that each look-up for the latest code took)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.sqlite3"
-        store = Store(path)
+        store = SqliteStore(path)
         await store.write(fill, count)
         inbox = Inbox(store, Changes(store))
         writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(path), str(SECONDS))
