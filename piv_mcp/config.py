@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from piv_mcp.api.credentials import checked_base_url, parse_key, read_key_file
+from piv_mcp.api.credentials import checked_base_url, checked_origin, parse_key, read_key_file
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.guessable import checked_secret
 from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
@@ -27,7 +27,10 @@ TOOLSETS: tuple[Area, ...] = get_args(Area)
 Effect = Literal["read", "write", "spend"]
 """What a tool does: `write` changes something and costs nothing, `spend` costs money."""
 
-PATHS = frozenset({"api_key_file", "data_dir"})
+SpendMode = Literal["ask", "budget", "deny"]
+"""Who approves spending: the person each time, a budget, nobody."""
+
+PATHS = frozenset({"api_key_file", "data_dir", "accounts_dir"})
 """Settings that are paths. `store_url` holds one, too."""
 
 SQLITE = "sqlite:///"
@@ -65,7 +68,19 @@ class Settings(BaseSettings):
         None,
         description="last path segment of the webhook URL; default: made once and kept (environment only)",
     )
-    spend_mode: Literal["ask", "budget", "deny"] = Field("ask", description="who approves spending")
+    transport: Literal["stdio", "http"] = Field("stdio", description="one person over stdio, or agents over HTTP")
+    http_host: str = Field("127.0.0.1", description="HTTP: address to listen on")
+    http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8788, description="HTTP: port to listen on")
+    public_url: str | None = Field(
+        None, description="HTTP: the outside address, such as https://mcp.example.com; Host and Origin must name it"
+    )
+    trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="HTTP: addresses or networks of proxies whose X-Forwarded headers count, comma-separated"
+    )
+    accounts_dir: Path | None = Field(
+        None, description="HTTP: a directory with one key file per account, and its webhook secret in NAME.webhook"
+    )
+    spend_mode: SpendMode = Field("ask", description="who approves spending")
     auto_approve_max: Annotated[Decimal, Field(ge=0)] = Field(
         Decimal(0), description="budget mode: dollars per action without a question"
     )
@@ -125,6 +140,24 @@ class Settings(BaseSettings):
             else tuple(area for area in TOOLSETS if area in words)
             + tuple(word for word in words if word not in TOOLSETS)
         )
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        try:
+            return value and tuple(str(ipaddress.ip_network(network, strict=False)) for network in value)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between") from None
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        return None if value is None else checked_origin(value)
 
     @field_validator("base_url")
     @classmethod
@@ -195,14 +228,6 @@ class Settings(BaseSettings):
         except ConfigError:
             return None
         return next((place / KEY_FILE for place in places if (place / KEY_FILE).exists()), places[0] / KEY_FILE)
-
-    def offers(self, area: Area | None, effect: Effect) -> bool:
-        """Whether a tool of this area and effect is offered. Tools without an area belong to the sandbox."""
-        if self.read_only and effect != "read":
-            return False
-        if area is None:
-            return self.sandbox
-        return area in self.toolsets and not (effect == "spend" and self.spend_mode == "deny")
 
     def store_path(self, directory: Path) -> Path:
         """The store's file: the one of `store_url`, else one in `directory`."""

@@ -23,6 +23,9 @@ _SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?
 # Characters that could move a terminal's cursor or reorder a line: logs also hold text written by strangers.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
+CHATTY = ("mcp.server.streamable_http", "mcp.server.streamable_http_manager")
+"""Log a line at INFO for each request over HTTP, which says nothing."""
+
 LINES_AHEAD = 1_000
 """Log lines that may wait to be written in the background."""
 
@@ -128,7 +131,7 @@ def configure(
     root.handlers[:] = [handler]
     root.setLevel(level)
     # At INFO these log a line for each request, with the whole URL and so with the secret in its path.
-    for chatty in ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error", "asyncio"):
+    for chatty in (*CHATTY, "httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     return redactor
 

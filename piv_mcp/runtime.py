@@ -141,9 +141,10 @@ class Runtime:
         from piv_mcp.store.changes import Changes
         from piv_mcp.web.addresses import Addresses
         from piv_mcp.web.app import page_app, webhook_app
-        from piv_mcp.web.secret import webhook_secret
-        from piv_mcp.web.serving import PageDoor, WebhookPort
+        from piv_mcp.web.secret import shared_secret, webhook_secret
+        from piv_mcp.web.serving import HostedWebhooks, PageDoor, WebhookPort
         from piv_mcp.web.sharing import Sharing
+        from piv_mcp.web.webhook_endpoint import WebhookEndpoint
 
         settings = self.settings
         directory = self._directory()
@@ -173,31 +174,39 @@ class Runtime:
         journal = Journal(store, self.clock)
         if client is not None:
             await self._learn_whose(store, client)
-        secret = await webhook_secret(settings, directory, store)
+        is_hosted = settings.transport == "http"
+        secret = await (shared_secret(settings, store) if is_hosted else webhook_secret(settings, directory, store))
         self._redactor.add(secret)
         sharing = Sharing(inbox, secret, self._web_port(), backfill.hurry)
         self._stack.push_async_callback(sharing.close)
         await sharing.start()
         self._background(sharing.run)
-        web = WebhookPort(
-            webhook_app(inbox, Addresses(store, secret, self.clock)),
-            settings.webhook_host,
-            self._web_port(),
-            sharing,
-            on_serving=backfill.hurry,
-            clock=self.clock,
-        )
-        self._stack.push_async_callback(web.close)
-        await web.start()
-        if sandbox is not None and (address := web.serving_at()) is not None:
+        addresses = Addresses(store, secret, self.clock)
+        if is_hosted:
+            web = HostedWebhooks(WebhookEndpoint(inbox, addresses), sharing)
+            backfill.hurry()
+        else:
+            web = WebhookPort(
+                webhook_app(inbox, addresses),
+                settings.webhook_host,
+                self._web_port(),
+                sharing,
+                on_serving=backfill.hurry,
+                clock=self.clock,
+            )
+            self._stack.push_async_callback(web.close)
+            await web.start()
+        if sandbox is not None and (address := settings.public_url if is_hosted else web.serving_at()) is not None:
             sandbox.webhook_url = f"{address}/webhooks/{secret}"
 
         gate = None
         if client is not None:
-            views = PageViews(store, self.clock)
-            door = PageDoor(lambda visitors: page_app(inbox, journal, views, visitors), changes.notify, self.clock)
-            self._stack.push_async_callback(door.close)
-            page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
+            page = None
+            if not is_hosted:  # nobody sits before a server
+                views = PageViews(store, self.clock)
+                door = PageDoor(lambda visitors: page_app(inbox, journal, views, visitors), changes.notify, self.clock)
+                self._stack.push_async_callback(door.close)
+                page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
         self._background(backfill.run)
         self._background(asking.run)
@@ -248,17 +257,20 @@ class Runtime:
 
     async def _learn_whose(self, store: "Store", client: "PivClient") -> None:
         """Ask whose a new key is where other keys came before: a key that replaces another of the same account has the
-        same inbox and webhook address."""
+        same inbox and webhook address. A server of many accounts asks of each one."""
         from piv_mcp.store import accounts  # late: see _start
 
         with suppress(PivError, TimeoutError):
             async with self.clock.timeout(IDENTIFY_SECONDS):
-                if await store.read(accounts.is_doubtful):
+                is_unknown = accounts.is_unidentified if self.settings.accounts_dir else accounts.is_doubtful
+                if await store.read(is_unknown):
                     account = await client.account.get()
                     if account.user_id:
                         await store.write(accounts.identify, account.user_id)
 
-    def _open_gate(self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel") -> "Gate":
+    def _open_gate(
+        self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel | None"
+    ) -> "Gate":
         from piv_mcp.api.rate_limit import Priority  # late: see _start
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.elicitation import ElicitationChannel
@@ -270,7 +282,8 @@ class Runtime:
         wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
         questions = Questions(journal.store, self.clock)
         in_client = ElicitationChannel(questions, patience=patience, only=wanted == "elicit", clock=self.clock)
-        channels = [channel for channel in (in_client, page) if wanted in ("auto", channel.name)]
+        there = (in_client,) if page is None else (in_client, page)
+        channels = [channel for channel in there if wanted in ("auto", channel.name)]
         approval = ApprovalFlow(journal, changes, channels, patience, self.clock)
         # What is looked for by itself leaves room for what people call.
         by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.store, self.clock), journal)
@@ -289,7 +302,10 @@ class Runtime:
         return open_directory(self.settings)
 
     def _web_port(self) -> int | None:
-        """None: off. A sandbox of our own takes any free port (0), so that it never answers for the real one."""
+        """None: off, or not our own. A sandbox of ours takes any free port (0), so that it never answers for the real
+        one."""
+        if self.settings.transport == "http":
+            return None
         if self.settings.sandbox and "webhook_port" not in self.settings.model_fields_set:
             return 0
         return self.settings.webhook_port or None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx no
     from piv_mcp.spending.gate import Gate
     from piv_mcp.store import Store
     from piv_mcp.store.agents import Agent
-    from piv_mcp.web.serving import WebhookPort
+    from piv_mcp.web.serving import HostedWebhooks, WebhookPort
 
 CALLER: "ContextVar[Agent | None]" = ContextVar("caller", default=None)
 """The agent whose request is being answered; None where one person has the server for themselves."""
@@ -39,7 +39,7 @@ class Services:
     asking: "Asking"
     backfill: "Backfill"
     phonebook: "Phonebook"
-    receiving: "WebhookPort"
+    receiving: "WebhookPort | HostedWebhooks"
     spending: "Gate | None"
     exports: Path
     """The directory for exported proxy lists."""

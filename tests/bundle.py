@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from piv_mcp import __version__
 from piv_mcp.config import Settings
 from piv_mcp.server import definitions
+from piv_mcp.server.rights import Rights
 
 ROOT = Path(__file__).parent.parent
 ICON = ROOT / "docs" / "icon.png"
@@ -97,7 +98,7 @@ def manifest() -> dict[str, object]:
         "user_config": {name: _option(name) for name in ASKED},
         "tools": [
             {"name": tool.name, "description": first_sentence(tool.description or "")}
-            for tool in definitions.load(Settings.model_construct())
+            for tool in definitions.load(Rights.of(Settings.model_construct()))
         ],
         "tools_generated": True,  # the sandbox has one more, and other settings leave some out
         "prompts_generated": True,

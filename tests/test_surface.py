@@ -22,7 +22,8 @@ from piv_mcp.config import TOOLSETS, Settings, load
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.server import catalog, registration
 from piv_mcp.server import definitions as shipped
-from piv_mcp.server.build import build_server, instructions
+from piv_mcp.server.build import build_server
+from piv_mcp.server.offers import instructions
 from piv_mcp.tools.spec import ToolSpec
 
 UPDATE = "UPDATE_SNAPSHOTS"
@@ -274,7 +275,7 @@ async def test_the_list_needs_no_key_and_no_sandbox(tmp_path: Path) -> None:
 @pytest.mark.parametrize("areas", ["all", *TOOLSETS])
 async def test_the_instructions_are_a_few_lines_and_speak_of_what_is_offered(areas: str) -> None:
     settings = load(sandbox=True, toolsets=areas)
-    text = instructions(settings)
+    text = instructions(settings.toolsets)
     assert len(text) <= 900
     offered = {tool.name for tool in await listed(settings)}
     for word in re.findall(r"[a-z]+(?:_[a-z]+)+", text):
@@ -285,7 +286,7 @@ async def test_the_instructions_are_a_few_lines_and_speak_of_what_is_offered(are
 async def test_the_instructions_reach_the_client(era: Era) -> None:
     settings = load(sandbox=True)
     async with Client(build_server(settings), mode=era) as client:
-        assert client.instructions == instructions(settings)
+        assert client.instructions == instructions(settings.toolsets)
 
 
 def test_descriptions_speak_only_of_tools_that_there_are() -> None:

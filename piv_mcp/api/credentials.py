@@ -28,6 +28,21 @@ def checked_base_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
+def checked_origin(url: str) -> str:
+    """An address without a path, in small letters. Raises `ValueError`, whose message never repeats it."""
+    try:
+        parts = urlsplit(url)
+        usable = url.isascii() and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        extras = (parts.username, parts.password, parts.query, parts.fragment, parts.path.strip("/"))
+    except ValueError:
+        usable, extras, parts = False, (), urlsplit("")
+    if not usable or any(extras):
+        raise ValueError("must be an http(s) address without a path, such as https://mcp.example.com")
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+
 def checked_key(key: str) -> str:
     """The key. Raises `ValueError`, whose message never repeats the key."""
     # An HTTP header can carry no other characters, and the HTTP library's own error would quote the key.

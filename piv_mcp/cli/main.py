@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from piv_mcp import __version__, log
+from piv_mcp.cli.agents import agents
 from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
@@ -97,14 +98,25 @@ def main(context: click.Context, **flags: Any) -> None:
     """
     context.obj = flags
     if context.invoked_subcommand is None:
-        serve_stdio(load(**flags))
+        _serve(load(**flags))
 
 
 @main.command()
+@_settings_options
 @click.pass_obj
-def serve(flags: dict[str, Any]) -> None:
-    """Serve over stdio (the default)."""
-    serve_stdio(load(**flags))
+def serve(flags: dict[str, Any], **own: Any) -> None:
+    """Serve over stdio (the default), or over HTTP for many agents: --transport http."""
+    _serve(load(**{**flags, **{name: value for name, value in own.items() if value is not None}}))
+
+
+def _serve(settings: Settings) -> None:
+    if settings.transport == "stdio":
+        serve_stdio(settings)
+    else:
+        from piv_mcp.cli.serve_http import serve as serve_many  # late: it is not needed over stdio
+
+        serve_many(settings, log.configure(settings.log_level, settings.log_format, background=True))
+        _leave()
 
 
 def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -294,6 +306,9 @@ def approvals(flags: dict[str, Any]) -> None:
 
     log.configure("ERROR", "text")
     run(settings.store_path(open_directory(settings)))
+
+
+main.add_command(agents)
 
 
 @main.group()

@@ -299,7 +299,7 @@ async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds:
         version = inbox.changes.version
         outcome = await query()
         waited = inbox.clock.monotonic() - started
-        if outcome.found or waited >= seconds:
+        if outcome.found or waited >= seconds or inbox.changes.stopping:
             return replace(outcome, seconds=waited)
         if waited - reported >= PROGRESS_SECONDS:
             reported = waited

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from piv_mcp.config import Area, Settings
+from piv_mcp.config import Area
+from piv_mcp.server.rights import Rights
 from piv_mcp.tools import account, commitments, domains, events, inbox, numbers, proxies, sandbox, spending, whites
 from piv_mcp.tools.spec import ToolSpec
 
@@ -30,6 +31,6 @@ def everything() -> Iterator[tuple[Area | None, ToolSpec]]:
         yield None, tool
 
 
-def select(settings: Settings) -> Iterator[ToolSpec]:
-    """The tools that these settings offer. The list does not change while the server runs."""
-    return (tool for area, tool in everything() if settings.offers(area, tool.effect))
+def select(rights: Rights) -> Iterator[ToolSpec]:
+    """The tools that these rights allow."""
+    return (tool for area, tool in everything() if rights.offers(area, tool.effect))

@@ -6,13 +6,15 @@ its definition as sent to clients. A test fails if a file differs from the code;
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
 from mcp.types import Tool
 
-from piv_mcp.config import Area, Effect, Settings
+from piv_mcp.config import Area, Effect
 from piv_mcp.server.icons import icon
+from piv_mcp.server.rights import Rights
 
 ASKS_A_PERSON = "anthropic/requiresUserInteraction"
 """In a tool's `_meta`: the client lets a person see each call. That comes on top of our own question."""
@@ -29,23 +31,30 @@ class IndexRow(TypedDict):
     effect: Effect
 
 
-def load(settings: Settings) -> list[Tool]:
-    """The tools that these settings offer, in order."""
-    return [_tool(row, settings) for row in _index() if settings.offers(row["area"], row["effect"])]
+def load(rights: Rights) -> list[Tool]:
+    """The tools that these rights allow, in order."""
+    asks = rights.spend_mode == "ask"
+    return [
+        _tool(row["name"], row["area"], asks=asks and row["effect"] == "spend")
+        for row in _index()
+        if rights.offers(row["area"], row["effect"])
+    ]
 
 
-def withheld(settings: Settings) -> frozenset[str]:
-    """The names of the tools that these settings do not offer."""
-    return frozenset(row["name"] for row in _index() if not settings.offers(row["area"], row["effect"]))
+def withheld(rights: Rights) -> frozenset[str]:
+    """The names of the tools that these rights do not allow."""
+    return frozenset(row["name"] for row in _index() if not rights.offers(row["area"], row["effect"]))
 
 
+@cache
 def _index() -> list[IndexRow]:
     return json.loads((FOLDER / INDEX).read_bytes())
 
 
-def _tool(row: IndexRow, settings: Settings) -> Tool:
-    tool = Tool.model_validate_json((FOLDER / f"{row['name']}.json").read_bytes())
-    tool.icons = [icon(row["area"] or "sandbox")]
-    if row["effect"] == "spend" and settings.spend_mode == "ask":
+@cache
+def _tool(name: str, area: Area | None, *, asks: bool) -> Tool:
+    tool = Tool.model_validate_json((FOLDER / f"{name}.json").read_bytes())
+    tool.icons = [icon(area or "sandbox")]
+    if asks:
         tool.meta = {**(tool.meta or {}), ASKS_A_PERSON: True}
     return tool

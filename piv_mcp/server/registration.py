@@ -20,6 +20,7 @@ from piv_mcp.server import catalog
 from piv_mcp.server.definitions import INDEX
 from piv_mcp.server.resources import RESOURCES, ResourceSpec
 from piv_mcp.server.results import answer, compact, resource_error
+from piv_mcp.server.rights import Rights
 from piv_mcp.server.schemas import input_schema, output_schema
 from piv_mcp.server.server import PivServer
 from piv_mcp.services import Lifespan
@@ -96,7 +97,7 @@ def generate() -> Iterator[tuple[str, str]]:
 
 def register(server: PivServer, settings: Settings, lifespan: Lifespan) -> None:
     """Register all tools that these settings offer, and all resources."""
-    for spec in catalog.select(settings):
+    for spec in catalog.select(Rights.of(settings)):
         server.register(sdk_tool(spec), spends=spec.effect == "spend", extra=spec.extra)
     for spec in RESOURCES.values():
         if spec.parameter is None:

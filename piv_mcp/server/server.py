@@ -12,12 +12,13 @@ from typing import Any
 
 import structlog
 from mcp.server import MCPServer
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.resources import ResourceTemplate as RegisteredTemplate
 from mcp.server.mcpserver.tools import Tool as RegisteredTool
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -26,6 +27,7 @@ from mcp.types import (
     EmptyResult,
     GetPromptResult,
     InputRequiredResult,
+    Prompt,
     Resource,
     ResourceTemplate,
     SubscribeRequestParams,
@@ -38,6 +40,7 @@ from pydantic import AnyUrl, ValidationError
 
 from piv_mcp.errors import PivError
 from piv_mcp.server.arguments import read_arguments
+from piv_mcp.server.offers import Offers
 from piv_mcp.server.requests import refuse_in_words
 from piv_mcp.server.results import failure
 from piv_mcp.server.stdio import stdio_streams
@@ -45,18 +48,24 @@ from piv_mcp.server.subscriptions import Subscriptions
 from piv_mcp.server.wording import did_you_mean, error_text, quoted, refusal_text, validation_problems
 from piv_mcp.services import Lifespan
 
+MAX_SUBSCRIPTIONS = 8192
+"""Streams of subscriptions at a time."""
+
+NO_SESSIONS = (
+    "This server keeps no sessions, so that it cannot send notifications to this client: read the resource again, or "
+    "call wait_for_code or wait_for_event. Clients of protocol 2026-07-28 subscribe with subscriptions/listen"
+)
+
 
 class PivServer(MCPServer[Lifespan]):
     """An `MCPServer` that loads tools and resources when the first of them is used.
 
-    `tools/list` is answered from `definitions`, so that a client need not wait for the tools to load.
+    `tools/list` is answered from definitions on the disk, so that a client need not wait for the tools to load.
     """
 
-    def __init__(
-        self, name: str, *, definitions: list[Tool], load: Callable[["PivServer"], None], **options: Any
-    ) -> None:
-        super().__init__(name, middleware=[refuse_in_words], **options)
-        self._definitions = definitions
+    def __init__(self, name: str, *, offers: Offers, load: Callable[["PivServer"], None], **options: Any) -> None:
+        super().__init__(name, middleware=[refuse_in_words, self._instruct], **options)
+        self._offers = offers
         self._load = load
         self._loading = threading.Lock()
         self._loaded = False
@@ -85,7 +94,11 @@ class PivServer(MCPServer[Lifespan]):
 
     async def list_tools(self) -> list[Tool]:
         self.listed.set()
-        return self._definitions
+        return self._offers.current().definitions
+
+    async def list_prompts(self) -> list[Prompt]:
+        offered = self._offers.current().prompts
+        return [prompt for prompt in await super().list_prompts() if prompt.name in offered]
 
     async def list_resources(self) -> list[Resource]:
         await self.ensure_loaded()
@@ -105,9 +118,10 @@ class PivServer(MCPServer[Lifespan]):
         self, name: str, arguments: dict[str, Any], context: Context[Lifespan, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         await self.ensure_loaded()
-        tool = self._tool_manager.get_tool(name)
+        offered = self._offers.current().tools
+        tool = self._tool_manager.get_tool(name) if name in offered else None
         if tool is None:
-            known = [spec.name for spec in self._tool_manager.list_tools()]
+            known = [spec.name for spec in self._tool_manager.list_tools() if spec.name in offered]
             return failure(
                 f"UNKNOWN_TOOL: there is no tool {quoted(name)}{did_you_mean(name, known)}. Nothing was done."
             )
@@ -140,9 +154,10 @@ class PivServer(MCPServer[Lifespan]):
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Lifespan, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
         # Checked here, since the SDK reports both only as "Internal server error".
-        prompt = self._prompt_manager.get_prompt(name)
+        offered = self._offers.current().prompts
+        prompt = self._prompt_manager.get_prompt(name) if name in offered else None
         if prompt is None:
-            known = [item.name for item in self._prompt_manager.list_prompts()]
+            known = [item.name for item in self._prompt_manager.list_prompts() if item.name in offered]
             raise MCPError(INVALID_PARAMS, f"There is no prompt {quoted(name)}{did_you_mean(name, known)}")
         required = [item.name for item in prompt.arguments or [] if item.required]
         missing = [item for item in required if item not in (arguments or {})]
@@ -157,23 +172,46 @@ class PivServer(MCPServer[Lifespan]):
             self._spending.add(tool.name)
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
-    def on_subscribe(self, subscriptions: Subscriptions) -> None:
-        """Serve subscriptions to resources that exist.
+    def http_sessions(self, max_body: int) -> StreamableHTTPSessionManager:
+        """What answers requests over HTTP, of both eras and without sessions; bodies have at most so many bytes."""
+        # No check of Host and Origin here: the app in front knows the outside address, and the SDK's logs what it gets.
+        return StreamableHTTPSessionManager(self._lowlevel_server, stateless=True, max_request_body_size=max_body)
+
+    def end_listening(self) -> None:
+        """End all streams of subscriptions, and tell their clients so."""
+        self._listen.close()
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        # The SDK checks a call's headers by it, before the call: one that is not offered is to answer as if unknown.
+        return super()._tool_input_schema(name) if name in self._offers.current().tools else None
+
+    async def _instruct(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """A middleware of the SDK: the instructions are those for the caller."""
+        result = await call_next(ctx)
+        if ctx.method in ("initialize", "server/discover") and isinstance(result, dict):
+            return {**result, "instructions": self._offers.current().instructions}
+        return result
+
+    def on_subscribe(self, subscriptions: Subscriptions, *, has_sessions: bool = True) -> None:
+        """Serve subscriptions to resources that exist. Without sessions, clients of protocols before 2026-07-28 cannot
+        subscribe, and are told so.
 
         For `resources/subscribe` of protocols before 2026-07-28 `MCPServer` has no public method.
         """
         server = self._lowlevel_server
-        listen_to_any = ListenHandler(subscriptions)
+        self._listen = ListenHandler(subscriptions, max_subscriptions=MAX_SUBSCRIPTIONS)
 
         async def subscribe(ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
             await self._require_resources(params.uri)
+            if not has_sessions:
+                raise MCPError(INVALID_PARAMS, NO_SESSIONS)
             return await subscriptions.on_subscribe(ctx, params)
 
         async def listen(
             ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
         ) -> SubscriptionsListenResult:
             await self._require_resources(*params.notifications.resource_subscriptions or ())
-            return await listen_to_any(ctx, params)
+            return await self._listen(ctx, params)
 
         server.add_request_handler("resources/subscribe", SubscribeRequestParams, subscribe)
         server.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, subscriptions.on_unsubscribe)

@@ -122,6 +122,11 @@ def is_doubtful(connection: Connection) -> bool:
     return connection.count("SELECT count(DISTINCT account) FROM keys") > 1 and user_id(connection) is None
 
 
+def is_unidentified(connection: Connection) -> bool:
+    """Whether it is not known whose the connection's account is."""
+    return user_id(connection) is None
+
+
 def identify(connection: Connection, user_id: str) -> int:
     """Note whose the connection's account is. Where another key of the same person came before, the two become one."""
     connection.alone()

@@ -16,6 +16,8 @@ class Changes:
         self._store = store
         self._clock = clock
         self.version = 0
+        self.stopping = False
+        """The process is to end: a call that waits answers now, as at its time-out."""
         self._changed = asyncio.Event()
         self._waiting = 0
         self._seen: Hashable = None
@@ -27,6 +29,11 @@ class Changes:
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let every call that waits answer now."""
+        self.stopping = True
+        self.notify()
 
     async def wait(self, version: int, seconds: float) -> bool:
         """Wait until the version differs from `version`. Returns false if it did not within `seconds`."""

@@ -24,6 +24,12 @@ PAGE_SEEN = "page:seen"
 KEYS_LOST = "keys:lost"
 """Is there if damage has cost the store some of its keys, so that an account without a key may be somebody's."""
 
+WEBHOOK_SECRET = "webhook:secret"  # noqa: S105 - the name of a fact
+"""An account's webhook secret, where servers that share the store make it."""
+
+SEAL_KEYS = "http:seal_keys"
+"""The keys that seal what a question's client sends back, with commas between: the first seals, each one opens."""
+
 SAME_MOMENT_SECONDS = 5.0
 """Times further ahead than this come from a clock that was set back since."""
 
@@ -43,6 +49,17 @@ def put(connection: Connection, name: str, value: str) -> None:
         "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
+
+
+def made_once(connection: Connection, name: str, value: str) -> str:
+    """The value that is there; `value`, if there was none."""
+    connection.execute("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, value))
+    return get(connection, name) or value
+
+
+def made_once_own(connection: Connection, name: str, value: str) -> str:
+    """`made_once` of a fact that each account has for itself."""
+    return made_once(connection, own(connection, name), value)
 
 
 def put_own(connection: Connection, name: str, value: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, cast
 
 import h11
@@ -37,6 +38,9 @@ DESCRIPTORS_EACH = 8
 """A listener has at most `MAX_CONNECTIONS`, and one for so many descriptors of the process: the API's connections (up
 to 100), the store and a second listener need the others."""
 
+MOST_DESCRIPTORS = 65_536
+"""A process asks for no more descriptors than that."""
+
 LOGGER = "uvicorn.error.connection"
 
 MAX_UNREAD = 1024 * 1024
@@ -57,13 +61,16 @@ class HttpConnection(H11Protocol):
         app_state: dict[str, Any],
         clock: Clock,
     ) -> None:
+        """`config` names how long a client may let us wait for its next request (`timeout_keep_alive`)."""
         super().__init__(config, state, app_state)
+        self._idle_seconds = config.timeout_keep_alive
         self.logger = logging.getLogger(LOGGER)
         self._clock = clock
         self._answered = True
         self._receiving = False
         self._unread = 0
         self._at_end = False
+        self._served = False
         self.waiting_since = clock.monotonic()
         """When the present wait began, by the clock's `monotonic`. It is a wait only if `waited` is not 0."""
 
@@ -91,7 +98,7 @@ class HttpConnection(H11Protocol):
         return self._at_end
 
     def on_response_complete(self) -> None:
-        self._answered = True
+        self._answered = self._served = True
         self._unread = 0
         self.waiting_since = self._clock.monotonic()
         before = self.cycle
@@ -110,6 +117,11 @@ class HttpConnection(H11Protocol):
         """How long the client has let us wait, in seconds; 0 while we are at work on its request."""
         at_work = not (self._answered or self.cycle.more_body or self.flow.write_paused)
         return 0.0 if at_work else self._clock.monotonic() - self.waiting_since
+
+    def is_overdue(self) -> bool:
+        """Whether the client has let us wait too long."""
+        is_idle = self._answered and not self._receiving and self._served
+        return self.waited() > (self._idle_seconds if is_idle else WAIT_SECONDS)
 
     def give_up(self) -> None:
         """Close the connection. Half a request gets an answer, so that its sender knows that it was not received."""
@@ -156,7 +168,7 @@ class Connections:
     def close_overdue(self) -> None:
         """Close the connections whose clients have let us wait too long."""
         for connection in list(self._now_open()):
-            if connection.waited() > WAIT_SECONDS:
+            if connection.is_overdue():
                 connection.give_up()
 
     def close_waiting(self) -> None:
@@ -191,16 +203,27 @@ class Connections:
             _log.warning(trouble, **values)
 
 
-def connection_limit() -> int:
-    """How many connections a listener of this process may have."""
+def connection_limit(most: int = MAX_CONNECTIONS, descriptors_each: int = DESCRIPTORS_EACH) -> int:
+    """How many connections a listener of this process may have: at most `most`, and one for so many descriptors."""
     try:
         import resource  # not on Windows, where descriptors are no bound
     except ImportError:
-        return MAX_CONNECTIONS
+        return most
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(4, min(MAX_CONNECTIONS, descriptors // DESCRIPTORS_EACH))
+        return most
+    return max(4, min(most, descriptors // descriptors_each))
+
+
+def raise_descriptors() -> None:
+    """Let this process have as many descriptors as the system allows it."""
+    try:
+        import resource  # not on Windows, where descriptors are no bound
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # a system may allow less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_DESCRIPTORS)), hard))
 
 
 async def _accepted(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> socket.socket:

@@ -36,11 +36,14 @@ class Listener:
         *,
         on_serving: Callable[[], None] | None = None,
         limit: int | None = None,
+        idle_seconds: int = WAIT_SECONDS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`limit`: the most connections at a time; by default what the process's descriptors allow."""
+        """`limit`: the most connections at a time; by default what the process's descriptors allow. `idle_seconds`: how
+        long a connection is kept for a next request."""
         self._app = app
         self._limit = limit
+        self._idle_seconds = idle_seconds
         self._clock = clock
         self.host = host
         self.port = port
@@ -90,7 +93,7 @@ class Listener:
             lifespan="off",
             ws="none",
             proxy_headers=False,
-            timeout_keep_alive=WAIT_SECONDS,
+            timeout_keep_alive=self._idle_seconds,
             timeout_graceful_shutdown=1,
             server_header=False,
         )

@@ -10,7 +10,7 @@ import structlog
 
 from piv_mcp.config import Settings
 from piv_mcp.errors import ConfigError, StoreError
-from piv_mcp.store import Store, servers
+from piv_mcp.store import Store, facts, servers
 from piv_mcp.store.files import locked
 from piv_mcp.text.guessable import checked_secret
 
@@ -36,6 +36,17 @@ async def webhook_secret(settings: Settings, directory: Path, store: Store) -> s
         return checked_secret(kept_secret(path))
     except ValueError as error:  # somebody wrote one of their own into the file
         raise ConfigError(f"{path}: the secret in it {error}", hint="Delete it: a new one is made") from None
+
+
+async def shared_secret(settings: Settings, store: Store) -> str:
+    """The secret path segment of an account whose servers may run on many machines: as set, or made once in the store.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+    """
+    if settings.webhook_secret is not None:
+        return settings.webhook_secret.get_secret_value()
+    return await store.write(facts.made_once_own, facts.WEBHOOK_SECRET, secrets.token_urlsafe(24))
 
 
 async def _file(directory: Path, store: Store) -> Path:

@@ -13,6 +13,7 @@ from piv_mcp.web.listener import Listener
 from piv_mcp.web.sharing import FOREIGN_SECRET, Sharing
 from piv_mcp.web.standby import Standby
 from piv_mcp.web.visitors import Invitation, Visitors
+from piv_mcp.web.webhook_endpoint import WebhookEndpoint
 
 START_SECONDS = 2.0
 """Maximum time to wait until a port is open."""
@@ -72,6 +73,25 @@ class WebhookPort:
     def _served(self) -> None:
         self._on_serving()
         self._tasks.append(asyncio.create_task(self._sharing.serves()))
+
+
+class HostedWebhooks:
+    """The webhooks of one account of a server for many, which come through its one listener."""
+
+    def __init__(self, endpoint: WebhookEndpoint, sharing: Sharing) -> None:
+        self._sharing = sharing
+        self.receive = endpoint.receive
+
+    def is_for(self, digest: str) -> bool:
+        """Whether the account's own secret has this digest."""
+        return digest == self._sharing.server.secret
+
+    def serving_at(self) -> None:
+        """No port is this account's own."""
+
+    def problem(self) -> str | None:
+        """Why webhooks cannot arrive, as far as this process knows; None if nothing stands in the way."""
+        return None if self._sharing.owns_secret else f"No webhooks arrive: {FOREIGN_SECRET}."
 
 
 @dataclass(eq=False, slots=True)

@@ -20,6 +20,7 @@ from piv_mcp.config import load
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.server import definitions, prompts
 from piv_mcp.server.resources import RESOURCES
+from piv_mcp.server.rights import Rights
 from piv_mcp.spending.approval.channels import READ_SECONDS
 from piv_mcp.text.times import PROGRESS_SECONDS
 
@@ -53,7 +54,7 @@ def in_parts(tools: Sequence[Tool]) -> list[list[Tool]]:
 def main() -> None:
     sandbox = Sandbox()  # every sandbox begins with the same account, that of the server too
     settings = load(sandbox=True)
-    tools = definitions.load(settings)
+    tools = definitions.load(Rights.of(settings))
     values = {name: value(sandbox) for name, value in {**CONSTANTS, **VALUES}.items()} | SAID
     for prompt in prompts.load():
         assert set(prompt.header.arguments) <= values.keys(), f"{prompt.name}: say in {__file__} what its arguments are"

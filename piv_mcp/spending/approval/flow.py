@@ -104,7 +104,7 @@ class ApprovalFlow:
             waited = self._clock.monotonic() - started
             if entry.state != "quoted":
                 return entry
-            if waited >= self._confirm_wait:
+            if waited >= self._confirm_wait or self._changes.stopping:
                 if channel is not None and answer is not None:
                     channel.no_answer(entry)
                 return entry

@@ -1,0 +1,176 @@
+"""The door of `/mcp`: who may come in, whose request it is, and how the door closes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+import structlog
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from piv_mcp.errors import StoreError
+from piv_mcp.server.identity import TOKEN, Roster
+from piv_mcp.services import CALLER
+from piv_mcp.store.agents import Agent
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.web.guards import GUESSES_A_MINUTE, Guesses
+from piv_mcp.web.outside import OutsideAddress
+
+MAX_CALLS_EACH = 2000
+"""Requests of one agent at a time, so that one cannot take all connections."""
+
+REVOKED_SECONDS = 1.0
+"""How often the calls that run are looked through for those of agents that have lost their access."""
+
+DRAIN_LOOK_SECONDS = 0.05
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    agent: Agent
+    scope: anyio.CancelScope
+    has_begun: bool = False
+    """Its answer has begun."""
+
+
+SubjectOf = Callable[[str], Awaitable[str | None]]
+"""The subject of an identity provider's token; None if the token is not good."""
+
+
+class Door:
+    """Lets requests of agents in to `app`, as theirs."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        roster: Roster,
+        address: OutsideAddress,
+        *,
+        subject_of: SubjectOf | None = None,
+        challenge: str = "Bearer",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`challenge` begins the `WWW-Authenticate` of refusals."""
+        self._app = app
+        self._roster = roster
+        self._address = address
+        self._subject_of = subject_of
+        self._clock = clock
+        self._calls: set[_Call] = set()
+        self._each: Counter[str] = Counter()
+        self._guesses = Guesses(clock)
+        self._watch: asyncio.Task[None] | None = None
+        self.is_open = False
+        self.is_stopping = False
+        # Made once: whoever guesses costs no more than it takes to read the head of the request.
+        self._no_token = _refusal(401, "unauthorized", {"WWW-Authenticate": challenge})
+        separator = "," if "=" in challenge else ""
+        self._wrong_token = _refusal(
+            401, "invalid_token", {"WWW-Authenticate": f'{challenge}{separator} error="invalid_token"'}
+        )
+        self._stranger = _refusal(403, "forbidden")
+        self._closed = _refusal(503, "this server is starting or stopping", {"Retry-After": "1"})
+        self._no_store = _refusal(503, "the store is out of reach", {"Retry-After": "2"})
+        self._too_many = _refusal(429, "too many requests at a time", {"Retry-After": "1"})
+        self._no_method = _refusal(405, "this server takes POST alone", {"Allow": "POST"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visitor = await self._visitor(scope)
+        if isinstance(visitor, Agent):
+            await self._let_in(visitor, scope, receive, send)
+        else:
+            await visitor(scope, receive, send)
+
+    async def drain(self, seconds: float) -> None:
+        """Let nobody in any more, and wait for the calls that run, at most so many seconds."""
+        self.is_stopping = True
+        with suppress(TimeoutError):
+            async with self._clock.timeout(seconds):
+                while self._calls:
+                    await self._clock.sleep(DRAIN_LOOK_SECONDS)
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def _visitor(self, scope: Scope) -> Agent | Response:
+        """The agent that may come in, or the refusal."""
+        if not self.is_open or self.is_stopping:
+            return self._closed
+        if (refused := self._address.refusal(scope)) is not None:
+            return refused
+        agent = await self._agent(Headers(scope=scope).get("authorization"))
+        if isinstance(agent, Response):
+            return agent
+        if scope["method"] != "POST":  # there are no sessions, so that there is nothing to open or to end
+            return self._no_method
+        return self._too_many if self._each[agent.name] >= MAX_CALLS_EACH else agent
+
+    async def _agent(self, header: str | None) -> Agent | Response:
+        """Who calls, or the refusal."""
+        kind, _, token = (header or "").partition(" ")
+        token = token.strip()
+        if kind.lower() != "bearer" or not token:
+            return self._no_token
+        try:
+            if token.startswith(TOKEN) or self._subject_of is None:
+                return await self._roster.of_token(token) or self._guessed()
+            subject = await self._subject_of(token)
+            if subject is None:
+                return self._guessed()
+            return await self._roster.of_subject(subject) or self._stranger
+        except StoreError:
+            return self._no_store
+
+    def _guessed(self) -> Response:
+        guesses = self._guesses.add()
+        if guesses <= GUESSES_A_MINUTE:
+            _log.warning("a request with a wrong token", in_this_minute=guesses)
+        return self._wrong_token
+
+    async def _let_in(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
+        call = _Call(agent, anyio.CancelScope())
+
+        async def answer(message: Message) -> None:
+            call.has_begun = True
+            await send(message)
+
+        self._calls.add(call)
+        self._each[agent.name] += 1
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._end_revoked())
+        caller = CALLER.set(agent)
+        try:
+            with call.scope:
+                await self._app(scope, receive, answer)
+        finally:
+            CALLER.reset(caller)
+            self._calls.discard(call)
+            self._each[agent.name] -= 1
+            if not self._each[agent.name]:
+                del self._each[agent.name]
+        if call.scope.cancelled_caught:
+            if call.has_begun:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                await self._wrong_token(scope, receive, send)
+
+    async def _end_revoked(self) -> None:
+        """End the calls of agents that lose their access, while there are calls."""
+        while self._calls:
+            await self._clock.sleep(REVOKED_SECONDS)
+            for call in list(self._calls):
+                with suppress(StoreError):
+                    if not await self._roster.has(call.agent):
+                        call.scope.cancel()
+
+
+def _refusal(status: int, error: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": error}, status, headers)

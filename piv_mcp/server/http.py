@@ -1,0 +1,184 @@
+"""Serves many agents over HTTP, from one process of maybe several: `/mcp`, `/webhooks/<secret>`, `/health`, `/ready`.
+
+Nothing of a request is kept here, so that any process with the same store answers any request.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from piv_mcp import __version__
+from piv_mcp.api.credentials import LOOPBACK
+from piv_mcp.config import Settings
+from piv_mcp.errors import ConfigError, PivError
+from piv_mcp.log import Redactor
+from piv_mcp.server.account_files import read_accounts
+from piv_mcp.server.build import build_server
+from piv_mcp.server.door import Door
+from piv_mcp.server.fleet import Fleet
+from piv_mcp.server.identity import Roster
+from piv_mcp.server.seal import SharedSeal, security
+from piv_mcp.store import Store
+from piv_mcp.store.directory import open_directory
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.web.connections import connection_limit, raise_descriptors
+from piv_mcp.web.listener import Listener, is_taken, reason
+from piv_mcp.web.outside import Forwarded, OutsideAddress
+
+MCP_PATH = "/mcp"
+
+MAX_CALL_BODY = 1024 * 1024
+"""Bytes of a request. What our tools take has a few KiB."""
+
+DRAIN_SECONDS = 18.0
+"""How long the calls that run may take to end after a stop was asked for. With what follows it stays below 25 s."""
+
+STOP_HOSTED_SECONDS = 5.0
+"""How long stopping the services may take after that."""
+
+MOST_CONNECTIONS = 8192
+"""At a time: each call that waits has one."""
+
+IDLE_SECONDS = 150
+"""How long a connection is kept for a next request: longer than proxies keep theirs, which could use one that ends."""
+
+
+async def serve_http(
+    settings: Settings,
+    redactor: Redactor,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[int], None] = lambda port: None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Serve until `stop` is set; then let nobody in, and end when the calls that run have ended. `ready` is called
+    with the port as soon as it is open.
+
+    Raises:
+        ConfigError: the settings do not go together, or the port cannot be opened.
+    """
+    _check(settings)
+    raise_descriptors()
+    store = Store(settings.store_path(open_directory(settings)))
+    try:
+        await _Serving(settings, redactor, store, clock).run(stop, ready)
+    finally:
+        await store.close()
+
+
+class _Serving:
+    """The parts of a server for many, and their beginning and end. `store` is read for nobody's account."""
+
+    def __init__(self, settings: Settings, redactor: Redactor, store: Store, clock: Clock) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._log = structlog.get_logger(__name__)
+        seal = SharedSeal()
+        self._fleet = Fleet(settings, redactor, clock=clock)
+        self._server = build_server(settings, self._fleet, seal=security(seal))
+        self._sessions = self._server.http_sessions(MAX_CALL_BODY)
+        self._roster = Roster(store, seal, clock)
+        self._door = Door(self._sessions.handle_request, self._roster, OutsideAddress(settings.public_url), clock=clock)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
+        settings = self._settings
+        listener = Listener(
+            Forwarded(self._app(self._routes()), settings.trusted_proxies or ()),
+            settings.http_host,
+            settings.http_port,
+            limit=connection_limit(MOST_CONNECTIONS, descriptors_each=2),
+            idle_seconds=IDLE_SECONDS,
+            clock=self._clock,
+        )
+        listening = asyncio.create_task(listener.run())
+        try:
+            await listener.tried.wait()
+            if listener.failure is not None:
+                raise _not_opened(settings, listener.failure)
+            ready(listener.port)
+            await self._serve(stop)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await self._door.close()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        async with self._sessions.run():
+            self._door.is_open = True
+            await self._say_what_is_missing()
+            await stop.wait()
+            self._log.info("stopping: running calls may end", seconds=DRAIN_SECONDS)
+            draining = asyncio.create_task(self._door.drain(DRAIN_SECONDS))
+            await asyncio.sleep(0)  # first nobody comes in any more
+            self._fleet.stop_waits()
+            self._server.end_listening()
+            await draining
+
+    def _routes(self) -> Sequence[BaseRoute]:
+        return (
+            Route(MCP_PATH, self._door),
+            Route("/webhooks/{secret}", self._fleet.receive, methods=["POST"]),
+            Route("/webhooks/{secret}/", self._fleet.receive, methods=["POST"]),  # piv.day might not follow a redirect
+            Route("/health", self._health, methods=["GET"]),
+            Route("/ready", self._ready, methods=["GET"]),
+        )
+
+    def _app(self, routes: Sequence[BaseRoute]) -> Starlette:
+        app = Starlette(routes=routes)
+        app.router.redirect_slashes = False  # it would lead to the host that the request names
+        return app
+
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse({"name": "piv-mcp", "version": __version__})
+
+    async def _ready(self, _: Request) -> Response:
+        if self._door.is_stopping:
+            problem = "stopping"
+        elif not (self._door.is_open and self._fleet.tried.is_set()):
+            problem = "starting"
+        elif not await self._roster.is_readable():
+            problem = "the store is out of reach"
+        else:
+            return JSONResponse({"ready": True})
+        return JSONResponse({"ready": False, "problem": problem}, 503, {"Retry-After": "2"})
+
+    async def _say_what_is_missing(self) -> None:
+        try:
+            if await self._roster.is_empty():
+                self._log.warning("no agent may use this server yet", do="piv-mcp agents add NAME")
+        except PivError as error:
+            self._log.error("the store cannot be read yet", problem=error.message)
+
+
+def _check(settings: Settings) -> None:
+    """Raises `ConfigError` for settings that do not go together."""
+    if settings.public_url is None and settings.http_host not in LOOPBACK:
+        raise ConfigError(
+            "PIV_PUBLIC_URL is not set, and PIV_HTTP_HOST is not this machine alone",
+            hint="Set PIV_PUBLIC_URL to the address at which agents and piv.day reach this server",
+        )
+    if settings.accounts_dir is not None and settings.webhook_secret is not None:
+        raise ConfigError(
+            "PIV_WEBHOOK_SECRET is for one account, and PIV_ACCOUNTS_DIR is set",
+            hint="Put each account's secret into its file NAME.webhook, or leave it out",
+        )
+    if settings.sandbox and settings.data_dir is None and settings.store_url is None:
+        raise ConfigError("a sandbox over HTTP needs PIV_DATA_DIR", hint="It holds the agents: piv-mcp agents add NAME")
+    found, problems = read_accounts(settings)
+    if settings.accounts_dir is None and not found:
+        raise ConfigError("there is no account", hint="Set PIV_API_KEY_FILE or PIV_API_KEY, or PIV_ACCOUNTS_DIR")
+    if problem := problems.get("PIV_ACCOUNTS_DIR"):
+        raise ConfigError(f"PIV_ACCOUNTS_DIR {problem}")
+
+
+def _not_opened(settings: Settings, error: OSError) -> ConfigError:
+    if is_taken(error):
+        return ConfigError(
+            f"port {settings.http_port} is in use by another program", hint="End it, or set PIV_HTTP_PORT"
+        )
+    return ConfigError(f"port {settings.http_port} cannot be opened at PIV_HTTP_HOST ({reason(error)})")
