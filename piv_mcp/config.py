@@ -97,6 +97,10 @@ class Settings(BaseSettings):
         TOOLSETS, description="areas to offer, comma-separated, or all"
     )
     inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
+    metrics_host: str = Field("127.0.0.1", description="address of the metrics for Prometheus")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="port of the metrics, never a public one; 0 = off (needs the extra `server`)"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="minimum level to log")
     log_format: Literal["json", "text"] = Field("json", description="log format (on stderr)")
 

@@ -9,12 +9,14 @@ import importlib
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from pydantic import SecretStr
 
+from piv_mcp import metrics
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import ConfigError, NewerStoreError, PivError, StoreError
 from piv_mcp.log import Redactor
@@ -80,7 +82,8 @@ class Runtime:
             async with self._starting:
                 if self._services is None:
                     try:
-                        self._services = await self._start()
+                        # In a context of its own: what starts now is no part of the request that needs it.
+                        self._services = await asyncio.create_task(self._start(), context=Context())
                         if self._stop_within is not None:  # the process is ours, and what is loaded stays
                             gc.freeze()  # or going through all of it would hold up every call now and then
                     except BaseException as error:
@@ -278,6 +281,7 @@ class Runtime:
         from piv_mcp.spending.approval.questions import Questions
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.reconcile.reconciler import Reconciler
+        from piv_mcp.web.metrics_port import account_lookup
 
         wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
         questions = Questions(journal.store, self.clock)
@@ -288,6 +292,7 @@ class Runtime:
         # What is looked for by itself leaves room for what people call.
         by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.store, self.clock), journal)
         policy, reconciler = _policy(self.settings), Reconciler(sources, journal)
+        self._stack.callback(metrics.look_up(account_lookup(journal, policy)))
         gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake)
         self._stack.push_async_callback(gate.close)
         self._background(by_itself.run)

@@ -1,4 +1,5 @@
-"""Prints the lowest version of each dependency that pyproject.toml allows, one `name==version` a line.
+"""Prints the lowest version of each dependency that pyproject.toml allows, one `name==version` a line. Those of
+the extra `server` are among them.
 
 The output is a file of constraints for pip:
 
@@ -30,7 +31,7 @@ def lowest(requirement: str) -> str:
 
 def main() -> int:
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    for requirement in project["dependencies"]:
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["server"]]:
         print(lowest(requirement))
     return 0
 

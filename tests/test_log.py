@@ -8,11 +8,19 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from harness import Connect
 
 from piv_mcp import log
 from piv_mcp.log import REDACTED, Redactor
+from piv_mcp.server.observing import request_id
+from piv_mcp.services import CALLER
+from piv_mcp.store.agents import Agent
 
 KEY = "sk-0123456789-abcdef"
+
+
+def an_agent(name: str) -> Agent:
+    return Agent(name=name, account=1, token="", added_at=0.0)
 
 
 @pytest.fixture
@@ -122,3 +130,43 @@ def test_nothing_is_logged_to_stdout(capsys: pytest.CaptureFixture[str]) -> None
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("said") == 2
+
+
+@pytest.mark.usefixtures("redactor")
+async def test_a_line_names_the_request_that_it_is_about_and_who_asked(stream: io.StringIO, connect: Connect) -> None:
+    token = CALLER.set(an_agent("scraper"))
+    try:
+        async with connect() as app:
+            await app.ok("get_account")
+            await app.ok("get_account")
+    finally:
+        CALLER.reset(token)
+    about = [line for line in lines(stream) if line.get("path") == "/account" and "agent" in line]
+    assert len(about) == 2
+    assert {line["agent"] for line in about} == {"scraper"}
+    assert len({line["request"] for line in about}) == 2
+
+
+@pytest.mark.usefixtures("redactor")
+async def test_what_a_request_has_started_is_no_part_of_it(stream: io.StringIO, connect: Connect) -> None:
+    """Background work goes on for other requests, of other agents."""
+    token = CALLER.set(an_agent("scraper"))
+    try:
+        async with connect() as app:
+            number = app.sandbox.add_numbers(1)[0]
+            await app.ok("wait_for_code", number=number, timeout_seconds=0.1)
+    finally:
+        CALLER.reset(token)
+    polls = [line for line in lines(stream) if line.get("path", "").endswith("/sms")]
+    filled = [line for line in lines(stream) if line["event"] == "back-fill done"]
+    assert polls
+    assert filled
+    assert not [line for line in [*polls, *filled] if "agent" in line or "request" in line]
+
+
+def test_a_request_has_the_id_that_its_sender_gave_if_that_is_plain() -> None:
+    assert request_id("01J-abc.def_9") == "01J-abc.def_9"
+    for odd in (None, "", "a b", "x" * 65, "é", "a\n"):
+        made = request_id(odd)
+        assert made != odd
+        assert len(made) == 16

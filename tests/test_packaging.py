@@ -163,8 +163,18 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def requirements() -> list[str]:
+    """What the package needs, and what the extra `server` adds to it."""
+    return [*project()["dependencies"], *project()["optional-dependencies"]["server"]]
+
+
+def test_what_a_server_for_a_fleet_needs_is_there_for_the_tests() -> None:
+    extras = project()["optional-dependencies"]
+    assert set(extras["server"]) <= set(extras["dev"])
+
+
 def test_every_library_that_the_package_imports_is_a_dependency() -> None:
-    declared = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in project()["dependencies"]}
+    declared = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requirements()}
     libraries = set[str]().union(*(imported(path) for path in (ROOT / "piv_mcp").rglob("*.py")))
     distributions = packages_distributions()
     for library in libraries - sys.stdlib_module_names - {"piv_mcp"}:
@@ -174,9 +184,9 @@ def test_every_library_that_the_package_imports_is_a_dependency() -> None:
 def test_the_lowest_versions_are_those_of_pyproject() -> None:
     done = subprocess.run([sys.executable, str(LOWEST)], capture_output=True, text=True, timeout=60, check=True)
     pinned = [line.split("==") for line in done.stdout.splitlines()]
-    assert len(pinned) == len(project()["dependencies"])
-    for (name, version), requirement in zip(pinned, project()["dependencies"], strict=True):
-        assert requirement.split(",")[0] == f"{name}>={version}"
+    assert len(pinned) == len(requirements())
+    for (name, version), requirement in zip(pinned, requirements(), strict=True):
+        assert re.sub(r"\[.*\]", "", requirement).split(",")[0] == f"{name}>={version}"
 
 
 # The runner of the tests, and the CI

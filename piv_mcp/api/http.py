@@ -10,6 +10,7 @@ import httpx
 import structlog
 from pydantic import SecretStr
 
+from piv_mcp import metrics
 from piv_mcp.api.connection import Hop, Progress, explain
 from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.quoting import clean
@@ -111,7 +112,7 @@ class Http:
 
         async def attempt(number: int) -> T:
             await self._slot(call, priority, min(deadline.remaining() - room, start.remaining()))
-            return await self._attempt(client, call, number, deadline)
+            return await self._attempt(client, call, number, deadline, priority)
 
         return await with_retries(attempt, writes=writes, deadline=deadline, start=start, room=room)
 
@@ -138,7 +139,9 @@ class Http:
         except RateLimitedError as error:
             call.fail(error, certain=True)
 
-    async def _attempt(self, client: httpx.AsyncClient, call: Call[T], number: int, deadline: Deadline) -> T:
+    async def _attempt(
+        self, client: httpx.AsyncClient, call: Call[T], number: int, deadline: Deadline, priority: Priority
+    ) -> T:
         started = self._clock.monotonic()
         outcome: object = "cancelled"
         try:
@@ -151,6 +154,7 @@ class Http:
             outcome = error.status or error.code
             raise
         finally:
+            metrics.API_REQUESTS.add(priority.value, str(outcome) if isinstance(outcome, int) else "none")
             level = _log.info if call.endpoint.writes else _log.debug
             level(
                 "request",

@@ -151,7 +151,7 @@ async def _resolved(settings: Settings, account: AccountFile, numbers: Sequence[
 
 @asynccontextmanager
 async def _store(settings: Settings, key_digest: str | None = None) -> AsyncGenerator[Store]:
-    store = Store(settings.store_path(open_directory(settings)), key_digest=key_digest)
+    store = SqliteStore(settings.store_path(open_directory(settings)), key_digest=key_digest)
     try:
         yield store
     finally:

@@ -18,6 +18,7 @@ import click
 from piv_mcp import __version__, log
 from piv_mcp.cli.agents import agents
 from piv_mcp.cli.configuration.clients import CLIENTS
+from piv_mcp.cli.metrics import metrics_served
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -132,12 +133,13 @@ def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
 
     async def run() -> None:
         _on_stop_signal(runtime)
-        try:
-            await server.run_stdio_async()
-        except Exception:
-            logging.getLogger(__name__).exception("the server failed")
-            _leave(1)
-        _leave()
+        async with metrics_served(settings):
+            try:
+                await server.run_stdio_async()
+            except Exception:
+                logging.getLogger(__name__).exception("the server failed")
+                _leave(1)
+            _leave()
 
     asyncio.run(run())
 
@@ -353,7 +355,7 @@ def receive(flags: dict[str, Any]) -> None:
     runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format), stop_within=STOP_SECONDS)
 
     async def run() -> None:
-        async with runtime.running():
+        async with metrics_served(settings), runtime.running():
             _on_stop_signal(runtime)
             await runtime.services()
             await asyncio.Event().wait()

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from piv_mcp.errors import StoreError
+from piv_mcp.inbox.measuring import count_new
 from piv_mcp.store import Connection, Store, events, facts, polls, recording, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.event import StoredEvent
@@ -81,6 +82,7 @@ class Inbox:
         """
         stored = await self.store.write(_add_all, batch, look, erased_at, as_dated)
         self.changes.notify()
+        count_new(stored)
         return stored
 
     async def _store(self, batch: "_Batch") -> list[tuple[StoredEvent, bool]]:
@@ -88,6 +90,7 @@ class Inbox:
         self._batch = _Batch()
         stored = await self.store.write(recording.add_received, batch.events)
         self.changes.notify()
+        count_new(stored)
         for address in {address for _, address in batch.events} - self._noted:
             self._noted.add(address)
             with suppress(StoreError):

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from piv_mcp.inbox.cursor import Cursor
+from piv_mcp.inbox.measuring import counted, note_answer
 from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.store import Connection, event, events, polls
 from piv_mcp.store.event import StoredEvent
@@ -172,6 +173,7 @@ class _Sight:
         )
 
 
+@counted("code")
 async def wait_for_code(
     inbox: "Inbox",
     history: "History",
@@ -251,6 +253,7 @@ def newer(quiet: list[StoredEvent], code: StoredEvent) -> list[StoredEvent]:
     return ordered[: ordered.index(code)]
 
 
+@counted("event")
 async def wait_for_event(
     inbox: "Inbox",
     *,
@@ -295,10 +298,14 @@ def _events_past(
 async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds: float, progress: Progress) -> Waited:
     started = inbox.clock.monotonic()
     reported = 0.0
+    looks = 0
     while True:
         version = inbox.changes.version
         outcome = await query()
+        looks += 1
         waited = inbox.clock.monotonic() - started
+        if looks > 1:
+            note_answer(outcome.found, inbox.clock)
         if outcome.found or waited >= seconds or inbox.changes.stopping:
             return replace(outcome, seconds=waited)
         if waited - reported >= PROGRESS_SECONDS:

@@ -10,6 +10,7 @@ import math
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -109,7 +110,8 @@ class Watches:
         watch.watchers += 1
         if (watch.task is None or watch.task.done()) and look is not None:
             watch.missing = None
-            watch.task = asyncio.create_task(self._poll(name, watch, look))
+            # In a context of its own: several calls may wait for it, and the log is not to name the first.
+            watch.task = asyncio.create_task(self._poll(name, watch, look), context=Context())
         try:
             yield watch
         finally:

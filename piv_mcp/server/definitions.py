@@ -41,6 +41,12 @@ def load(rights: Rights) -> list[Tool]:
     ]
 
 
+@cache
+def names() -> frozenset[str]:
+    """The names of all tools that there are."""
+    return frozenset(row["name"] for row in _index())
+
+
 def withheld(rights: Rights) -> frozenset[str]:
     """The names of the tools that these rights do not allow."""
     return frozenset(row["name"] for row in _index() if not rights.offers(row["area"], row["effect"]))

@@ -40,6 +40,7 @@ from pydantic import AnyUrl, ValidationError
 
 from piv_mcp.errors import PivError
 from piv_mcp.server.arguments import read_arguments
+from piv_mcp.server.observing import observe
 from piv_mcp.server.offers import Offers
 from piv_mcp.server.requests import refuse_in_words
 from piv_mcp.server.results import failure
@@ -64,7 +65,7 @@ class PivServer(MCPServer[Lifespan]):
     """
 
     def __init__(self, name: str, *, offers: Offers, load: Callable[["PivServer"], None], **options: Any) -> None:
-        super().__init__(name, middleware=[refuse_in_words, self._instruct], **options)
+        super().__init__(name, middleware=[observe, refuse_in_words, self._instruct], **options)
         self._offers = offers
         self._load = load
         self._loading = threading.Lock()

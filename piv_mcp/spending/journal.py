@@ -139,6 +139,10 @@ class Journal:
         """The sum that the budget has approved in the last 24 hours, in US dollars."""
         return await self.store.read(journal.reserved_by_budget, self.certain_time() - DAY_SECONDS)
 
+    async def waiting(self) -> int:
+        """How many entries wait for a person's decision."""
+        return await self.store.read(journal.count_waiting, self._clock.time())
+
     # --- changing
 
     async def propose(self, action: Action, quote: Quote, *, budget: Decimal | None, daily_budget: Decimal) -> Entry:

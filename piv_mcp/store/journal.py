@@ -162,6 +162,12 @@ def charged_between(connection: Connection, entry: Entry, since: float, until: f
     )
 
 
+def count_waiting(connection: Connection, now: float) -> int:
+    """How many entries wait for a person's decision."""
+    query = "SELECT count(*) FROM spending WHERE state = 'quoted' AND expires_at > ? AND account = ?"
+    return connection.count(query, (now, connection.account))
+
+
 def reserved_by_budget(connection: Connection, since: float) -> Decimal:
     """The sum, in US dollars, of what the budget has approved since the time `since`: the price, or the charge if that
     was more. Entries that were refused or not charged do not count. Infinite if the amount of one cannot be read."""

@@ -10,6 +10,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from piv_mcp import metrics
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
@@ -49,6 +50,11 @@ class WebhookEndpoint:
         self._too_many = _response(429, "too many requests with a wrong address", {"Retry-After": "60"})
 
     async def receive(self, request: Request) -> Response:
+        response = await self._receive(request)
+        metrics.WEBHOOKS.add(str(response.status_code))
+        return response
+
+    async def _receive(self, request: Request) -> Response:
         address = await self._addresses.find(request.path_params["secret"])
         if address is None:
             return await self._wrong_secret()
