@@ -24,7 +24,7 @@ from piv_mcp.text.times import SYSTEM_CLOCK
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
     """Two on one file, as two processes have them."""
-    stores = [SqliteStore(tmp_path / "store.sqlite3") for _ in range(2)]
+    stores: list[Store] = [SqliteStore(tmp_path / "store.sqlite3") for _ in range(2)]
     yield stores
     for store in stores:
         await store.close()

@@ -16,7 +16,7 @@ from piv_mcp.errors import NotFoundError, PivError
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.server.account_files import AccountFile, read_accounts
 from piv_mcp.server.identity import TOKEN
-from piv_mcp.store import Connection, Store, accounts
+from piv_mcp.store import Connection, SqliteStore, Store, accounts
 from piv_mcp.store import agents as rows
 from piv_mcp.store.agents import Agent
 from piv_mcp.store.directory import open_directory
@@ -24,7 +24,7 @@ from piv_mcp.text.times import SYSTEM_CLOCK, utc
 
 TOKEN_BYTES = 32
 
-MAX_NAME = 64
+MAX_AGENT_NAME = 64
 
 LOOK_UP_SECONDS = 15
 
@@ -52,8 +52,8 @@ async def add_agent(settings: Settings, wanted: WantedAgent) -> str:
         click.ClickException: the name or the subject is taken, or no account is named.
         PivError: a number is not known, or the store cannot be written.
     """
-    if not re.fullmatch(rf"[A-Za-z0-9][\w.@-]{{0,{MAX_NAME - 1}}}", wanted.name, re.ASCII):
-        raise click.ClickException(f"the name must be at most {MAX_NAME} letters, digits, or . _ - @")
+    if not re.fullmatch(rf"[A-Za-z0-9][\w.@-]{{0,{MAX_AGENT_NAME - 1}}}", wanted.name, re.ASCII):
+        raise click.ClickException(f"the name must be at most {MAX_AGENT_NAME} letters, digits, or . _ - @")
     account = _account(settings, wanted.account)
     numbers = await _resolved(settings, account, wanted.numbers or ())
     token = TOKEN + secrets.token_urlsafe(TOKEN_BYTES)

@@ -1,9 +1,9 @@
 """Counts what the inbox stores, and measures its waits, for the metrics."""
 
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from piv_mcp import metrics
 from piv_mcp.api.events import EVENT_TYPES
@@ -22,6 +22,7 @@ class Ended(Protocol):
 
 
 Outcome = TypeVar("Outcome", bound=Ended)
+Wait = Callable[P, Coroutine[Any, Any, Outcome]]
 
 
 def count_new(stored: Sequence[tuple[StoredEvent, bool]]) -> None:
@@ -37,10 +38,10 @@ def note_answer(found: Sequence[StoredEvent], clock: Clock) -> None:
         metrics.WEBHOOK_TO_ANSWER.add(amount=max(0.0, clock.time() - max(told)))
 
 
-def counted(what: str) -> Callable[[Callable[P, Awaitable[Outcome]]], Callable[P, Awaitable[Outcome]]]:
+def counted(what: str) -> Callable[[Wait[P, Outcome]], Wait[P, Outcome]]:
     """Count how the waits of a function end. One of no `seconds` that finds nothing is no wait, but a look."""
 
-    def of(wait: Callable[P, Awaitable[Outcome]]) -> Callable[P, Awaitable[Outcome]]:
+    def of(wait: Wait[P, Outcome]) -> Wait[P, Outcome]:
         @wraps(wait)
         async def run(*args: P.args, **kwargs: P.kwargs) -> Outcome:
             end: str | None = "error"

@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class _Member:
+class _Served:
     """One account. `problem` says why it has not started."""
 
     file: AccountFile
@@ -47,7 +47,7 @@ class Fleet:
         self.settings = settings
         self.clock = clock
         self._redactor = redactor
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, _Served] = {}
         self._problems: dict[str, str] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self.tried = asyncio.Event()
@@ -137,10 +137,10 @@ class Fleet:
                 self._leaving.add(leaving)
                 leaving.add_done_callback(self._leaving.discard)
 
-    def _member(self, file: AccountFile) -> _Member:
-        return _Member(file, Runtime(file.settings(self.settings), self._redactor, clock=self.clock))
+    def _member(self, file: AccountFile) -> _Served:
+        return _Served(file, Runtime(file.settings(self.settings), self._redactor, clock=self.clock))
 
-    async def _start(self, member: _Member) -> None:
+    async def _start(self, member: _Served) -> None:
         if member.services is not None:
             return
         try:
@@ -153,7 +153,7 @@ class Fleet:
         else:
             _log.info("an account is served", account=member.file.name)
 
-    async def _leave(self, member: _Member) -> None:
+    async def _leave(self, member: _Served) -> None:
         """Stop an account's services, after the calls that use them."""
         _log.info("the files of an account have changed: its services of before end", account=member.file.name)
         if member.services is not None:

@@ -44,7 +44,7 @@ STOP_HOSTED_SECONDS = 5.0
 MOST_CONNECTIONS = 8192
 """At a time: each call that waits has one."""
 
-IDLE_SECONDS = 150
+KEEP_ALIVE_SECONDS = 150
 """How long a connection is kept for a next request: longer than proxies keep theirs, which could use one that ends."""
 
 
@@ -92,7 +92,7 @@ class _Serving:
             settings.http_host,
             settings.http_port,
             limit=connection_limit(MOST_CONNECTIONS, descriptors_each=2),
-            idle_seconds=IDLE_SECONDS,
+            idle_seconds=KEEP_ALIVE_SECONDS,
             clock=self._clock,
         )
         listening = asyncio.create_task(listener.run())

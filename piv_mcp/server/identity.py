@@ -16,10 +16,10 @@ from piv_mcp.store import Connection, Store, agents, facts
 from piv_mcp.store.agents import Agent
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-BELIEVED_SECONDS = 1.0
+ROSTER_SECONDS = 1.0
 """So long what the store says is believed, and so long it may take to say it."""
 
-STALE_SECONDS = 60.0
+OUT_OF_REACH_SECONDS = 60.0
 """So long after it was read last it is believed while the store cannot be read: those who are known are to be told what
 is wrong."""
 
@@ -73,21 +73,21 @@ class Roster:
         """Whether the store could be read just now."""
         with suppress(StoreError):
             await self._current()
-            return self._clock.monotonic() - self._read_at <= 2 * BELIEVED_SECONDS
+            return self._clock.monotonic() - self._read_at <= 2 * ROSTER_SECONDS
         return False
 
     async def _current(self) -> _Known:
         async with self._asking:  # one at a time: the others take what the first has read
-            if self._clock.monotonic() - self._asked_at >= BELIEVED_SECONDS:
+            if self._clock.monotonic() - self._asked_at >= ROSTER_SECONDS:
                 await self._read()
                 self._asked_at = self._clock.monotonic()
-        if self._clock.monotonic() - self._read_at > STALE_SECONDS:
+        if self._clock.monotonic() - self._read_at > OUT_OF_REACH_SECONDS:
             raise StoreError("the store is out of reach")
         return self._known
 
     async def _read(self) -> None:
         with suppress(StoreError, TimeoutError):
-            async with self._clock.timeout(BELIEVED_SECONDS):
+            async with self._clock.timeout(ROSTER_SECONDS):
                 known = await self._store.read(_read_known)
                 keys = known.seal_keys or await self._store.write(facts.made_once, facts.SEAL_KEYS, new_key())
             self._seal.take(tuple(keys.split(",")))
