@@ -17,7 +17,10 @@ from piv_mcp.store.agents import Agent
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 ROSTER_SECONDS = 1.0
-"""So long what the store says is believed, and so long it may take to say it."""
+"""So long what the store says is believed."""
+
+ANSWER_WITHIN = 1.0
+"""Seconds that the store may take to say it."""
 
 OUT_OF_REACH_SECONDS = 60.0
 """So long after it was read last it is believed while the store cannot be read: those who are known are to be told what
@@ -73,7 +76,7 @@ class Roster:
         """Whether the store could be read just now."""
         with suppress(StoreError):
             await self._current()
-            return self._clock.monotonic() - self._read_at <= 2 * ROSTER_SECONDS
+            return self._clock.monotonic() - self._read_at <= ROSTER_SECONDS + ANSWER_WITHIN
         return False
 
     async def _current(self) -> _Known:
@@ -87,7 +90,7 @@ class Roster:
 
     async def _read(self) -> None:
         with suppress(StoreError, TimeoutError):
-            async with self._clock.timeout(ROSTER_SECONDS):
+            async with self._clock.timeout(ANSWER_WITHIN):
                 known = await self._store.read(_read_known)
                 keys = known.seal_keys or await self._store.write(facts.made_once, facts.SEAL_KEYS, new_key())
             self._seal.take(tuple(keys.split(",")))
