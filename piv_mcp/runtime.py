@@ -140,8 +140,10 @@ class Runtime:
         from piv_mcp.spending.approval.browser import BrowserChannel
         from piv_mcp.spending.approval.page_views import PageViews
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.store import SqliteStore, accounts
+        from piv_mcp.store import SqliteStore, accounts, number_leases
         from piv_mcp.store.changes import Changes
+        from piv_mcp.store.sight import Viewer
+        from piv_mcp.store.view import View
         from piv_mcp.web.addresses import Addresses
         from piv_mcp.web.app import page_app, webhook_app
         from piv_mcp.web.secret import shared_secret, webhook_secret
@@ -214,9 +216,10 @@ class Runtime:
         self._background(backfill.run)
         self._background(asking.run)
         self._background(Retention(inbox).run)
-        return Services(
+        viewer = Viewer(number_leases.holder_of_process(store.process))
+        whole = Services(
             api=client,
-            store=store,
+            store=View(store, viewer, self.clock),
             inbox=inbox,
             history=history,
             asking=asking,
@@ -229,6 +232,7 @@ class Runtime:
             toolsets=settings.toolsets,
             clock=self.clock,
         )
+        return whole.shown_to(viewer)  # nor are those who share a server without agents shown what another has leased
 
     def _open_sandbox(self) -> "Sandbox":
         from piv_mcp.sandbox import Sandbox  # late: see _start

@@ -1,7 +1,7 @@
 """The services that tools and resources use. They are started at the first use, after the list of tools was sent."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx no
     from piv_mcp.inbox.inbox import Inbox
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.gate import Gate
-    from piv_mcp.store import Store
     from piv_mcp.store.agents import Agent
+    from piv_mcp.store.sight import Viewer
+    from piv_mcp.store.view import View
     from piv_mcp.web.serving import HostedWebhooks, WebhookPort
 
 CALLER: "ContextVar[Agent | None]" = ContextVar("caller", default=None)
@@ -33,7 +34,8 @@ class Services:
     """The services of one process, for one account, as `agent` may use them."""
 
     api: "PivClient | None"
-    store: "Store"
+    store: "View"
+    """What the caller is shown of the store."""
     inbox: "Inbox"
     history: "History"
     asking: "Asking"
@@ -49,6 +51,8 @@ class Services:
     clock: Clock = SYSTEM_CLOCK
     agent: "Agent | None" = None
     """Who asks; None: the one person whose server it is."""
+    of_agents: "dict[Agent, Services]" = field(default_factory=dict["Agent", "Services"])
+    """The same services as each agent may use them."""
 
     @property
     def client(self) -> "PivClient":
@@ -71,6 +75,24 @@ class Services:
         if self.spending is None:
             raise no_key()
         return self.spending
+
+    def shown_to(self, viewer: "Viewer") -> "Services":
+        """The same services for a caller who is shown what `viewer` is."""
+        from piv_mcp.store.view import View  # late for start-up time: the list of tools needs no store
+
+        view = View(self.store.everything, viewer, self.clock)
+        api = None if self.api is None else self.api.seen_by(view)
+        return replace(
+            self,
+            api=api,
+            store=view,
+            inbox=self.inbox.seen_through(view),
+            asking=self.asking.seen_through(view, api),
+        )
+
+    def has(self, area: Area) -> bool:
+        """Whether the caller may see what belongs to the area. The person may, whatever tools are offered."""
+        return self.agent is None or area in self.toolsets
 
 
 class Lifespan(Protocol):

@@ -92,9 +92,9 @@ class Replica:
 
     async def secret(self) -> str:
         """Of the webhooks, of the only account."""
-        from piv_mcp.store import Store, facts  # late: few tests need it
+        from piv_mcp.store import SqliteStore, facts  # late: few tests need it
 
-        store = Store(self.settings.store_path(self.settings.directory))
+        store = SqliteStore(self.settings.store_path(self.settings.directory))
         try:
             return str(await store.read(facts.get, f"{facts.WEBHOOK_SECRET}@1"))
         finally:

@@ -15,7 +15,7 @@ from piv_mcp.config import load
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.server import fleet, identity
 from piv_mcp.server.account_files import read_accounts
-from piv_mcp.store import Store, agents, facts
+from piv_mcp.store import SqliteStore, agents, facts
 
 KEY_A, KEY_B, KEY_A2 = "sk-key-of-account-a-01", "sk-key-of-account-b-02", "sk-key-of-account-a-03"
 
@@ -81,7 +81,7 @@ async def total(server: Replica, token: str) -> int:
 
 async def own_secret(house: House, server: Replica, owner: str) -> str:
     """The webhook secret that the store holds for the account of an agent."""
-    store = Store(server.settings.store_path(server.settings.directory))
+    store = SqliteStore(server.settings.store_path(server.settings.directory))
     try:
         (number,) = [agent.account for agent in await store.read(agents.listed) if agent.name == owner]
         return str(await store.read(facts.get, f"{facts.WEBHOOK_SECRET}@{number}"))

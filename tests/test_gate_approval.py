@@ -211,7 +211,7 @@ async def test_an_answer_that_comes_to_another_process_is_timed_from_the_questio
     async with connected(sandbox, data_dir, None, clock=clock, confirm_wait=0) as shop:
         assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
         entry = await shop.only_entry()
-        one, two = (Questions(shop.services.store, clock) for _ in range(2))
+        one, two = (Questions(shop.services.store.everything, clock) for _ in range(2))
         quick, slow = await one.put(entry.id), await one.put(entry.id)
         clock.advance(READ_SECONDS / 2)
         with pytest.raises(ElicitationError, match="by itself"):

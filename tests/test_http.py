@@ -22,7 +22,7 @@ from piv_mcp.server import identity
 from piv_mcp.server.fleet import Fleet
 from piv_mcp.server.http import serve_http
 from piv_mcp.server.offers import instructions
-from piv_mcp.store import Store, agents
+from piv_mcp.store import SqliteStore, agents
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ async def test_progress_arrives_while_a_call_waits(
     for era in ERAS:
         told: list[float] = []
 
-        async def progress(seconds: float, total: float | None, message: str | None) -> None:
-            told.append(seconds)  # noqa: B023 - called before the next turn
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            told.append(progress)  # noqa: B023 - called before the next turn
 
         async with server.client(token, era) as client:
             wait = {"number": number, "timeout_seconds": 1}
@@ -188,7 +188,7 @@ async def test_an_agent_that_is_revoked_is_out_within_two_seconds(
         )
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        store = Store(place.settings().store_path(place.data_dir))
+        store = SqliteStore(place.settings().store_path(place.data_dir))
         assert await store.write(agents.revoke, "bot", time.time())
         await store.close()
         revoked_at = time.monotonic()

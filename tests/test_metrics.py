@@ -137,7 +137,7 @@ async def test_a_wait_counts_by_how_it_ended(connect: Connect, look: Look) -> No
 
 async def test_the_budget_that_is_left_and_the_approvals_that_wait(connect: Connect, look: Look) -> None:
     async with connect(confirm_wait=0, spend_mode="budget", auto_approve_max="5", daily_budget="20") as app:
-        account = await app.services.store.account()
+        account = await app.services.store.everything.account()
         left, waiting = (
             f'{name}{{account="{account}"}}' for name in ("piv_mcp_budget_left_dollars", "piv_mcp_approvals_waiting")
         )

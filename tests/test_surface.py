@@ -188,7 +188,22 @@ def test_the_description_is_one_or_two_sentences_that_begin_with_a_verb(spec: To
 
 VERBS = (
     *("add", "bring", "buy", "change", "check", "configure", "delete", "export", "extend", "find", "generate"),
-    *("get", "list", "make", "put", "register", "rename", "renew", "rent", "replace", "restore", "send", "set"),
+    *(
+        "get",
+        "lease",
+        "list",
+        "make",
+        "put",
+        "register",
+        "release",
+        "rename",
+        "renew",
+        "rent",
+        "replace",
+        "restore",
+        "send",
+        "set",
+    ),
     *("start", "turn", "wait"),
 )
 """With which descriptions begin. A new one is welcome; "This tool" is not."""

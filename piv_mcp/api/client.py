@@ -15,6 +15,7 @@ from piv_mcp.api.proxies import ProxiesApi
 from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.readings import RECENT_SECONDS, Span
 from piv_mcp.api.remote_clock import RemoteClock
+from piv_mcp.api.seen_numbers import NumberSight, SeenNumbersApi
 from piv_mcp.api.whites import WhitesApi
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
@@ -73,19 +74,40 @@ class PivClient:
         for it would be old."""
         return self._with(self._priority, start_within=RECENT_SECONDS)
 
-    def _with(self, priority: Priority, *, span: Span | None = None, start_within: float | None = None) -> Self:
+    def seen_by(self, sight: NumberSight) -> Self:
+        """A client with the same connection for a caller who sees no other numbers and messages than `sight` tells."""
+        return self._with(self._priority, sight=sight)
+
+    def _with(
+        self,
+        priority: Priority,
+        *,
+        span: Span | None = None,
+        start_within: float | None = None,
+        sight: NumberSight | None = None,
+    ) -> Self:
         other = type(self).__new__(type(self))
-        other._bind(self._http, priority, span, start_within)
+        other._bind(self._http, priority, span, start_within, sight or self._sight)
         return other
 
     def _bind(
-        self, http: Http, priority: Priority, span: Span | None = None, start_within: float | None = None
+        self,
+        http: Http,
+        priority: Priority,
+        span: Span | None = None,
+        start_within: float | None = None,
+        sight: NumberSight | None = None,
     ) -> None:
         self._http = http
+        self._sight = sight
         self.remote_clock = http.remote_clock
         self._priority = priority
         self.account = AccountApi(http, priority, span, start_within)
-        self.numbers = NumbersApi(http, priority, span, start_within)
+        self.numbers = (
+            NumbersApi(http, priority, span, start_within)
+            if sight is None
+            else SeenNumbersApi(http, priority, span, start_within, sight=sight)
+        )
         self.proxies = ProxiesApi(http, priority, span, start_within)
         self.domains = DomainsApi(http, priority, span, start_within)
         self.whites = WhitesApi(http, priority, span, start_within)

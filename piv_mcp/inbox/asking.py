@@ -10,6 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_args
@@ -28,6 +29,7 @@ from piv_mcp.inbox.settling import Settling
 from piv_mcp.inbox.watch import POLL_SECONDS, Look, Trouble, take_turn
 from piv_mcp.store import Connection, facts, leases, pending, polls
 from piv_mcp.store.pending import Kind, Pending, Sought
+from piv_mcp.store.view import Reads
 from piv_mcp.text.times import DAY_SECONDS
 
 SLOWEST_QUICK = 8.0
@@ -76,6 +78,8 @@ class Asking:
         self._client = client
         self._inbox = inbox
         self._store = inbox.store
+        self._shown = inbox.shown
+        self._shown_client = client
         self._clock = inbox.clock
         self._history = history
         self._watches = history.watches
@@ -85,6 +89,12 @@ class Asking:
         self._requests: dict[str, int] = {}
         """How many the last look of each watch took."""
         self._first = Settling(self._clock)
+
+    def seen_through(self, shown: Reads, client: PivClient | None) -> "Asking":
+        """The same for a caller who is shown this of the store and of the account."""
+        other = copy(self)
+        other._shown, other._shown_client = shown, client
+        return other
 
     async def settled(self) -> None:
         """Wait until the lists were read that are due at the start, in a bounded time."""
@@ -148,7 +158,7 @@ class Asking:
 
     async def known(self, sought: Sought) -> list[Pending]:
         """What of it is in progress, as far as known; the newest first."""
-        return [row for row in await self._store.read(pending.in_progress) if sought.means(row)]
+        return [row for row in await self._shown.read(pending.in_progress) if sought.means(row)]
 
     async def standing(self, sought: Sought) -> Told | None:
         """What piv.day shows of the one thing that an id names, unless it is known to be in progress; None if it is, or
@@ -157,10 +167,10 @@ class Asking:
         Raises:
             ApiError: piv.day could not be asked.
         """
-        if self._client is None or not sought.names_one or await self.known(sought):
+        if self._shown_client is None or not sought.names_one or await self.known(sought):
             return None
         try:
-            found = await lists.ask_by_id(self._client, sought.kinds, sought.ids, sought.number)
+            found = await lists.ask_by_id(self._shown_client, sought.kinds, sought.ids, sought.number)
         except NotFoundError:
             return Told("not on the account")  # yet: a list may show late what was made just now
         if found is None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 from piv_mcp.errors import StoreError
@@ -13,6 +14,7 @@ from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.polls import Look
 from piv_mcp.store.recording import Received
 from piv_mcp.store.servers import WebhookAddress
+from piv_mcp.store.view import Reads
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 
@@ -42,6 +44,8 @@ class Inbox:
         remote_time: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.store = store
+        self.shown: Reads = store
+        """What a caller is shown of the store. What is recorded sees everything."""
         self.changes = changes
         self.clock = clock
         self.days = days
@@ -49,6 +53,12 @@ class Inbox:
         self._batch = _Batch()
         self._noted: set[WebhookAddress | None] = set()
         """The addresses to which webhooks come, as this process has noted."""
+
+    def seen_through(self, shown: Reads) -> "Inbox":
+        """The same inbox for a caller who is shown this of it."""
+        other = copy(self)
+        other.shown = shown
+        return other
 
     async def record(self, event: StoredEvent, address: WebhookAddress | None = None) -> tuple[StoredEvent, bool]:
         """Store one event of a webhook on disk, for the account that `address` belongs to (None: our own); returns the

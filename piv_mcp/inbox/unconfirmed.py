@@ -16,7 +16,7 @@ async def told_by_webhooks(inbox: Inbox, piv_num_id: str, page: Sequence[Sms]) -
     """Those that are not in this page of the history either, the newest first."""
     now, remote_now = inbox.clock.time(), inbox.remote_time()
     shown = [event_of_sms(piv_num_id, sms, now=now, remote_now=remote_now) for sms in page if not sms.is_outbound]
-    return await inbox.store.read(_beside, piv_num_id, shown)
+    return await inbox.shown.read(_beside, piv_num_id, shown)
 
 
 def _beside(connection: Connection, piv_num_id: str, page: Sequence[StoredEvent]) -> list[StoredEvent]:

@@ -14,6 +14,7 @@ from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.store import Connection, event, events, polls
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.polls import Look
+from piv_mcp.store.sight import refuse_leased
 from piv_mcp.text.times import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
@@ -99,9 +100,9 @@ class _Span:
     @classmethod
     async def begin(cls, inbox: "Inbox", cursor: Cursor | None) -> "_Span":
         start = cursor if cursor is not None else Cursor(0, at=int(inbox.remote_time() or 0))
-        last, read_through = await inbox.store.read(events.last_seq), start.seq
+        last, read_through = await inbox.shown.read(events.last_seq), start.seq
         if cursor is None:
-            before = await inbox.store.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
+            before = await inbox.shown.read(events.last_before, inbox.clock.time() - JUST_BEFORE)
             read_through = max(0, min(before, last - LOOKED_BACK))
         return cls(inbox, start, cursor is not None, inbox.clock.monotonic(), last, read_through)
 
@@ -150,6 +151,7 @@ class _Sight:
 
     @classmethod
     def past(cls, connection: Connection, piv_num_id: str, span: _Span, wanted: Wanted) -> "_Sight":
+        refuse_leased(connection, piv_num_id)
         after, passed = span.start.seq, span.start.passed
         most, most_quiet = CODES_COUNTED, WITHOUT_CODE_AT_ONCE + 1
         if wanted.is_narrow:
@@ -191,11 +193,12 @@ async def wait_for_code(
 
     Raises:
         NotFoundError: the account has no such number.
+        NumberLeasedError: another agent has it for itself alone, or has got it meanwhile.
     """
     span = await _Span.begin(inbox, cursor)
 
     async def query() -> Waited:
-        sight = await inbox.store.read(_Sight.past, piv_num_id, span, wanted)
+        sight = await inbox.shown.read(_Sight.past, piv_num_id, span, wanted)
         look = sight.look
         found = [event for event in sight.wanted if span.counts(event, look)]
         quiet = [event for event in sight.quiet if span.counts(event, look)]
@@ -266,6 +269,9 @@ async def wait_for_event(
     """Wait for events, at most `seconds`: the first of these types past `cursor` whose data has all fields of `match`.
 
     Without a cursor, events that arrived within `JUST_BEFORE` count as well.
+
+    Raises:
+        NumberLeasedError: another agent has the number that is named for itself alone.
     """
     span = await _Span.begin(inbox, cursor)
     read_through = span.read_through
@@ -274,7 +280,7 @@ async def wait_for_event(
     async def query() -> Waited:
         nonlocal read_through, old
         while True:
-            last, found, looks = await inbox.store.read(_events_past, read_through, types, match)
+            last, found, looks = await inbox.shown.read(_events_past, read_through, types, match)
             full = len(found) == EVENTS_AT_ONCE
             read_through = found[-1].seq if full else last
             counted = [event for event in found if span.counts(event, looks.get(event.subject or "", Look()))]
@@ -290,6 +296,7 @@ def _events_past(
     connection: Connection, seq: int, types: Sequence[str], match: Mapping[str, str]
 ) -> tuple[int, list[StoredEvent], dict[str, Look]]:
     """(the newest event, the next ones that match, the last looks at the histories that some are from)."""
+    refuse_leased(connection, match.get("piv_num_id"))
     found = events.matching(connection, types, match, after=seq, limit=EVENTS_AT_ONCE)
     numbers = {event.subject for event in found if event.source == "history" and event.subject is not None}
     return events.last_seq(connection), found, polls.looks(connection, sorted(numbers))

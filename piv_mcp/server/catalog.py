@@ -4,11 +4,23 @@ from collections.abc import Iterator, Mapping
 
 from piv_mcp.config import Area
 from piv_mcp.server.rights import Rights
-from piv_mcp.tools import account, commitments, domains, events, inbox, numbers, proxies, sandbox, spending, whites
+from piv_mcp.tools import (
+    account,
+    commitments,
+    domains,
+    events,
+    inbox,
+    leases,
+    numbers,
+    proxies,
+    sandbox,
+    spending,
+    whites,
+)
 from piv_mcp.tools.spec import ToolSpec
 
 AREAS: Mapping[Area, tuple[ToolSpec, ...]] = {
-    "inbox": (*inbox.TOOLS, *events.TOOLS),
+    "inbox": (*inbox.TOOLS, *events.TOOLS, *leases.TOOLS),
     "account": (*account.TOOLS, *commitments.TOOLS),
     "numbers": numbers.TOOLS,
     "proxies": proxies.TOOLS,

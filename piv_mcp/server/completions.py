@@ -11,6 +11,7 @@ from mcp.types import Completion, CompletionArgument, PromptReference, ResourceT
 
 from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE
 from piv_mcp.api.readings import Span
+from piv_mcp.config import Area
 from piv_mcp.errors import PivError
 from piv_mcp.server.prompts import PromptFile, Source
 from piv_mcp.server.resources import RESOURCES
@@ -62,12 +63,23 @@ def _choices(
     """What completes this argument; nothing completes one that there is not."""
     if isinstance(ref, ResourceTemplateReference):
         spec = RESOURCES.get(ref.uri)
-        return _ids(spec.ids) if spec is not None and spec.ids is not None and name == spec.parameter else ()
+        if spec is None or spec.ids is None or name != spec.parameter:
+            return ()
+        return _of_area(spec.area, _ids(spec.ids))
     file = next((file for file in prompts if file.name == ref.name), None)
     if file is None or name not in file.header.arguments:
         return ()
     choices = file.header.arguments[name].choices
     return SOURCES[choices] if isinstance(choices, str) else choices
+
+
+def _of_area(area: Area, find: Finder) -> Finder:
+    """What completes a text for a caller who may see the area; for another there is nothing."""
+
+    async def found(app: Services, typed: str) -> list[str]:
+        return await find(app, typed) if app.has(area) else []
+
+    return found
 
 
 def _ids(read: Callable[[Services], Awaitable[list[str]]]) -> Finder:
@@ -98,4 +110,5 @@ async def _domains(app: Services, typed: str) -> list[str]:
     return [domain.domain_name for domain in page.items if domain.domain_name and typed in domain.domain_name]
 
 
-SOURCES: Mapping[Source, Finder] = {"numbers": _numbers, "domains": _domains}
+SOURCES: Mapping[Source, Finder] = {"numbers": _numbers, "domains": _of_area("domains", _domains)}
+"""Whose numbers there are, the client itself knows."""

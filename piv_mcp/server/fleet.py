@@ -15,7 +15,7 @@ from piv_mcp.errors import ConfigError, PivError
 from piv_mcp.log import Redactor
 from piv_mcp.runtime import Runtime
 from piv_mcp.server.account_files import AccountFile, read_accounts
-from piv_mcp.server.scope import for_agent
+from piv_mcp.server.scoping import for_agent
 from piv_mcp.services import CALLER, Services
 from piv_mcp.store import servers
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -63,7 +63,7 @@ class Fleet:
         if agent is None:
             raise ConfigError("nobody is known to ask")
         for member in self._members.values():
-            if member.services is not None and await member.services.store.account() == agent.account:
+            if member.services is not None and await member.services.store.everything.account() == agent.account:
                 return for_agent(member.services, agent)
         if waiting := [member.problem for member in self._members.values() if member.services is None]:
             raise ConfigError(f"the account may not be ready: {waiting[0]}", hint="Try again in a few seconds")

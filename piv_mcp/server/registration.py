@@ -15,7 +15,7 @@ from mcp.types import Tool as Definition
 from pydantic import BaseModel
 
 from piv_mcp.config import Settings
-from piv_mcp.errors import PivError
+from piv_mcp.errors import NotFoundError, PivError
 from piv_mcp.server import catalog
 from piv_mcp.server.definitions import INDEX
 from piv_mcp.server.resources import RESOURCES, ResourceSpec
@@ -134,7 +134,10 @@ def register_template(server: PivServer, spec: ResourceSpec, lifespan: Lifespan)
 
 async def _read(spec: ResourceSpec, lifespan: Lifespan, uri: str, **ids: str) -> str:
     try:
-        model = await spec.handler(await lifespan.services(), **ids)
+        app = await lifespan.services()
+        if not app.has(spec.area):
+            raise NotFoundError("this agent has no such resource", code="NOT_FOUND")
+        model = await spec.handler(app, **ids)
     except PivError as error:
         raise resource_error(uri, error) from error
     return compact(model)[0]

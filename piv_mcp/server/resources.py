@@ -13,6 +13,7 @@ from piv_mcp.api.numbers import Number
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder
 from piv_mcp.api.whites import White
+from piv_mcp.config import TOOLSETS, Area
 from piv_mcp.services import Services
 from piv_mcp.store import events
 from piv_mcp.tools import commitments as commitment_tools
@@ -43,6 +44,11 @@ class ResourceSpec:
     description: str
     handler: Callable[..., Awaitable[BaseModel]]
     ids: Callable[[Services], Awaitable[list[str]]] | None = None
+
+    @property
+    def area(self) -> Area:
+        areas: dict[str, Area] = {area: area for area in TOOLSETS}
+        return areas.get(self.uri.removeprefix("piv://").partition("/")[0], "account")
 
     @property
     def parameter(self) -> str | None:

@@ -1,8 +1,8 @@
 """Notifies subscribed clients of changes to the inbox, whichever process received the event.
 
 Clients of protocol 2026-07-28 subscribe through the SDK's subscription bus. Clients of earlier protocols call
-`resources/subscribe` in a session. The inbox is watched only while a client is subscribed; of a server for many, the
-inbox of each agent that is, as the agent may see it.
+`resources/subscribe` in a session. The inbox is watched only while a client is subscribed, for each agent on its own:
+an agent is not even told that something came which it is not shown.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from piv_mcp.services import CALLER, Lifespan, Services
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
+    from piv_mcp.store.agents import Agent
     from piv_mcp.store.event import StoredEvent
 
 INBOX = "piv://inbox"
@@ -37,82 +38,101 @@ BATCH_SIZE = 1000
 _log = structlog.get_logger(__name__)
 
 
-class _Audience(InMemorySubscriptionBus):
-    """The subscribers of protocol 2026-07-28 that are the same agent, and the task that watches the inbox for them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watch: asyncio.Task[None] | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._listeners
-
-
 class Subscriptions:
-    """The subscriptions of both kinds of clients (a bus of the SDK), and the tasks that watch the inbox for them."""
+    """The subscriptions of both kinds of clients, those of each caller apart (implements `SubscriptionBus`)."""
 
     def __init__(self, lifespan: Lifespan, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._clock = clock
         self._lifespan = lifespan
-        self._audiences: dict[str | None, _Audience] = {}
-        """By the name of the agent; None where one person has the server for themselves."""
-        self._sessions: dict[str, dict[Connection, ServerSession]] = {}
-        """Of each URI, the subscribed connections. The SDK makes a session for each request. Where there are agents,
-        there are no sessions."""
+        self._clock = clock
+        self._of_callers: dict[Agent | None, _Subscribers] = {}
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        """Add a subscriber of protocol 2026-07-28, for the agent whose request it is. The function that is returned
-        removes it."""
-        audience = self._audience()
-        unsubscribe = audience.subscribe(listener)
-        self._ensure_watching(audience)
-        return unsubscribe
+        """Add a subscriber of protocol 2026-07-28. The function that is returned removes it."""
+        return self._of_caller().subscribe(listener)
 
     async def publish(self, event: ServerEvent) -> None:
-        """Tell all subscribers of protocol 2026-07-28."""
-        for audience in list(self._audiences.values()):
-            await audience.publish(event)
+        """Tell all subscribers."""
+        for subscribers in list(self._of_callers.values()):
+            await subscribers.publish(event)
 
     async def on_subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         """Handle `resources/subscribe` of protocols before 2026-07-28."""
-        self._sessions.setdefault(str(params.uri), {})[_connection(ctx)] = ctx.session
-        self._ensure_watching(self._audience())
+        self._of_caller().add_session(str(params.uri), ctx)
         return EmptyResult()
 
     async def on_unsubscribe(
         self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
     ) -> EmptyResult:
         """Handle `resources/unsubscribe` of protocols before 2026-07-28."""
-        self._sessions.get(str(params.uri), {}).pop(_connection(ctx), None)
+        self._of_caller().remove_session(str(params.uri), ctx)
         return EmptyResult()
 
     async def close(self) -> None:
-        watches = [audience.watch for audience in self._audiences.values() if audience.watch is not None]
-        for watch in watches:
-            watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        for subscribers in self._of_callers.values():
+            await subscribers.close()
 
-    def _audience(self) -> _Audience:
-        """Those for whom the present request subscribes. An audience that nobody is in any more is dropped."""
-        agent = CALLER.get()
-        name = None if agent is None else agent.name
-        for key, audience in list(self._audiences.items()):
-            if key != name and not self._is_listening(audience):
-                del self._audiences[key]
-                if audience.watch is not None:
-                    audience.watch.cancel()
-        return self._audiences.setdefault(name, _Audience())
+    def _of_caller(self) -> "_Subscribers":
+        """Those of the agent whose request is being answered. What watches the inbox for them begins in the context of its
+        first request, and so gets the agent's services."""
+        for caller, subscribers in list(self._of_callers.items()):
+            if subscribers.is_over:
+                del self._of_callers[caller]
+        return self._of_callers.setdefault(CALLER.get(), _Subscribers(self._lifespan, self._clock))
 
-    def _is_listening(self, audience: _Audience) -> bool:
-        return not audience.is_empty or any(self._sessions.values())
 
-    def _ensure_watching(self, audience: _Audience) -> None:
-        if audience.watch is None or audience.watch.done():
-            # The task has the context of this request, and so reads what its agent may read.
-            audience.watch = asyncio.create_task(self._watch_inbox(audience, self._clock.time()))
+class _Subscribers(InMemorySubscriptionBus):
+    """The subscriptions of one caller, and the task that watches the inbox for them."""
 
-    async def _watch_inbox(self, audience: _Audience, since: float) -> None:
+    def __init__(self, lifespan: Lifespan, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lifespan = lifespan
+        self._bus_subscribers = 0
+        self._sessions: dict[str, dict[Connection, ServerSession]] = {}
+        """Of each URI, the subscribed connections. The SDK makes a session for each request."""
+        self._watch_task: asyncio.Task[None] | None = None
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        unsubscribe = super().subscribe(listener)
+        self._bus_subscribers += 1
+        self._ensure_watching()
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                self._bus_subscribers -= 1
+                unsubscribe()
+
+        return end
+
+    def add_session(self, uri: str, ctx: ServerRequestContext[Any, Any]) -> None:
+        self._sessions.setdefault(uri, {})[_connection(ctx)] = ctx.session
+        self._ensure_watching()
+
+    def remove_session(self, uri: str, ctx: ServerRequestContext[Any, Any]) -> None:
+        self._sessions.get(uri, {}).pop(_connection(ctx), None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is subscribed, and nothing is watched."""
+        return not self._has_subscribers and (self._watch_task is None or self._watch_task.done())
+
+    async def close(self) -> None:
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+            await asyncio.gather(self._watch_task, return_exceptions=True)
+
+    @property
+    def _has_subscribers(self) -> bool:
+        return self._bus_subscribers > 0 or any(self._sessions.values())
+
+    def _ensure_watching(self) -> None:
+        if self._watch_task is None or self._watch_task.done():
+            self._watch_task = asyncio.create_task(self._watch_inbox(self._clock.time()))
+
+    async def _watch_inbox(self, since: float) -> None:
         """Notify subscribers of events that arrive from `since` on (seconds since the epoch), until there are none.
 
         The services may start later than `since`.
@@ -121,7 +141,7 @@ class Subscriptions:
         from piv_mcp.store import events
 
         cursor: int | None = None
-        while self._is_listening(audience):
+        while self._has_subscribers:
             try:
                 app = await self._lifespan.services()
                 await app.backfill.keep_within(ROUND_SECONDS)
@@ -131,7 +151,7 @@ class Subscriptions:
                 after, arrived = (0, since) if cursor is None else (cursor, 0.0)
                 found = await app.store.read(events.matching, (), {}, after=after, arrived=arrived, limit=BATCH_SIZE)
                 for uri in dict.fromkeys(uri for event in found for uri in _uris(app, event)):
-                    await self._notify(audience, uri)
+                    await self._notify(uri)
                 if len(found) == BATCH_SIZE:
                     cursor = found[-1].seq
                     continue
@@ -144,8 +164,8 @@ class Subscriptions:
                 _log.exception("subscribers could not be notified")
                 await self._clock.sleep(RETRY_SECONDS)
 
-    async def _notify(self, audience: _Audience, uri: str) -> None:
-        await audience.publish(ResourceUpdated(uri=uri))
+    async def _notify(self, uri: str) -> None:
+        await self.publish(ResourceUpdated(uri=uri))
         for connection, session in list(self._sessions.get(uri, {}).items()):
             try:
                 await session.send_resource_updated(uri)

@@ -5,7 +5,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,8 +24,12 @@ from piv_mcp.spending.quote import Argument, Quote
 from piv_mcp.spending.receipt import UNSAID, Receipt, about, receipt
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
+from piv_mcp.store.agents import Agent
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
+
+if TYPE_CHECKING:
+    from piv_mcp.api.client import PivClient
 
 REPETITION_SECONDS = 3600.0
 """The question to a person mentions an equal action if it is younger than this, in seconds."""
@@ -51,6 +57,8 @@ class Gate:
     ) -> None:
         """`reconciler` settles entries during calls; `wake_reconciler` wakes the one that runs in the background."""
         self._sources = sources
+        self._shown = sources
+        """As the caller sees the account: what is quoted and sent. What is looked for afterwards sees everything."""
         self.journal = journal
         self.policy = policy
         self._approval = approval
@@ -59,6 +67,13 @@ class Gate:
         self._wake_reconciler = wake_reconciler
         self._executions: dict[str, asyncio.Task[Entry]] = {}
         self._waiting: Counter[str] = Counter()
+
+    def acting_for(self, agent: Agent, api: "PivClient") -> "Gate":
+        """The same gate for an agent with limits of its own, who sees this of the account."""
+        other = copy(self)
+        other.journal, other.policy = self.journal.of(agent.name), self.policy.narrowed_to(agent)
+        other._shown = replace(self._sources, api=api)
+        return other
 
     async def perform(self, action: Action, person: Person) -> Receipt:
         """Carry out `action` if a person or their budget approves it; one approval allows one execution.
@@ -72,15 +87,18 @@ class Gate:
             DeniedError: the person's settings allow no spending.
         """
         if self.policy.refuses(action):
-            raise DeniedError("PIV_SPEND_MODE=deny: the person's settings allow no spending")
+            who = "PIV_SPEND_MODE=deny: the person's settings allow" if self.journal.agent is None else "this agent has"
+            raise DeniedError(f"{who} no spending")
         if self.policy.needs_no_approval(action):
-            done = await action.send(self._sources)
+            done = await action.send(self._shown)
             note = ". ".join(filter(None, [UNASKED, UNSAID.get(action.kind)]))
             return Receipt(status="done", result=done.result or None, note=note)
         reply = person.reply
         if reply is not None:
             entry = await self.journal.get(reply.question.entry_id)
-            if entry is not None and entry.fingerprint == action.fingerprint:
+            # A question that was put to one agent is not another's to answer.
+            is_own = entry is not None and entry.agent == self.journal.agent
+            if entry is not None and is_own and entry.fingerprint == action.fingerprint:
                 first = await self._approval.take(entry, reply)
                 entry = await self.journal.reload(entry)
                 if first is None:
@@ -95,7 +113,7 @@ class Gate:
     async def _propose(self, action: Action) -> Entry:
         """Quote the action and insert it into the journal, or return the open entry of an equal action."""
         await self.journal.recover()  # what a process sent before it died blocks an equal action, too
-        recent = self._sources.recent()
+        recent = self._shown.recent()
         proposal = await action.quote(recent)
         doubts = await self._doubts(action) if action.spends else []
         quote = Quote(
@@ -105,12 +123,19 @@ class Gate:
             now=list(proposal.now),
             balance=await recent.balance(),
             notes=[*await self._repetition_notes(action), *doubts],
+            agent=self.journal.agent,
         )
         if action.spends and not quote.is_covered:
             raise BalanceError(quote)
         # Of what is doubtful, only a person may decide.
         budget = None if doubts else self.policy.budget_for(action, proposal.price)
-        return await self.journal.propose(action, quote, budget=budget, daily_budget=self.policy.daily_budget)
+        return await self.journal.propose(
+            action,
+            quote,
+            budget=budget,
+            daily_budget=self.policy.daily_budget,
+            own_budget=self.policy.own_budget,
+        )
 
     async def _repetition_notes(self, action: Action) -> list[Message]:
         """A note for the person if an equal action was carried out lately, or was sent and may still take effect."""
@@ -126,22 +151,28 @@ class Gate:
         return []
 
     async def _doubts(self, action: Action) -> list[Message]:
-        """What keeps the budget from approving the action, as notes for the person."""
+        """What keeps the budget from approving the action, as notes for the person. The question can pass through the
+        client of an agent: of what others asked for, they tell that it was, and no more."""
         notes: list[Message] = []
         for entry in await self.journal.unsettled(action):
             if entry.state == "unknown" and _shares_a_target(entry, action):
-                notes.append(_note_of("unknown_before", entry))
+                notes.append(_note_of("unknown_before", entry) if self._is_own(entry) else message("unknown_elsewhere"))
         for entry in await self.journal.recently_not_charged():
-            if (
-                entry.kind == action.kind
-                and entry.fingerprint != action.fingerprint
-                and _shares_a_target(entry, action)
-            ):
-                notes.append(_note_of("not_shown_before", entry))
+            is_told = self._is_own(entry) and entry.fingerprint == action.fingerprint  # as a repetition
+            if entry.kind == action.kind and not is_told and _shares_a_target(entry, action):
+                own = self._is_own(entry)
+                notes.append(_note_of("not_shown_before", entry) if own else message("not_shown_elsewhere"))
         overcharged = await self.journal.overcharged(action)
         if overcharged is not None:
-            notes.append(message("overcharged_before", entry=overcharged.id))
-        return notes
+            own = self._is_own(overcharged)
+            notes.append(
+                message("overcharged_before", entry=overcharged.id) if own else message("overcharged_elsewhere")
+            )
+        return [note for place, note in enumerate(notes) if note not in notes[:place]]
+
+    def _is_own(self, entry: Entry) -> bool:
+        """Whether the caller may be told of an entry."""
+        return self.journal.agent in (None, entry.agent)
 
     async def _continue(self, entry: Entry, action: Action, person: Person) -> Receipt:
         if entry.state == "quoted":
@@ -245,7 +276,7 @@ class Gate:
         if not approved.is_listed and not quote.now:
             return True
         try:
-            proposal = await action.quote(self._sources.recent())
+            proposal = await action.quote(self._shown.recent())
         except ApiError as error:
             problem = f"the price can no longer be read ({refusal(error)})"
             await self.journal.end_as_price_changed(entry.id, None, problem)
@@ -270,7 +301,7 @@ class Gate:
 
     async def _send(self, entry: Entry, action: Action) -> Entry:
         try:
-            done = await action.send(self._sources.prompt())
+            done = await action.send(self._shown.prompt())
         except OutcomeUnknownError as error:
             ending = Ending("unknown", problem=error.cause.message)
         except ApiError as error:

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import ClassVar
@@ -10,7 +11,7 @@ from typing import ClassVar
 from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
-from piv_mcp.store import Connection, Store, journal, pending
+from piv_mcp.store import Connection, Store, agents, journal, pending
 from piv_mcp.store.connection import Value
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
@@ -57,17 +58,22 @@ class Ending:
 
 
 def _note_begun(connection: Connection, entry_id: str, changed: bool) -> bool:
-    """Note what an action has begun in the transaction that ends its entry: no restart can come between."""
+    """Note what an action has begun, and which numbers the agent has got that asked for it, in the transaction that
+    ends its entry: no restart can come between."""
     entry = journal.get(connection, entry_id) if changed else None
     if entry is not None and entry.state == "charged":
         result = json.loads(entry.result or "{}")
-        for row in load(entry.kind, entry.arguments).begun(result, result.get(OBJECT_ID)):
+        action = load(entry.kind, entry.arguments)
+        for row in action.begun(result, result.get(OBJECT_ID)):
             pending.begin(connection, replace(row, since=entry.sent_at or entry.quoted_at))
+        for piv_num_id in action.rented(result) if entry.agent is not None else ():
+            agents.join_number(connection, entry.agent or "", piv_num_id)
     return changed
 
 
 class Journal:
-    """Reads entries and changes their state. `owner` identifies this process in them."""
+    """Reads entries and changes their state. `owner` identifies this process in them. `agent` is who asks: an agent
+    sees and continues its own entries alone."""
 
     # Of the whole process, as `owner` is: what one journal executes must not look dead to another beside it.
     _executing: ClassVar[set[str]] = set()
@@ -79,6 +85,16 @@ class Journal:
         self._ages: dict[str, tuple[float, float]] = {}
         """Of unsettled entries: how old each was, and when that was (monotonic)."""
         self.owner = store.process
+        self.agent: str | None = None
+
+    def of(self, agent: str) -> "Journal":
+        """The same journal for an agent."""
+        other = copy(self)
+        other.agent = agent
+        return other
+
+    def _is_shown(self, entry: Entry) -> bool:
+        return self.agent is None or entry.agent == self.agent
 
     # --- time
 
@@ -96,7 +112,8 @@ class Journal:
     # --- reading
 
     async def get(self, entry_id: str) -> Entry | None:
-        return await self.store.read(journal.get, entry_id)
+        entry = await self.store.read(journal.get, entry_id)
+        return entry if entry is not None and self._is_shown(entry) else None
 
     async def reload(self, entry: Entry) -> Entry:
         """The entry as it is stored now."""
@@ -104,11 +121,11 @@ class Journal:
 
     async def entries(self, *, limit: int, states: Sequence[State] = (), since: float = 0.0) -> list[Entry]:
         """Entries quoted since the time `since`, the newest first. Empty `states` mean any."""
-        return await self.store.read(journal.newest, limit=limit, states=states, since=since)
+        return await self.store.read(journal.newest, limit=limit, states=states, since=since, agent=self.agent)
 
     async def find_open(self, action: Action) -> Entry | None:
         """The entry of an equal action that is not finished or not reported: a new call continues it."""
-        return await self.store.write(journal.find_open, action.fingerprint, self._clock.time())
+        return await self.store.write(journal.find_open, action.fingerprint, self._clock.time(), self.agent)
 
     async def made(self) -> frozenset[str]:
         """The ids of the objects that entries have created."""
@@ -135,9 +152,9 @@ class Journal:
         """Whether any other entry was sent, or settled, since the time `since`."""
         return await self.store.read(journal.sent_or_settled_since, entry.id, since)
 
-    async def reserved(self) -> Decimal:
-        """The sum that the budget has approved in the last 24 hours, in US dollars."""
-        return await self.store.read(journal.reserved_by_budget, self.certain_time() - DAY_SECONDS)
+    async def reserved(self, agent: str | None = None) -> Decimal:
+        """The sum that the budget has approved in the last 24 hours, for one agent or for all, in US dollars."""
+        return await self.store.read(journal.reserved_by_budget, self.certain_time() - DAY_SECONDS, agent)
 
     async def waiting(self) -> int:
         """How many entries wait for a person's decision."""
@@ -145,8 +162,17 @@ class Journal:
 
     # --- changing
 
-    async def propose(self, action: Action, quote: Quote, *, budget: Decimal | None, daily_budget: Decimal) -> Entry:
-        """The open entry of an equal action, or a new one. With `budget` (US dollars) the budget may approve it.
+    async def propose(
+        self,
+        action: Action,
+        quote: Quote,
+        *,
+        budget: Decimal | None,
+        daily_budget: Decimal,
+        own_budget: Decimal | None = None,
+    ) -> Entry:
+        """The open entry of an equal action, or a new one. With `budget` (US dollars) the budget may approve it, as far
+        as the agent's `own_budget` allows.
 
         One transaction does all of this, so that two equal calls share one entry, and no two entries reserve the same
         part of the budget.
@@ -164,12 +190,14 @@ class Journal:
             price=None if amount is None else str(amount),
             quoted_at=now,
             expires_at=now + FREEZE_SECONDS,
+            agent=self.agent,
         )
         return await self.store.write(
             journal.propose,
             entry,
             budget=budget,
             daily_budget=daily_budget,
+            own_budget=own_budget,
             spent_since=self.certain_time() - DAY_SECONDS,
             doubtful_since=self.certain_time() - LATE_EFFECT_SECONDS,
         )
@@ -257,8 +285,10 @@ class Journal:
         await self.store.write(journal.change, entry_id, {"reported": 1}, only_if=ENDED)
 
     async def recover(self) -> list[Entry]:
-        """Mark executing entries whose process has ended as unknown. Returns all unknown entries, the oldest first."""
-        return await self.store.write(journal.recover, self._is_running, self._clock.time())
+        """Mark executing entries whose process has ended as unknown. Returns all unknown entries that are shown, the
+        oldest first."""
+        unknown = await self.store.write(journal.recover, self._is_running, self._clock.time())
+        return list(filter(self._is_shown, unknown))
 
     def _is_running(self, connection: Connection, entry: Entry) -> bool:
         """Whether a process still waits for the API's answer to this entry's request."""

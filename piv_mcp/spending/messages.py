@@ -67,6 +67,11 @@ ENGLISH: Mapping[str, str] = {
     "charged_before": "The same action was carried out at {when} for {amount:money} ({entry})",
     "unknown_before": "An action of this kind on the same target was sent at {when} and its outcome is unknown "
     "({entry}): {action}. Approve only if you want both",
+    "unknown_elsewhere": "An action of this kind on the same target, asked for by somebody else, was sent before, and "
+    "its outcome is unknown. Approve only if you want both",
+    "not_shown_elsewhere": "An action of this kind on the same target, asked for by somebody else, was sent before, "
+    "and the account did not show it. It may still take effect",
+    "overcharged_elsewhere": "For an action of this kind piv.day charged more than quoted, or an unknown amount",
     "not_shown_before": "An action of this kind on the same target was sent at {when}, and the account did not show it "
     "({entry}): {action}. It may still take effect",
     "overcharged_before": "For an action of this kind piv.day charged more than quoted, or an unknown amount ({entry})",

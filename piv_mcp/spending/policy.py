@@ -1,11 +1,12 @@
 """Which actions a person approves, which the budget approves, and which are refused."""
 
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.quote import Price
+from piv_mcp.store.agents import Agent
 
 Mode = Literal["ask", "budget", "deny"]
 
@@ -18,6 +19,18 @@ class Policy:
     auto_approve_max: Decimal = Decimal(0)
     daily_budget: Decimal = Decimal(0)
     confirm_destructive: bool = True
+    own_budget: Decimal | None = None
+    """What an agent may spend of the daily budget; None: all of it."""
+
+    def narrowed_to(self, agent: Agent) -> "Policy":
+        """The settings with the agent's limits on top: it can have no more than the person's settings give."""
+        modes = {self.mode, agent.spend_mode or self.mode}
+        mode: Mode = "deny" if "deny" in modes else "budget" if modes == {"budget"} else "ask"
+        most = self.auto_approve_max
+        if agent.auto_approve_max is not None:
+            most = min(most, _amount(agent.auto_approve_max))
+        own = None if agent.daily_budget is None else _amount(agent.daily_budget)
+        return replace(self, mode=mode, auto_approve_max=most, own_budget=own)
 
     def refuses(self, action: Action) -> bool:
         """Whether the mode is `deny` and the action costs money, now or later."""
@@ -36,3 +49,12 @@ class Policy:
         if self.mode != "budget" or not action.spends or action.has_recurring_charges or amount is None:
             return None
         return amount if 0 < amount <= self.auto_approve_max else None
+
+
+def _amount(text: str) -> Decimal:
+    """An agent's limit in US dollars; nothing, if it is damaged."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+    return amount if amount.is_finite() else Decimal(0)

@@ -108,6 +108,8 @@ class Quote(BaseModel):
     now: list[Argument] = []
     balance: Decimal | None = None
     notes: list[Message] = []
+    agent: str | None = None
+    """The name of the agent that asks."""
 
     @property
     def action(self) -> str:
@@ -135,6 +137,8 @@ class Quote(BaseModel):
         if self.price.recurring:
             rows.append(("Then", self.price.recurring.text))
         rows.append(("Action", self.action))
+        if self.agent is not None:
+            rows.append(("Asked by", f"agent {literal(self.agent)}"))
         rows += [(argument.name, literal(argument.value)) for argument in self.arguments]
         rows += [(f"{argument.name} now", literal(argument.value)) for argument in self.now]
         if self.balance is not None:

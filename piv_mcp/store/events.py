@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from piv_mcp.api.numbers import Sms
-from piv_mcp.store import accounts, facts, polls
+from piv_mcp.store import accounts, facts, polls, sight
 from piv_mcp.store.connection import Connection, Value
 from piv_mcp.store.event import (
     CLOCK_TOLERANCE,
@@ -76,8 +76,9 @@ def codes(
 
 def code_ids(connection: Connection, subject: str, *, after: int) -> list[int]:
     """The ids of those of a number."""
-    query = f"SELECT seq FROM events WHERE subject = ? AND seq > ? AND account = ? AND {_HAS_CODE}"  # noqa: S608
-    return [int(seq) for (seq,) in connection.rows(query, (subject, after, connection.account))]
+    shown, limits = sight.limits(connection)
+    query = f"SELECT seq FROM events WHERE subject = ? AND seq > ? AND account = ? AND {_HAS_CODE}{shown}"  # noqa: S608
+    return [int(seq) for (seq,) in connection.rows(query, (subject, after, connection.account, *limits))]
 
 
 def without_code(connection: Connection, subject: str | None, *, limit: int, after: int = 0) -> list[StoredEvent]:
@@ -150,12 +151,13 @@ def after(
         where.append(f"type IN ({', '.join('?' * len(types))})")
         values.extend(types)
     condition, order = " AND ".join(where), "DESC" if newest else "ASC"
+    shown, limits = sight.limits(connection)
     found: list[StoredEvent] = []
     total = 0
     for about, names in _conditions_about(subject):
         total += connection.count(
-            f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about} LIMIT ?) AS counted",  # noqa: S608
-            (*values, *names, COUNTED),
+            f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition} AND {about}{shown} LIMIT ?) AS counted",  # noqa: S608
+            (*values, *names, *limits, COUNTED),
         )
         found += select(connection, f"{condition} AND {about} ORDER BY seq {order} LIMIT ?", (*values, *names, limit))
     found.sort(key=lambda event: event.seq, reverse=newest)
@@ -176,10 +178,11 @@ def all_since(
 ) -> Iterator[StoredEvent]:
     """Events after `cursor` that arrived at or after the time `arrived`, oldest first, one by one."""
     kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
-    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? AND account = ? ORDER BY seq LIMIT ?"
+    shown, limits = sight.limits(connection)
+    query = f"{_SELECT} WHERE {kinds}seq > ? AND arrived_at >= ? AND account = ?{shown} ORDER BY seq LIMIT ?"
     size = FIRST_PAGE
     while True:
-        page = list(map(_read, connection.rows(query, (*types, cursor, arrived, connection.account, size))))
+        page = list(map(_read, connection.rows(query, (*types, cursor, arrived, connection.account, *limits, size))))
         yield from page
         if len(page) < size:
             return
@@ -201,8 +204,11 @@ def matching(
 
 
 def last_seq(connection: Connection) -> int:
-    """The highest event id so far, pruned events included: a cursor from which only new events follow."""
-    return connection.last_event()
+    """The highest event id so far, pruned events included: a cursor from which only new events follow. For a viewer
+    who is not shown all events, no higher than that of one that is shown: others are not even counted."""
+    newest = sight.newest(connection)
+    last = connection.last_event()
+    return last if newest is None else min(last, max(newest, pruned_through(connection)))
 
 
 def pruned_through(connection: Connection) -> int:
@@ -212,7 +218,7 @@ def pruned_through(connection: Connection) -> int:
 
 def span(connection: Connection) -> tuple[int, int]:
     """(the id up to which events may have been deleted, the highest id)."""
-    return pruned_through(connection), last_seq(connection)
+    return pruned_through(connection), connection.last_event()
 
 
 def summary(connection: Connection) -> tuple[int, float | None]:
@@ -331,5 +337,6 @@ def select(connection: Connection, condition: str, values: Sequence[Value]) -> l
 
 
 def _selected(connection: Connection, condition: str, values: Sequence[Value]) -> Iterator[StoredEvent]:
-    mine = f"{_SELECT} WHERE account = ? AND {condition}"
-    return map(_read, connection.rows(mine, (connection.account, *values)))
+    shown, limits = sight.limits(connection)
+    mine = f"{_SELECT} WHERE account = ?{shown} AND {condition}"
+    return map(_read, connection.rows(mine, (connection.account, *limits, *values)))

@@ -95,40 +95,53 @@ def get(connection: Connection, entry_id: str) -> Entry | None:
 
 
 def newest(
-    connection: Connection, *, limit: int, states: Sequence[State] = (), kinds: Sequence[str] = (), since: float = 0.0
+    connection: Connection,
+    *,
+    limit: int,
+    states: Sequence[State] = (),
+    kinds: Sequence[str] = (),
+    since: float = 0.0,
+    agent: str | None = None,
 ) -> list[Entry]:
-    """Entries quoted since the time `since`, the newest first. Empty `states` or `kinds` mean any."""
+    """Entries quoted since the time `since`, the newest first. Empty `states` or `kinds` mean any, no `agent` all."""
     condition, values = "quoted_at >= ?", [since]
     for column, wanted in (("state", states), ("kind", kinds)):
         if wanted:
             condition += f" AND {column} IN ({', '.join('?' * len(wanted))})"
-    return _select(connection, f"{condition} ORDER BY seq DESC LIMIT ?", (*values, *states, *kinds, limit))
+    of_agent = () if agent is None else (agent,)
+    condition += " AND agent = ?" if of_agent else ""
+    return _select(connection, f"{condition} ORDER BY seq DESC LIMIT ?", (*values, *states, *kinds, *of_agent, limit))
 
 
-def blocking(connection: Connection, fingerprint: str) -> Entry | None:
-    """The entry of an equal action whose outcome is unknown, or known but not reported to a caller yet."""
+_EQUAL = "fingerprint = ? AND coalesce(agent, '') = ?"
+"""An equal action of the same caller: nobody gets the outcome of another's."""
+
+
+def blocking(connection: Connection, fingerprint: str, agent: str | None = None) -> Entry | None:
+    """The entry of an equal action of the agent whose outcome is unknown, or known but not reported to it yet."""
     return _first(
         connection,
-        "fingerprint = ? AND (state = 'unknown' OR (reported = 0 AND state IN ('charged', 'not_charged', 'refused')))"
+        f"{_EQUAL} AND (state = 'unknown' OR (reported = 0 AND state IN ('charged', 'not_charged', 'refused')))"
         " ORDER BY seq DESC",
-        (fingerprint,),
+        (fingerprint, agent or ""),
     )
 
 
-def pending(connection: Connection, fingerprint: str) -> Entry | None:
-    """The entry of an equal action that waits for a person's approval, or that a person approved and is not ended."""
+def pending(connection: Connection, fingerprint: str, agent: str | None = None) -> Entry | None:
+    """The entry of an equal action of the agent that waits for a person's approval, or that a person approved and is
+    not ended."""
     return _first(
         connection,
-        "fingerprint = ? AND state IN ('quoted', 'approved', 'executing') AND coalesce(decided_by, '') <> 'budget'"
+        f"{_EQUAL} AND state IN ('quoted', 'approved', 'executing') AND coalesce(decided_by, '') <> 'budget'"
         " ORDER BY seq DESC",
-        (fingerprint,),
+        (fingerprint, agent or ""),
     )
 
 
-def find_open(connection: Connection, fingerprint: str, now: float) -> Entry | None:
-    """The entry of an equal action that is not finished or not reported: a new call continues it."""
+def find_open(connection: Connection, fingerprint: str, now: float, agent: str | None = None) -> Entry | None:
+    """The entry of an equal action of the agent that is not finished or not reported: a new call continues it."""
     expire(connection, now)
-    return blocking(connection, fingerprint) or pending(connection, fingerprint)
+    return blocking(connection, fingerprint, agent) or pending(connection, fingerprint, agent)
 
 
 def not_charged_since(connection: Connection, since: float, *, fingerprint: str | None = None) -> list[Entry]:
@@ -168,13 +181,15 @@ def count_waiting(connection: Connection, now: float) -> int:
     return connection.count(query, (now, connection.account))
 
 
-def reserved_by_budget(connection: Connection, since: float) -> Decimal:
-    """The sum, in US dollars, of what the budget has approved since the time `since`: the price, or the charge if that
-    was more. Entries that were refused or not charged do not count. Infinite if the amount of one cannot be read."""
+def reserved_by_budget(connection: Connection, since: float, agent: str | None = None) -> Decimal:
+    """The sum, in US dollars, of what the budget has approved since the time `since`, for one agent or for all: the
+    price, or the charge if that was more. Entries that were refused or not charged do not count. Infinite if the amount
+    of one cannot be read."""
     rows = connection.rows(
         "SELECT charged, price FROM spending WHERE decided_by = 'budget' AND decided_at > ?"
-        " AND state IN ('approved', 'executing', 'charged', 'unknown') AND account = ?",
-        (since, connection.account),
+        " AND state IN ('approved', 'executing', 'charged', 'unknown') AND account = ?"
+        " AND (CAST(? AS TEXT) IS NULL OR agent = ?)",
+        (since, connection.account, agent, agent),
     )
     amounts = [(_amount(charged or "0"), _amount(price or "0")) for charged, price in rows]
     if any(amount is None for pair in amounts for amount in pair):
@@ -267,34 +282,40 @@ def propose(
     *,
     budget: Decimal | None,
     daily_budget: Decimal,
+    own_budget: Decimal | None = None,
     spent_since: float,
     doubtful_since: float,
 ) -> Entry:
-    """The open entry of an equal action; if there is none, insert `entry` and return it.
+    """The open entry of an equal action of the same agent; if there is none, insert `entry` and return it.
 
     With `budget`, in US dollars, the entry is approved at once if the daily budget has that much left since
-    `spent_since`, and no equal action was settled as not charged since `doubtful_since`: only a person may decide to
-    send such an action again.
+    `spent_since`, and the agent's `own_budget`, too, and no equal action was settled as not charged since
+    `doubtful_since`: only a person may decide to send such an action again.
     """
     now = entry.quoted_at
     expire(connection, now)
-    if (known := blocking(connection, entry.fingerprint)) is not None:
+    if (known := blocking(connection, entry.fingerprint, entry.agent)) is not None:
         return known
-    known = pending(connection, entry.fingerprint)
+    known = pending(connection, entry.fingerprint, entry.agent)
     if known is not None and known.state == "approved":
         return known  # use a person's approval before the budget
     if budget is not None and not not_charged_since(connection, doubtful_since, fingerprint=entry.fingerprint):
-        reserved = reserved_by_budget(connection, spent_since)
-        if reserved + budget <= daily_budget:
+        has_left = reserved_by_budget(connection, spent_since) + budget <= daily_budget
+        if has_left and own_budget is not None:
+            has_left = reserved_by_budget(connection, spent_since, entry.agent) + budget <= own_budget
+        if has_left:
             return insert(connection, replace(entry, state="approved", decided_at=now, decided_by="budget"))
     return known or insert(connection, entry)
 
 
 def claim(connection: Connection, entry_id: str, *, owner: str, before: str, now: float) -> bool:
     """Start the one execution that an approval allows. Returns false if it was started already, if the approval has
-    expired, or while the outcome of an equal action is unknown."""
+    expired, or while the outcome of an equal action of the same agent is unknown."""
     entry = get(connection, entry_id)
-    if entry is None or _first(connection, "fingerprint = ? AND state = 'unknown'", (entry.fingerprint,)) is not None:
+    if entry is None:
+        return False
+    equal = (entry.fingerprint, entry.agent or "")
+    if _first(connection, f"{_EQUAL} AND state = 'unknown'", equal) is not None:
         return False
     columns: dict[str, Value] = {"state": "executing", "owner": owner, "before": before, "sent_at": now}
     return change(connection, entry_id, columns, only_if=("approved",), now=now)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from piv_mcp.api.events import EventType
+from piv_mcp.config import Area
+from piv_mcp.store import sight
 from piv_mcp.store.connection import Connection, Value
 from piv_mcp.store.rows import RowReader
 
@@ -40,6 +42,11 @@ class Pending:
             facts: object = json.loads(self.facts)
             return cast("dict[str, Any]", facts) if isinstance(facts, dict) else {}
         return {}
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The ids of the numbers that it is about."""
+        return frozenset(self.id.split(",") if self.kind == "restore" else filter(None, [self.subject]))
 
     @property
     def asked_at(self) -> float:
@@ -76,6 +83,9 @@ def pending(kind: Kind, id: str, subject: str | None = None, *, state: str | Non
     return Pending(kind, id, subject, json.dumps(known, ensure_ascii=False), state=state)
 
 
+AREA_OF_KIND: Mapping[Kind, Area] = {"registration": "domains", "renewal": "domains", "site": "whites"}
+"""The area of a thing in progress that is not about numbers."""
+
 ENDS: Mapping[Kind, tuple[EventType, ...]] = {
     "registration": ("domain.registered", "domain.failed"),
     "renewal": ("domain.renewed", "domain.failed"),
@@ -99,7 +109,8 @@ def in_progress(connection: Connection, kinds: Sequence[Kind] = (), subject: str
         where.append("subject = ?")
         values.append(subject)
     query = f"SELECT {', '.join(_COLUMNS)} FROM pending WHERE {' AND '.join(where)} ORDER BY since DESC"  # noqa: S608
-    return [_read(row) for row in connection.rows(query, values)]
+    found = [_read(row) for row in connection.rows(query, values)]
+    return [row for row in found if sight.shows(connection, AREA_OF_KIND.get(row.kind), row.numbers)]
 
 
 def begin(connection: Connection, begun: Pending) -> None:

@@ -1,7 +1,7 @@
 """The tool of what ends or renews: numbers, proxy orders and domains in one list, with what their renewal costs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ from piv_mcp.api.models import LARGE_PAGE, SMALL_PAGE, Money, UtcDatetime
 from piv_mcp.api.numbers import Number
 from piv_mcp.api.paging import all_rows
 from piv_mcp.api.proxies import ProxyOrder
+from piv_mcp.config import Area
 from piv_mcp.errors import PivError
 from piv_mcp.services import Services, services
 from piv_mcp.spending.actions.domains import renewal_price
@@ -93,11 +94,7 @@ async def commitments(app: Services, *, days: int) -> Commitments:
     """What ends within so many days, the soonest first."""
     now = utc(app.clock.time())
     latest = now + timedelta(days=days)
-    parts = [
-        await _numbers(app, now, latest),
-        await _orders(app, now, latest),
-        await _domains(app, now, latest),
-    ]
+    parts = [await reader(app, now, latest) for area, reader in _READERS.items() if app.has(area)]
     found = sorted((item for part, _ in parts for item in part), key=lambda item: item.ends_at)
     renewable = [item for item in found if item.restore is None]
     automatic = [item.renewal_cost * (item.renewals or 0) for item in renewable if item.renewal_cost is not None]
@@ -242,5 +239,11 @@ def _has_ended(status: str | None, ends_at: datetime, now: datetime) -> bool:
         timedelta(days=1) if status == "active" else timedelta()
     )
 
+
+_READERS: Mapping[Area, Callable[[Services, datetime, datetime], Awaitable[tuple[list[Commitment], int]]]] = {
+    "numbers": _numbers,
+    "proxies": _orders,
+    "domains": _domains,
+}
 
 TOOLS = (read(list_commitments, "What expires"),)

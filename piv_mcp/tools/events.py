@@ -25,7 +25,7 @@ from piv_mcp.tools.inbox_answers import Events, InProgress, WaitedEvents
 from piv_mcp.tools.parameters import DomainId, Id, OrderId, PivNumId, QueueId, WhiteId, limited
 from piv_mcp.tools.reader import Reader
 from piv_mcp.tools.spec import Ctx, read
-from piv_mcp.tools.unknowns import clock_time, unheard, unread
+from piv_mcp.tools.unknowns import clock_time, leased, unheard, unread
 from piv_mcp.tools.waits import After, Timeout, join, progress
 
 MOST_IN_PROGRESS = 10
@@ -89,7 +89,7 @@ async def list_events(
         events=[rows.event(event) for event in found],
         total=total,
         after=reader.after(Cursor(seq, at=start.at)),
-        note=join(*reader.notes, *_remarks(type, total)),
+        note=join(*reader.notes, *await leased(app, piv_num_id), *_remarks(type, total)),
         untrusted=rows.fence.notice,
         store=reader.owner,
     )

@@ -18,7 +18,7 @@ from piv_mcp.tools.inbox_answers import LatestCode, WaitedCode
 from piv_mcp.tools.parameters import Line, PivNumId, Switch, limited
 from piv_mcp.tools.reader import Reader
 from piv_mcp.tools.spec import Ctx, read
-from piv_mcp.tools.unknowns import unheard, unread
+from piv_mcp.tools.unknowns import leased, unheard, unread
 from piv_mcp.tools.waits import After, Timeout, join, progress
 
 STALE_SECONDS = 600
@@ -71,7 +71,7 @@ async def get_latest_code(
     quiet = await _without_code(app, piv_num_id, wanted, found, max_age_seconds)
     more_quiet, quiet = len(quiet) > wait.WITHOUT_CODE_AT_ONCE, quiet[: wait.WITHOUT_CODE_AT_ONCE]
     rows = await rows_of(app, [*found, *quiet])
-    notes: list[str] = []
+    notes = await leased(app, piv_num_id)
     if problem is not None:
         notes.append(f"The SMS history could not be read ({problem.message}): a message may be missing.")
     elif app.api is not None:

@@ -44,6 +44,7 @@ from piv_mcp.tools.parameters import (
     limited,
 )
 from piv_mcp.tools.spec import Ctx, perform, read, spend, write
+from piv_mcp.tools.unknowns import leased
 from piv_mcp.tools.waits import join
 
 Months = Annotated[int, Field(ge=1, le=120, strict=True, description="Months of 30 days.")]
@@ -206,7 +207,10 @@ async def sms_page(app: Services, piv_num_id: str, *, limit: int | None, offset:
     merged = _in_place(shown, told[:MOST_TOLD], rows, is_last=position["next_offset"] is None)
     count = len(merged) - len(shown)
     return Messages(
-        messages=merged, note=_about_told(count, len(told) - count), untrusted=rows.fence.notice, **position
+        messages=merged,
+        note=join(_about_told(count, len(told) - count), *await leased(app, id_)),
+        untrusted=rows.fence.notice,
+        **position,
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
 
     from piv_mcp.services import Lifespan
+    from piv_mcp.store.agents import Agent
 
 STATELESS = "2026-07-28"
 """From this protocol version on, the server sends no requests: the client repeats its request with the answer."""
@@ -33,13 +34,19 @@ class Approval(BaseModel):
 
 
 class ClientPerson:
-    """The person behind one request, asked through its client (implements `Person`)."""
+    """The person behind one request, asked through its client (implements `Person`).
 
-    def __init__(self, ctx: "Context[Lifespan, Any]") -> None:
+    Behind an `agent` that is not attended there is a program: its answers approve nothing, and it is not asked.
+    """
+
+    def __init__(self, ctx: "Context[Lifespan, Any]", agent: "Agent | None" = None) -> None:
         self._ctx = ctx
+        self._is_attended = agent is None or bool(agent.attended)
 
     @property
     def can_be_asked(self) -> bool:
+        if not self._is_attended:
+            return False
         capabilities = self._ctx.client_capabilities
         elicitation = capabilities.elicitation if capabilities is not None else None
         if elicitation is None:
@@ -50,7 +57,7 @@ class ClientPerson:
     def reply(self) -> DecisionReply | None:
         state = self._ctx.request_state
         answer = (self._ctx.input_responses or {}).get(QUESTION)
-        if state is None or not isinstance(answer, ElicitResult):
+        if not self._is_attended or state is None or not isinstance(answer, ElicitResult):
             return None
         question = _unsealed(state)
         if question is None:

@@ -108,4 +108,4 @@ async def perform(ctx: Ctx, action: Action) -> Receipt:
     """Carry out an action through the money gate: quote, approval by the person, journal, request."""
     app = await services(ctx)
     before = await here(app)
-    return await leading_on(app, await app.gate.perform(action, ClientPerson(ctx)), before)
+    return await leading_on(app, await app.gate.perform(action, ClientPerson(ctx, app.agent)), before)

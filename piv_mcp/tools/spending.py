@@ -15,6 +15,7 @@ from piv_mcp.spending.receipt import Outcome, about, decided, difference, outcom
 from piv_mcp.spending.reconcile.hearsay import note_refunds
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import DAY_SECONDS, utc
+from piv_mcp.text.untrusted import one_line
 from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.parameters import limited, lower
 from piv_mcp.tools.spec import Ctx, read, write
@@ -38,6 +39,7 @@ class EntryRow(Answer):
     before: dict[str, Any] | None = None
     charged: Money | None = None
     refund_reported: Money | None = None
+    agent: str | None = None
     quoted_at: datetime
     decision: str | None = None
     decided_at: datetime | None = None
@@ -138,7 +140,7 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
     """The journal of the last `days` days."""
     journal, policy = app.gate.journal, app.gate.policy
     await journal.expire()
-    await app.store.write(note_refunds)
+    await journal.store.write(note_refunds)  # by all events, whoever asks
     since = app.clock.time() - days * DAY_SECONDS
     entries = await journal.entries(limit=MAX_TOTALLED, since=since)
     shown = [entry for entry in entries if state is None or _ended_as(entry, state)]
@@ -153,8 +155,11 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
         "dashboard or elsewhere. The totals are in US dollars, before refunds, by day in UTC."
     )
     if policy.mode == "budget":
-        left = max(Decimal(0), policy.daily_budget - await journal.reserved())
-        budget = Budget(per_action=policy.auto_approve_max, per_day=policy.daily_budget, left_today=left)
+        per_day, left = policy.daily_budget, policy.daily_budget - await journal.reserved()
+        if policy.own_budget is not None:
+            per_day = min(per_day, policy.own_budget)
+            left = min(left, policy.own_budget - await journal.reserved(journal.agent))
+        budget = Budget(per_action=policy.auto_approve_max, per_day=per_day, left_today=max(Decimal(0), left))
     else:
         note += " There is no budget: " + _WITHOUT_BUDGET[policy.mode]
     return Spending(
@@ -188,6 +193,7 @@ def _row(entry: Entry) -> EntryRow:
         quoted=quote.price_words,
         charged=_money(entry.charged) if ended != "done" else None,
         refund_reported=_money(entry.refunded),
+        agent=None if entry.agent is None else one_line(entry.agent),
         quoted_at=utc(entry.quoted_at),
         **about(quote),
         **decided(entry),

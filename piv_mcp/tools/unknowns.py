@@ -21,6 +21,14 @@ async def unread(app: Services, piv_num_id: str) -> list[str]:
     return [f"The SMS history could not be read since {since} ({trouble.problem}): a message may be missing."]
 
 
+async def leased(app: Services, piv_num_id: str | None) -> list[str]:
+    """Until when what comes to the number is not shown, since another has leased it."""
+    lease = await app.store.leased_by_another(piv_num_id) if piv_num_id is not None else None
+    if lease is None:
+        return []
+    return [f"Another agent has leased this number until {clock_time(lease.until)}: what came since is not shown."]
+
+
 async def unheard(app: Services) -> list[str]:
     """Why no webhook may have come, as far as this process knows."""
     if (problem := app.receiving.problem()) is not None:

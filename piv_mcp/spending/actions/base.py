@@ -209,6 +209,10 @@ class Action(BaseModel, ABC):
         """What the action began at piv.day and has not ended with its answer: it is looked at until it does."""
         return ()
 
+    def rented(self, result: JsonObject) -> Sequence[str]:
+        """The ids of the numbers that the action has brought to the account."""
+        return ()
+
     def is_about(self, data: Mapping[str, Any], made: str | None) -> bool:
         """Whether an event with this data, of the type `fails_with`, can be about this action.
         `made` is the id of the object that the action created."""

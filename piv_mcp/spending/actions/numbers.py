@@ -65,6 +65,9 @@ class PurchaseNumberAction(Action):
     def follow_up(self, result: JsonObject, made: str | None) -> FollowUp | None:
         return FollowUp(tool="wait_for_code", arguments={"number": made}) if made else None
 
+    def rented(self, result: JsonObject) -> Sequence[str]:
+        return [row["piv_num_id"] for row in result.get("numbers", ())]
+
     async def before(self, sources: Sources) -> JsonObject:
         return {"ids": [number.piv_num_id for number in await _numbers_in(sources, self.request.country_code)]}
 

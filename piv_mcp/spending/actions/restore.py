@@ -69,6 +69,9 @@ class RestoreNumbersAction(Action):
         subject = ids[0] if len(ids) == 1 else None
         return [pending("restore", ",".join(sorted(ids)), subject, numbers=ids, queued=queued or len(listed) or None)]
 
+    def rented(self, result: JsonObject) -> Sequence[str]:
+        return [row["piv_num_id"] for row in result.get("numbers", ())]
+
     async def before(self, sources: Sources) -> JsonObject:
         return {id_: to_json(number) for id_, number in (await self._found(sources)).items()}
 
