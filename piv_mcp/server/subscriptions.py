@@ -72,8 +72,8 @@ class Subscriptions:
             await subscribers.close()
 
     def _of_caller(self) -> "_Subscribers":
-        """Those of the agent whose request is being answered. What watches the inbox for them begins in the context of its
-        first request, and so gets the agent's services."""
+        """Those of the agent whose request is being answered. What watches the inbox for them begins in the context of
+        its first request, and so gets the agent's services."""
         for caller, subscribers in list(self._of_callers.items()):
             if subscribers.is_over:
                 del self._of_callers[caller]
