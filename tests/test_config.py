@@ -49,6 +49,11 @@ def test_the_defaults_are_those_of_the_table() -> None:
         ("PIV_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("PIV_CONFIRM_DESTRUCTIVE", "off", "confirm_destructive", False),
         ("PIV_WEBHOOK_PORT", "", "webhook_port", 8787),
+        ("PIV_TRANSPORT", "HTTP", "transport", "http"),
+        ("PIV_PUBLIC_URL", "https://MCP.example.com/", "public_url", "https://mcp.example.com"),
+        ("PIV_PUBLIC_URL", "https://mcp.example.com:443", "public_url", "https://mcp.example.com"),
+        ("PIV_PUBLIC_URL", "http://[::1]:8788", "public_url", "http://[::1]:8788"),
+        ("PIV_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1", "trusted_proxies", ("10.0.0.0/8", "192.0.2.1/32")),
     ],
 )
 def test_a_setting_is_read_from_the_environment(

@@ -106,12 +106,12 @@ async def test_progress_arrives_while_a_call_waits(
     for era in ERAS:
         told: list[float] = []
 
-        async def progress(progress: float, total: float | None, message: str | None) -> None:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             told.append(progress)  # noqa: B023 - called before the next turn
 
         async with server.client(token, era) as client:
             wait = {"number": number, "timeout_seconds": 1}
-            assert not (await client.call_tool("wait_for_code", wait, progress_callback=progress)).is_error
+            assert not (await client.call_tool("wait_for_code", wait, progress_callback=on_progress)).is_error
             assert told, era
 
 
