@@ -12,7 +12,7 @@ from fleets import piv_day
 from piv_mcp.cli.main import main
 from piv_mcp.config import load
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.store import Store, accounts, agents
+from piv_mcp.store import SqliteStore, accounts, agents
 from piv_mcp.store.agents import Agent
 
 KEY = "sk-key-of-the-tests-0123456789"
@@ -34,7 +34,7 @@ def kept(place: Path) -> dict[str, Agent]:
 
 
 async def stored_agents(place: Path) -> dict[str, Agent]:
-    store = Store(load().store_path(place))
+    store = SqliteStore(load().store_path(place))
     try:
         return {agent.name: agent for agent in await store.read(agents.listed)}
     finally:
@@ -135,7 +135,7 @@ async def test_numbers_are_kept_by_their_ids(place: Path, account: Sandbox, monk
         unknown = await asyncio.to_thread(run, "add", "other", "--numbers", "+46700000001")
     assert done.exit_code == 0, done.output
     assert unknown.exit_code != 0
-    store = Store(load().store_path(place), key_digest=accounts.digest(KEY))
+    store = SqliteStore(load().store_path(place), key_digest=accounts.digest(KEY))
     assert await store.read(agents.numbers, "bot") == {id_, other}
     await store.close()
     assert (await stored_agents(place))["bot"].numbers_only == 1
