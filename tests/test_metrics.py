@@ -78,6 +78,8 @@ async def test_what_happens_is_counted(connect: Connect, look: Look, era: Era) -
     assert seen['piv_mcp_events_total{source="webhook",type="other"}'] == 1
     assert seen['piv_mcp_webhooks_total{status="200"}'] == 1
     assert seen['piv_mcp_api_requests_total{priority="person",status="418"}'] == 1
+    assert seen['piv_mcp_store_seconds_count{operation="write"}'] > 0
+    assert seen['piv_mcp_store_seconds_count{operation="read"}'] > 0
     assert seen["piv_mcp_store_up"] == 1
     assert seen["piv_mcp_requests_in_progress"] == 0
     assert seen['piv_mcp_waits_in_progress{what="code"}'] == 0

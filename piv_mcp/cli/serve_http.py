@@ -6,6 +6,7 @@ import signal
 
 import structlog
 
+from piv_mcp.cli.metrics import metrics_served
 from piv_mcp.config import Settings
 from piv_mcp.log import Redactor
 from piv_mcp.server.http import DRAIN_SECONDS, STOP_HOSTED_SECONDS, serve_http
@@ -44,4 +45,5 @@ async def _serve(settings: Settings, redactor: Redactor) -> None:
     def ready(port: int) -> None:
         structlog.get_logger(__name__).info("serving over HTTP", host=settings.http_host, port=port)
 
-    await serve_http(settings, redactor, stop, ready=ready)
+    async with metrics_served(settings):
+        await serve_http(settings, redactor, stop, ready=ready)

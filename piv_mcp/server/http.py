@@ -22,6 +22,7 @@ from piv_mcp.server.build import build_server
 from piv_mcp.server.door import Door
 from piv_mcp.server.fleet import Fleet
 from piv_mcp.server.identity import Roster
+from piv_mcp.server.observing import RequestIds
 from piv_mcp.server.seal import SharedSeal, security
 from piv_mcp.store import SqliteStore, Store
 from piv_mcp.store.directory import open_directory
@@ -121,7 +122,7 @@ class _Serving:
 
     def _routes(self) -> Sequence[BaseRoute]:
         return (
-            Route(MCP_PATH, self._door),
+            Route(MCP_PATH, RequestIds(self._door)),
             Route("/webhooks/{secret}", self._fleet.receive, methods=["POST"]),
             Route("/webhooks/{secret}/", self._fleet.receive, methods=["POST"]),  # piv.day might not follow a redirect
             Route("/health", self._health, methods=["GET"]),

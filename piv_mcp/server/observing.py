@@ -5,10 +5,12 @@ import secrets
 import time
 from asyncio import CancelledError
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from structlog.contextvars import bound_contextvars
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from piv_mcp import metrics
 from piv_mcp.errors import CODES, PivError
@@ -47,13 +49,32 @@ def request_id(given: str | None = None) -> str:
     return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
+class RequestIds:
+    """Around an app for HTTP: gives each request an id in the log, and tells it in a header of the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        made = request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = made
+            await send(message)
+
+        with bound_contextvars(request=made):
+            await self._app(scope, receive, answer)
+
+
 async def observe(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """A middleware of the SDK, around all others."""
     if ctx.request_id is None:  # a notification
         return await call_next(ctx)
-    agent, headers = CALLER.get(), cast("Mapping[str, str]", getattr(ctx.request, "headers", None) or {})
-    about = {"request": request_id(headers.get(REQUEST_ID_HEADER))}
-    with bound_contextvars(**about, **({} if agent is None else {"agent": agent.name})):
+    agent, about = CALLER.get(), {"request": get_contextvars().get("request") or request_id()}
+    if agent is not None:
+        about["agent"] = agent.name
+    with bound_contextvars(**about):
         return await (_measured(ctx, call_next) if metrics.is_on() else call_next(ctx))
 
 

@@ -20,6 +20,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import leases, recovery
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import inode_of
+from piv_mcp.store.measuring import measured
 from piv_mcp.store.opening import Opened, open_store
 from piv_mcp.store.request_file import RequestFile
 from piv_mcp.store.space import make_shrinkable
@@ -100,7 +101,8 @@ class SqliteStore:
         if self._closed:
             raise StoreError("the store is closed")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
+            with measured("read"):
+                return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, job)
         except OSError as error:
             raise store_error(error) from error
 

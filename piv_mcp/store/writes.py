@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.measuring import measured
 
 T = TypeVar("T")
 Job = Callable[[Connection], T]
@@ -78,7 +79,8 @@ class Gathering:
             # Hand over when the loop has run all ready tasks: their writes join this group, and the tasks do not
             # compete with the writing thread for the interpreter lock.
             loop.call_soon(self.hand_over)
-        return await done
+        with measured("write"):
+            return await done
 
     def hand_over(self) -> None:
         """Hand over what waits."""
