@@ -231,6 +231,18 @@ def prove_image(folder: Path) -> None:
         say(f"{stage.last('STOPSIGNAL')} ends it in {time.monotonic() - started:.1f} s")
 
 
+# --- compose.yaml
+
+
+def prove_compose() -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        say("docker compose is not here: only our own tests read compose.yaml")
+        return
+    run(docker, "compose", "config", "--quiet", cwd=ROOT, env={**os.environ, "DOMAIN": DOMAIN})
+    say("docker compose takes compose.yaml")
+
+
 # --- the proxy
 
 
@@ -297,6 +309,7 @@ def prove_proxy(folder: Path) -> None:
 def main() -> int:
     if os.geteuid() != 0:
         raise SystemExit("this needs root: it makes a root directory for a container")
+    prove_compose()
     with tempfile.TemporaryDirectory(prefix="piv-mcp-container-") as folder:
         prove_proxy(Path(folder))
         prove_image(Path(folder))

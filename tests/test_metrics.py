@@ -1,6 +1,7 @@
 """Metrics: what happened is counted under bounded labels, and nothing of the account's is in them."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,10 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fleets import piv_day, site
 from harness import ERAS, Connect, Connected, Era, approver, until
 from mcp.shared.exceptions import MCPError
 from plain_http import http_client
-from processes import free_port
+from processes import KEY, free_port
 from purchases import BUY_NUMBER, REGISTER
 from starlette.requests import Request
 
@@ -19,7 +21,7 @@ from piv_mcp import metrics
 from piv_mcp.cli.metrics import metrics_served
 from piv_mcp.config import load
 from piv_mcp.errors import ConfigError, StoreError
-from piv_mcp.sandbox import Failure
+from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.web import metrics_port
 from piv_mcp.web.metrics_port import Exposition, PrometheusRecorder
 
@@ -217,3 +219,30 @@ import piv_mcp.web.metrics_port, piv_mcp.cli.main, piv_mcp.runtime
 sys.exit("prometheus_client" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+async def test_over_http_too_no_token_and_no_name_is_in_them(data_dir: Path, look: Look) -> None:
+    sandbox = Sandbox(KEY, rate_limit=0, timing=Timing.instant())
+    async with piv_day(sandbox) as base_url:
+        place = site(data_dir, base_url)
+        token = await place.agent(MARK)
+        async with place.server() as replica:
+            await replica.call(token, "list_numbers", search=MARK)
+            async with replica.http(f"{token}x") as http:
+                assert (await http.post("/mcp", json={})).status_code == 401
+                assert (await http.post(f"/webhooks/{MARK}", json={})).status_code == 404
+            seen = await look()
+    assert seen['piv_mcp_requests_total{method="tools/call",result="ok",tool="list_numbers"}'] == 1
+    assert seen['piv_mcp_webhooks_total{status="404"}'] == 1
+    text = "\n".join(seen)
+    for word in (MARK, token, KEY):
+        assert word not in text
+    await sandbox.aclose()
+
+
+def test_the_page_on_operations_has_every_metric_and_no_other() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
+    suffixes = {"counter": "_total", "histogram": "", "gauge": ""}
+    there = {f"{metric.name}{suffixes[metric.kind]}" for metric in (*metrics.ALL, *metrics.LOOKED_UP, metrics.STORE_UP)}
+    named = {name.removesuffix("_bucket") for name in re.findall(r"piv_mcp_[a-z_]+[a-z]", page)}
+    assert named - {"piv_mcp_restored"} == there
