@@ -30,10 +30,11 @@ Effect = Literal["read", "write", "spend"]
 SpendMode = Literal["ask", "budget", "deny"]
 """Who approves spending: the person each time, a budget, nobody."""
 
-PATHS = frozenset({"api_key_file", "data_dir", "accounts_dir"})
-"""Settings that are paths. `store_url` holds one, too."""
+PATHS = frozenset({"api_key_file", "data_dir", "store_password_file", "accounts_dir"})
+"""Settings that are paths. `store_url` can hold one, too."""
 
 SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
 STORE_FILE = "store.sqlite3"
 KEY_FILE = "api-key"
 
@@ -59,8 +60,20 @@ class Settings(BaseSettings):
     base_url: str = Field("https://app.piv.day/api/v1", description="where the API is")
     sandbox: bool = Field(False, description="use the built-in sandbox instead of the API")
     data_dir: Path | None = Field(None, description="store and secrets; default: the per-user data directory")
-    store_url: str | None = Field(
-        None, description="where events and the journal live; default: SQLite in the data dir"
+    store_url: SecretStr | None = Field(
+        None,
+        description="sqlite:////path/to/file or postgresql://...; default: SQLite in the data dir (environment only)",
+    )
+    store_direct_url: SecretStr | None = Field(
+        None,
+        description="the database itself, where PIV_STORE_URL leads through a pooler (environment only)",
+    )
+    store_password_file: Path | None = Field(
+        None, description="a file that holds the database's password, read at each connection"
+    )
+    store_from: SecretStr | None = Field(
+        None,
+        description="what `piv-mcp store copy` copies; default: the file in the data dir (environment only)",
     )
     webhook_host: str = Field("127.0.0.1", description="address of the local web app")
     webhook_port: Annotated[int, Field(ge=0, le=65535)] = Field(8787, description="port of the local web app; 0 = off")
@@ -121,7 +134,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_text(cls, value: object, info: ValidationInfo) -> object:
         name = info.field_name or ""
-        if not isinstance(value, str) or name in ("api_key", "store_url"):
+        if not isinstance(value, str) or name in ("api_key", "store_url", "store_direct_url", "store_from"):
             return value
         if name in PATHS:
             return _path(value)
@@ -182,13 +195,30 @@ class Settings(BaseSettings):
 
     @field_validator("store_url")
     @classmethod
-    def _check_store_url(cls, value: str | None) -> str | None:
+    def _check_store_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        scheme, path = value[: len(SQLITE)], value[len(SQLITE) :]
+        url = value.get_secret_value()
+        if is_postgresql(url):
+            return value
+        scheme, path = url[: len(SQLITE)], url[len(SQLITE) :]
         if scheme.lower() != SQLITE or not path:
+            raise ValueError("must be sqlite:////path/to/file or postgresql://user@host:port/database")
+        return SecretStr(f"{SQLITE}{_path(path)}")
+
+    @field_validator("store_from")
+    @classmethod
+    def _check_store_from(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and is_postgresql(value.get_secret_value()):
             raise ValueError("must be sqlite:////path/to/file")
-        return f"{SQLITE}{_path(path)}"
+        return cls._check_store_url(value)
+
+    @field_validator("store_direct_url")
+    @classmethod
+    def _check_store_direct_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_postgresql(value.get_secret_value()):
+            raise ValueError("must be postgresql://user@host:port/database")
+        return value
 
     @model_validator(mode="after")
     def _read_key_file(self) -> "Settings":
@@ -234,8 +264,25 @@ class Settings(BaseSettings):
         return next((place / KEY_FILE for place in places if (place / KEY_FILE).exists()), places[0] / KEY_FILE)
 
     def store_path(self, directory: Path) -> Path:
-        """The store's file: the one of `store_url`, else one in `directory`."""
-        return Path(self.store_url.removeprefix(SQLITE)) if self.store_url else directory / STORE_FILE
+        """The store's file, unless it is in a database: the one of `store_url`, else one in `directory`."""
+        return _file(None if self.is_shared else self.store_url, directory)
+
+    def source_path(self, directory: Path) -> Path:
+        """The file that is copied into a database: the one of `store_from`, else one in `directory`."""
+        return _file(self.store_from, directory)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the store is in PostgreSQL, which servers on other machines can share."""
+        return self.store_url is not None and is_postgresql(self.store_url.get_secret_value())
+
+
+def _file(url: SecretStr | None, directory: Path) -> Path:
+    return directory / STORE_FILE if url is None else Path(url.get_secret_value().removeprefix(SQLITE))
+
+
+def is_postgresql(url: str) -> bool:
+    return url.lower().startswith(POSTGRESQL)
 
 
 def _path(text: str) -> Path:
@@ -301,8 +348,8 @@ def former_directories(platform: str = sys.platform, environment: Mapping[str, s
     return [Path(local, "piv-mcp"), *packages]
 
 
-# These are secrets, so they have no flags: every process of the machine can read a command line.
-ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret"})
+# These are secrets, or can hold one, so they have no flags: every process of the machine can read a command line.
+ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from"})
 
 
 def load(**flags: object) -> Settings:
@@ -324,11 +371,10 @@ def absolute_paths(flags: Mapping[str, object], folder: Path) -> dict[str, objec
     """The flags, with relative paths taken from `folder`: what a person types means the folder that they are in."""
 
     def absolute(name: str, value: object) -> object:
-        before = SQLITE if name == "store_url" else ""
-        if not isinstance(value, str) or not value.startswith(before) or not (name in PATHS or before):
+        if not isinstance(value, str) or name not in PATHS:
             return value
-        path = tidied(value.removeprefix(before))
-        return value if path[:1] in ("", "~", "$", "%") else f"{before}{folder / path}"
+        path = tidied(value)
+        return value if path[:1] in ("", "~", "$", "%") else str(folder / path)
 
     return {name: absolute(name, value) for name, value in flags.items()}
 

@@ -64,7 +64,7 @@ class Runtime:
         may take, in seconds: whoever gives it ends the process then, and what is not done is met at the next start.
         """
         self.settings = settings
-        self.clock = clock
+        self.clock = self._own_clock = clock
         self._redactor = redactor or Redactor()
         self._sandbox = sandbox
         self._starting = asyncio.Lock()
@@ -140,8 +140,9 @@ class Runtime:
         from piv_mcp.spending.approval.browser import BrowserChannel
         from piv_mcp.spending.approval.page_views import PageViews
         from piv_mcp.spending.journal import Journal
-        from piv_mcp.store import SqliteStore, accounts, number_leases
+        from piv_mcp.store import accounts, number_leases
         from piv_mcp.store.changes import Changes
+        from piv_mcp.store.engines import open_store
         from piv_mcp.store.sight import Viewer
         from piv_mcp.store.view import View
         from piv_mcp.web.addresses import Addresses
@@ -157,9 +158,9 @@ class Runtime:
             self._redactor.add(settings.webhook_host)
         sandbox = self._open_sandbox() if settings.sandbox else None
         key = SecretStr(sandbox.api_key) if sandbox else settings.api_key
-        store = SqliteStore(
-            settings.store_path(directory), key_digest=accounts.digest(key.get_secret_value()) if key else None
-        )
+        key_digest = accounts.digest(key.get_secret_value()) if key else None
+        store = open_store(settings, directory, key_digest=key_digest, clock=self._own_clock)
+        self.clock = store.clock(self._own_clock)
         self._stack.push_async_callback(store.close)
         await _refuse_newer(store)
         changes = Changes(store, self.clock)

@@ -30,7 +30,7 @@ from piv_mcp import __version__
 from piv_mcp.cli import doctor
 from piv_mcp.cli import main as cli
 from piv_mcp.cli.doctor import Finding
-from piv_mcp.config import Settings, load
+from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.store import SqliteStore, events
 
@@ -588,7 +588,7 @@ def test_help_shows_every_setting_but_the_secrets_as_a_flag() -> None:
     text = CliRunner().invoke(cli.main, ["--help"]).output
     for name in Settings.model_fields:
         flag = f"--{name.replace('_', '-')}"
-        secret = name in ("api_key", "webhook_secret")
+        secret = name in ENVIRONMENT_ONLY
         assert (f"{flag} " in text or f"{flag}/" in text or f"{flag}\n" in text) != secret, name
     for command in ("serve", "demo", "doctor", "config", "sandbox", "receive"):
         assert f"\n  {command} " in text

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from piv_mcp.api.credentials import read_key_file
 from piv_mcp.config import ASKED_BY_EXTENSION, ENVIRONMENT_ONLY, TOOLSETS, Settings, load
@@ -91,7 +91,9 @@ def test_a_setting_is_read_from_the_environment(
         ("PIV_INBOX_DAYS", "0"),
         ("PIV_LOG_LEVEL", "hunter2"),
         ("PIV_LOG_FORMAT", "hunter2"),
-        ("PIV_STORE_URL", "postgres://hunter2@somewhere/x"),
+        ("PIV_STORE_URL", "mysql://hunter2@somewhere/x"),
+        ("PIV_STORE_DIRECT_URL", "sqlite:////hunter2"),
+        ("PIV_STORE_FROM", "postgresql://hunter2@somewhere/x"),
         ("PIV_STORE_URL", "sqlite:///hunter2.db"),
         ("PIV_STORE_URL", "sqlite:///:memory:"),
         ("PIV_DATA_DIR", "hunter2/data"),
@@ -263,7 +265,7 @@ TIDY_SETTINGS = [
     ("PIV_WEBHOOK_HOST", "localhost", "localhost"),
     ("PIV_BASE_URL", "https://piv.example/api", "https://piv.example/api"),
     ("PIV_DATA_DIR", "/data", Path("/data")),
-    ("PIV_STORE_URL", "sqlite:////data/x", "sqlite:////data/x"),
+    ("PIV_STORE_URL", "sqlite:////data/x", SecretStr("sqlite:////data/x")),
 ]
 
 
@@ -360,7 +362,7 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_secrets_are_no_flags() -> None:
-    assert {"api_key", "webhook_secret"} == ENVIRONMENT_ONLY
+    assert {"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from"} == ENVIRONMENT_ONLY
     assert set(Settings.model_fields) >= ENVIRONMENT_ONLY
 
 

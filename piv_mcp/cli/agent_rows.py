@@ -16,10 +16,11 @@ from piv_mcp.errors import NotFoundError, PivError
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.server.account_files import AccountFile, read_accounts
 from piv_mcp.server.identity import TOKEN
-from piv_mcp.store import Connection, SqliteStore, Store, accounts
+from piv_mcp.store import Connection, Store, accounts
 from piv_mcp.store import agents as rows
 from piv_mcp.store.agents import Agent
 from piv_mcp.store.directory import open_directory
+from piv_mcp.store.engines import open_store
 from piv_mcp.text.times import SYSTEM_CLOCK, utc
 
 TOKEN_BYTES = 32
@@ -151,7 +152,7 @@ async def _resolved(settings: Settings, account: AccountFile, numbers: Sequence[
 
 @asynccontextmanager
 async def _store(settings: Settings, key_digest: str | None = None) -> AsyncGenerator[Store]:
-    store = SqliteStore(settings.store_path(open_directory(settings)), key_digest=key_digest)
+    store = open_store(settings, open_directory(settings), key_digest=key_digest)
     try:
         yield store
     finally:

@@ -2,20 +2,23 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 
 import click
 
 from piv_mcp.cli.terminal import at_terminal
+from piv_mcp.config import Settings
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision
-from piv_mcp.store import SqliteStore, accounts
+from piv_mcp.store import Store, accounts
+from piv_mcp.store.directory import open_directory
+from piv_mcp.store.engines import open_store
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import visible
@@ -27,28 +30,29 @@ _NOUNS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo
 class StoredAccount:
     """An account whose entries stand in the store. `name` is for the person; `key` is the digest of one of its keys."""
 
-    store_path: Path
+    open: Callable[..., Store]
+    """Opens the store, for the account of a `key_digest`."""
     key: str | None = None
     name: str = ""
 
     @asynccontextmanager
     async def journal(self) -> AsyncGenerator[Journal]:
-        store = SqliteStore(self.store_path, key_digest=self.key)
+        store = self.open(key_digest=self.key)
         try:
             yield Journal(store)
         finally:
             await store.close()
 
 
-def run(store_path: Path) -> None:
-    """List what waits in this store, for every account in it; at a terminal, ask for a decision on each.
+def run(settings: Settings) -> None:
+    """List what waits in the store, for every account in it; at a terminal, ask for a decision on each.
 
     Raises:
         PivError: the store cannot be read or written.
         click.ClickException: something waits, and this is not a terminal.
     """
     decides = at_terminal()
-    waiting = asyncio.run(_waiting(store_path))
+    waiting = asyncio.run(_waiting(partial(open_store, settings, open_directory(settings))))
     if not waiting:
         click.echo("Nothing waits for approval.")
     for account, entry in waiting:
@@ -59,27 +63,25 @@ def run(store_path: Path) -> None:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
 
 
-async def _accounts(store_path: Path) -> list[StoredAccount]:
+async def _accounts(opened: Callable[..., Store]) -> list[StoredAccount]:
     """All accounts of the store. They have names only if there are several."""
-    any_account = StoredAccount(store_path)
+    any_account = StoredAccount(opened)
     async with any_account.journal() as journal:
         keys = await journal.store.read(accounts.keys)
     if len(keys) < 2:
         return [any_account]
     found: list[StoredAccount] = []
     for number, key in enumerate(keys, start=1):
-        async with StoredAccount(store_path, key).journal() as journal:
+        async with StoredAccount(opened, key).journal() as journal:
             user_id = await journal.store.read(accounts.user_id)
-        found.append(
-            StoredAccount(store_path, key, visible(user_id) if user_id else f"number {number}, not known by name")
-        )
+        found.append(StoredAccount(opened, key, visible(user_id) if user_id else f"number {number}, not known by name"))
     return found
 
 
-async def _waiting(store_path: Path) -> list[tuple[StoredAccount, Entry]]:
+async def _waiting(opened: Callable[..., Store]) -> list[tuple[StoredAccount, Entry]]:
     """Of each account, quotes to decide, then outcomes that are unknown; the oldest first."""
     waiting: list[tuple[StoredAccount, Entry]] = []
-    for account in await _accounts(store_path):
+    for account in await _accounts(opened):
         async with account.journal() as journal:
             await journal.expire()
             unknown = await journal.recover()

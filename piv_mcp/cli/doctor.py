@@ -13,8 +13,9 @@ from piv_mcp.cli import outside, receiver
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
-from piv_mcp.store import Connection, SqliteStore, Store, accounts, events, facts, servers
+from piv_mcp.store import Connection, Store, accounts, events, facts, servers
 from piv_mcp.store.directory import open_directory
+from piv_mcp.store.engines import open_store
 from piv_mcp.store.salvage import Damage, last_damage
 from piv_mcp.text.times import span
 from piv_mcp.web.health import Expected, Holder, holder_of
@@ -24,6 +25,10 @@ from piv_mcp.web.sharing import SAME_SECRET, mismatches
 
 ANSWER_SECONDS = 3.0
 """How long the holder of the webhook port may take to answer."""
+
+
+FILE_ADVICE = "free disk space, close other programs that use the file, or set PIV_DATA_DIR"
+DATABASE_ADVICE = "look whether the database of PIV_STORE_URL runs and lets this user in: psql with the same address"
 
 
 @dataclass(slots=True)
@@ -46,7 +51,7 @@ class Installation:
             PivError: the data directory cannot be used.
             OSError: likewise.
         """
-        store = SqliteStore(self.settings.store_path(self.directory()), key_digest=self.key)
+        store = open_store(self.settings, self.directory(), key_digest=self.key)
         try:
             yield store
         finally:
@@ -111,7 +116,8 @@ async def _api(installation: Installation) -> list[Finding]:
 
 async def _store(installation: Installation) -> list[Finding]:
     try:
-        path = installation.settings.store_path(installation.directory())
+        directory = installation.directory()
+        where = "PostgreSQL" if installation.settings.is_shared else str(installation.settings.store_path(directory))
     except PivError as error:
         return [Finding("store", False, error.message, error.hint)]
     except OSError as error:
@@ -122,10 +128,10 @@ async def _store(installation: Installation) -> list[Finding]:
             count, heard = await store.write(events.summary)
             damage = await store.read(last_damage)
     except PivError as error:
-        advice = error.hint or "free disk space, close other programs that use the file, or set PIV_DATA_DIR"
-        return [Finding("store", False, f"{path}: {error.message}", advice)]
+        advice = error.hint or (DATABASE_ADVICE if installation.settings.is_shared else FILE_ADVICE)
+        return [Finding("store", False, f"{where}: {error.message}", advice)]
     last = f"the last {span(time.time() - heard)} ago" if heard else "none yet"
-    return [Finding("store", True, f"{path}: {count} events, {last}{_damage(damage)}")]
+    return [Finding("store", True, f"{where}: {count} events, {last}{_damage(damage)}")]
 
 
 def _damage(damage: Damage | None) -> str:

@@ -304,10 +304,9 @@ def approvals(flags: dict[str, Any]) -> None:
     """List what waits for your approval, and decide it. Decides only at a terminal, with a word typed there."""
     settings = load(**flags)
     from piv_mcp.cli.approvals import run  # late: the other commands start without it
-    from piv_mcp.store.directory import open_directory  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    run(settings.store_path(open_directory(settings)))
+    run(settings)
 
 
 main.add_command(agents)
@@ -324,11 +323,10 @@ def store() -> None:
 def backup(flags: dict[str, Any], file: Path) -> None:
     """Copy the store to a new FILE, also while servers run."""
     settings = load(**flags)
-    from piv_mcp.cli.store import backup as copy  # late: the other commands start without it
-    from piv_mcp.store.directory import open_directory  # late: the other commands start without it
+    from piv_mcp.cli.store import backup as copy_to_file  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    copy(settings.store_path(open_directory(settings)), file)
+    copy_to_file(settings, file)
 
 
 @store.command()
@@ -339,10 +337,23 @@ def erase(flags: dict[str, Any], number: str, yes: bool) -> None:
     """Delete the messages of a number for good."""
     settings = load(**flags)
     from piv_mcp.cli.store import erase as erase_messages  # late: the other commands start without it
-    from piv_mcp.store.directory import open_directory  # late: the other commands start without it
 
     log.configure("ERROR", "text")
-    erase_messages(settings, settings.store_path(open_directory(settings)), number, yes=yes)
+    erase_messages(settings, number, yes=yes)
+
+
+@store.command()
+@click.pass_obj
+def copy(flags: dict[str, Any]) -> None:
+    """Copy a store of SQLite into PostgreSQL: from PIV_STORE_FROM, or the data directory, to PIV_STORE_URL.
+
+    PIV_STORE_FROM is sqlite:////path/to/file. End all servers of both first. The target must be empty.
+    """
+    settings = load(**flags)
+    from piv_mcp.cli.store import copy as copy_to_database  # late: the other commands start without it
+
+    log.configure("ERROR", "text")
+    copy_to_database(settings)
 
 
 @main.command()

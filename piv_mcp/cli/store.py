@@ -9,24 +9,28 @@ from piv_mcp.api.client import PivClient
 from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.cli.terminal import confirm
 from piv_mcp.config import Settings
-from piv_mcp.errors import NotFoundError
-from piv_mcp.store import SqliteStore, events
+from piv_mcp.errors import ConfigError, NotFoundError, StoreError
+from piv_mcp.store import Store, events
 from piv_mcp.store.backup import copy_to, erase_traces, meet_damage
+from piv_mcp.store.directory import open_directory
+from piv_mcp.store.engines import copier, open_store
 from piv_mcp.store.recovery import damaged_copies
 from piv_mcp.text.times import SYSTEM_CLOCK
 
 
-def backup(store_path: Path, file: Path) -> None:
+def backup(settings: Settings, file: Path) -> None:
     """Copy the store to a new file, and say what is in it.
 
     Raises:
         StoreError: the copy was not made.
     """
-    copied = copy_to(store_path, file)
+    if settings.is_shared:
+        raise StoreError("the store is in PostgreSQL", hint="Back it up with pg_dump: see docs/operations.md")
+    copied = copy_to(settings.store_path(open_directory(settings)), file)
     click.echo(f"{file} holds {copied.events} events and {copied.entries} journal entries.")
 
 
-def erase(settings: Settings, store_path: Path, number: str, *, yes: bool) -> None:
+def erase(settings: Settings, number: str, *, yes: bool) -> None:
     """Delete a number's messages for good, and say how many. Asks first, unless `yes`.
 
     Raises:
@@ -35,8 +39,13 @@ def erase(settings: Settings, store_path: Path, number: str, *, yes: bool) -> No
     """
     piv_num_id, through = asyncio.run(_resolve(settings, number))
     confirm(f"Erase all messages of {piv_num_id} for good?", yes=yes)
-    count = asyncio.run(_erase(store_path, piv_num_id, through))
+    directory = open_directory(settings)
+    count = asyncio.run(_erase(open_store(settings, directory), piv_num_id, through, is_file=not settings.is_shared))
     click.echo(f"Erased {count} messages of {piv_num_id}.")
+    if settings.is_shared:
+        click.echo("Parts of their text are in the database's files until it is vacuumed, and in its backups", err=True)
+        return
+    store_path = settings.store_path(directory)
     if not erase_traces(store_path):
         click.echo(
             "Parts of their text may still be in free space of the file: free disk space, and run this again", err=True
@@ -45,6 +54,21 @@ def erase(settings: Settings, store_path: Path, number: str, *, yes: bool) -> No
         click.echo("Damaged copies of the store, which may hold them too, are yours to delete:", err=True)
         for copy in copies:
             click.echo(f"  {copy}", err=True)
+
+
+def copy(settings: Settings) -> None:
+    """Copy a store in a file into the database of the settings, and say how many rows each table has.
+
+    Raises:
+        PivError: the store was not copied.
+    """
+    if not settings.is_shared or settings.store_url is None:
+        raise ConfigError("PIV_STORE_URL does not name PostgreSQL", hint="Set it to postgresql://user@host/database")
+    path = settings.source_path(open_directory(settings))
+    copy_into = copier()
+    for table, count in copy_into(path, settings.store_url.get_secret_value(), settings.store_password_file).items():
+        click.echo(f"{table:<16} {count:>9} rows")
+    click.echo(f"All of {path} is in the database. The file is as it was: keep it, or delete it.")
 
 
 async def _resolve(settings: Settings, number: str) -> tuple[str, float]:
@@ -60,10 +84,10 @@ async def _resolve(settings: Settings, number: str) -> tuple[str, float]:
         raise click.ClickException(f"{problem}: give the number's id, which list_events shows") from None
 
 
-async def _erase(store_path: Path, piv_num_id: str, through: float) -> int:
-    store = SqliteStore(store_path)
+async def _erase(store: Store, piv_num_id: str, through: float, *, is_file: bool) -> int:
     try:
-        await store.read(meet_damage)
+        if is_file:
+            await store.read(meet_damage)
         return await store.write(events.erase, piv_num_id, through, now=SYSTEM_CLOCK.time())
     finally:
         await store.close()

@@ -24,8 +24,9 @@ from piv_mcp.server.fleet import Fleet
 from piv_mcp.server.identity import Roster
 from piv_mcp.server.observing import RequestIds
 from piv_mcp.server.seal import SharedSeal, security
-from piv_mcp.store import SqliteStore, Store
+from piv_mcp.store import Store
 from piv_mcp.store.directory import open_directory
+from piv_mcp.store.engines import open_store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.web.connections import connection_limit, raise_descriptors
 from piv_mcp.web.listener import Listener, is_taken, reason
@@ -65,7 +66,7 @@ async def serve_http(
     """
     _check(settings)
     raise_descriptors()
-    store = SqliteStore(settings.store_path(open_directory(settings)))
+    store = open_store(settings, open_directory(settings))
     try:
         await _Serving(settings, redactor, store, clock).run(stop, ready)
     finally:

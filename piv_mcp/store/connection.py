@@ -14,8 +14,13 @@ Row = tuple[Any, ...]
 class Connection(Protocol):
     """A connection to the store: inside a transaction during `Store.write`, read-only during `Store.read`."""
 
-    account: int
-    """Whose rows are read and written: see `accounts`."""
+    @property
+    def account(self) -> int:
+        """Whose rows are read and written: see `accounts`."""
+        ...
+
+    @account.setter
+    def account(self, account: int) -> None: ...
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Run a statement. Returns the number of rows that it changed."""

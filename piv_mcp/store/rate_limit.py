@@ -39,16 +39,21 @@ class SharedLimiter:
             while True:
                 own = self._local.wait_for_own(priority)
                 sent = self._sent(priority)
-                wait, pause = await self._file.run(take_slot, sent, self._token, at_least=own)
+                wait, pause, now = await self._file.run(take_slot, sent, self._token, at_least=own)
                 if wait <= 0:
                     self._local.note(priority)
                     self._file.sent(sent, told=True)
                     return
                 waited = True
                 if self._clock.monotonic() + wait > give_up:
-                    raise no_slot(wait, pause=pause, now=sent.at)
+                    raise no_slot(wait, pause=pause, now=now)
                 await self._clock.sleep(min(wait, RECHECK_SECONDS))
         except StoreError as error:
+            if not self._file.may_be_missing:
+                raise StoreError(
+                    f"no request was sent to piv.day, since those of all servers cannot be counted: {error.message}",
+                    hint="Try again when the store can be reached",
+                ) from error
             _log.warning("the request limit counts this process's requests only", problem=error.message)
             await self._local.acquire(priority, timeout=max(0.0, give_up - self._clock.monotonic()))
             self._file.sent(self._sent(priority), told=False)
@@ -73,9 +78,12 @@ class SharedLimiter:
             _log.warning("a call that no longer waits could not be removed; its row expires by itself")
 
 
-def take_slot(connection: Connection, request: Sent, token: str, *, at_least: float = 0.0) -> tuple[float, Pause]:
-    """Record a request that is sent now, or return the seconds to wait (`at_least` so many), and the pause if there is
-    one. `token` identifies the waiting call."""
+def take_slot(
+    connection: Connection, request: Sent, token: str, *, at_least: float = 0.0
+) -> tuple[float, Pause, float]:
+    """Record a request that is sent now, or return the seconds to wait (`at_least` so many), the pause if there is one,
+    and the moment by whose clock it is counted. `token` identifies the waiting call."""
+    request = request._replace(at=connection.now(request.at))
     now, priority = request.at, request.priority
     pause = minute.pause(connection, now)
     wait = seconds_to_wait(
@@ -90,9 +98,10 @@ def take_slot(connection: Connection, request: Sent, token: str, *, at_least: fl
         minute.note_sent(connection, request)
     elif priority is Priority.PERSON:
         minute.note_waiting(connection, token, now + wait + RECHECK_SECONDS)
-    return wait, pause
+    return wait, pause, now
 
 
 def extend_pause(connection: Connection, seconds: float, now: float) -> None:
     """Allow no request for so many seconds, or until the end of a longer pause that is already stored."""
+    now = connection.now(now)
     minute.put_pause(connection, minute.pause(connection, now).extended(seconds, now))

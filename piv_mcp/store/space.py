@@ -16,6 +16,8 @@ MOST_CONVERTED = 64 * 1024 * 1024
 def shrink(connection: Connection, pages: int) -> int:
     """Give back up to so many free pages, in a transaction; returns how many. The file gets smaller with the next
     checkpoint. Other writes wait a few milliseconds for a hundred pages."""
+    if not isinstance(connection, SqliteConnection):
+        return 0  # PostgreSQL does so by itself
     before = connection.count("PRAGMA freelist_count")
     if not before or connection.count("PRAGMA auto_vacuum") != INCREMENTAL:
         return 0
