@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from piv_mcp.api.credentials import checked_base_url, checked_origin, parse_key, read_key_file
+from piv_mcp.api.credentials import checked_base_url, checked_issuer, checked_origin, parse_key, read_key_file
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.guessable import checked_secret
 from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     )
     accounts_dir: Path | None = Field(
         None, description="HTTP: a directory with one key file per account, and its webhook secret in NAME.webhook"
+    )
+    oauth_issuer: str | None = Field(
+        None, description="HTTP: the identity provider whose tokens count, beside those of agents"
+    )
+    oauth_audience: str | None = Field(
+        None, description="HTTP: the audience of its tokens for this server; default: PIV_PUBLIC_URL with /mcp"
     )
     spend_mode: SpendMode = Field("ask", description="who approves spending")
     auto_approve_max: Annotated[Decimal, Field(ge=0)] = Field(
@@ -175,6 +181,11 @@ class Settings(BaseSettings):
     @classmethod
     def _check_public_url(cls, value: str | None) -> str | None:
         return None if value is None else checked_origin(value)
+
+    @field_validator("oauth_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str | None) -> str | None:
+        return None if value is None else checked_issuer(value)
 
     @field_validator("base_url")
     @classmethod

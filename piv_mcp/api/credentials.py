@@ -43,6 +43,20 @@ def checked_origin(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
 
 
+def checked_issuer(url: str) -> str:
+    """The name of an identity provider, as it stands: tokens name it in the same characters. Raises `ValueError`, whose
+    message never repeats it."""
+    try:
+        parts = urlsplit(url)
+        usable = url.isascii() and bool(parts.hostname) and parts.port != 0 and not any((parts.query, parts.fragment))
+        usable = usable and parts.username is None and parts.password is None
+    except ValueError:
+        usable, parts = False, urlsplit("")
+    if not usable or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+        raise ValueError("must be an https address such as https://id.example.com (http only on this machine)")
+    return url
+
+
 def checked_key(key: str) -> str:
     """The key. Raises `ValueError`, whose message never repeats the key."""
     # An HTTP header can carry no other characters, and the HTTP library's own error would quote the key.

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
 import structlog
+from mcp.server.auth.provider import TokenVerifier
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from piv_mcp.errors import StoreError
 from piv_mcp.server.identity import TOKEN, Roster
+from piv_mcp.server.issuer import LEEWAY_SECONDS
 from piv_mcp.services import CALLER
 from piv_mcp.store.agents import Agent
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -35,12 +36,18 @@ _log = structlog.get_logger(__name__)
 class _Call:
     agent: Agent
     scope: anyio.CancelScope
+    ends_at: float | None = None
+    """When the token of an identity provider ends, in seconds since the epoch."""
     has_begun: bool = False
     """Its answer has begun."""
 
 
-SubjectOf = Callable[[str], Awaitable[str | None]]
-"""The subject of an identity provider's token; None if the token is not good."""
+@dataclass(frozen=True, slots=True)
+class _Visitor:
+    """An agent that may come in; until when, if its token ends (seconds since the epoch)."""
+
+    agent: Agent
+    until: float | None = None
 
 
 class Door:
@@ -52,15 +59,15 @@ class Door:
         roster: Roster,
         address: OutsideAddress,
         *,
-        subject_of: SubjectOf | None = None,
+        verifier: TokenVerifier | None = None,
         challenge: str = "Bearer",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`challenge` begins the `WWW-Authenticate` of refusals."""
+        """`verifier` knows an identity provider's tokens; `challenge` begins the `WWW-Authenticate` of refusals."""
         self._app = app
         self._roster = roster
         self._address = address
-        self._subject_of = subject_of
+        self._verifier = verifier
         self._clock = clock
         self._calls: set[_Call] = set()
         self._each: Counter[str] = Counter()
@@ -70,10 +77,8 @@ class Door:
         self.is_stopping = False
         # Made once: whoever guesses costs no more than it takes to read the head of the request.
         self._no_token = _refusal(401, "unauthorized", {"WWW-Authenticate": challenge})
-        separator = "," if "=" in challenge else ""
-        self._wrong_token = _refusal(
-            401, "invalid_token", {"WWW-Authenticate": f'{challenge}{separator} error="invalid_token"'}
-        )
+        wrong = f'{challenge}{"," if "=" in challenge else ""} error="invalid_token"'
+        self._wrong_token = _refusal(401, "invalid_token", {"WWW-Authenticate": wrong})
         self._stranger = _refusal(403, "forbidden")
         self._closed = _refusal(503, "this server is starting or stopping", {"Retry-After": "1"})
         self._no_store = _refusal(503, "the store is out of reach", {"Retry-After": "2"})
@@ -82,7 +87,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visitor = await self._visitor(scope)
-        if isinstance(visitor, Agent):
+        if isinstance(visitor, _Visitor):
             await self._let_in(visitor, scope, receive, send)
         else:
             await visitor(scope, receive, send)
@@ -100,32 +105,34 @@ class Door:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
 
-    async def _visitor(self, scope: Scope) -> Agent | Response:
-        """The agent that may come in, or the refusal."""
+    async def _visitor(self, scope: Scope) -> _Visitor | Response:
+        """Who may come in, or the refusal."""
         if not self.is_open or self.is_stopping:
             return self._closed
         if (refused := self._address.refusal(scope)) is not None:
             return refused
-        agent = await self._agent(Headers(scope=scope).get("authorization"))
-        if isinstance(agent, Response):
-            return agent
+        visitor = await self._known(Headers(scope=scope).get("authorization"))
+        if isinstance(visitor, Response):
+            return visitor
         if scope["method"] != "POST":  # there are no sessions, so that there is nothing to open or to end
             return self._no_method
-        return self._too_many if self._each[agent.name] >= MAX_CALLS_EACH else agent
+        return self._too_many if self._each[visitor.agent.name] >= MAX_CALLS_EACH else visitor
 
-    async def _agent(self, header: str | None) -> Agent | Response:
+    async def _known(self, header: str | None) -> _Visitor | Response:
         """Who calls, or the refusal."""
         kind, _, token = (header or "").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
             return self._no_token
         try:
-            if token.startswith(TOKEN) or self._subject_of is None:
-                return await self._roster.of_token(token) or self._guessed()
-            subject = await self._subject_of(token)
-            if subject is None:
+            if token.startswith(TOKEN) or self._verifier is None:
+                agent = await self._roster.of_token(token)
+                return self._guessed() if agent is None else _Visitor(agent)
+            verified = await self._verifier.verify_token(token)
+            if verified is None or verified.subject is None:
                 return self._guessed()
-            return await self._roster.of_subject(subject) or self._stranger
+            agent = await self._roster.of_subject(verified.subject)
+            return self._stranger if agent is None else _Visitor(agent, verified.expires_at)
         except StoreError:
             return self._no_store
 
@@ -135,8 +142,9 @@ class Door:
             _log.warning("a request with a wrong token", in_this_minute=guesses)
         return self._wrong_token
 
-    async def _let_in(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
-        call = _Call(agent, anyio.CancelScope())
+    async def _let_in(self, visitor: _Visitor, scope: Scope, receive: Receive, send: Send) -> None:
+        agent = visitor.agent
+        call = _Call(agent, anyio.CancelScope(), visitor.until)
 
         async def answer(message: Message) -> None:
             call.has_begun = True
@@ -163,12 +171,13 @@ class Door:
                 await self._wrong_token(scope, receive, send)
 
     async def _end_revoked(self) -> None:
-        """End the calls of agents that lose their access, while there are calls."""
+        """End the calls of agents that lose their access, or whose tokens end, while there are calls."""
         while self._calls:
             await self._clock.sleep(REVOKED_SECONDS)
             for call in list(self._calls):
                 with suppress(StoreError):
-                    if not await self._roster.has(call.agent):
+                    is_over = call.ends_at is not None and self._clock.time() > call.ends_at + LEEWAY_SECONDS
+                    if is_over or not await self._roster.has(call.agent):
                         call.scope.cancel()
 
 

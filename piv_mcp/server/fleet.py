@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +24,7 @@ from piv_mcp.web.serving import HostedWebhooks
 LOOK_SECONDS = 2.0
 """How often the key files are looked at, and accounts that did not start are tried again."""
 
-LEAVE_SECONDS = 5.0
+LEAVE_SECONDS = 30.0
 """What is asked of an account whose files have changed may take so long to end."""
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ class Fleet:
         self._members: dict[str, _Served] = {}
         self._problems: dict[str, str] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
         self.tried = asyncio.Event()
         """Set as soon as each account has been tried to start once."""
 
@@ -81,6 +82,7 @@ class Fleet:
         try:
             yield self
         finally:
+            self._ending.set()
             running.cancel()
             await asyncio.gather(running, *self._leaving, return_exceptions=True)
             await asyncio.gather(*(member.runtime.stop() for member in self._members.values()))
@@ -158,5 +160,7 @@ class Fleet:
         _log.info("the files of an account have changed: its services of before end", account=member.file.name)
         if member.services is not None:
             member.services.inbox.changes.stop()
-            await self.clock.sleep(LEAVE_SECONDS)
+            with suppress(TimeoutError):
+                async with self.clock.timeout(LEAVE_SECONDS):
+                    await self._ending.wait()
         await member.runtime.stop()

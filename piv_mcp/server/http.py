@@ -22,6 +22,7 @@ from piv_mcp.server.build import build_server
 from piv_mcp.server.door import Door
 from piv_mcp.server.fleet import Fleet
 from piv_mcp.server.identity import Roster
+from piv_mcp.server.issuer import Issuer
 from piv_mcp.server.observing import RequestIds
 from piv_mcp.server.seal import SharedSeal, security
 from piv_mcp.store import Store
@@ -33,6 +34,8 @@ from piv_mcp.web.listener import Listener, is_taken, reason
 from piv_mcp.web.outside import Forwarded, OutsideAddress
 
 MCP_PATH = "/mcp"
+
+METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 MAX_CALL_BODY = 1024 * 1024
 """Bytes of a request. What our tools take has a few KiB."""
@@ -85,7 +88,14 @@ class _Serving:
         self._server = build_server(settings, self._fleet, seal=security(seal))
         self._sessions = self._server.http_sessions(MAX_CALL_BODY)
         self._roster = Roster(store, seal, clock)
-        self._door = Door(self._sessions.handle_request, self._roster, OutsideAddress(settings.public_url), clock=clock)
+        verifier, challenge = None, "Bearer"
+        if settings.oauth_issuer is not None:
+            verifier = Issuer(settings.oauth_issuer, _audience(settings), clock)
+            challenge = f'Bearer resource_metadata="{settings.public_url}{METADATA_PATH}{MCP_PATH}"'
+        address = OutsideAddress(settings.public_url)
+        self._door = Door(
+            self._sessions.handle_request, self._roster, address, verifier=verifier, challenge=challenge, clock=clock
+        )
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
         settings = self._settings
@@ -128,6 +138,7 @@ class _Serving:
             Route("/webhooks/{secret}/", self._fleet.receive, methods=["POST"]),  # piv.day might not follow a redirect
             Route("/health", self._health, methods=["GET"]),
             Route("/ready", self._ready, methods=["GET"]),
+            *(Route(f"{METADATA_PATH}{path}", self._about_tokens, methods=["GET"]) for path in (MCP_PATH, "")),
         )
 
     def _app(self, routes: Sequence[BaseRoute]) -> Starlette:
@@ -137,6 +148,18 @@ class _Serving:
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"name": "piv-mcp", "version": __version__})
+
+    async def _about_tokens(self, _: Request) -> Response:
+        """Where a client gets a token (RFC 9728), for any page: it is no secret."""
+        if self._settings.oauth_issuer is None:
+            return JSONResponse({"error": "not found"}, 404)
+        about = {
+            "resource": f"{self._settings.public_url}{MCP_PATH}",
+            "authorization_servers": [self._settings.oauth_issuer],
+            "bearer_methods_supported": ["header"],
+            "resource_name": "piv-mcp",
+        }
+        return JSONResponse(about, headers={"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=3600"})
 
     async def _ready(self, _: Request) -> Response:
         if self._door.is_stopping:
@@ -151,14 +174,22 @@ class _Serving:
 
     async def _say_what_is_missing(self) -> None:
         try:
-            if await self._roster.is_empty():
+            if self._settings.oauth_issuer is None and await self._roster.is_empty():
                 self._log.warning("no agent may use this server yet", do="piv-mcp agents add NAME")
         except PivError as error:
             self._log.error("the store cannot be read yet", problem=error.message)
 
 
+def _audience(settings: Settings) -> str:
+    return settings.oauth_audience or f"{settings.public_url}{MCP_PATH}"
+
+
 def _check(settings: Settings) -> None:
     """Raises `ConfigError` for settings that do not go together."""
+    if settings.oauth_issuer is not None and settings.public_url is None:
+        raise ConfigError("PIV_OAUTH_ISSUER is set, and PIV_PUBLIC_URL is not", hint="Set both")
+    if settings.oauth_audience is not None and settings.oauth_issuer is None:
+        raise ConfigError("PIV_OAUTH_AUDIENCE is set, and PIV_OAUTH_ISSUER is not", hint="Set both")
     if settings.public_url is None and settings.http_host not in LOOPBACK:
         raise ConfigError(
             "PIV_PUBLIC_URL is not set, and PIV_HTTP_HOST is not this machine alone",
