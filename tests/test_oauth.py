@@ -31,7 +31,7 @@ from piv_mcp.log import Redactor
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.server import identity
 from piv_mcp.server.http import serve_http
-from piv_mcp.server.issuer import AGAIN_SECONDS, KEYS_SECONDS, Issuer
+from piv_mcp.server.issuer import KEYS_SECONDS, REFETCH_SECONDS, Issuer
 
 PING: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -40,7 +40,7 @@ EC = ec.generate_private_key(ec.SECP256R1())
 
 
 def public(key: Any, kid: str, **more: Any) -> dict[str, Any]:
-    algorithm = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+    algorithm: Any = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
     return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig", **more}
 
 
@@ -177,7 +177,7 @@ async def test_keys_are_rotated(provider: Provider) -> None:
     issuer = Issuer(provider.url, provider.audience, clock)
     assert await subject(issuer, provider.token()) == "user|1"
     provider.keys = [public(OTHER_RSA, "new")]
-    clock.advance(AGAIN_SECONDS)
+    clock.advance(REFETCH_SECONDS)
     assert await subject(issuer, provider.token(OTHER_RSA, kid="new")) == "user|1"
     assert await subject(issuer, provider.token()) is None, "a key that was taken back"
 

@@ -36,12 +36,12 @@ MAX_DOCUMENT = 256 * 1024
 KEYS_SECONDS = 3600.0
 """After that keys are fetched again."""
 
-AGAIN_SECONDS = 10.0
+REFETCH_SECONDS = 10.0
 """The least time between two fetches."""
 
 FETCH_SECONDS = 5.0
 
-LEEWAY_SECONDS = 30.0
+LEEWAY_SECONDS = 10.0
 """By so much the provider's clock may differ."""
 
 PATHS_OF_METADATA = ("{0}{1}/.well-known/openid-configuration", "{0}/.well-known/oauth-authorization-server{1}")
@@ -143,7 +143,7 @@ class ProviderKeys:
         if self._clock.monotonic() - self._fetched_at > KEYS_SECONDS or self._named(kid, algorithm) is None:
             async with self._fetching:
                 is_old = self._clock.monotonic() - self._fetched_at > KEYS_SECONDS
-                may_try = self._clock.monotonic() - self._tried_at >= AGAIN_SECONDS
+                may_try = self._clock.monotonic() - self._tried_at >= REFETCH_SECONDS
                 if may_try and (is_old or self._named(kid, algorithm) is None):
                     await self._fetch()
         return self._named(kid, algorithm)

@@ -63,6 +63,7 @@ CLIENTS = (
     Client("python-old", "python/python_sdk_old.py"),
     Client("typescript-old", "node/typescript_old.mjs"),
     Client("conformance", "conformance.py"),
+    Client("oidc", "oidc.py"),
     Client("pydantic-ai", "python/pydantic_toolset.py"),
     Client("langchain", "python/langchain_adapters.py"),
     Client("openai-agents", "python/openai_agents.py"),
