@@ -154,7 +154,8 @@ async def test_what_comes_while_the_latest_code_is_looked_for_is_past_the_cursor
     modern_app: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, inbox = modern_app.sandbox.add_numbers(1)[0], modern_app.services.inbox
-    read = inbox.store.read
+    store = modern_app.services.store
+    read = store.read
 
     async def read_and_receive(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         found = await read(fn, *args, **kwargs)
@@ -163,7 +164,7 @@ async def test_what_comes_while_the_latest_code_is_looked_for_is_past_the_cursor
             await inbox.record(event_of(sms_webhook(number, "Your code is 482913", "482913"), time.time()))
         return found
 
-    monkeypatch.setattr(inbox.store, "read", read_and_receive)
+    monkeypatch.setattr(store, "read", read_and_receive)
     latest = await modern_app.ok("get_latest_code", number=number)
     assert latest["status"] == "none"
     waited = await modern_app.ok("wait_for_code", number=number, after=latest["after"], timeout_seconds=0)

@@ -190,7 +190,7 @@ async def test_every_tool_with_a_number_takes_a_phone_number(modern_app: Connect
     names = {"piv_num_id", "piv_num_ids", "number"}
     taking = {tool.name for tool in tools if names & set(tool.input_schema["properties"])}
     here = {"get_number", "rename_number", "list_sms", "get_latest_code", "wait_for_code", "list_events"}
-    here |= {"wait_for_event"}
+    here |= {"wait_for_event", "lease_number", "release_number"}
     below = {"renew_number", "restore_numbers", "send_sms", "start_google_verification", "set_number_auto_renewal"}
     assert taking == here | below | {"simulate_incoming_sms"}
     assert (await modern_app.ok("rename_number", piv_num_id=written, custom_name="x"))["piv_num_id"] == id_
@@ -198,6 +198,8 @@ async def test_every_tool_with_a_number_takes_a_phone_number(modern_app: Connect
     assert (await modern_app.ok("get_latest_code", number=written))["status"] in ("ok", "stale")
     assert (await modern_app.ok("wait_for_code", number=written, timeout_seconds=0))["status"] == "timeout"
     assert "events" in await modern_app.ok("list_events", number=written)
+    assert (await modern_app.ok("lease_number", number=written))["piv_num_id"] == id_
+    assert (await modern_app.ok("release_number", number=written))["released"]
     assert (await modern_app.ok("simulate_incoming_sms", number=written, text="Hello"))["piv_num_id"] == id_
 
 
