@@ -214,7 +214,7 @@ VOLATILE = [
     (re.compile(r"\bsp_[0-9a-f]{10}"), "ENTRY"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00| UTC)?"), "TIME"),
     (re.compile(r"\d\d:\d\d:\d\d UTC"), "TIME"),
-    (re.compile(r'("\w*seconds\w*":)[\d.]+'), r"\1N"),
+    (re.compile(r'("\w*seconds\w*":\s*)[\d.]+'), r"\1N"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\d+ s\b"), "N s"),
     (re.compile(r"⟦[^⟧]*⟧|untrusted-[0-9a-f]+"), "FENCE"),

@@ -24,18 +24,21 @@ class NumbersLeasedError(PivError):
 
 
 async def lease(
-    view: View, candidates: Sequence[str], *, now: float, remote_now: float | None, minutes: int
+    view: View, candidates: Sequence[str], *, now: float, remote_now: float | None, minutes: int, extends: bool
 ) -> NumberLease:
-    """Lease the one of these numbers to the caller that was idle longest, or extend the caller's lease of a single one.
+    """Lease the one of these numbers to the caller that was idle longest. `extends`: there is a single one, of which
+    the caller may have a lease already.
 
     Raises:
         NumberLeasedError: another has the one number that is meant.
         NumbersLeasedError: all are leased.
     """
-    found = await view.write(_take, candidates, view.viewer.holder, now=now, remote_now=remote_now, minutes=minutes)
+    found = await view.write(
+        _take, candidates, view.viewer.holder, now=now, remote_now=remote_now, minutes=minutes, extends=extends
+    )
     if isinstance(found, NumberLease):
         return found
-    if len(candidates) == 1 and found[0].holder != view.viewer.holder:
+    if extends:
         raise NumberLeasedError(found[0])
     raise NumbersLeasedError(len(candidates), min(other.until for other in found))
 
@@ -53,6 +56,7 @@ def _take(
     now: float,
     remote_now: float | None,
     minutes: int,
+    extends: bool,
 ) -> NumberLease | list[NumberLease]:
     """The lease, or those that are in the way."""
     taken = number_leases.take(
@@ -63,6 +67,7 @@ def _take(
         remote_now=remote_now,
         seconds=minutes * 60.0,
         seq=events.last_seq(connection),
+        extends=extends,
     )
     if taken is not None:
         return taken

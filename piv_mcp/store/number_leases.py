@@ -70,11 +70,14 @@ def take(
     remote_now: float | None,
     seconds: float,
     seq: int,
+    extends: bool = False,
 ) -> NumberLease | None:
-    """Lease the one of these numbers to `holder` that was idle longest, for so many seconds; None if all are leased. Of
-    a single number, `holder` may have it already: that extends its lease. `seq` is the id of the newest event."""
+    """Lease the one of these numbers to `holder` that was idle longest, for so many seconds; None if all are leased.
+    `extends`: there is a single one, and if `holder` has it already, its lease is extended. `seq` is the id of the
+    newest event."""
     held = {lease.number: lease for lease in current(connection, now)}
-    if len(candidates) == 1 and (own := held.get(candidates[0])) is not None and own.holder == holder:
+    own = held.get(candidates[0]) if extends else None
+    if own is not None and own.holder == holder:
         until = max(own.until, now + seconds)
         query = "UPDATE number_leases SET until = ? WHERE account = ? AND number = ?"
         connection.execute(query, (until, connection.account, own.number))

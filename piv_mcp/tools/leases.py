@@ -54,7 +54,12 @@ async def lease_number(
     found = await _candidates(app, country and country.upper(), number)
     remote_now = app.inbox.remote_time()
     lease = await leasing.lease(
-        app.store, [item.piv_num_id for item in found], now=app.clock.time(), remote_now=remote_now, minutes=minutes
+        app.store,
+        [item.piv_num_id for item in found],
+        now=app.clock.time(),
+        remote_now=remote_now,
+        minutes=minutes,
+        extends=number is not None,
     )
     owner = await app.store.read(cursor.identity)
     after = cursor.write(Cursor(lease.seq, at=int(lease.remote_since or 0)), owner)
