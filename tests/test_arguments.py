@@ -69,6 +69,9 @@ async def test_every_parameter_of_every_tool_is_understood_in_every_form(connect
             counted["tools"] += 1
             if tool.name in WAITS:
                 await a_code_comes(app)
+            if tool.name == "lease_number":  # each call takes another
+                app.sandbox.add_numbers(60)
+                least["country"] = "SE"
             for name, schema in tool.input_schema["properties"].items():
                 counted["parameters"] += 1
                 required = name in tool.input_schema.get("required", [])

@@ -96,7 +96,8 @@ async def test_a_wait_on_anothers_number_is_refused_until_its_lease_ends(home: T
         lease = await ada.ok("lease_number", minutes=2)
         number = lease["piv_num_id"]
         until_ = f"{datetime.fromisoformat(lease['until']):%H:%M:%S} UTC"
-        for tool, arguments in (("wait_for_code", {}), ("wait_for_event", {"types": []})):
+        for tool in ("wait_for_code", "wait_for_event"):
+            arguments = {} if tool == "wait_for_code" else {"types": ["sms.received"]}
             said = await bob.error(tool, number=number, timeout_seconds=50, **arguments)
             assert "NUMBER_LEASED" in said
             assert until_ in said

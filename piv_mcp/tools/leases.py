@@ -105,5 +105,5 @@ async def _candidates(app: Services, country: str | None, number: str | None) ->
 
 TOOLS = (
     write(lease_number, "Lease a number", destructive=False, idempotent=False),
-    write(release_number, "Release a number", destructive=False, idempotent=True),
+    write(release_number, "Release a number", destructive=False, idempotent=True, local=True),
 )
