@@ -7,6 +7,7 @@ from piv_mcp.api.models import SMALL_PAGE, Page, Pagination, Request
 from piv_mcp.api.numbers import Number, NumbersApi, NumberStatus, RestoredNumbers, RestoreNumbers, Sms
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.api.readings import Span
+from piv_mcp.errors import ApiError
 
 # Types only, as in `group`.
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ DEFAULT_ROWS = 50
 
 CLOCKS_APART = 120.0
 """A message may say that it is so many seconds older than it is: its times come from several machines."""
-
-_ABSENT = ".unknown"
 
 
 class NumberSight(Protocol):
@@ -39,7 +38,7 @@ class NumberSight(Protocol):
 def absent(piv_num_id: str) -> str:
     """An id that no number has, for one that the caller does not see. Whether there is such a number then makes no
     difference at all: it is asked for by this id, and piv.day itself says that it does not exist."""
-    return piv_num_id if piv_num_id.endswith(_ABSENT) else piv_num_id + _ABSENT
+    return piv_num_id + ".unknown"
 
 
 class SeenNumbersApi(NumbersApi):
@@ -117,7 +116,12 @@ class SeenNumbersApi(NumbersApi):
         **filters: object,
     ) -> T:
         seen = [await self._id(id_) for id_ in ids]
-        return await super()._call(endpoint, *seen, query=query, body=body, **filters)
+        try:
+            return await super()._call(endpoint, *seen, query=query, body=body, **filters)
+        except ApiError as error:
+            for id_ in ids:
+                error.message = error.message.replace(absent(id_), id_)
+            raise
 
     async def _id(self, piv_num_id: str) -> str:
         own = await self.sight.own_numbers()

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from piv_mcp.api.phonebook import Phonebook
-from piv_mcp.api.seen_numbers import NumberSight, absent
+from piv_mcp.api.seen_numbers import NumberSight
+from piv_mcp.errors import NotFoundError
 from piv_mcp.text.times import Clock
 
 # Types only: importing the client costs start-up time.
@@ -20,7 +21,15 @@ class SeenPhonebook(Phonebook):
         self._sight = sight
 
     async def resolve(self, value: str) -> str:
-        """As `Phonebook.resolve`; an id that the caller does not see is turned into one that no number has."""
+        """As `Phonebook.resolve`.
+
+        Raises:
+            NotFoundError: also for an id that the caller does not see, in piv.day's own words.
+        """
         piv_num_id = await super().resolve(value)
         own = await self._sight.own_numbers()
-        return piv_num_id if own is None or piv_num_id in own else absent(piv_num_id)
+        if own is not None and piv_num_id not in own:
+            if self._client is not None:
+                await self._client.numbers.get(piv_num_id)
+            raise NotFoundError("there is no such number", code="NUMBER_NOT_FOUND")
+        return piv_num_id
