@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 
 import anyio
@@ -153,7 +154,7 @@ class Door:
         self._calls.add(call)
         self._each[agent.name] += 1
         if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._end_revoked())
+            self._watch = asyncio.create_task(self._end_revoked(), context=Context())  # for all who call
         caller = CALLER.set(agent)
         try:
             with call.scope:

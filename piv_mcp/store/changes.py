@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Hashable
 from contextlib import suppress
+from contextvars import Context
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store.interface import Store
@@ -41,7 +42,7 @@ class Changes:
             return True
         self._waiting += 1
         if self._poll_task is None or self._poll_task.done():
-            self._poll_task = asyncio.create_task(self._poll_commits())
+            self._poll_task = asyncio.create_task(self._poll_commits(), context=Context())  # for all who wait
         try:
             # Not `asyncio.wait_for`: in Python 3.11 it swallows a cancellation that arrives together with the change.
             async with self._clock.timeout(seconds):
