@@ -3,7 +3,7 @@
 Times are seconds since the epoch. A time in the future is ignored, since it was written while the clock was wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from piv_mcp.store.connection import Connection
@@ -21,6 +21,9 @@ def claimed_at(connection: Connection, piv_num_id: str, now: float) -> float:
     (at,) = next(connection.rows(query, (piv_num_id, now, connection.account)))
     return float(at or 0.0)
 
+
+NUMBERS_AT_ONCE = 500
+"""In one query."""
 
 JUST_SENT_SECONDS = 15 * 60
 """Messages that the number sent are not stored. One from so long before the last look was in that look."""
@@ -82,6 +85,19 @@ def look(connection: Connection, piv_num_id: str) -> Look:
 def is_erased(connection: Connection, piv_num_id: str | None, at: float) -> bool:
     """Whether what the number got at the time `at`, on piv.day's clock, was erased since."""
     return piv_num_id is not None and at <= (look(connection, piv_num_id).erased_at or 0.0)
+
+
+def erased(connection: Connection, numbers: Collection[str]) -> dict[str, float]:
+    """Up to when, on piv.day's clock, messages were erased: of those of the numbers of which some were."""
+    wanted, found = sorted(numbers), dict[str, float]()
+    for start in range(0, len(wanted), NUMBERS_AT_ONCE):
+        part = wanted[start : start + NUMBERS_AT_ONCE]
+        query = (
+            "SELECT number, erased_at FROM looks WHERE account = ? AND erased_at IS NOT NULL"  # noqa: S608
+            f" AND number IN ({', '.join('?' * len(part))})"
+        )
+        found |= {str(number): float(at) for number, at in connection.rows(query, (connection.account, *part))}
+    return found
 
 
 def looks(connection: Connection, numbers: Sequence[str]) -> dict[str, Look]:

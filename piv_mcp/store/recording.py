@@ -3,7 +3,7 @@ sender, no code). Both are merged into one row, also where a text was damaged or
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -122,16 +122,19 @@ def add_received(connection: Connection, batch: Sequence[Received]) -> list[tupl
     stored: list[tuple[StoredEvent, bool]] = []
     for address, group in groupby(batch, key=lambda received: received[1]):
         with servers.as_owner(connection, address):
-            for erased, part in groupby([event for event, _ in group], key=partial(_was_erased, connection)):
-                events = list(part)
-                stored += [(event, False) for event in events] if erased else add_all(connection, events)
+            events = [event for event, _ in group]
+            erased = polls.erased(connection, {event.subject for event in events if event.subject is not None})
+            for is_gone, part in groupby(events, key=partial(_was_erased, erased)):
+                some = list(part)
+                stored += [(event, False) for event in some] if is_gone else add_all(connection, some)
     return stored
 
 
-def _was_erased(connection: Connection, event: StoredEvent) -> bool:
+def _was_erased(erased: Mapping[str, float], event: StoredEvent) -> bool:
     """Whether a webhook's SMS says that it is from before its number's messages were erased."""
-    is_timed = event.text_key is not None and event.sent_at is not None
-    return is_timed and polls.is_erased(connection, event.subject, event.sent_at or 0.0)
+    if event.subject is None or event.text_key is None or event.sent_at is None:
+        return False
+    return event.sent_at <= erased.get(event.subject, 0.0)
 
 
 def _nearest_first(
