@@ -30,6 +30,13 @@ class _Batch:
         return self.stored
 
 
+@dataclass(slots=True)
+class _Next:
+    """The batch that takes the next event: one for an inbox and all that are seen through it."""
+
+    batch: _Batch = field(default_factory=_Batch)
+
+
 class Inbox:
     """Stores events, which are kept for `days` days. `changes` is notified of every commit. `remote_time` gives the
     time on piv.day's clock (seconds since the epoch), None if it is not known."""
@@ -50,7 +57,7 @@ class Inbox:
         self.clock = clock
         self.days = days
         self.remote_time = remote_time
-        self._batch = _Batch()
+        self._next = _Next()
         self._noted: set[WebhookAddress | None] = set()
         """The addresses to which webhooks come, as this process has noted."""
 
@@ -67,12 +74,12 @@ class Inbox:
         Raises:
             StoreError: the event was not stored.
         """
-        place = len(self._batch.events)
-        self._batch.events.append((event, address))
+        batch = self._next.batch
+        place = len(batch.events)
+        batch.events.append((event, address))
         if place == 0:
             # `_store` runs after all ready tasks have run, so that events that arrive together share one commit.
-            self._batch.stored = asyncio.ensure_future(self._store(self._batch))
-        batch = self._batch
+            batch.stored = asyncio.ensure_future(self._store(batch))
         return (await asyncio.shield(batch.result()))[place]
 
     async def record_all(
@@ -97,7 +104,7 @@ class Inbox:
 
     async def _store(self, batch: "_Batch") -> list[tuple[StoredEvent, bool]]:
         await asyncio.sleep(0)
-        self._batch = _Batch()
+        self._next.batch = _Batch()
         stored = await self.store.write(recording.add_received, batch.events)
         self.changes.notify()
         count_new(stored)
