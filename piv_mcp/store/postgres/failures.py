@@ -46,7 +46,7 @@ _ENDED = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, e
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, or was not made."""
-    if isinstance(error, errors.TooManyConnections | _ENDED):  # pyright: ignore[reportArgumentType]
+    if isinstance(error, (errors.TooManyConnections, *_ENDED)):
         return True
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False

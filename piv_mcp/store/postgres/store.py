@@ -13,6 +13,7 @@ import structlog
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.measuring import measured
 from piv_mcp.store.postgres.connection import MoreLocksError, PostgresConnection
 from piv_mcp.store.postgres.database import DatabaseClock, PostgresDatabase
 from piv_mcp.store.postgres.failures import concerns_all, in_words, is_in_the_way, is_lost
@@ -99,7 +100,8 @@ class PostgresStore:
 
         if self._closed:
             raise StoreError("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._database.readers, self._read, job)
+        with measured("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._database.readers, self._read, job)
 
     async def marker(self) -> Hashable:
         return await self.read(_marker)
