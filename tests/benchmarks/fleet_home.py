@@ -127,6 +127,7 @@ async def piv_day(rate_limit: int = 0) -> AsyncGenerator[tuple[Sandbox, str]]:
 class Replica:
     process: "subprocess.Popen[bytes]"
     port: int
+    log: Path
 
     @property
     def url(self) -> str:
@@ -139,6 +140,11 @@ class Replica:
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def crashes(self) -> list[str]:
+        """What failed in it and was not foreseen."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [f"{line['event'].strip()}: {line['exception'][-200:]}" for line in lines if "exception" in line]
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -222,7 +228,8 @@ async def fleet(folder: Path, store: str | None, base_url: str, count: int) -> A
         try:
             for _ in range(count):
                 port = free_port()
-                replicas.append(Replica(start(variables(port)), port))
+                log = folder / f"{port}.log"
+                replicas.append(Replica(start(variables(port), log), port, log))
             for replica in replicas:
                 await ready(http, replica)
             token = await asyncio.to_thread(add_agent, variables(replicas[0].port))
@@ -234,8 +241,9 @@ async def fleet(folder: Path, store: str | None, base_url: str, count: int) -> A
                 replica.process.wait()
 
 
-def start(variables: dict[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([*PROGRAM, "serve"], env=variables, stdin=subprocess.DEVNULL)
+def start(variables: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as stderr:
+        return subprocess.Popen([*PROGRAM, "serve"], env=variables, stdin=subprocess.DEVNULL, stderr=stderr)
 
 
 def add_agent(variables: dict[str, str]) -> str:
@@ -253,7 +261,7 @@ async def ready(http: httpx.AsyncClient, replica: Replica) -> None:
         if replica.process.poll() is not None:
             break
         await asyncio.sleep(0.05)
-    sys.exit("a server did not start")
+    sys.exit(f"a server did not start\n{replica.log.read_text()[-2000:]}")
 
 
 BARE = """
@@ -397,7 +405,8 @@ async def burst(
         sender = Sender(ports, first)
         for number, code in waiting:
             started = time.perf_counter()
-            again += await sender.send(webhook(number, code)) > 1
+            tries = await sender.send(webhook(number, code))
+            again += tries > 1
             times.append(time.perf_counter() - started)
             acknowledged.append(code)
             progress(len(acknowledged))
