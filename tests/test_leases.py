@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from piv_mcp.api.rate_limit import Priority
 from piv_mcp.api.seen_numbers import SeenNumbersApi
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.store import Store, events, number_leases
+from piv_mcp.store import SqliteStore, Store, events, leases, number_leases
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.number_leases import NumberLease
 
@@ -234,7 +234,7 @@ async def test_completions_go_on_for_a_leased_number(home: Team) -> None:
 
 async def test_of_twenty_that_lease_at_once_each_gets_a_number_of_its_own(store_path: Path) -> None:
     numbers = [f"n{place}" for place in range(12)]
-    stores = [Store(store_path) for _ in range(4)]
+    stores: list[Store] = [SqliteStore(store_path) for _ in range(4)]
     try:
         taken = await asyncio.gather(
             *(_take(stores[place % 4], numbers, f"agent {place}") for place in range(20)),
@@ -255,7 +255,14 @@ async def _take(store: Store, numbers: list[str], holder: str) -> NumberLease | 
     return await store.write(take)
 
 
-def _is_never_gone(_: str) -> bool:
+def _named(names: Iterator[str]) -> Callable[[str], str]:
+    def name(_: str) -> str:
+        return next(names)
+
+    return name
+
+
+def _is_never_gone(_: Connection, __: str) -> bool:
     return False
 
 
@@ -263,7 +270,7 @@ async def test_two_processes_of_one_machine_are_two_agents(data_dir: Path, monke
     sandbox = Sandbox(rate_limit=0, timing=Timing.instant(), seed=False)
     (number,) = sandbox.add_numbers(1)
     names: Any = iter(["process here 1:1", "process here 2:2"])
-    monkeypatch.setattr(number_leases, "this_holder", lambda: next(names))
+    monkeypatch.setattr(number_leases, "holder_of_process", _named(names))
     monkeypatch.setattr(number_leases, "_is_gone", _is_never_gone)
     async with connected(sandbox, data_dir) as one, connected(sandbox, data_dir, clock=one.services.clock) as other:
         assert content_of(await one.call("lease_number"))["piv_num_id"] == number
@@ -274,13 +281,13 @@ async def test_two_processes_of_one_machine_are_two_agents(data_dir: Path, monke
     await sandbox.aclose()
 
 
-def test_the_lease_of_a_process_that_has_ended_is_over(stored: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = number_leases.this_holder().rpartition(" ")[0] + " 999999999:1"
+def test_the_lease_of_a_process_that_has_ended_is_over(stored: Connection) -> None:
+    gone = number_leases.holder_of_process("999999999:1")
     number_leases.take(stored, ["n"], gone, now=1e9, remote_now=None, seconds=60.0, seq=0)
     assert list(number_leases.current(stored, 1e9)) == []
-    elsewhere = "process another-machine 999999999:1"
-    assert number_leases.take(stored, ["n"], elsewhere, now=1e9, remote_now=None, seconds=60.0, seq=0) is not None
-    assert [lease.holder for lease in number_leases.current(stored, 1e9)] == [elsewhere]
+    here = number_leases.holder_of_process(leases.this_process())
+    assert number_leases.take(stored, ["n"], here, now=1e9, remote_now=None, seconds=60.0, seq=0) is not None
+    assert [lease.holder for lease in number_leases.current(stored, 1e9)] == [here]
 
 
 def test_a_lease_of_a_clock_that_was_ahead_has_ended(stored: Connection) -> None:
