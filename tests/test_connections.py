@@ -208,9 +208,10 @@ BIG = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @asynccontextmanager
-async def opened(limit: int) -> AsyncGenerator[House]:
+async def opened(limit: int, idle_seconds: int = WAIT_SECONDS) -> AsyncGenerator[House]:
     app, clock = App(), MovingClock()
-    listener = Listener(Starlette(routes=app.routes()), "127.0.0.1", 0, limit=limit, clock=clock)
+    routes = Starlette(routes=app.routes())
+    listener = Listener(routes, "127.0.0.1", 0, limit=limit, idle_seconds=idle_seconds, clock=clock)
     running = asyncio.create_task(listener.run())
     await asyncio.wait_for(listener.serving.wait(), 20)
     async with AsyncExitStack() as stack:
@@ -289,6 +290,21 @@ async def test_a_client_that_does_not_read_is_cut_off(large_house: House) -> Non
     assert await large_house.works()
     client.transport.resume_reading()
     assert len(await client.rest()) < 4_000_000
+
+
+async def test_a_connection_is_kept_for_a_next_request_as_long_as_proxies_need() -> None:
+    async with opened(limit=100, idle_seconds=15 * WAIT_SECONDS) as house:
+        kept, silent, half = await house.client(POST), await house.client(), await house.client(POST + POST[:20])
+        for client in (kept, half):
+            assert b"5 bytes" in await client.answer()
+        house.pass_time(WAIT_SECONDS + 1)
+        assert await silent.is_closed()
+        assert b"408" in await half.rest()
+        house.pass_time(5 * WAIT_SECONDS)
+        kept.send(POST)
+        assert b"5 bytes" in await kept.answer()
+        house.pass_time(15 * WAIT_SECONDS + 1)
+        assert await kept.is_closed()
 
 
 async def test_our_own_work_may_take_its_time(house: House) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from piv_mcp import __version__
 from piv_mcp.api.client import PivClient
-from piv_mcp.cli import outside, receiver
+from piv_mcp.cli import doctor_http, outside, receiver
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
@@ -94,6 +94,8 @@ async def _api(installation: Installation) -> list[Finding]:
     settings = installation.settings
     if settings.sandbox:
         return [Finding("API", True, "the built-in sandbox")]
+    if settings.accounts_dir is not None:
+        return await doctor_http.hosted_accounts(settings)
     if settings.api_key is None:
         return [
             Finding(
@@ -158,6 +160,8 @@ async def _find_account(installation: Installation) -> None:
 
 
 async def _secret(installation: Installation) -> list[Finding]:
+    if installation.settings.transport == "http":
+        return []  # each account has its own
     secret = installation.settings.webhook_secret
     state = "generated, 32 characters" if secret is None else f"set, {len(secret.get_secret_value())} characters"
     return [Finding("webhook secret", True, state)]
@@ -170,6 +174,8 @@ async def _receiver(installation: Installation) -> list[Finding]:
 
 async def _web(installation: Installation) -> list[Finding]:
     settings = installation.settings
+    if settings.transport == "http":
+        return await doctor_http.hosted(settings, installation.directory())
     if settings.webhook_port == 0:
         state = "off (PIV_WEBHOOK_PORT=0): codes are read from the SMS history only"
         return [Finding("webhook endpoint", True, state)]

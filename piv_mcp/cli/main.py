@@ -361,6 +361,8 @@ def copy(flags: dict[str, Any]) -> None:
 def receive(flags: dict[str, Any]) -> None:
     """Run the webhook receiver and the approval page alone, as a service."""
     settings = load(**flags)
+    if settings.transport != "stdio":
+        raise click.ClickException("a server over HTTP receives webhooks itself: unset PIV_TRANSPORT")
     from piv_mcp.runtime import Runtime  # late: the other commands start without it
 
     runtime = Runtime(settings, log.configure(settings.log_level, settings.log_format), stop_within=STOP_SECONDS)

@@ -22,7 +22,7 @@ ROSTER_SECONDS = 1.0
 ANSWER_WITHIN = 1.0
 """Seconds that the store may take to say it."""
 
-OUT_OF_REACH_SECONDS = 60.0
+OUTAGE_SECONDS = 60.0
 """So long after it was read last it is believed while the store cannot be read: those who are known are to be told what
 is wrong."""
 
@@ -84,7 +84,7 @@ class Roster:
             if self._clock.monotonic() - self._asked_at >= ROSTER_SECONDS:
                 await self._read()
                 self._asked_at = self._clock.monotonic()
-        if self._clock.monotonic() - self._read_at > OUT_OF_REACH_SECONDS:
+        if self._clock.monotonic() - self._read_at > OUTAGE_SECONDS:
             raise StoreError("the store is out of reach")
         return self._known
 
