@@ -340,6 +340,32 @@ async def test_settings_that_do_not_go_together_are_refused_in_words(place: Site
             await serve_http(place.settings(**wrong), Redactor(), asyncio.Event())
 
 
+async def test_a_store_that_is_out_of_reach_is_said_and_met_again(place: Site, account: Sandbox) -> None:
+    token, number = await place.agent(), next(iter(account.state.numbers))
+    path = place.settings().store_path(place.data_dir)
+    aside = path.with_name("aside.sqlite3")
+    path.rename(aside)
+    path.mkdir()
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve_http(place.settings(), Redactor(), stop, ready=port.set_result))
+    server = Replica(await port, place.settings())
+    try:
+        async with server.http(token, timeout=30) as http:
+            assert (await http.get("/health")).status_code == 200
+            assert (await http.get("/ready")).status_code == 503
+            assert (await http.post("/mcp", json=rpc("tools/list"))).status_code == 503
+            sent = await http.post("/webhooks/of-nobody-yet-1234", content=sms_webhook(number, "Hello"))
+            assert sent.status_code == 503
+            path.rmdir()
+            aside.rename(path)
+            await until(server.is_ready, seconds=20, what="the server is ready again", every=0.1)
+            assert (await server.call(token, "list_numbers"))["total"] == 2
+    finally:
+        stop.set()
+        await serving
+
+
 async def test_a_port_that_is_taken_is_said(place: Site, server: Replica) -> None:
     with pytest.raises(ConfigError, match="in use by another program"):
         await serve_http(place.settings(http_port=server.port), Redactor(), asyncio.Event())

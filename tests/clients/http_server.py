@@ -1,6 +1,7 @@
 """Serves over Streamable HTTP on loopback, for the conformance suite. It runs in the checkout's own environment.
 
-piv-mcp itself speaks stdio alone: this is the SDK's own application, and for tests.
+Over HTTP piv-mcp lets nobody in without a token, which the suite does not send: this is the SDK's own application, and
+for tests.
 """
 
 import socket
