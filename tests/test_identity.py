@@ -15,7 +15,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.server.identity import OUTAGE_SECONDS, ROSTER_SECONDS, TOKEN, Roster
 from piv_mcp.server.rights import Rights
 from piv_mcp.server.seal import SharedSeal, new_key
-from piv_mcp.store import Store, agents, facts
+from piv_mcp.store import SqliteStore, Store, agents, facts
 from piv_mcp.store.agents import Agent
 
 
@@ -42,7 +42,7 @@ class Outage:
 
 @pytest.fixture
 async def store(data_dir: Path) -> AsyncIterator[Store]:
-    store = Store(data_dir / "store.sqlite3")
+    store: Store = SqliteStore(data_dir / "store.sqlite3")
     await store.write(agents.add, agent())
     yield store
     await store.close()

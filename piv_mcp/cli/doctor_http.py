@@ -11,7 +11,8 @@ from piv_mcp.cli.findings import Finding
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.server.account_files import AccountFile, read_accounts
-from piv_mcp.store import Store, accounts, agents, facts
+from piv_mcp.store import accounts, agents, facts
+from piv_mcp.store.engines import open_store
 from piv_mcp.web.health import WILDCARDS
 from piv_mcp.web.secret import shared_secret
 
@@ -33,7 +34,7 @@ async def hosted(settings: Settings, directory: Path) -> list[Finding]:
     """Where each account's webhooks go, who may use the server, and whether it is ready."""
     files, _ = read_accounts(settings)
     findings = [await _webhooks(settings, directory, file) for file in files if file.key is not None]
-    store = Store(settings.store_path(directory))
+    store = open_store(settings, directory)
     try:
         there = [agent for agent in await store.read(agents.listed) if agent.revoked_at is None]
     except PivError as error:
@@ -64,7 +65,7 @@ async def _account(settings: Settings, file: AccountFile) -> Finding:
 async def _webhooks(settings: Settings, directory: Path, file: AccountFile) -> Finding:
     what = f"webhooks of {file.name}"
     digest = accounts.digest(file.key.get_secret_value()) if file.key is not None else None
-    store = Store(settings.store_path(directory), key_digest=digest)
+    store = open_store(settings, directory, key_digest=digest)
     try:
         secret = await shared_secret(file.settings(settings), store)
         received = await store.read(facts.own_number, facts.WEBHOOK_RECEIVED)
