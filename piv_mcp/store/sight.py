@@ -31,6 +31,9 @@ _AREAS: Mapping[str, Area] = {"proxy": "proxies", "domain": "domains", "white": 
 SEVERAL_LOOKED_AT = 200
 """Of events about several numbers, so many of the newest are shown at most."""
 
+FEW_NUMBERS = 50
+"""Up to so many numbers of an agent their events are looked up by number."""
+
 Limits = tuple[str, tuple[Value, ...]]
 """A condition in SQL that begins with AND, or nothing, and its values."""
 
@@ -139,11 +142,18 @@ class ShownConnection:
     def _of_numbers(self) -> Limits:
         if self.own_numbers is None or not self.viewer.sees_numbers:
             return "", ()
-        types, of_types = _is_one_of("type", self.viewer.types())
-        several, of_several = _is_one_of("seq", self._several())
-        # `coalesce` keeps SQLite from reading all of these numbers through their index where the newest are wanted.
-        own = "coalesce(subject, '') IN (SELECT number FROM agent_numbers WHERE agent = ? AND account = ?)"
-        return f"({own} OR {types} OR {several})", (self.viewer.agent, self.account, *of_types, *of_several)
+        # With each alternative in an index, SQLite reads these rows alone, however many there are of others. Of many
+        # numbers it had better read the newest rows: `coalesce` keeps it from the index.
+        subject = "subject" if len(self.own_numbers) <= FEW_NUMBERS else "coalesce(subject, '')"
+        own = "SELECT number FROM agent_numbers WHERE agent = ? AND account = ?"
+        parts = [f"{subject} IN ({own})"]
+        values: list[Value] = [self.viewer.agent, self.account]
+        for column, shown in (("type", self.viewer.types()), ("seq", self._several())):
+            if shown:
+                part, of_part = _is_one_of(column, shown)
+                parts.append(part)
+                values += of_part
+        return f"({' OR '.join(parts)})", tuple(values)
 
     def _several(self) -> list[int]:
         """Events that are about several numbers, all of which are the viewer's own."""

@@ -16,7 +16,7 @@ from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.store.number_leases import MOST_MINUTES
 from piv_mcp.text.times import utc
 from piv_mcp.tools.answers import Answer
-from piv_mcp.tools.parameters import CountryCode, PivNumId
+from piv_mcp.tools.parameters import PivNumId, at_most, limited
 from piv_mcp.tools.spec import Ctx, write
 
 LIST_AGE = 30.0
@@ -24,6 +24,9 @@ LIST_AGE = 30.0
 
 MAX_CANDIDATES = 2000
 """Numbers of which one is chosen."""
+
+
+Country = Annotated[str, limited(2, least=2, form="[A-Za-z]{2}", words="two letters, such as SE")]
 
 
 class LeasedNumber(Answer):
@@ -44,12 +47,11 @@ class ReleasedNumber(Answer):
 
 async def lease_number(
     ctx: Ctx,
-    country: CountryCode | None = None,
+    country: Country | None = None,
     number: PivNumId | None = None,
-    minutes: Annotated[int, Field(ge=1, le=MOST_MINUTES, strict=True)] = 15,
+    minutes: Annotated[int, Field(ge=1, strict=True), at_most(MOST_MINUTES)] = 15,
 ) -> LeasedNumber:
-    """Lease (reserve) an active number for sole use among all agents: the one idle longest, or the given one (again: to
-    extend it). No other agent is shown what comes to it meanwhile."""
+    """Lease (reserve) an active number, by default that idle longest: no other agent sees what comes. Again: extends."""
     app = await services(ctx)
     found = await _candidates(app, country and country.upper(), number)
     remote_now = app.inbox.remote_time()
@@ -73,7 +75,7 @@ async def lease_number(
 
 
 async def release_number(ctx: Ctx, number: PivNumId) -> ReleasedNumber:
-    """Release (give back) a leased number: others may use it again, and see what came."""
+    """Release a leased number to the other agents."""
     app = await services(ctx)
     piv_num_id = await app.phonebook.resolve(number)
     released = await leasing.release(app.store, piv_num_id, now=app.clock.time())
