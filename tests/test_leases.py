@@ -224,6 +224,17 @@ async def test_what_may_have_come_since_the_lease_is_hidden(since: float | None,
     assert page.pagination.total == len(shown)
 
 
+async def test_an_inbox_that_is_shown_to_a_caller_records_like_any_other(home: Team) -> None:
+    (number, *_) = home.sandbox.state.numbers
+    inbox = home.services.inbox
+    other = inbox.seen_through(home.services.store)
+    stored = [
+        await each.record(event_of({"event_type": "sms.received", "data": {"piv_num_id": number, "text": text}}, 1e9))
+        for each, text in ((other, "one"), (inbox, "two"), (other, "three"))
+    ]
+    assert [(event.text, is_new) for event, is_new in stored] == [("one", True), ("two", True), ("three", True)]
+
+
 async def test_completions_go_on_for_a_leased_number(home: Team) -> None:
     async with home.client("ada") as ada, home.client("bob") as bob:
         number = (await ada.ok("lease_number"))["piv_num_id"]

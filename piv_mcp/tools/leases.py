@@ -51,7 +51,8 @@ async def lease_number(
     number: PivNumId | None = None,
     minutes: Annotated[int, Field(ge=1, strict=True), at_most(MOST_MINUTES)] = 15,
 ) -> LeasedNumber:
-    """Lease (reserve) an active number, by default that idle longest: no other agent sees what comes. Again: extends."""
+    """Lease (reserve) an active number, by default that idle longest: no other agent sees what comes. Again:
+    extends."""
     app = await services(ctx)
     found = await _candidates(app, country and country.upper(), number)
     remote_now = app.inbox.remote_time()
