@@ -17,8 +17,11 @@ import structlog
 
 REDACTED = "[redacted]"
 
-# Secrets that were not added to the redactor: bearer tokens, the secret in a webhook's path, tokens in a query.
-_SHAPES = re.compile(r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?:t|token|key)=)[^\s\"'&]+")
+# Secrets that were not added to the redactor: bearer tokens, those of agents, the secret in a webhook's path, tokens in
+# a query.
+_SHAPES = re.compile(
+    r"(?i)(bearer\s+)[^\s\"',]+|(/webhooks/)[^\s\"'/?]+|([?&](?:t|token|key)=)[^\s\"'&]+|(piv_agent_)[\w-]+"
+)
 
 # Characters that could move a terminal's cursor or reorder a line: logs also hold text written by strangers.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
@@ -44,7 +47,7 @@ class Redactor:
     def text(self, value: str) -> str:
         for secret in self._secrets:
             value = value.replace(secret, REDACTED)
-        value = _SHAPES.sub(lambda m: f"{m[1] or m[2] or m[3]}{REDACTED}", value)
+        value = _SHAPES.sub(lambda m: f"{m[1] or m[2] or m[3] or m[4]}{REDACTED}", value)
         return _CONTROLS.sub(lambda m: f"\\u{ord(m[0]):04x}", value)
 
     def _clean(self, value: object) -> object:

@@ -1,6 +1,7 @@
 """Several accounts in one server over HTTP: a key file each, as secrets are mounted."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from fleets import Replica, Site, piv_day, site
-from harness import text_of, until
+from harness import ERAS, Era, text_of, until
+from mcp.types import ResourceTemplateReference, TextResourceContents
 from processes import sms_webhook
 
 from piv_mcp.config import load
@@ -95,6 +97,25 @@ async def test_each_agent_has_the_account_that_it_was_added_to(house: House) -> 
     async with house.place.server() as server:
         totals = await asyncio.gather(*(total(server, token) for token in (one, other) * 5))
         assert totals == [2, 4] * 5
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_resources_and_completions_at_once_are_each_of_their_account(house: House, era: Era) -> None:
+    one = await house.place.agent("one", account="alpha")
+    other = await house.place.agent("other", account="beta")
+    template = ResourceTemplateReference(uri="piv://numbers/{piv_num_id}")
+
+    async def seen(server: Replica, token: str) -> tuple[set[str], set[str]]:
+        async with server.client(token, era) as client:
+            (content,) = (await client.read_resource("piv://numbers")).contents
+            assert isinstance(content, TextResourceContents)
+            completed = await client.complete(template, {"name": "piv_num_id", "value": ""})
+            return {row["piv_num_id"] for row in json.loads(content.text)["rows"]}, set(completed.completion.values)
+
+    async with house.place.server() as server:
+        found = await asyncio.gather(*(seen(server, token) for token in (one, other) * 5))
+    own, others = set(house.a.state.numbers), set(house.b.state.numbers)
+    assert found == [(own, own), (others, others)] * 5
 
 
 async def test_a_webhook_goes_to_the_account_whose_secret_it_has(house: House) -> None:

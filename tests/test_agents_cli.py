@@ -139,3 +139,29 @@ async def test_numbers_are_kept_by_their_ids(place: Path, account: Sandbox, monk
     assert await store.read(agents.numbers, "bot") == {id_, other}
     await store.close()
     assert (await stored_agents(place))["bot"].numbers_only == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"PIV_API_KEY": None}, "there is no account"),
+        ({"PIV_HTTP_HOST": "192.0.2.1"}, "PIV_PUBLIC_URL is not set"),
+        ({"PIV_OAUTH_ISSUER": "https://id.example.com"}, "PIV_PUBLIC_URL is not"),
+        ({"PIV_OAUTH_ISSUER": "http://id.example.com"}, "PIV_OAUTH_ISSUER: must be an https address"),
+        ({"PIV_TRUSTED_PROXIES": "proxy.example.com"}, "PIV_TRUSTED_PROXIES: must be addresses"),
+        (
+            {"PIV_PUBLIC_URL": "https://mcp.example.com/path"},
+            "PIV_PUBLIC_URL: must be an http(s) address without a path",
+        ),
+    ],
+)
+def test_a_server_that_cannot_begin_says_why(place: Path, environment: dict[str, str | None], words: str) -> None:
+    done = CliRunner().invoke(main, ["serve", "--transport", "http", "--http-port", "0"], env=environment)
+    assert done.exit_code == 1
+    assert words in done.output
+    assert KEY not in done.output
+
+
+def test_a_receiver_is_for_stdio(place: Path) -> None:
+    done = CliRunner().invoke(main, ["--transport", "http", "receive"])
+    assert (done.exit_code, "receives webhooks itself" in done.output) == (1, True)
