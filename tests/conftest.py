@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import engines
 import hypothesis
 import pytest
 import stamina
@@ -22,13 +23,14 @@ from moving_clock import MovingClock
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
-from piv_mcp.store import SqliteStore, Store, migrations
+from piv_mcp.store import Connection, Store, migrations
 from piv_mcp.store.sqlite import SqliteConnection
 from piv_mcp.text.times import Clock
 
 if TYPE_CHECKING:
     from approvals import BrowserPerson, Pending
     from playwright.async_api import Browser
+    from postgres import Cluster
 
 # A slow machine makes no example wrong; for what takes too long there is pytest's time-out.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -61,9 +63,57 @@ def logs_of_its_own() -> Iterator[None]:
     root.setLevel(level)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine", choices=("sqlite", "postgresql"), default="sqlite", help="what keeps the tests' stores"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With PostgreSQL, leave out the tests that are about the files of SQLite."""
+    if config.getoption("--engine") == "postgresql":
+        left = [item for item in items if item.get_closest_marker("sqlite") is not None]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item.get_closest_marker("sqlite") is None]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator["Cluster"]:
+    """A PostgreSQL server of the tests' own, without fsync. Where there is no PostgreSQL, the tests fail."""
+    from postgres import Cluster
+
+    cluster = Cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine(request: pytest.FixtureRequest) -> None:
+    """The engine of the option `--engine`."""
+    if request.config.getoption("--engine") == "postgresql":
+        engines.CLUSTER.append(request.getfixturevalue("cluster"))
+
+
+@pytest.fixture(autouse=True)
+def databases() -> Iterator[None]:
+    """Each test has databases of its own."""
+    yield
+    for cluster in engines.CLUSTER:
+        cluster.forget_databases()
+
+
 @pytest.fixture
-def stored() -> Iterator[SqliteConnection]:
-    """The tables of a store, without a file."""
+def stored(tmp_path: Path) -> Iterator[Connection]:
+    """The tables of a store, in a transaction that writes: with SQLite, without a file."""
+    if engines.CLUSTER:
+        import psycopg
+
+        from piv_mcp.store.postgres.connection import PostgresConnection
+
+        with psycopg.connect(engines.CLUSTER[0].database_for(tmp_path)) as raw:
+            yield PostgresConnection(raw, locked=set(), alone=True)
+            raw.rollback()
+        return
     connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))
     migrations.migrate(connection)
     yield connection
@@ -174,7 +224,7 @@ def store_path(data_dir: Path) -> Path:
 
 @pytest.fixture
 async def store(store_path: Path) -> AsyncIterator[Store]:
-    store = SqliteStore(store_path)
+    store = engines.open_at(store_path)
     yield store
     await store.close()
 

@@ -11,6 +11,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+from engines import store_url
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, InputRequiredResult, TextContent
@@ -237,7 +238,8 @@ async def connected(
     With `webhooks` the web side runs, at any free port, and the account's webhooks arrive there.
     """
     web_side = {} if webhooks else {"webhook_port": 0}
-    chosen = load(**{"sandbox": True, "data_dir": data_dir, **web_side, **settings})
+    url = {"store_url": store_url(data_dir / "store.sqlite3")} if settings.get("store_url") is None else {}
+    chosen = load(**{"sandbox": True, "data_dir": data_dir, **web_side, **settings, **url})
     clock = clock or MovingClock()
     if person is not None and not instant:
         person.read = reading(clock)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import open_at
 from harness import until
 from moving_clock import MovingClock
 from processes import sms_webhook
@@ -24,7 +25,6 @@ from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.sandbox import Sandbox, SandboxTransport
-from piv_mcp.store import SqliteStore
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.rate_limit import SharedLimiter
@@ -138,7 +138,7 @@ async def open_another(home: Home, *, key_digest: str | None = None) -> AsyncGen
 async def _process(
     path: Path, sandbox: Sandbox, clock: MovingClock, numbers: list[str], key_digest: str | None = None
 ) -> AsyncGenerator[Home]:
-    store = SqliteStore(path, key_digest=key_digest)
+    store = open_at(path, key_digest=key_digest, clock=clock)
     client = PivClient(
         "https://api.test/api/v1",
         SecretStr(sandbox.api_key),

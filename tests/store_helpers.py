@@ -17,6 +17,7 @@ from piv_mcp.api.rate_limit import Priority
 from piv_mcp.store import Connection, Store, facts, minute, recording, writes
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.minute import Sent
+from piv_mcp.text.times import SYSTEM_CLOCK
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes, signals and limits")
 
@@ -24,7 +25,7 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file mode
 PATIENCE = 20.0
 """Seconds that a write may wait in a test that is not about waiting, on a machine that is busy with other tests."""
 
-NAMES = "SELECT name FROM facts WHERE name NOT GLOB '*:*' AND name <> 'pruned_through' ORDER BY name"
+NAMES = "SELECT name FROM facts WHERE name NOT LIKE '%:%' AND name <> 'pruned_through' ORDER BY name"
 
 
 def put(name: str, value: str = "1") -> writes.Job[None]:
@@ -52,8 +53,10 @@ async def note_requests(store: Store, count: int, priority: Priority, *, at: flo
     """As if so many requests had been sent at the time `at` of `Clock.monotonic`."""
 
     def job(connection: Connection) -> None:
+        here = SYSTEM_CLOCK.monotonic()
+        moment = connection.now(here) + at - here
         for _ in range(count):
-            minute.note_sent(connection, Sent(secrets.randbits(minute.ID_BITS), at, priority))
+            minute.note_sent(connection, Sent(secrets.randbits(minute.ID_BITS), moment, priority))
 
     await store.requests.run(job)
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog.testing
+from engines import open_at
 from harness import Connected, Person, connected, decliner, until
 from moving_clock import MovingClock
 from plain_http import http_client
@@ -20,7 +21,7 @@ from piv_mcp.config import load
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.sandbox import Sandbox, Timing
-from piv_mcp.store import SqliteStore, Store, accounts, events, facts, recording, servers
+from piv_mcp.store import Store, accounts, events, facts, recording, servers
 from piv_mcp.store.servers import Server, WebhookAddress
 from piv_mcp.web.addresses import Addresses
 
@@ -151,7 +152,7 @@ async def test_each_account_keeps_its_secret_over_restarts_whoever_starts_first(
         lost.unlink()
     async with house.server(b), house.server(a):
         assert (await house.post(first[1], "num", "1111")).status_code == 200
-    store = SqliteStore(house.data_dir / "store.sqlite3", key_digest=accounts.digest(KEY_B))
+    store = open_at(house.data_dir / "store.sqlite3", key_digest=accounts.digest(KEY_B))
     assert [event.code for event in await store.read(events.codes, None)] == ["1111"], "the new store's first account"
     await store.close()
 
@@ -242,7 +243,7 @@ async def test_doctor_prints_no_address_for_a_key_of_which_nobody_knows_whose_it
     assert house.secret(KEY_A) not in str(found)
     (endpoint,) = [finding for finding in found if finding.what == "webhook endpoint"]
     assert not endpoint.ok
-    store = SqliteStore(house.data_dir / "store.sqlite3")
+    store = open_at(house.data_dir / "store.sqlite3")
     assert await store.read(accounts.keys) == [accounts.digest(KEY_A)], "and notes no such key"
     await store.close()
 
@@ -289,7 +290,7 @@ async def test_a_declining_person_of_one_account_is_not_asked_for_the_other(hous
 
 
 async def test_what_is_stored_in_the_commit_that_finds_two_keys_of_one_account_is_kept(store_path: Path) -> None:
-    first, second = SqliteStore(store_path, key_digest="a"), SqliteStore(store_path, key_digest="b")
+    first, second = open_at(store_path, key_digest="a"), open_at(store_path, key_digest="b")
     await first.write(accounts.identify, "user")
     assert await second.read(accounts.user_id) is None
     event = event_of(sms_webhook("num", "Your code is 1111", "1111"), 1000.0)
@@ -300,7 +301,7 @@ async def test_what_is_stored_in_the_commit_that_finds_two_keys_of_one_account_i
 
 
 async def test_without_a_key_nothing_of_several_accounts_is_shown(store_path: Path) -> None:
-    stores = [SqliteStore(store_path, key_digest=key) for key in ("a", "b", "c")]
+    stores = [open_at(store_path, key_digest=key) for key in ("a", "b", "c")]
     for store in stores:
         await store.read(accounts.user_id)
     await stores[1].write(accounts.identify, "user")
@@ -308,6 +309,6 @@ async def test_without_a_key_nothing_of_several_accounts_is_shown(store_path: Pa
     await stores[1].write(recording.add, event_of(sms_webhook("num", "Your code is 1111", "1111"), 1000.0))
     for store in stores:
         await store.close()
-    nobody = SqliteStore(store_path)
+    nobody = open_at(store_path)
     assert await nobody.read(events.after, 0) == ([], 0)
     await nobody.close()

@@ -23,6 +23,8 @@ from piv_mcp.store import directory as places
 from piv_mcp.store.directory import find_directory, move_store, open_directory
 from piv_mcp.web.secret import kept_secret
 
+pytestmark = pytest.mark.sqlite
+
 posix_only = pytest.mark.skipif(os.name != "posix", reason="modes and owners of POSIX")
 root_only = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="gives files to other users")
 

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from engines import open_at
 from harness import (
     DECLINE,
     ERAS,
@@ -27,7 +28,6 @@ from purchases import (
 from piv_mcp.errors import StoreError
 from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.spending.journal import Journal
-from piv_mcp.store import SqliteStore
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -100,7 +100,7 @@ async def test_a_server_that_is_stopped_while_a_request_is_out_leaves_the_word_t
         await until(lambda: shop.writes, seconds=20, what="the request")
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-    store = SqliteStore(data_dir / "store.sqlite3")
+    store = open_at(data_dir / "store.sqlite3")
     (entry,) = await Journal(store).entries(limit=2)
     await store.close()
     assert (entry.state, entry.problem) == ("unknown", "the server was stopped before the answer came")

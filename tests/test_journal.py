@@ -73,7 +73,7 @@ async def test_an_execution_of_another_process_is_believed_for_a_while_and_then_
     journal: Journal, clock: MovingClock
 ) -> None:
     """The process lives, and has forgotten the entry."""
-    entry = await executing(journal, f"{leases.this_process()}:another")
+    entry = await executing(journal, f"{journal.store.process}:another")
     clock.advance(TWO_MINUTES)
     assert await journal.recover() == []
     clock.advance(1)

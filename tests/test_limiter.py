@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from engines import open_at
 from harness import Connect, until
 from moving_clock import MovingClock
 from store_helpers import note_requests
 
 from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WAIT_OWN, WINDOW, YIELD, Pause, Priority
 from piv_mcp.errors import RateLimitedError, StoreError
-from piv_mcp.store import SqliteStore, Store, minute
+from piv_mcp.store import Store, minute
 from piv_mcp.store.minute import Sent
 from piv_mcp.store.rate_limit import SharedLimiter, take_slot
 from piv_mcp.text.times import SYSTEM_CLOCK
@@ -24,7 +25,7 @@ from piv_mcp.text.times import SYSTEM_CLOCK
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
     """Two on one file, as two processes have them."""
-    stores: list[Store] = [SqliteStore(tmp_path / "store.sqlite3") for _ in range(2)]
+    stores = [open_at(tmp_path / "store.sqlite3") for _ in range(2)]
     yield stores
     for store in stores:
         await store.close()
@@ -190,7 +191,7 @@ async def test_a_person_who_waits_keeps_back_fill_of_every_process_aside(stores:
 
 
 async def test_a_person_who_waits_keeps_back_fill_of_no_other_account_aside(tmp_path: Path) -> None:
-    stores = [SqliteStore(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
+    stores = [open_at(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
     await stores[0].requests.run(minute.note_waiting, "person", SYSTEM_CLOCK.monotonic() + 60)
     await SharedLimiter(stores[1]).acquire(Priority.BACKFILL, timeout=0)
     with pytest.raises(RateLimitedError):
@@ -329,7 +330,7 @@ async def test_a_store_that_fails_during_a_wait_leaves_the_rest_of_the_patience(
 
 
 async def test_requests_of_another_account_do_not_count(tmp_path: Path) -> None:
-    stores = [SqliteStore(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
+    stores = [open_at(tmp_path / "store.sqlite3", key_digest=key) for key in ("a", "b")]
     await fill(stores[0], TOTAL[Priority.PERSON])
     await SharedLimiter(stores[1]).acquire(Priority.PERSON, timeout=0)
     with pytest.raises(RateLimitedError):

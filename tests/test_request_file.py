@@ -21,6 +21,8 @@ from piv_mcp.store import SqliteStore, accounts, minute, request_file
 from piv_mcp.store.files import SIDES, inode_of, side
 from piv_mcp.store.rate_limit import SharedLimiter
 
+pytestmark = pytest.mark.sqlite
+
 ALLOWED = TOTAL[Priority.PERSON]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from engines import open_at
 from harness import until
 from moving_clock import MovingClock
 from plain_http import http_client, stranger
@@ -29,7 +30,7 @@ from piv_mcp.inbox.inbox import Inbox
 from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.retention import Retention
 from piv_mcp.sandbox import Sandbox
-from piv_mcp.store import SqliteStore, Store, accounts, events, servers
+from piv_mcp.store import Store, accounts, events, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.text.times import DAY_SECONDS
 from piv_mcp.web import sharing
@@ -417,7 +418,7 @@ async def test_a_port_that_another_account_took_over_makes_us_look_for_what_was_
     stores: list[Store] = []
 
     async def server(key: str, name: str) -> Sharing:
-        store = SqliteStore(store_path, key_digest=accounts.digest(key))
+        store = open_at(store_path, key_digest=accounts.digest(key))
         stores.append(store)
         return Sharing(Inbox(store, Changes(store)), name, 8787, lambda: looked.append(name))
 

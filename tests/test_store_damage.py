@@ -32,6 +32,8 @@ from piv_mcp.store.pages import read_image
 from piv_mcp.store.rows import damage
 from piv_mcp.store.salvage import ID_GAP, Damage, last_damage
 
+pytestmark = pytest.mark.sqlite
+
 # Damage
 
 

@@ -23,7 +23,7 @@ from piv_mcp.store.database import COMMIT_POLL_SECONDS
 from piv_mcp.store.files import inode_of, side, size_of
 from piv_mcp.store.sqlite import SqliteConnection
 
-pytestmark = posix_only
+pytestmark = [pytest.mark.sqlite, posix_only]
 
 SIDES_AND_FILE = ["-wal", "-shm", ""]
 

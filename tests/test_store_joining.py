@@ -15,7 +15,7 @@ from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.store.polls import Look
 
-pytestmark = posix_only
+pytestmark = [pytest.mark.sqlite, posix_only]
 
 NOW = 1_790_000_000.0
 

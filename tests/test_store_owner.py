@@ -28,6 +28,8 @@ from piv_mcp.store import Connection, SqliteStore, Store, backup, events, facts,
 from piv_mcp.store import migrations as schema
 from piv_mcp.store.files import inode_of, side, size_of
 
+pytestmark = pytest.mark.sqlite
+
 TEXT = "The code for the erased number is {}"
 
 

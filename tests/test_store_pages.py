@@ -5,11 +5,14 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piv_mcp.store.connection import Value
 from piv_mcp.store.pages import Image, read_image
+
+pytestmark = pytest.mark.sqlite
 
 LEAST, MOST = -(2**63), 2**63 - 1
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -18,6 +18,8 @@ from piv_mcp.store.files import inode_of, locked, side
 from piv_mcp.store.rows import damage
 from piv_mcp.store.sqlite import SqliteConnection
 
+pytestmark = pytest.mark.sqlite
+
 # Several processes
 
 

@@ -16,6 +16,8 @@ from piv_mcp.store.files import side, size_of
 from piv_mcp.store.space import INCREMENTAL, make_shrinkable, shrink
 from piv_mcp.store.sqlite import MAX_LOG_BYTES, SqliteConnection
 
+pytestmark = pytest.mark.sqlite
+
 # Retention
 
 

@@ -37,6 +37,8 @@ from piv_mcp.store.rate_limit import SharedLimiter
 from piv_mcp.store.rows import RowReader
 from piv_mcp.store.servers import Server
 
+pytestmark = pytest.mark.sqlite
+
 NOW = 1_800_000_000.0
 BUDGET = Decimal(100)
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import open_at
 from moving_clock import MovingClock
 from store_helpers import an_event, put
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import SqliteStore, Store, accounts, backup, facts, leases, polls, questions, recording, servers
+from piv_mcp.store import Store, accounts, backup, facts, leases, polls, questions, recording, servers
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.polls import Look
 from piv_mcp.store.servers import Server
@@ -242,7 +243,7 @@ async def test_a_store_that_cannot_be_read_for_a_moment_ends_no_wait(
 
     monkeypatch.setattr(store, "read", fails_at_first)
     waiting = asyncio.create_task(changes.wait(changes.version, 60))
-    another = SqliteStore(store_path)
+    another = open_at(store_path)
     await another.write(put("second"))
     assert await asyncio.wait_for(waiting, 20)
     assert failed > 3

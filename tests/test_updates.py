@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from engines import open_at
 from harness import ERAS, Connect, Era, until
 from mcp import Client
 from mcp.shared.exceptions import MCPError
@@ -29,7 +30,6 @@ from piv_mcp.server.build import build_server
 from piv_mcp.server.resources import RESOURCES
 from piv_mcp.server.subscriptions import INBOX
 from piv_mcp.services import Services
-from piv_mcp.store import SqliteStore
 from piv_mcp.store.changes import Changes
 
 pytestmark = pytest.mark.filterwarnings("ignore:resources/(un)?subscribe is removed")
@@ -105,7 +105,7 @@ async def home(listener: Listener, data_dir: Path) -> AsyncGenerator[Home]:
     async with listener.client(build_server(settings, runtime)) as client:
         services = await runtime.services()
         await services.backfill.settled()
-        other = SqliteStore(data_dir / "store.sqlite3")
+        other = open_at(data_dir / "store.sqlite3")
         try:
             yield Home(client, services, sandbox, numbers, Inbox(other, Changes(other)))
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import open_at
 from harness import Connect, until
 from inbox_home import PATIENCE, Home, cancelled, codes, no_progress, open_another, open_home
 from processes import sms_webhook
@@ -20,7 +21,7 @@ from piv_mcp.inbox.parse import event_of
 from piv_mcp.inbox.wanted import Wanted
 from piv_mcp.inbox.watch import POLL_SECONDS
 from piv_mcp.sandbox import Failure
-from piv_mcp.store import SqliteStore, events, recording
+from piv_mcp.store import events, recording
 from piv_mcp.store.database import COMMIT_POLL_SECONDS
 from piv_mcp.store.event import SMS_RECEIVED
 
@@ -493,14 +494,14 @@ async def test_what_a_first_look_finds_of_before_an_event_s_cursor_is_no_new_eve
 async def test_what_another_process_stored_between_a_query_and_the_first_look_wakes_the_wait(home: Home) -> None:
     changes = home.inbox.changes
     version = changes.version
-    other = SqliteStore(home.store_path)
+    other = open_at(home.store_path)
     await other.write(recording.add, event_of(sms_webhook(home.numbers[0], "Your code is 482913"), home.clock.time()))
     await other.close()
     assert await asyncio.wait_for(changes.wait(version, 60), PATIENCE)
 
 
 async def test_a_wait_wakes_within_250_ms_of_an_event_that_another_process_stored(home: Home) -> None:
-    other = SqliteStore(home.store_path)  # another connection is what another process has
+    other = open_at(home.store_path)  # another connection is what another process has
     waiting = home.waiting(home.numbers[0])
     await home.asleep()
     event = event_of(sms_webhook(home.numbers[0], "Your code is 482913", "482913"), home.clock.time())

@@ -64,7 +64,7 @@ class Inbox:
     def seen_through(self, shown: Reads) -> "Inbox":
         """The same inbox for a caller who is shown this of it."""
         other = copy(self)
-        other.shown, other._batch = shown, _Batch()
+        other.shown = shown
         return other
 
     async def record(self, event: StoredEvent, address: WebhookAddress | None = None) -> tuple[StoredEvent, bool]:
