@@ -181,7 +181,7 @@ async def test_a_server_that_shows_no_sign_of_life_has_ended(
     assert not await other.write(leases.take, "work", other.process, now=1001.0, seconds=60)
     cluster.execute(
         f"UPDATE processes SET seen_at = seen_at - 5 WHERE name = '{one.process}'", name_of(cluster, tmp_path)
-    )  # noqa: S608
+    )
     await until(
         lambda: other.write(leases.take, "work", other.process, now=1002.0, seconds=60), seconds=5, what="the lease"
     )
