@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from examples import example
@@ -397,6 +397,20 @@ async def test_what_comes_for_others_moves_no_cursor(account: Account) -> None:
         new = await app.ok("list_events", after=before)
         assert [event["code"] for event in new["events"]] == ["333444"]
         assert new["after"] != before
+
+
+@pytest.mark.parametrize(("agent", "seen"), [("narrow", {"own"}), ("neighbour", {"other"}), ("free", {"own", "other"})])
+async def test_what_others_have_in_progress_is_not_shown(account: Account, agent: str, seen: set[str]) -> None:
+    messages = {account.numbers[key].message: key for key in ("own", "other")}
+    async with account.team.client(agent) as app:
+        waited = await app.ok(
+            "wait_for_event", types=[], timeout_seconds=0, after=(await app.ok("list_events"))["after"]
+        )
+        shown = {item["id"] for item in waited["in_progress"]}
+        assert {messages[id_] for id_ in shown & messages.keys()} == seen
+    async with account.team.client("homeless") as app:
+        kinds = {row.kind for row in await app.services.asking.known(pending.Sought(get_args(pending.Kind)))}
+        assert kinds == set()
 
 
 async def test_a_restore_of_several_numbers_is_shown_to_who_has_all_of_them(account: Account) -> None:
