@@ -391,11 +391,14 @@ async def test_a_stop_lets_nobody_in_and_hands_back_a_cursor(place: Site, accoun
 
 async def test_a_stop_ends_the_streams_of_subscriptions(place: Site) -> None:
     token = await place.agent()
-    async with place.server() as server, server.client(token) as client:
-        async with client.listen(resource_subscriptions=["piv://inbox"]) as updates:
-            server.stop.set()
-            async with asyncio.timeout(10):
-                assert [update async for update in updates] == []
+    async with (
+        place.server() as server,
+        server.client(token) as client,
+        client.listen(resource_subscriptions=["piv://inbox"]) as updates,
+        asyncio.timeout(10),
+    ):
+        server.stop.set()
+        assert [update async for update in updates] == []
 
 
 async def test_a_server_that_stops_is_not_ready_and_takes_webhooks_to_the_end(

@@ -75,6 +75,7 @@ def test_a_secret_is_cut_out_of_tracebacks(stream: io.StringIO) -> None:
     [
         ("Authorization: Bearer never-registered-1", "never-registered-1"),
         ("{'authorization': 'bearer never-registered-2'}", "never-registered-2"),
+        ("the agent's token is piv_agent_never-registered_4", "never-registered_4"),
         ("POST http://127.0.0.1:8787/webhooks/never-registered-3 200", "never-registered-3"),
         ("GET /approve/act_1?t=never-registered-4&x=1", "never-registered-4"),
         ("https://strg.example/download?format=php&token=never-registered-5", "never-registered-5"),
