@@ -63,3 +63,11 @@ async def test_a_bad_file_is_named(place: Site) -> None:
     found = await findings(place)
     assert "several lines" in found["account beta"].state
     assert KEY not in str(found)
+
+
+async def test_the_outside_address_is_tried_for_each_account(place: Site) -> None:
+    await place.agent()
+    async with place.server() as server:
+        found = {finding.what: finding for finding in await examine(place.settings(), server.url)}
+    (tried,) = [finding for what, finding in found.items() if what.endswith("outside address of alpha")]
+    assert tried.ok, tried

@@ -204,6 +204,8 @@ async def _web(installation: Installation) -> list[Finding]:
 async def _outside(installation: Installation) -> list[Finding]:
     if installation.webhook_url is None:
         return []
+    if installation.settings.transport == "http":
+        return await doctor_http.tried(installation.webhook_url, installation.settings, installation.directory())
     if not installation.takes_webhooks:
         return [Finding(outside.WHAT, False, "not tried", "see what is said about the webhook endpoint")]
     try:

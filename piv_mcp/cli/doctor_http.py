@@ -4,9 +4,11 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 from piv_mcp.api.client import PivClient
+from piv_mcp.cli import outside
 from piv_mcp.cli.findings import Finding
 from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
@@ -47,6 +49,24 @@ async def hosted(settings: Settings, directory: Path) -> list[Finding]:
     finally:
         await store.close()
     findings.append(await asyncio.to_thread(_ready, settings))
+    return findings
+
+
+async def tried(webhook_url: str, settings: Settings, directory: Path) -> list[Finding]:
+    """Whether a test event sent to the outside address arrives, for each account."""
+    findings: list[Finding] = []
+    for file in read_accounts(settings)[0]:
+        if file.key is None:
+            continue
+        store = Store(settings.store_path(directory), key_digest=accounts.digest(file.key.get_secret_value()))
+        try:
+            secret = await shared_secret(file.settings(settings), store)
+            found = await outside.check(webhook_url, secret, _local(settings).partition("://")[2], store)
+            findings.append(replace(found, what=f"{found.what} of {file.name}"))
+        except PivError as error:
+            findings.append(Finding(outside.WHAT, False, error.message, error.hint))
+        finally:
+            await store.close()
     return findings
 
 
