@@ -5,7 +5,8 @@ the tests of the approval page, where the machine has none: from the system's pa
 relatives, else Playwright's. Says on the terminal what is to be installed, and how to do that by hand, before it
 installs anything. Then runs pytest with two workers for each processor; `-n0` runs all in one process.
 
-`--no-install` changes nothing outside `.venv`: without a Chromium the tests of the approval page are left out.
+`--no-install` changes nothing outside `.venv`: without a Chromium the tests of the approval page are left out, and
+without PostgreSQL those of the store in it. PostgreSQL is Debian's, or that of the package `pgserver` in `.venv`.
 With `CI` in the environment no test may be left out: the run fails instead.
 
 Standard library only.
@@ -25,6 +26,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 PLAYWRIGHT = [str(PYTHON), "-m", "playwright", "install", "chromium"]
 APT = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]]
 LEFT_OUT = "LEFT OUT: the tests of the approval page (marked `browser`), since there is no Chromium."
+POSTGRESQL = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]]
+NO_POSTGRESQL = "LEFT OUT: the tests of the store in PostgreSQL (marked `postgresql`), since there is no PostgreSQL."
 MAX_WORKERS = 16
 
 
@@ -36,20 +39,25 @@ def main(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--no-install"]
     make_environment()
     has_browser = find_browser() or (may_install and install_browser())
-    chosen: list[str] = []
-    if not has_browser:
+    has_database = find_database() or (may_install and install_database())
+    missing = {
+        "browser": (has_browser, "Chromium", LEFT_OUT),
+        "postgresql": (has_database, "PostgreSQL", NO_POSTGRESQL),
+    }
+    left_out = {marker: words for marker, (is_there, _, words) in missing.items() if not is_there}
+    for marker, words in left_out.items():
         if os.environ.get("CI"):
-            sys.exit("There is no Chromium, and with CI in the environment no test may be left out.")
-        chosen = ["-m", "not browser"]
-        say(LEFT_OUT)
+            sys.exit(f"There is no {missing[marker][1]}, and with CI in the environment no test may be left out.")
+        say(words)
+    chosen = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
     command = [str(PYTHON), "-m", "pytest", "-n", str(workers()), *chosen, *arguments]
     version = subprocess.run([str(PYTHON), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     say(f"Running the tests on {version}:", text(command))
     # The tests start many processes: without its compiled files each of them would compile the package anew.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    if not has_browser:
-        say(LEFT_OUT)
+    for words in left_out.values():
+        say(words)
     return status
 
 
@@ -87,6 +95,21 @@ def install_browser() -> bool:
             return True
     say("Downloading Playwright's Chromium into the user's cache. By hand:", text(PLAYWRIGHT))
     return worked(PLAYWRIGHT)
+
+
+def find_database() -> bool:
+    """Whether there is a PostgreSQL: the system's, or one in `.venv`."""
+    program = "import sys; sys.path.insert(0, 'tests'); import postgres; sys.exit(postgres.programs() is None)"
+    return subprocess.run([str(PYTHON), "-c", program], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def install_database() -> bool:
+    """From the system's packages, where the user is root and apt-get is there."""
+    if not (shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0):
+        return False
+    say("Installing PostgreSQL from the system's packages. By hand:", *map(text, POSTGRESQL))
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return [worked(command, environment) for command in POSTGRESQL][-1]
 
 
 def worked(command: list[str], environment: dict[str, str] | None = None) -> bool:

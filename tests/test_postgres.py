@@ -20,7 +20,7 @@ from postgres import Cluster
 from store_helpers import an_event
 
 from piv_mcp.api.rate_limit import ALL, Priority
-from piv_mcp.config import load
+from piv_mcp.config import Settings, load
 from piv_mcp.errors import ConfigError, NewerStoreError, PivError, RateLimitedError, StoreError
 from piv_mcp.store import Connection, SqliteStore, accounts, events, facts, journal, leases, migrations, recording
 from piv_mcp.store.changes import Changes
@@ -32,6 +32,8 @@ from piv_mcp.store.postgres.database import PostgresDatabase
 from piv_mcp.store.postgres.store import DoubtError, PostgresStore
 from piv_mcp.store.rate_limit import SharedLimiter
 from piv_mcp.store.sqlite import SqliteConnection
+from piv_mcp.store.writes import BUSY_SECONDS
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.sqlite]
 
@@ -46,8 +48,8 @@ async def replica(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Replica]:
     """Makes one more server on the test's database."""
     async with AsyncExitStack() as stack:
 
-        def make(key: str | None = KEY, **options: float) -> PostgresStore:
-            store = open_in(cluster, tmp_path, key_digest=key, **options)
+        def make(key: str | None = KEY, busy_seconds: float = BUSY_SECONDS) -> PostgresStore:
+            store = open_in(cluster, tmp_path, key_digest=key, busy_seconds=busy_seconds)
             stack.push_async_callback(store.close)
             return store
 
@@ -157,7 +159,10 @@ async def test_a_commit_wakes_who_waits_at_another_server(replica: Replica) -> N
 
 
 async def test_a_lost_notice_delays_a_wait_and_loses_nothing(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PostgresDatabase, "notify", lambda *_: None)
+    def lose(*_: object) -> None:
+        """Nobody is told."""
+
+    monkeypatch.setattr(PostgresDatabase, "notify", lose)
     one, other = replica(), replica()
     await other.account()
     changes = Changes(other)
@@ -179,17 +184,14 @@ async def test_a_server_that_shows_no_sign_of_life_has_ended(
     one, other = replica(), replica()
     assert await one.write(leases.take, "work", one.process, now=1000.0, seconds=60)
     assert not await other.write(leases.take, "work", other.process, now=1001.0, seconds=60)
-    cluster.execute(
-        f"UPDATE processes SET seen_at = seen_at - 5 WHERE name = '{one.process}'", name_of(cluster, tmp_path)
-    )
+    stopped = f"UPDATE processes SET seen_at = seen_at - 5 WHERE name = '{one.process}'"  # noqa: S608
+    cluster.execute(stopped, name_of(cluster, tmp_path))
     await until(
         lambda: other.write(leases.take, "work", other.process, now=1002.0, seconds=60), seconds=5, what="the lease"
     )
 
 
 async def test_all_servers_have_the_clock_of_the_database(replica: Replica) -> None:
-    from piv_mcp.text.times import SYSTEM_CLOCK, Clock
-
     store = replica()
     await store.account()
     assert abs(store.clock(SYSTEM_CLOCK).time() - time.time()) < 1
@@ -363,8 +365,11 @@ async def test_what_is_not_known_is_said(replica: Replica, monkeypatch: pytest.M
     def losing(*_: object) -> None:
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
+    def unknown(*_: object) -> str:
+        return "unknown"
+
     monkeypatch.setattr("piv_mcp.store.postgres.store.commit_writing", losing)
-    monkeypatch.setattr("piv_mcp.store.postgres.store.outcome_of", lambda *_: "unknown")
+    monkeypatch.setattr("piv_mcp.store.postgres.store.outcome_of", unknown)
     with pytest.raises(DoubtError, match="not known"):
         await store.write(facts.put, "a", "1")
 
@@ -374,7 +379,7 @@ async def test_a_database_out_of_reach_is_said_without_its_address_and_comes_bac
     store = open_in(own, tmp_path, key_digest=KEY, busy_seconds=0.5)
     try:
         await store.write(facts.put, "a", "1")
-        await asyncio.to_thread(own.stop, "immediate")
+        await asyncio.to_thread(own.stop)
         for call in (store.write(facts.put, "b", "1"), store.read(facts.get, "a")):
             with pytest.raises(StoreError, match="out of reach") as caught:
                 await asyncio.wait_for(call, 10)
@@ -457,10 +462,14 @@ async def test_no_error_shows_the_address_or_its_password(url: str, tmp_path: Pa
     settings = load(data_dir=tmp_path, store_url=url)
     assert "hunter2" not in repr(settings)
     with pytest.raises(PivError) as caught:
-        store = open_store(settings, tmp_path)
-        try:
-            await store.read(facts.get, "a")
-        finally:
-            await store.close()
+        await _read_once(settings, tmp_path)
     assert isinstance(caught.value, StoreError | ConfigError)
     assert "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
+
+
+async def _read_once(settings: Settings, directory: Path) -> None:
+    store = open_store(settings, directory)
+    try:
+        await store.read(facts.get, "a")
+    finally:
+        await store.close()

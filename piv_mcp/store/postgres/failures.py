@@ -41,12 +41,18 @@ _WORDS = {
 }
 """What is looked for in the messages of connections that were not made, which have no code."""
 
-_ENDED = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, errors.IdleInTransactionSessionTimeout)
+_ENDED = (
+    errors.TooManyConnections,
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.IdleInTransactionSessionTimeout,
+)
 
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, or was not made."""
-    if isinstance(error, (errors.TooManyConnections, *_ENDED)):
+    if isinstance(error, _ENDED):
         return True
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False

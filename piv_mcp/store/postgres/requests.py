@@ -6,7 +6,7 @@ through as much as all together may.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -28,7 +28,8 @@ class RequestTable:
 
     may_be_missing = False
 
-    def __init__(self, database: PostgresDatabase, whose: Whose) -> None:
+    def __init__(self, database: PostgresDatabase, whose: Whose, account: Callable[[], Awaitable[int]]) -> None:
+        self._account = account
         self._database = database
         self._whose = whose
         self._acted_for: int | None = None
@@ -37,6 +38,7 @@ class RequestTable:
         def bound(connection: Connection) -> T:
             return job(connection, *args, **kwargs)
 
+        await self._account()  # a new key has one then
         return await asyncio.get_running_loop().run_in_executor(self._database.writers, self._run, bound)
 
     def sent(self, request: Sent, *, told: bool) -> None:

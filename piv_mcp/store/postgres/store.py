@@ -21,6 +21,7 @@ from piv_mcp.store.postgres.requests import RequestTable
 from piv_mcp.store.postgres.transactions import (
     NEXT_ATTEMPT_SECONDS,
     Locks,
+    NewKeyError,
     Whose,
     begin_reading,
     begin_writing,
@@ -71,7 +72,7 @@ class PostgresStore:
         self._release = release
         writer = f"{database.process}:{next(_numbers)}"
         self._whose = Whose(key_digest, database.process, writer, database.clock)
-        self.requests = RequestTable(database, self._whose)
+        self.requests = RequestTable(database, self._whose, self.account)
         self._gathering = Gathering(self._hand, busy_seconds, busy="the store is busy: other writes take too long")
         self._groups: list[Group] = []
         self._is_writing = False
@@ -132,7 +133,11 @@ class PostgresStore:
     def _read(self, job: Job[T]) -> T:
         until = time.monotonic() + self._busy_seconds
         try:
-            return retried(lambda: self._read_once(job), until)
+            try:
+                return retried(lambda: self._read_once(job), until)
+            except NewKeyError:
+                self._commit([lambda _: None], until)  # gives it an account
+                return retried(lambda: self._read_once(job), until)
         except psycopg.Error as error:
             raise self._database.failure(error) from None
 

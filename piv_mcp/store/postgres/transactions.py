@@ -63,15 +63,21 @@ class Locks:
         self.alone |= more.alone
 
 
+class NewKeyError(Exception):
+    """Nobody has written with this key yet, so that it has no account."""
+
+
 def begin_reading(raw: psycopg.Connection[Any], whose: Whose) -> PostgresConnection:
     """Begin a transaction that sees one moment.
 
     Raises:
         NewerStoreError: the tables are of a newer version.
+        NewKeyError: the key has no account yet.
     """
     version, account = _run(raw, f"{_BEGIN_READING}; SELECT {_version_and_account(whose)}")
     tables.refuse_newer(version)
-    account = accounts.UNCLAIMED if account is None else account
+    if account is None:
+        raise NewKeyError
     return PostgresConnection(raw, process=whose.process, account=account, clock=whose.clock)
 
 
@@ -106,11 +112,12 @@ def begin_writing(raw: psycopg.Connection[Any], whose: Whose, locks: Locks) -> P
 def begin_counting(raw: psycopg.Connection[Any], whose: Whose) -> PostgresConnection:
     """Begin a transaction in which nobody else counts requests of the account."""
     found = f"SELECT {_version_and_account(whose)} OFFSET 0"
-    lock = f"pg_advisory_xact_lock({REQUESTS_LOCKS}, coalesce(account, {accounts.UNCLAIMED})::integer)"
+    lock = f"pg_advisory_xact_lock({REQUESTS_LOCKS}, account::integer)"
     begin = f"{_BEGIN}; SELECT version, account, {lock} FROM ({found}) AS found (version, account)"  # noqa: S608
     version, account, *_ = _run(raw, begin)
     tables.refuse_newer(version)
-    account = accounts.UNCLAIMED if account is None else account
+    if account is None:
+        raise NewKeyError
     return PostgresConnection(raw, process=whose.process, account=account, clock=whose.clock)
 
 
