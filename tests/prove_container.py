@@ -222,7 +222,7 @@ def prove_image(folder: Path) -> None:
         for place in ("/", "/opt/piv-mcp", "/usr/bin"):
             assert not inside(pid, stage, environment, "touch", f"{place}/written"), f"{place} can be written to"
         assert inside(pid, stage, environment, "touch", "/data/written")
-        assert inside(pid, stage, environment, "python", "-c", "import piv_mcp")
+        assert inside(pid, stage, environment, "python", "-c", "import piv_mcp, prometheus_client, psycopg")
         assert not inside(pid, stage, environment, "python", "-c", "import pip"), "pip is there"
         say("it runs without root, without capabilities, with a read-only root")
         started = time.monotonic()

@@ -264,7 +264,26 @@ async def ready(http: httpx.AsyncClient, replica: Replica) -> None:
     sys.exit(f"a server did not start\n{replica.log.read_text()[-2000:]}")
 
 
-BARE = """
+PLAIN = """
+import sys
+import psycopg, uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+connection = psycopg.connect(sys.argv[1], autocommit=True)
+
+async def receive(request):
+    body = await request.body()
+    cursor = connection.execute("INSERT INTO bare (payload) VALUES (%s) RETURNING seq", (body.decode(),))
+    return JSONResponse({"ok": True, "id": cursor.fetchone()[0], "new": True})
+
+app = Starlette(routes=[Route("/webhooks/{secret}", receive, methods=["POST"])])
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_config=None, access_log=False, lifespan="off")
+"""
+"""The least that could do the job, as in inbox.py: a handler that inserts one row a request."""
+
+POOLED = """
 import asyncio, sys
 import psycopg, uvicorn
 from contextlib import asynccontextmanager
@@ -291,13 +310,14 @@ async def lifespan(app):
 app = Starlette(routes=[Route("/webhooks/{secret}", receive, methods=["POST"])], lifespan=lifespan)
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_config=None, access_log=False)
 """
+"""The same with seventeen connections a process, each request on one of them: its commits share a flush of the disk."""
 
 
 @contextmanager
-def bare_servers(url: str, count: int) -> Generator[list[int]]:
-    """The least that could do the job: a handler that inserts one row a request. Gives the ports."""
+def bare_servers(url: str, count: int, program: str) -> Generator[list[int]]:
+    """So many processes of a bare server. Gives the ports."""
     ports = [free_port() for _ in range(count)]
-    processes = [subprocess.Popen([sys.executable, "-c", BARE, url, str(port)]) for port in ports]
+    processes = [subprocess.Popen([sys.executable, "-c", program, url, str(port)]) for port in ports]
     try:
         for port in ports:
             end = time.monotonic() + START_SECONDS
