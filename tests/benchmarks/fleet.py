@@ -320,9 +320,9 @@ def state(many: Fleet) -> tuple[float, int]:
 async def latest(setting: Setting) -> None:
     most, url = setting.of(1_000_000, least=20_000), setting.cluster.database("latest")
     async with piv_day() as (sandbox, base):
-        numbers = sandbox.add_numbers(500)
+        numbers = sandbox.add_numbers(100)  # so that each has more codes than a look-up reads, also among few
         async with fleet(setting.folder / "latest", url, base, 1) as many:
-            events = [(numbers[n % 500], code) for n, code in enumerate(codes(SMALL))]
+            events = [(numbers[n % 100], code) for n, code in enumerate(codes(SMALL))]
             await burst([many.replicas[0].port], events, CONNECTIONS)
             few = await look_ups(setting, numbers)
             multiply(setting.cluster, most // SMALL - 1)
@@ -361,7 +361,7 @@ async def look_ups(setting: Setting, numbers: list[str]) -> dict[str, float]:
     settings = load(store_url=setting.cluster.url("latest"), data_dir=setting.folder)
     store = open_store(settings, setting.folder, key_digest=accounts.digest(KEY))
     for n in range(300):
-        for what, number in zip(spent, (None, numbers[7 * n % 500]), strict=True):
+        for what, number in zip(spent, (None, numbers[7 * n % 100]), strict=True):
             started = time.perf_counter()
             assert await store.read(stored_events.codes, number, limit=5)
             spent[what].append(time.perf_counter() - started)
