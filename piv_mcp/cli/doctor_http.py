@@ -58,7 +58,7 @@ async def tried(webhook_url: str, settings: Settings, directory: Path) -> list[F
     for file in read_accounts(settings)[0]:
         if file.key is None:
             continue
-        store = Store(settings.store_path(directory), key_digest=accounts.digest(file.key.get_secret_value()))
+        store = open_store(settings, directory, key_digest=accounts.digest(file.key.get_secret_value()))
         try:
             secret = await shared_secret(file.settings(settings), store)
             found = await outside.check(webhook_url, secret, _local(settings).partition("://")[2], store)
