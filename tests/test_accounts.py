@@ -214,6 +214,7 @@ async def test_cursors_resources_and_texts_of_another_account_are_refused(two: T
     assert "424242" not in str(await two.a.client.call_tool("list_sms", {"number": number}))
 
 
+@pytest.mark.sqlite
 async def test_doctor_prints_the_address_of_the_keys_account_and_counts_its_events(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
