@@ -117,10 +117,11 @@ def last_heard(connection: Connection) -> dict[str, int]:
     heard: dict[str, int] = {}
     subject = ""
     query = (
-        "SELECT subject, max(seq) FROM events WHERE text IS NOT NULL AND subject > ? AND account = ?"
-        " GROUP BY subject ORDER BY subject LIMIT 1"
+        "SELECT subject, seq FROM events WHERE text IS NOT NULL AND account = ?"
+        " AND subject = (SELECT subject FROM events WHERE text IS NOT NULL AND subject > ? AND account = ?"
+        " ORDER BY subject LIMIT 1) ORDER BY seq DESC LIMIT 1"
     )
-    while row := next(connection.rows(query, (subject, connection.account)), None):
+    while row := next(connection.rows(query, (connection.account, subject, connection.account)), None):
         if not isinstance(row[0], str) or row[0] <= subject:
             raise damage("an index is not in order")  # it would lead round and round
         subject = row[0]
