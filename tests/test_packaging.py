@@ -205,13 +205,14 @@ def runner(*arguments: str, path: Path, ci: bool = False) -> subprocess.Complete
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A checkout with the runner alone, on a machine without a browser. Its Python writes down what it is to do, and
-    finds no browser of Playwright."""
+    """A checkout with the runner alone, on a machine without a browser. Its Python writes down what it is to do, finds
+    no browser of Playwright, and PostgreSQL unless there is a file `no-database`."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "run.py").write_bytes(RUNNER.read_bytes())
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/done\ncase "$1" in -c) exit 1;; esac\n')
+    has_database = f'case "$2" in *postgres*) test ! -e {tmp_path}/no-database; exit;; esac'
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/done\ncase "$1" in -c) {has_database}; exit 1;; esac\n')
     python.chmod(0o700)
     return tmp_path
 
@@ -228,6 +229,15 @@ def test_the_runner_installs_nothing_on_the_system_when_told_so(copied: Path) ->
     assert "--no-install" not in done(copied).splitlines()[-1]
     assert done(copied).splitlines()[-1].endswith("-m not browser -k one")
     assert ran.stdout.count("LEFT OUT: the tests of the approval page") == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for Python is a shell script")
+def test_the_runner_says_that_it_leaves_out_what_needs_a_database(copied: Path) -> None:
+    (copied / "no-database").touch()
+    ran = runner("--no-install", path=copied)
+    assert ran.returncode == 0, ran.stderr
+    assert done(copied).splitlines()[-1].endswith("-m not browser and not postgresql")
+    assert ran.stdout.count("LEFT OUT: the tests of the store in PostgreSQL") == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for Python is a shell script")
