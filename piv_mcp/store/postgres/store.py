@@ -197,11 +197,11 @@ class PostgresStore:
             problem = self._database.failure(error)
             outcomes = [(None, problem) for _ in jobs]
             _log.error("store write failed", problem=problem.message, waiting=len(outcomes))
-        with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
-            writes[0].done.get_loop().call_soon_threadsafe(resolve, writes, outcomes)
-        if accounts:
+        if accounts:  # first the other servers: this one's callers would keep this thread from going on
             with suppress(psycopg.Error, StoreError):
                 self._database.notify(self._database.link(), accounts)
+        with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
+            writes[0].done.get_loop().call_soon_threadsafe(resolve, writes, outcomes)
 
     def _commit(self, jobs: list[Job[object]], until: float) -> tuple[list[Outcome], set[int]]:
         """Run the jobs in one transaction. Returns their outcomes, and the accounts that they wrote for."""
