@@ -22,13 +22,25 @@ from store_helpers import an_event
 from piv_mcp.api.rate_limit import ALL, Priority
 from piv_mcp.config import Settings, load
 from piv_mcp.errors import ConfigError, NewerStoreError, PivError, RateLimitedError, StoreError
-from piv_mcp.store import Connection, SqliteStore, accounts, events, facts, journal, leases, migrations, recording
+from piv_mcp.store import (
+    Connection,
+    SqliteStore,
+    accounts,
+    events,
+    facts,
+    journal,
+    leases,
+    migrations,
+    number_leases,
+    recording,
+)
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.engines import open_store
 from piv_mcp.store.journal import Entry
-from piv_mcp.store.postgres import transactions
+from piv_mcp.store.postgres import notices, transactions
 from piv_mcp.store.postgres.copying import COPIED, copy_into
 from piv_mcp.store.postgres.database import PostgresDatabase
+from piv_mcp.store.postgres.notices import Concerned
 from piv_mcp.store.postgres.store import DoubtError, PostgresStore
 from piv_mcp.store.rate_limit import SharedLimiter
 from piv_mcp.store.sqlite import SqliteConnection
@@ -79,7 +91,7 @@ async def test_the_tables_have_the_columns_that_they_have_in_sqlite(
         " AND table_name NOT IN ('processes', 'writers', 'requests', 'pauses', 'waiting', 'schema_version')"
     )
     theirs = {(t, c): null == "NO" for t, c, null in cluster.execute(query, name_of(cluster, tmp_path))}
-    assert theirs == {**ours, ("accounts", "last_seq"): True}
+    assert theirs == {**ours, ("accounts", "last_seq"): True, ("accounts", "changes"): True}
 
 
 async def test_the_last_event_is_one_that_all_before_are_visible_of(replica: Replica) -> None:
@@ -156,6 +168,46 @@ async def test_a_commit_wakes_who_waits_at_another_server(replica: Replica) -> N
     await one.write(recording.add, an_event(1))
     assert await asyncio.wait_for(waiting, 10)
     await changes.close()
+
+
+async def test_a_notice_wakes_who_waits_for_what_it_is_about_and_nobody_else(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piv_mcp.store.postgres.store.HEARD_LOOK_SECONDS", 600.0)
+    one, other = replica(), replica()
+    await other.account()
+    changes = Changes(other)
+    await until(lambda: other.look_seconds > 1, seconds=10, what="notices")
+    await asyncio.sleep(0.3)
+    assert await changes.wait(changes.version, 20), "the first look, which wakes all"
+    of_one, of_two, of_any = (changes.version_of(subject) for subject in ("num_1", "num_2", None))
+    waiting = asyncio.create_task(changes.wait(of_one, 20, "num_1"))
+    await one.write(leases.note_watch, "w-1", "num_2", now=1.0, until=2.0)  # as each poll does: it concerns nobody
+    await one.write(recording.add, an_event(1, subject="num_1'\u2028", type="sms.received"))
+    await until(lambda: changes.version_of(None) > of_any, seconds=10, what="the notice")
+    assert (changes.version_of("num_1"), changes.version_of("num_2")) == (of_one, of_two)
+    await one.write(recording.add, an_event(2, subject="num_1", type="sms.received"))
+    assert await asyncio.wait_for(waiting, 10)
+    assert changes.version_of("num_2") == of_two
+    assert changes.version_of(None) == of_any + 2
+    await one.write(number_leases.release, "num_2", "agent x", 1.0)  # a lease may be anybody's business
+    await until(lambda: changes.version_of("num_2") > of_two, seconds=10, what="the notice of a lease")
+    await changes.close()
+
+
+@pytest.mark.parametrize("told", [{}, {1: None}, {1: ["a", None], 20: ["\u2028'\\"]}])
+def test_a_notice_says_what_was_committed(told: Concerned) -> None:
+    assert notices.read(notices.written(told)) == told
+
+
+def test_a_notice_that_would_be_too_long_is_about_anything() -> None:
+    notice = notices.written({7: [f"number-{n}" for n in range(2000)]})
+    assert notices.read(notice) == {7: None}
+
+
+@pytest.mark.parametrize("garbled", ["", "1 2", "[]", '"x"', '{"a":null}', "null"])
+def test_a_notice_that_is_none_of_ours_is_about_anything(garbled: str) -> None:
+    assert notices.read(garbled) == {}
 
 
 async def test_a_lost_notice_delays_a_wait_and_loses_nothing(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from engines import open_at
+from harness import until
 from moving_clock import MovingClock
 from store_helpers import an_event, put
 
@@ -248,6 +249,32 @@ async def test_a_store_that_cannot_be_read_for_a_moment_ends_no_wait(
     assert await asyncio.wait_for(waiting, 20)
     assert failed > 3
     await another.close()
+    await changes.close()
+
+
+async def test_a_commit_about_one_number_wakes_who_waits_for_that_one_or_for_any(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = Changes(store, MovingClock(speed=0))
+    waits = {
+        subject: asyncio.create_task(changes.wait(changes.version_of(subject), 60, subject))
+        for subject in ("one", "two", None)
+    }
+    await until(lambda: changes.version > 0, seconds=20, what="the first look, which wakes all")
+    await asyncio.gather(*waits.values())
+    versions = {subject: changes.version_of(subject) for subject in waits}
+    changes.notify({"one", None})
+    told = {subject for subject, version in versions.items() if changes.version_of(subject) != version}
+    assert told == {"one", None}
+    monkeypatch.setattr("piv_mcp.store.changes.MOST_SUBJECTS", 1)
+    for subject in ("a", "b", "c"):
+        before = {subject: changes.version_of(subject) for subject in ("a", "b", "c", "two")}
+        changes.notify({subject})
+        after = {subject: changes.version_of(subject) for subject in before}
+        assert after[subject] > before[subject]
+        assert all(after[name] >= before[name] for name in before), "no version comes again"
+    changes.notify()
+    assert all(changes.version_of(name) > after[name] for name in after)
     await changes.close()
 
 

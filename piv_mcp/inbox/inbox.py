@@ -98,7 +98,7 @@ class Inbox:
             StoreError: no event was stored.
         """
         stored = await self.store.write(_add_all, batch, look, erased_at, as_dated)
-        self.changes.notify()
+        self.changes.notify({event.subject for event, _ in stored} | ({look[0]} if look is not None else set[str]()))
         count_new(stored)
         return stored
 
@@ -106,7 +106,7 @@ class Inbox:
         await asyncio.sleep(0)
         self._next.batch = _Batch()
         stored = await self.store.write(recording.add_received, batch.events)
-        self.changes.notify()
+        self.changes.notify({event.subject for event, _ in stored})
         count_new(stored)
         for address in {address for _, address in batch.events} - self._noted:
             self._noted.add(address)

@@ -232,7 +232,7 @@ async def wait_for_code(
                 raise watch.missing
             return outcome
 
-        return await _wait(inbox, query_existing_number, seconds, progress)
+        return await _wait(inbox, query_existing_number, seconds, progress, piv_num_id)
 
 
 def _beyond(codes: Set[int], done: Set[int], start: Cursor, end: Cursor) -> Cursor:
@@ -302,12 +302,19 @@ def _events_past(
     return events.last_seq(connection), found, polls.looks(connection, sorted(numbers))
 
 
-async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds: float, progress: Progress) -> Waited:
+async def _wait(
+    inbox: "Inbox",
+    query: Callable[[], Awaitable[Waited]],
+    seconds: float,
+    progress: Progress,
+    subject: str | None = None,
+) -> Waited:
+    """Query until something is found, again whenever something was committed about the subject (None: about any)."""
     started = inbox.clock.monotonic()
     reported = 0.0
     looks = 0
     while True:
-        version = inbox.changes.version
+        version = inbox.changes.version_of(subject)
         outcome = await query()
         looks += 1
         waited = inbox.clock.monotonic() - started
@@ -318,4 +325,4 @@ async def _wait(inbox: "Inbox", query: Callable[[], Awaitable[Waited]], seconds:
         if waited - reported >= PROGRESS_SECONDS:
             reported = waited
             await progress(waited, seconds)
-        await inbox.changes.wait(version, min(seconds - waited, PROGRESS_SECONDS))
+        await inbox.changes.wait(version, min(seconds - waited, PROGRESS_SECONDS), subject)

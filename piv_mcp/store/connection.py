@@ -4,7 +4,7 @@ Their SQL is what SQLite and PostgreSQL both understand: placeholders are `?`, r
 the two is a method here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 Value = str | int | float | None
@@ -38,8 +38,8 @@ class Connection(Protocol):
         """The highest id that an event has had, pruned events included. All events that come later have higher ones."""
         ...
 
-    def note_event(self, seq: int) -> None:
-        """This transaction has inserted an event with this id."""
+    def note_events(self, last: int, subjects: Collection[str | None]) -> None:
+        """This transaction has inserted events about these subjects, up to this id."""
         ...
 
     def is_gone(self, owner: str) -> bool:

@@ -20,6 +20,7 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import leases, recovery
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.files import inode_of
+from piv_mcp.store.interface import Subjects
 from piv_mcp.store.measuring import measured
 from piv_mcp.store.opening import Opened, open_store
 from piv_mcp.store.request_file import RequestFile
@@ -109,7 +110,7 @@ class SqliteStore:
     async def marker(self) -> Hashable:
         return await self.read(_marker)
 
-    def on_commit(self, wake: Callable[[], None]) -> None:
+    def on_commit(self, wake: Callable[[Subjects], None]) -> None:
         pass  # SQLite tells nobody
 
     def clock(self, clock: Clock) -> Clock:

@@ -101,7 +101,7 @@ def insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredE
     values = [value for event in batch for value in (*(getattr(event, name) for name in STORED), connection.account)]
     # The rows are numbered in their order, but RETURNING may return them in another.
     ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
-    connection.note_event(ids[-1])
+    connection.note_events(ids[-1], {event.subject for event in batch})
     return [replace(event, seq=seq) for event, seq in zip(batch, ids, strict=True)]
 
 

@@ -1,6 +1,6 @@
 """What the program uses of a store, whichever engine keeps it: see `database.py` and `postgres`."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from piv_mcp.store.connection import Connection
@@ -9,6 +9,9 @@ from piv_mcp.text.times import Clock
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+Subjects = Collection[str | None] | None
+"""What a commit was about: the subjects of events; None: anything."""
 
 
 class RequestLog(Protocol):
@@ -81,8 +84,9 @@ class Store(Protocol):
         """
         ...
 
-    def on_commit(self, wake: Callable[[], None]) -> None:
-        """Call `wake`, in the event loop, when another process may have committed, as far as the engine tells."""
+    def on_commit(self, wake: Callable[[Subjects], None]) -> None:
+        """Call `wake`, in the event loop, when another process may have committed, as far as the engine tells, with
+        what that was about."""
         ...
 
     def clock(self, clock: Clock) -> Clock:

@@ -98,8 +98,8 @@ class ShownConnection:
     def last_event(self) -> int:
         return self._connection.last_event()
 
-    def note_event(self, seq: int) -> None:
-        self._connection.note_event(seq)
+    def note_events(self, last: int, subjects: Collection[str | None]) -> None:
+        self._connection.note_events(last, subjects)
 
     def is_gone(self, owner: str) -> bool:
         return self._connection.is_gone(owner)

@@ -1,7 +1,7 @@
 """What the store uses of SQLite: connections, transactions, and what its errors mean."""
 
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class SqliteConnection:
     def last_event(self) -> int:
         return self.count("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
 
-    def note_event(self, seq: int) -> None:
+    def note_events(self, last: int, subjects: Collection[str | None]) -> None:
         pass  # SQLite keeps it
 
     def is_gone(self, owner: str) -> bool:

@@ -1,6 +1,7 @@
 """The dialect: the SQL of this package on a connection to PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,11 @@ SEEN_NOW = "extract(epoch FROM clock_timestamp())::double precision"
 
 MOST_STATEMENTS = 1000
 
+QUIET = frozenset({"events", "facts", "looks", "pending", "servers", "watches", "processes", "writers"})
+"""Tables that nobody waits for a change of: `note_events` tells of new events."""
+
+_WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
+
 
 class MoreLocksError(Exception):
     """The transaction needs a lock that it did not take at its beginning, and another has it: it is run again."""
@@ -34,6 +40,16 @@ class MoreLocksError(Exception):
 def translated(sql: str) -> SQL:
     """The statement with psycopg's placeholders."""
     return SQL(sql.replace("%", "%%").replace("?", "%s"))  # pyright: ignore[reportArgumentType] - all SQL is ours
+
+
+@lru_cache(MOST_STATEMENTS)
+def _concerns_any(sql: str) -> bool:
+    """Whether a statement changes what somebody may wait for, whatever that is."""
+    written = _WRITES.match(sql)
+    if written is None:
+        return False
+    how, table = written.groups()
+    return table not in QUIET or (table == "events" and how != "INSERT INTO")
 
 
 class PostgresConnection:
@@ -53,6 +69,8 @@ class PostgresConnection:
         self.locked = locked
         self.last_events: dict[int, int] = {}
         """The highest id of an event that the transaction has inserted, by account."""
+        self.concerned: dict[int, set[str | None] | None] = {}
+        """What the transaction has changed, by account: the subjects of events; None: anything."""
         self._process = process
         self._account = account
         self._alone = alone
@@ -86,8 +104,11 @@ class PostgresConnection:
             return seq
         return self.count("SELECT last_seq FROM accounts WHERE id = ?", (self._account,))
 
-    def note_event(self, seq: int) -> None:
-        self.last_events[self._account] = max(seq, self.last_events.get(self._account, 0))
+    def note_events(self, last: int, subjects: Collection[str | None]) -> None:
+        self.last_events[self._account] = max(last, self.last_events.get(self._account, 0))
+        known = self.concerned.setdefault(self._account, set())
+        if known is not None:
+            known.update(subjects)
 
     def is_gone(self, owner: str) -> bool:
         name = ":".join(owner.split(":")[:2])
@@ -107,6 +128,8 @@ class PostgresConnection:
         return float(row[0])
 
     def _run(self, sql: str, values: Sequence[Value]) -> psycopg.Cursor[Any]:
+        if _concerns_any(sql):
+            self.concerned[self._account] = None
         # A text of PostgreSQL's holds no NUL.
         told = [value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values]
         return self.raw.execute(translated(sql), told)

@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +17,11 @@ import structlog
 from psycopg.sql import SQL
 
 from piv_mcp.errors import NewerStoreError, StoreError
-from piv_mcp.store.postgres import tables
+from piv_mcp.store.postgres import notices, tables
 from piv_mcp.store.postgres.connection import SEEN_NOW, PostgresConnection
 from piv_mcp.store.postgres.failures import in_words
 from piv_mcp.store.postgres.link import DatabaseAddress, Link, Overseer
+from piv_mcp.store.postgres.notices import Concerned
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 READERS = 4
@@ -42,6 +43,8 @@ LISTEN_AGAIN_SECONDS = 1.0
 
 FORGET_SECONDS = 86400.0
 """What a process that ended so long ago has left is deleted."""
+
+_NOTICE = SQL("BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_notify({}, {}); COMMIT")
 
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +81,7 @@ class PostgresDatabase:
         self._reached_at: float | None = None
         self._anchor: tuple[float, float] | None = None
         """A moment on the database's clock, and the same on this machine's (monotonic)."""
-        self._listeners: dict[Callable[[Iterable[int]], None], asyncio.AbstractEventLoop] = {}
+        self._listeners: dict[Callable[[Concerned], None], asyncio.AbstractEventLoop] = {}
         self._threads: list[threading.Thread] = []
         self._closed = threading.Event()
 
@@ -110,13 +113,11 @@ class PostgresDatabase:
             self._ready = False
         return in_words(error, self._reached_at)
 
-    def notify(self, link: Link, accounts: Iterable[int]) -> None:
+    def notify(self, link: Link, concerned: Concerned) -> None:
         """Tell all processes of a commit, in a transaction of its own: in the writing one it would take a lock that all
         writers share."""
-        told = " ".join(map(str, sorted(accounts)))
-        notice = f"BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_notify('{CHANNEL}', '{told}'); COMMIT"
         with suppress(psycopg.Error), link.use(SHORT_SECONDS) as raw:
-            raw.execute(SQL(notice))  # pyright: ignore[reportArgumentType] - numbers
+            raw.execute(_NOTICE.format(CHANNEL, notices.written(concerned)))
 
     def _new_link(self, address: DatabaseAddress) -> Link:
         link = Link(address, self._watch)
@@ -182,14 +183,14 @@ class PostgresDatabase:
 
     # --- notices
 
-    def listen(self, wake: Callable[[Iterable[int]], None]) -> None:
-        """Call `wake`, in this event loop, with the accounts for which somebody has committed; with none if notices may
-        have been missed."""
+    def listen(self, wake: Callable[[Concerned], None]) -> None:
+        """Call `wake`, in this event loop, with what somebody has committed; with nothing if notices may have been
+        missed."""
         self._listeners[wake] = asyncio.get_running_loop()
         if not any(thread.name == "store-listen" for thread in self._threads):
             self._start("store-listen", self._hear)
 
-    def stop_listening(self, wake: Callable[[Iterable[int]], None]) -> None:
+    def stop_listening(self, wake: Callable[[Concerned], None]) -> None:
         self._listeners.pop(wake, None)
 
     def _hear(self) -> None:
@@ -199,7 +200,7 @@ class PostgresDatabase:
                 with link.use(SHORT_SECONDS) as raw:
                     raw.execute(f"LISTEN {CHANNEL}")
                 self.is_heard = True
-                self._wake(())  # what was committed before is not told
+                self._wake({})  # what was committed before is not told
                 while not self._closed.is_set():
                     self._hear_once(link)
             except (psycopg.Error, StoreError) as error:
@@ -211,14 +212,14 @@ class PostgresDatabase:
     def _hear_once(self, link: Link) -> None:
         with link.use(LISTEN_SECONDS + SHORT_SECONDS) as raw:
             for notice in raw.notifies(timeout=LISTEN_SECONDS, stop_after=1):
-                self._wake([int(word) for word in notice.payload.split() if word.isdecimal()])
+                self._wake(notices.read(notice.payload))
                 return
             raw.execute("SELECT 1")
 
-    def _wake(self, accounts: Iterable[int]) -> None:
+    def _wake(self, concerned: Concerned) -> None:
         for wake, loop in list(self._listeners.items()):
             with suppress(RuntimeError):  # that event loop is closed
-                loop.call_soon_threadsafe(wake, accounts)
+                loop.call_soon_threadsafe(wake, concerned)
 
     # --- the end
 

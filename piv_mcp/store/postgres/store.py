@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,10 +13,12 @@ import structlog
 
 from piv_mcp.errors import StoreError
 from piv_mcp.store.connection import Connection
+from piv_mcp.store.interface import Subjects
 from piv_mcp.store.measuring import measured
 from piv_mcp.store.postgres.connection import MoreLocksError, PostgresConnection
 from piv_mcp.store.postgres.database import DatabaseClock, PostgresDatabase
 from piv_mcp.store.postgres.failures import concerns_all, in_words, is_in_the_way, is_lost
+from piv_mcp.store.postgres.notices import Concerned
 from piv_mcp.store.postgres.requests import RequestTable
 from piv_mcp.store.postgres.transactions import (
     NEXT_ATTEMPT_SECONDS,
@@ -38,7 +40,7 @@ P = ParamSpec("P")
 LONGEST_READ = 4.0
 """How long a read may take."""
 
-HEARD_LOOK_SECONDS = 2.0
+HEARD_LOOK_SECONDS = 5.0
 UNHEARD_LOOK_SECONDS = 0.5
 """Seconds between two looks for commits, where notices of them come, and where none do."""
 
@@ -80,7 +82,7 @@ class PostgresStore:
         self._idle = threading.Condition(self._lock)
         self._commits = itertools.count(1)
         self._account: int | None = None
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[Subjects], None] | None = None
         self._closed = False
 
     @property
@@ -107,7 +109,7 @@ class PostgresStore:
     async def marker(self) -> Hashable:
         return await self.read(_marker)
 
-    def on_commit(self, wake: Callable[[], None]) -> None:
+    def on_commit(self, wake: Callable[[Subjects], None]) -> None:
         self._wake = wake
         self._database.listen(self._heard)
 
@@ -124,9 +126,13 @@ class PostgresStore:
         if self._release is not None:
             await self._release()
 
-    def _heard(self, accounts: Iterable[int]) -> None:
-        if self._wake is not None and (not accounts or self._account is None or self._account in accounts):
-            self._wake()
+    def _heard(self, concerned: Concerned) -> None:
+        if self._wake is None:
+            return
+        if not concerned or self._account is None:
+            self._wake(None)
+        elif self._account in concerned:
+            self._wake(concerned[self._account])
 
     # --- on a reading thread
 
@@ -190,21 +196,21 @@ class PostgresStore:
     def _write_part(self, writes: list[Write], until: float) -> None:
         jobs = [write.job for write in writes]
         outcomes: list[Outcome]
-        accounts: set[int] = set()
+        concerned: Concerned = {}
         try:
-            outcomes, accounts = self._commit(jobs, until)
+            outcomes, concerned = self._commit(jobs, until)
         except Exception as error:
             problem = self._database.failure(error)
             outcomes = [(None, problem) for _ in jobs]
             _log.error("store write failed", problem=problem.message, waiting=len(outcomes))
-        if accounts:  # first the other servers: this one's callers would keep this thread from going on
+        if concerned:  # first the other servers: this one's callers would keep this thread from going on
             with suppress(psycopg.Error, StoreError):
-                self._database.notify(self._database.link(), accounts)
+                self._database.notify(self._database.link(), concerned)
         with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
             writes[0].done.get_loop().call_soon_threadsafe(resolve, writes, outcomes)
 
-    def _commit(self, jobs: list[Job[object]], until: float) -> tuple[list[Outcome], set[int]]:
-        """Run the jobs in one transaction. Returns their outcomes, and the accounts that they wrote for."""
+    def _commit(self, jobs: list[Job[object]], until: float) -> tuple[list[Outcome], Concerned]:
+        """Run the jobs in one transaction. Returns their outcomes, and what they have changed."""
         locks, singly = Locks(), False
         while True:
             try:
@@ -228,7 +234,7 @@ class PostgresStore:
                 _log.debug("a write failed; its group is written one by one", problem=type(error).__name__)
                 singly = True
 
-    def _try_to_commit(self, jobs: list[Job[object]], locks: Locks, *, singly: bool) -> tuple[list[Outcome], set[int]]:
+    def _try_to_commit(self, jobs: list[Job[object]], locks: Locks, *, singly: bool) -> tuple[list[Outcome], Concerned]:
         link, number = self._database.link(), next(self._commits)
         connection: PostgresConnection | None = None
         outcomes: list[Outcome] | None = None
@@ -248,7 +254,7 @@ class PostgresStore:
                 raise
         self._account = connection.account
         self._database.reached()
-        return outcomes, {connection.account, *(connection.locked or ())}
+        return outcomes, connection.concerned
 
 
 def _singly(connection: PostgresConnection, jobs: list[Job[object]]) -> list[Outcome]:
@@ -271,6 +277,5 @@ def _singly(connection: PostgresConnection, jobs: list[Job[object]]) -> list[Out
     return outcomes
 
 
-def _marker(connection: Connection) -> tuple[int, int]:
-    query = "SELECT coalesce(sum(commits), 0)::bigint FROM writers WHERE account = ?"
-    return connection.last_event(), connection.count(query, (connection.account,))
+def _marker(connection: Connection) -> int:
+    return connection.count("SELECT changes FROM accounts WHERE id = ?", (connection.account,))

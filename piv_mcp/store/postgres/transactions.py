@@ -146,8 +146,9 @@ def commit_writing(connection: PostgresConnection, whose: Whose, number: int) ->
         for account in sorted({connection.account, *(connection.locked or ())})
     ]
     statements += [
-        f"UPDATE accounts SET last_seq = greatest(last_seq, {seq}) WHERE id = {account}"  # noqa: S608
-        for account, seq in sorted(connection.last_events.items())
+        f"UPDATE accounts SET last_seq = greatest(last_seq, {connection.last_events.get(account, 0)}),"  # noqa: S608
+        f" changes = changes + 1 WHERE id = {account}"
+        for account in sorted(connection.concerned)
     ]
     _run(connection.raw, "; ".join([*statements, "COMMIT"]))
 
