@@ -1,5 +1,6 @@
 """Tools of the inbox: read verification codes, and wait for them."""
 
+import asyncio
 from typing import Annotated
 
 from pydantic import Field
@@ -150,7 +151,8 @@ async def wait_for_code(
         wanted=wanted,
     )
     found, quiet = waited.found, waited.without_code
-    rows = await rows_of(app, [*found, *quiet])
+    # Side by side: each waits for the store, and somebody for the code.
+    rows, missed = await asyncio.gather(rows_of(app, [*found, *quiet]), unread(app, piv_num_id))
     notes = [*reader.notes, *_about(quiet, has_code=bool(found), more=waited.more_without_code)]
     after, status = reader.after(waited.cursor), "timeout"
     if waited.unconfirmed:
@@ -177,7 +179,6 @@ async def wait_for_code(
         if waited.more:
             count = f"{waited.more}{' or' if waited.is_cut else ''} more"
             notes.append(f"{count} codes came before these: call again with after={after} for them.")
-    missed = await unread(app, piv_num_id)
     if found and app.api is not None:
         notes += missed
     elif not found:
