@@ -214,6 +214,10 @@ def environment(folder: Path, store: str | None, base_url: str, **settings: obje
     return {**kept, **{f"PIV_{name.upper()}": str(value) for name, value in given.items()}}
 
 
+KEPT = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=600)
+"""Connections that httpx closes for their age can be those that it takes for the next request."""
+
+
 @asynccontextmanager
 async def fleet(folder: Path, store: str | None, base_url: str, count: int) -> AsyncGenerator[Fleet]:
     """So many servers; without a store's address they share SQLite."""
@@ -224,7 +228,7 @@ async def fleet(folder: Path, store: str | None, base_url: str, count: int) -> A
         return environment(folder, store, base_url, data_dir=data, http_port=port)
 
     replicas: list[Replica] = []
-    async with httpx.AsyncClient(timeout=330, limits=httpx.Limits(max_connections=None), trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=330, limits=KEPT, trust_env=False) as http:
         try:
             for _ in range(count):
                 port = free_port()
