@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from piv_mcp.spending.policy import Policy
     from piv_mcp.store import Store
     from piv_mcp.store.changes import Changes
+    from piv_mcp.store.view import View
 
 IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
@@ -205,6 +206,8 @@ class Runtime:
         if sandbox is not None and (address := settings.public_url if is_hosted else web.serving_at()) is not None:
             sandbox.webhook_url = f"{address}/webhooks/{secret}"
 
+        viewer = Viewer(number_leases.holder_of_process(store.process))
+        view = View(store, viewer, self.clock)
         gate = None
         if client is not None:
             page = None
@@ -213,14 +216,13 @@ class Runtime:
                 door = PageDoor(lambda visitors: page_app(inbox, journal, views, visitors), changes.notify, self.clock)
                 self._stack.push_async_callback(door.close)
                 page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
-            gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page)
+            gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page, view)
         self._background(backfill.run)
         self._background(asking.run)
         self._background(Retention(inbox).run)
-        viewer = Viewer(number_leases.holder_of_process(store.process))
         whole = Services(
             api=client,
-            store=View(store, viewer, self.clock),
+            store=view,
             inbox=inbox,
             history=history,
             asking=asking,
@@ -277,7 +279,7 @@ class Runtime:
                         await store.write(accounts.identify, account.user_id)
 
     def _open_gate(
-        self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel | None"
+        self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel | None", view: "View"
     ) -> "Gate":
         from piv_mcp.api.rate_limit import Priority  # late: see _start
         from piv_mcp.spending.actions.base import Sources
@@ -298,7 +300,7 @@ class Runtime:
         by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.store, self.clock), journal)
         policy, reconciler = _policy(self.settings), Reconciler(sources, journal)
         self._stack.callback(metrics.look_up(account_lookup(journal, policy)))
-        gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake)
+        gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake, view)
         self._stack.push_async_callback(gate.close)
         self._background(by_itself.run)
         return gate

@@ -387,6 +387,25 @@ async def test_an_agent_without_an_area_is_shown_nothing_of_it(account: Account)
         assert {row["what"] for row in ends["commitments"]} == {"domain"}
 
 
+async def test_a_wait_asks_piv_day_nothing_of_an_area_that_the_agent_lacks(account: Account) -> None:
+    """An agent of the inbox alone learns not even whether there is a site, a domain, an entry of the queue by an id."""
+    sandbox = account.team.sandbox
+    named: dict[str, str] = {}
+    async with account.team.client("free") as free:
+        named["domain_id"] = (await free.ok("list_domains"))["domains"][0]["id"]
+        named["white_id"] = (await free.ok("list_whites"))["whites"][0]["id"]
+    async with account.team.client("reader") as app:
+        for name, id_ in {**named, "queue_id": "q-1"}.items():
+            answers: list[str] = []
+            for value in (id_, "Zz0nN-zzZ9z_9"):
+                app.forget_requests()
+                arguments = {"types": [], name: value, "timeout_seconds": 0}
+                answers.append(normal(await said(app, "wait_for_event", arguments), value))
+                asked = [item.raw_path for item in sandbox.requests[app.seen :]]
+                assert not [path for path in asked if "/domains" in path or "/whites" in path]
+            assert answers[0] == answers[1]
+
+
 async def test_what_comes_for_others_moves_no_cursor(account: Account) -> None:
     own, other = account.numbers["own"], account.numbers["other"]
     async with account.team.client("narrow") as app:

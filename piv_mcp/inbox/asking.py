@@ -167,7 +167,7 @@ class Asking:
         Raises:
             ApiError: piv.day could not be asked.
         """
-        if self._shown_client is None or not sought.names_one or await self.known(sought):
+        if self._shown_client is None or not sought.kinds or not sought.names_one or await self.known(sought):
             return None
         try:
             found = await lists.ask_by_id(self._shown_client, sought.kinds, sought.ids, sought.number)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from piv_mcp.errors import PivError
 from piv_mcp.store import Connection, events, number_leases
-from piv_mcp.store.number_leases import NumberLease
+from piv_mcp.store.number_leases import MOST_HELD, NumberLease
 from piv_mcp.store.sight import NumberLeasedError
 from piv_mcp.store.view import View
 from piv_mcp.text.times import utc
@@ -23,6 +23,19 @@ class NumbersLeasedError(PivError):
         )
 
 
+class TooManyLeasesError(PivError):
+    """The caller has as many numbers for itself alone as it may have at a time."""
+
+    code = "TOO_MANY_LEASES"
+
+    def __init__(self, first: NumberLease) -> None:
+        super().__init__(
+            f"you have leased {MOST_HELD} numbers, and that is all that one agent may have at a time; the first of"
+            f" these leases ends at {utc(first.until):%H:%M:%S} UTC",
+            hint=f"End one that is not needed any more with release_number, such as {first.number}, or call again then",
+        )
+
+
 async def lease(
     view: View, candidates: Sequence[str], *, now: float, remote_now: float | None, minutes: int, extends: bool
 ) -> NumberLease:
@@ -30,6 +43,7 @@ async def lease(
     the caller may have a lease already.
 
     Raises:
+        TooManyLeasesError: the caller has `MOST_HELD` others.
         NumberLeasedError: another has the one number that is meant.
         NumbersLeasedError: all are leased.
     """
@@ -59,6 +73,9 @@ def _take(
     extends: bool,
 ) -> NumberLease | list[NumberLease]:
     """The lease, or those that are in the way."""
+    held = [lease for lease in number_leases.current(connection, now) if lease.holder == holder]
+    if len(held) >= MOST_HELD and not (extends and any(lease.number in candidates for lease in held)):
+        raise TooManyLeasesError(min(held, key=lambda lease: lease.until))
     taken = number_leases.take(
         connection,
         candidates,

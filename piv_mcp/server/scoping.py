@@ -36,7 +36,7 @@ def _made(app: Services, agent: "Agent") -> Services:
     sees_all = viewer.sees_numbers and not viewer.numbers_only
     gate = None
     if app.spending is not None and shown.api is not None:
-        gate = app.spending.acting_for(agent, shown.api)
+        gate = app.spending.acting_for(agent, shown.api, shown.store)
     return replace(
         shown,
         phonebook=app.phonebook if sees_all else SeenPhonebook(shown.api, app.clock, shown.store),

@@ -27,6 +27,7 @@ from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.agents import Agent
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.view import View
 
 if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
@@ -54,8 +55,10 @@ class Gate:
         changes: Changes,
         reconciler: Reconciler,
         wake_reconciler: Callable[[], None],
+        view: View,
     ) -> None:
-        """`reconciler` settles entries during calls; `wake_reconciler` wakes the one that runs in the background."""
+        """`reconciler` settles entries during calls; `wake_reconciler` wakes the one that runs in the background. `view`
+        is the store as the caller has it."""
         self._sources = sources
         self._shown = sources
         """As the caller sees the account: what is quoted and sent. What is looked for afterwards sees everything."""
@@ -65,14 +68,15 @@ class Gate:
         self._changes = changes
         self.reconciler = reconciler
         self._wake_reconciler = wake_reconciler
+        self._view = view
         self._executions: dict[str, asyncio.Task[Entry]] = {}
         self._waiting: Counter[str] = Counter()
 
-    def acting_for(self, agent: Agent, api: "PivClient") -> "Gate":
-        """The same gate for an agent with limits of its own, who sees this of the account."""
+    def acting_for(self, agent: Agent, api: "PivClient", view: View) -> "Gate":
+        """The same gate for an agent with limits of its own, who sees this of the account and of the store."""
         other = copy(self)
         other.journal, other.policy = self.journal.of(agent.name), self.policy.narrowed_to(agent)
-        other._shown = replace(self._sources, api=api)
+        other._shown, other._view = replace(self._sources, api=api), view
         return other
 
     async def perform(self, action: Action, person: Person) -> Receipt:
@@ -85,6 +89,7 @@ class Gate:
             ApiError: the action cannot be quoted.
             BalanceError: the balance does not cover the quote.
             DeniedError: the person's settings allow no spending.
+            NumberLeasedError: another has leased a number for itself alone with which the action would do something.
         """
         if self.policy.refuses(action):
             who = "PIV_SPEND_MODE=deny: the person's settings allow" if self.journal.agent is None else "this agent has"
@@ -106,6 +111,8 @@ class Gate:
                 return await self._finish(entry, action, repeated=not first)
             # The reply belongs to another action: ignore it.
         entry = await self.journal.find_open(action)
+        if entry is None or entry.state in ("quoted", "approved"):  # the outcome of what was sent is told
+            await self._view.refuse_use(action.sole_use)
         if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
             entry = await self._propose(action)
         return await self._continue(entry, action, person)
@@ -249,6 +256,7 @@ class Gate:
             return await self.journal.reload(entry)
         try:
             before = await self._snapshot(entry, action)
+            await self._view.refuse_use(action.sole_use)  # it may have been leased since the question
         except PivError:
             await self.journal.withdraw(entry.id)
             raise

@@ -14,6 +14,9 @@ MOST_MINUTES = 120
 MOST_SECONDS = MOST_MINUTES * 60.0
 """Longer than any is granted for: what ends later is of a clock that was ahead, and has ended."""
 
+MOST_HELD = 10
+"""Leases of one holder at a time: else one agent could keep all numbers from the others."""
+
 _PROCESS = "process "
 
 

@@ -43,10 +43,9 @@ class NumberLeasedError(PivError):
 
     code = "NUMBER_LEASED"
 
-    def __init__(self, lease: NumberLease) -> None:
+    def __init__(self, lease: NumberLease, withheld: str = "what comes to it is not shown here until then") -> None:
         super().__init__(
-            f"another agent has leased this number until {utc(lease.until):%H:%M:%S} UTC: what comes to it is not shown"
-            " here until then",
+            f"another agent has leased this number until {utc(lease.until):%H:%M:%S} UTC: {withheld}",
             hint="Use another number (lease_number gives a free one), or wait until then",
         )
 
@@ -228,3 +227,12 @@ def refuse_leased(connection: Connection, number: str | None) -> None:
     """Raises `NumberLeasedError` if somebody else than the connection's viewer has leased the number."""
     if isinstance(connection, ShownConnection) and number in connection.leases and connection.sees(number):
         raise NumberLeasedError(connection.leases[number or ""])
+
+
+def refuse_use(connection: Connection, numbers: Collection[str]) -> None:
+    """Raises `NumberLeasedError` if one of the numbers, to which something is to be done, is another's for now."""
+    if isinstance(connection, ShownConnection):
+        for number in sorted(connection.leases.keys() & set(numbers)):
+            if connection.sees(number):
+                alone = "only that agent sends from it, verifies with it or restores it until then"
+                raise NumberLeasedError(connection.leases[number], alone)

@@ -1,12 +1,12 @@
 """The store as one caller has it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.interface import Store
 from piv_mcp.store.number_leases import NumberLease
-from piv_mcp.store.sight import ShownConnection, Viewer
+from piv_mcp.store.sight import ShownConnection, Viewer, refuse_use
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 T = TypeVar("T")
@@ -48,6 +48,14 @@ class View:
     async def leased_by_another(self, piv_num_id: str) -> NumberLease | None:
         """The lease that somebody else than the viewer has of a number."""
         return await self.everything.read(lambda connection: self._seen(connection).leases.get(piv_num_id))
+
+    async def refuse_use(self, numbers: Collection[str]) -> None:
+        """
+        Raises:
+            NumberLeasedError: somebody else than the viewer has leased one of the numbers.
+        """
+        if numbers:
+            await self.read(refuse_use, numbers)
 
     async def hidden_since(self, piv_num_id: str) -> tuple[float | None] | None:
         """The time on piv.day's clock since which the number's messages are not shown (None: not known); None if all

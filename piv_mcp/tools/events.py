@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from piv_mcp.api.events import EVENT_TYPES, EVENTS, EventType
-from piv_mcp.errors import InvalidRequestError
+from piv_mcp.errors import InvalidRequestError, NotFoundError
 from piv_mcp.inbox import cursor, wait
 from piv_mcp.inbox.cursor import Cursor
 from piv_mcp.inbox.outcomes import LAST
@@ -18,7 +18,7 @@ from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.spending.actions.base import wait_for_event as call_of_wait
 from piv_mcp.store import events
 from piv_mcp.store.event import StoredEvent
-from piv_mcp.store.pending import ENDS, Kind, Sought
+from piv_mcp.store.pending import AREA_OF_KIND, ENDS, Kind, Sought
 from piv_mcp.text.untrusted import one_line
 from piv_mcp.tools.event_rows import rows_of
 from piv_mcp.tools.inbox_answers import Events, InProgress, WaitedEvents
@@ -129,7 +129,7 @@ async def wait_for_event(
     ids = {name: value for name, value in given.items() if value is not None}
     able = _about(types, ids)
     piv_num_id = await app.phonebook.resolve(number) if number is not None else None
-    sought = _sought(types, ids, piv_num_id)
+    sought = _sought(app, types, ids, piv_num_id)
     match = await _fields(app, ids, sought)
     others = {name: value for name, value in match.items() if name != "piv_num_id"}
     about = cursor.about(piv_num_id, types, others)
@@ -239,13 +239,15 @@ def _about(types: Sequence[EventType], ids: Collection[str]) -> Sequence[EventTy
     return able
 
 
-def _sought(types: Sequence[EventType], ids: Mapping[str, str], piv_num_id: str | None) -> Sought:
-    """What is to be looked at for a wait for these types of what the ids name."""
+def _sought(app: Services, types: Sequence[EventType], ids: Mapping[str, str], piv_num_id: str | None) -> Sought:
+    """What is to be looked at for a wait for these types of what the ids name: nothing of an area that the caller
+    lacks."""
     kinds: list[Kind] = [
         kind
         for kind, ends in ENDS.items()
         if (not types or not set(types).isdisjoint(ends)) and all(kind in IDS[name].kinds for name in ids)
     ]
+    kinds = [kind for kind in kinds if (area := AREA_OF_KIND.get(kind)) is None or app.has(area)]
     others = {name: value for name, value in ids.items() if name != "number"}
     return Sought(kinds, others, piv_num_id, is_open=not types)
 
@@ -267,6 +269,8 @@ async def _domain_of(app: Services, queue_id: str, sought: Sought) -> dict[str, 
         for field in ("domain_name", "domain_id"):
             if row.known.get(field):
                 return {field: row.known[field]}
+    if not app.has("domains"):
+        raise NotFoundError("there is no such entry of the queue", code="NOT_FOUND")
     entry = await app.client.domains.queue(queue_id)
     if not entry.domain_name:
         raise InvalidRequestError(

@@ -157,6 +157,11 @@ class Action(BaseModel, ABC):
     def targets(self) -> frozenset[str]:
         """What the action acts on: two actions of a kind that share a target may be one wish in other words."""
 
+    @property
+    def sole_use(self) -> frozenset[str]:
+        """The ids of numbers with which it does what an agent that has leased one of them has for itself alone."""
+        return frozenset()
+
     def _normal(self, name: str, value: object) -> object:
         if isinstance(value, str):
             text = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()

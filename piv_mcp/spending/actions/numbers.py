@@ -134,6 +134,10 @@ class SendSmsAction(Action):
         recipients = {self.request.to_number, *phones.other_forms(self.request.to_number)}
         return frozenset(f"{self.piv_num_id} {recipient}" for recipient in recipients)
 
+    @property
+    def sole_use(self) -> frozenset[str]:
+        return frozenset({self.piv_num_id})
+
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)
         country = await _country(sources, number.country_code)
@@ -199,6 +203,10 @@ class StartVerificationAction(Action):
     @property
     def targets(self) -> frozenset[str]:
         return frozenset({self.piv_num_id})
+
+    @property
+    def sole_use(self) -> frozenset[str]:
+        return self.targets
 
     async def quote(self, sources: Sources) -> Proposal:
         number = await sources.api.numbers.get(self.piv_num_id)

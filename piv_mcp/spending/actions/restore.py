@@ -37,6 +37,10 @@ class RestoreNumbersAction(Action):
     def targets(self) -> frozenset[str]:
         return frozenset(self.request.piv_num_ids)
 
+    @property
+    def sole_use(self) -> frozenset[str]:
+        return self.targets
+
     async def quote(self, sources: Sources) -> Proposal:
         numbers = await self._found(sources)
         rents = {
