@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets import Replica, Site, piv_day, site
+from fleets import HEADERS, Replica, Site, piv_day, site
 from harness import ERAS, Era, approver, content_of, text_of, until
 from mcp import Client
 from mcp.shared.exceptions import MCPError
@@ -166,6 +166,37 @@ async def test_whoever_has_no_token_is_told_nothing(server: Replica, header: str
             assert len(answer.content) < 100
 
 
+async def test_of_two_tokens_none_counts(place: Site, server: Replica) -> None:
+    """What stands in front might have looked at the other one."""
+    token = await place.agent()
+    own, other = ("Authorization", f"Bearer {token}"), ("Authorization", "Bearer piv_agent_x")
+    async with server.http() as http:
+        for headers, status in (([own], 200), ([own, other], 401), ([other, own], 401), ([own, own], 401)):
+            given = [*HEADERS.items(), *headers]
+            assert (await http.post("/mcp", json=rpc("ping"), headers=given)).status_code == status
+
+
+async def test_where_connections_are_few_one_agent_has_a_quarter_of_them(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piv_mcp.server.http.MOST_CONNECTIONS", 40)
+    greedy, other = await place.agent("greedy"), await place.agent("other")
+    async with place.server() as server, server.http(greedy) as http:
+        number = (await server.call(other, "list_numbers"))["numbers"][0]["piv_num_id"]
+        arguments = {"number": number, "timeout_seconds": 50}
+        call = rpc("tools/call", name="wait_for_code", arguments=arguments)
+        waiting = [asyncio.create_task(http.post("/mcp", json=call)) for _ in range(25)]
+
+        async def refused() -> bool:
+            return sum(task.done() and task.result().status_code == 429 for task in waiting) == 15
+
+        await until(refused, seconds=20, what="all but ten are refused")
+        assert (await server.call(other, "list_numbers"))["total"] == 2
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_server_without_agents_lets_nobody_in(server: Replica) -> None:
     async with server.http("piv_agent_guess") as http:
         assert (await http.post("/mcp", json=rpc("ping"))).status_code == 401
@@ -266,8 +297,8 @@ async def test_a_tool_that_is_not_offered_is_as_unknown_as_any(place: Site, serv
     token = await place.agent(toolsets="inbox")
     async with server.client(token, era) as client:
         hidden = await raw(client, "purchase_number")
-        unknown = await raw(client, "purchase_numbex")  # as near to the tools that there are
-    assert hidden.replace("purchase_number", "X") == unknown.replace("purchase_numbex", "X")
+        unknown = await raw(client, "purchase_numbir")  # as near to what is offered
+    assert hidden.replace("purchase_number", "X") == unknown.replace("purchase_numbir", "X")
 
 
 async def raw(client: Client, tool: str) -> str:

@@ -54,8 +54,11 @@ class Provider:
     fetches: int = 0
     named: str | None = None
     """What it says it is, if that is not where it is."""
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    """It answers while this is set."""
 
     async def metadata(self, _: Request) -> Response:
+        await self.answers.wait()
         return JSONResponse({"issuer": self.named or self.url, "jwks_uri": f"{self.url}/jwks"})
 
     async def jwks(self, _: Request) -> Response:
@@ -80,7 +83,9 @@ async def provider() -> AsyncIterator[Provider]:
     routes = [Route("/.well-known/openid-configuration", provider.metadata), Route("/jwks", provider.jwks)]
     async with stranger(*routes) as url:
         provider.url = url
+        provider.answers.set()
         yield provider
+        provider.answers.set()
 
 
 @pytest.fixture
@@ -197,6 +202,40 @@ async def test_keys_that_nobody_has_are_asked_for_seldom(provider: Provider, iss
     assert provider.fetches == 1
     assert await subject(issuer, provider.token()) == "user|1"
     assert provider.fetches == 1
+
+
+async def test_nobody_waits_for_a_provider_that_is_away(provider: Provider) -> None:
+    clock = MovingClock()
+    issuer = Issuer(provider.url, provider.audience, clock)
+    good = provider.token(exp=int(time.time()) + 90_000)
+    assert await subject(issuer, good) == "user|1"
+    clock.advance(KEYS_SECONDS + 1)
+    provider.named = "https://away.example"  # what it says now cannot be used
+    assert await subject(issuer, good) == "user|1"
+    clock.advance(REFETCH_SECONDS)
+    provider.answers.clear()  # and from now on it keeps everybody waiting
+    for _ in range(3):
+        assert await asyncio.wait_for(subject(issuer, good), 5) == "user|1"
+    provider.named = None
+    provider.keys = [public(EC, "two")]
+    provider.answers.set()
+    clock.advance(REFETCH_SECONDS)
+
+    async def is_taken_back() -> bool:
+        return await subject(issuer, good) is None
+
+    await until(is_taken_back, seconds=20, what="the keys are read again")
+
+
+async def test_a_time_that_is_none_makes_a_token_none(provider: Provider, issuer: Issuer) -> None:
+    for exp in (float("inf"), float("nan"), 10**400, "soon", [], {}):
+        token = forged_by_the_provider({**provider.claims(), "exp": exp})
+        assert await subject(issuer, token) is None
+
+
+def forged_by_the_provider(claims: dict[str, Any]) -> str:
+    """Signed as it should be, with claims that no library would write."""
+    return jwt.PyJWS().encode(json.dumps(claims).encode(), RSA, "RS256", {"kid": "one", "typ": "at+jwt"})
 
 
 async def test_what_names_another_issuer_is_not_used(provider: Provider, issuer: Issuer) -> None:

@@ -22,6 +22,7 @@ from piv_mcp.store.agents import Agent
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
 from piv_mcp.text.times import SYSTEM_CLOCK, utc
+from piv_mcp.text.untrusted import one_line
 
 TOKEN_BYTES = 32
 
@@ -102,7 +103,7 @@ def described(agent: Agent, numbers: Sequence[str], user_id: str | None) -> str:
         f"at most {agent.auto_approve_max} dollars an action" if agent.auto_approve_max is not None else "",
         f"{agent.daily_budget} dollars a day" if agent.daily_budget is not None else "",
         "attended" if agent.attended else "",
-        f"subject {agent.subject}" if agent.subject is not None else "",
+        f"subject {one_line(agent.subject)}" if agent.subject is not None else "",
         f"added {utc(agent.added_at):%Y-%m-%d}",
         f"REVOKED {utc(agent.revoked_at):%Y-%m-%d}" if agent.revoked_at is not None else "",
     ]

@@ -23,7 +23,7 @@ from piv_mcp.web.guards import GUESSES_A_MINUTE, Guesses
 from piv_mcp.web.outside import OutsideAddress
 
 MAX_CALLS_EACH = 2000
-"""Requests of one agent at a time, so that one cannot take all connections."""
+"""Requests of one agent at a time, so that one cannot take all connections. Where there are few, a quarter of them."""
 
 REVOKED_SECONDS = 1.0
 """How often the calls that run are looked through for those of agents that have lost their access."""
@@ -62,9 +62,11 @@ class Door:
         *,
         verifier: TokenVerifier | None = None,
         challenge: str = "Bearer",
+        connections: int = 4 * MAX_CALLS_EACH,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`verifier` knows an identity provider's tokens; `challenge` begins the `WWW-Authenticate` of refusals."""
+        """`verifier` knows an identity provider's tokens; `challenge` begins the `WWW-Authenticate` of refusals. There
+        are at most so many `connections`."""
         self._app = app
         self._roster = roster
         self._address = address
@@ -72,6 +74,7 @@ class Door:
         self._clock = clock
         self._calls: set[_Call] = set()
         self._each: Counter[str] = Counter()
+        self._most_each = max(1, min(MAX_CALLS_EACH, connections // 4))
         self._guesses = Guesses(clock)
         self._watch: asyncio.Task[None] | None = None
         self.is_open = False
@@ -112,16 +115,17 @@ class Door:
             return self._closed
         if (refused := self._address.refusal(scope)) is not None:
             return refused
-        visitor = await self._known(Headers(scope=scope).get("authorization"))
+        given = Headers(scope=scope).getlist("authorization")
+        visitor = await self._known(given[0]) if len(given) == 1 else self._no_token  # a proxy may mean another one
         if isinstance(visitor, Response):
             return visitor
         if scope["method"] != "POST":  # there are no sessions, so that there is nothing to open or to end
             return self._no_method
-        return self._too_many if self._each[visitor.agent.name] >= MAX_CALLS_EACH else visitor
+        return self._too_many if self._each[visitor.agent.name] >= self._most_each else visitor
 
-    async def _known(self, header: str | None) -> _Visitor | Response:
+    async def _known(self, header: str) -> _Visitor | Response:
         """Who calls, or the refusal."""
-        kind, _, token = (header or "").partition(" ")
+        kind, _, token = header.partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
             return self._no_token

@@ -92,9 +92,15 @@ class _Serving:
         if settings.oauth_issuer is not None:
             verifier = Issuer(settings.oauth_issuer, _audience(settings), clock)
             challenge = f'Bearer resource_metadata="{settings.public_url}{METADATA_PATH}{MCP_PATH}"'
-        address = OutsideAddress(settings.public_url)
+        self._limit = connection_limit(MOST_CONNECTIONS, descriptors_each=2)
         self._door = Door(
-            self._sessions.handle_request, self._roster, address, verifier=verifier, challenge=challenge, clock=clock
+            self._sessions.handle_request,
+            self._roster,
+            OutsideAddress(settings.public_url),
+            verifier=verifier,
+            challenge=challenge,
+            connections=self._limit,
+            clock=clock,
         )
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
@@ -103,7 +109,7 @@ class _Serving:
             Forwarded(self._app(self._routes()), settings.trusted_proxies or ()),
             settings.http_host,
             settings.http_port,
-            limit=connection_limit(MOST_CONNECTIONS, descriptors_each=2),
+            limit=self._limit,
             idle_seconds=KEEP_ALIVE_SECONDS,
             clock=self._clock,
         )

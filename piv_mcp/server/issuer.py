@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -93,7 +94,7 @@ class Issuer:
         """What the token says, if it is the provider's, for us, and not over; else None."""
         if len(token) > MAX_JWT:
             return None
-        errors = (self._jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError)
+        errors = (self._jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
         try:
             header = self._jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
@@ -111,9 +112,9 @@ class Issuer:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
+            subject, expires_at = claims["sub"], int(float(claims["exp"]))
         except errors:
             return None
-        subject, expires_at = claims["sub"], claims["exp"]
         if not isinstance(subject, str) or not subject:
             return None
         client = claims.get("client_id") or claims.get("azp") or subject
@@ -121,7 +122,7 @@ class Issuer:
             token=token,
             client_id=str(client),
             scopes=[],
-            expires_at=int(expires_at),
+            expires_at=expires_at,
             resource=self._audience,
             subject=subject,
         )
@@ -137,16 +138,34 @@ class ProviderKeys:
         self._fetched_at = -math.inf
         self._tried_at = -math.inf
         self._fetching = asyncio.Lock()
+        self._is_away = False
+        """The last fetch failed."""
+        self._behind: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, algorithm: str) -> PublishedKey | None:
-        """The key with this id for this algorithm. A token that names none is proven by the only key there is."""
-        if self._clock.monotonic() - self._fetched_at > KEYS_SECONDS or self._named(kid, algorithm) is None:
-            async with self._fetching:
-                is_old = self._clock.monotonic() - self._fetched_at > KEYS_SECONDS
-                may_try = self._clock.monotonic() - self._tried_at >= REFETCH_SECONDS
-                if may_try and (is_old or self._named(kid, algorithm) is None):
-                    await self._fetch()
+        """The key with this id for this algorithm. A token that names none is proven by the only key there is.
+
+        While the provider is away, nobody waits for it whose key was good when it was there.
+        """
+        key = self._named(kid, algorithm)
+        if key is None or self._are_old:
+            if key is not None and self._is_away:
+                if self._behind is None or self._behind.done():
+                    self._behind = asyncio.create_task(self._refresh(kid, algorithm), context=Context())  # for all
+                return key
+            await self._refresh(kid, algorithm)
         return self._named(kid, algorithm)
+
+    async def _refresh(self, kid: str | None, algorithm: str) -> None:
+        """Fetch the keys, unless that was tried just now, or somebody else has done it meanwhile."""
+        async with self._fetching:
+            may_try = self._clock.monotonic() - self._tried_at >= REFETCH_SECONDS
+            if may_try and (self._are_old or self._named(kid, algorithm) is None):
+                await self._fetch()
+
+    @property
+    def _are_old(self) -> bool:
+        return self._clock.monotonic() - self._fetched_at > KEYS_SECONDS
 
     def _named(self, kid: str | None, algorithm: str) -> PublishedKey | None:
         fitting = [key for key in self._keys if key.fits(algorithm)]
@@ -157,18 +176,21 @@ class ProviderKeys:
     async def _fetch(self) -> None:
         import httpx  # late: it is not needed without an identity provider
 
-        self._tried_at = self._clock.monotonic()
         try:
             # In a thread: it reads the certificates of the world.
             client = await asyncio.to_thread(httpx.AsyncClient, timeout=FETCH_SECONDS, follow_redirects=False)
             async with client as http, self._clock.timeout(2 * FETCH_SECONDS):
                 self._keys = _keys_in(await _document(http, await self._address_of_keys(http)))
         except (IssuerError, httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            self._is_away = True
             problem = str(error) if isinstance(error, IssuerError) else type(error).__name__
             _log.error("the identity provider's keys could not be read", issuer=self._issuer, problem=problem)
         else:
+            self._is_away = False
             self._fetched_at = self._clock.monotonic()
             _log.info("the identity provider's keys were read", issuer=self._issuer, keys=len(self._keys))
+        finally:
+            self._tried_at = self._clock.monotonic()  # at the end: those who waited for it do not try again
 
     async def _address_of_keys(self, http: Any) -> str:
         parts = urlsplit(self._issuer)

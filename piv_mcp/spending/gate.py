@@ -57,8 +57,8 @@ class Gate:
         wake_reconciler: Callable[[], None],
         view: View,
     ) -> None:
-        """`reconciler` settles entries during calls; `wake_reconciler` wakes the one that runs in the background. `view`
-        is the store as the caller has it."""
+        """`reconciler` settles entries during calls; `wake_reconciler` wakes the one that runs in the background.
+        `view` is the store as the caller has it."""
         self._sources = sources
         self._shown = sources
         """As the caller sees the account: what is quoted and sent. What is looked for afterwards sees everything."""
