@@ -20,7 +20,7 @@ from piv_mcp import metrics
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import ConfigError, NewerStoreError, PivError, StoreError
 from piv_mcp.log import Redactor
-from piv_mcp.services import Services
+from piv_mcp.services import CALLER, Services
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class Runtime:
             self.settings.base_url,
             key,
             transport=transport,
-            limiter=SharedLimiter(store, self.clock),
+            limiter=SharedLimiter(store, self.clock, lambda: agent.name if (agent := CALLER.get()) else None),
             clock=self.clock,
         )
         self._stack.push_async_callback(client.aclose)

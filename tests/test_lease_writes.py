@@ -80,7 +80,7 @@ async def test_a_lease_keeps_nobody_from_the_outcome_of_what_was_sent_before(hom
         assert await gate.journal.decide(waiting["spending_id"], "approve", by="terminal")
         entry = await gate.journal.get(waiting["spending_id"])
         assert entry is not None
-        await gate._execute(entry)  # as if the call had been cut off before its answer
+        await gate._execute(entry)  # pyright: ignore[reportPrivateUsage] - as if the call had been cut off
         await ada.ok("lease_number", number=number)
         assert (await bob.ok("send_sms", **arguments))["spending_id"] == entry.id
 

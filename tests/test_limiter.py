@@ -18,7 +18,7 @@ from piv_mcp.api.rate_limit import BACKFILL_OWN, MAX_PAUSE, TOTAL, WAIT_OWN, WIN
 from piv_mcp.errors import RateLimitedError, StoreError
 from piv_mcp.store import Store, minute
 from piv_mcp.store.minute import Sent
-from piv_mcp.store.rate_limit import SharedLimiter, take_slot
+from piv_mcp.store.rate_limit import IN_LINE, SharedLimiter, take_slot
 from piv_mcp.text.times import SYSTEM_CLOCK
 
 
@@ -376,3 +376,52 @@ async def test_a_store_that_fails_for_a_moment_makes_room_for_nothing_twice(
     clock.advance(WINDOW)
     await take(TOTAL[Priority.PERSON])
     await refused(limiter, other)
+
+
+class Slots(SharedLimiter):
+    """Notes who looks for a slot at the same time."""
+
+    most = 0
+    looking = 0
+
+    async def _acquire(self, priority: Priority, give_up: float) -> None:
+        self.looking += 1
+        self.most = max(self.most, self.looking)
+        await asyncio.sleep(0.001)
+        await super()._acquire(priority, give_up)
+        self.looking -= 1
+
+
+async def test_of_one_who_sends_much_few_requests_are_in_line(stores: list[Store]) -> None:
+    """Whoever sends less has as good a chance of the next slot."""
+    callers = iter(["greedy"] * 30 + ["modest"])
+    limiter = Slots(stores[0], SYSTEM_CLOCK, lambda: next(callers))
+    order: list[int] = []
+
+    async def take(place: int) -> None:
+        await limiter.acquire(Priority.PERSON, timeout=10)
+        order.append(place)
+
+    await asyncio.gather(*(take(place) for place in range(31)))
+    assert limiter.most == IN_LINE + 1
+    assert order.index(30) <= IN_LINE, "the last to come is the only one of its caller"
+    assert await counted(stores[0]) == 31
+
+
+async def test_polls_and_one_persons_own_calls_are_in_no_line(stores: list[Store]) -> None:
+    limiter = Slots(stores[0], SYSTEM_CLOCK, lambda: "ada")
+    await asyncio.gather(*(limiter.acquire(Priority.WAIT, timeout=10) for _ in range(5)))
+    assert limiter.most == 5
+    alone = Slots(stores[0])
+    await asyncio.gather(*(alone.acquire(Priority.PERSON, timeout=10) for _ in range(5)))
+    assert alone.most == 5
+
+
+async def test_who_waits_behind_ones_own_gives_up_in_time(stores: list[Store]) -> None:
+    limiter = SharedLimiter(stores[0], MovingClock(speed=50), lambda: "ada")
+    await fill(stores[0], TOTAL[Priority.PERSON], ago=30)
+    for _ in range(2):  # also when it was so before
+        answers = await asyncio.gather(
+            *(limiter.acquire(Priority.PERSON, timeout=5) for _ in range(8)), return_exceptions=True
+        )
+        assert all(isinstance(answer, RateLimitedError) for answer in answers)

@@ -228,7 +228,8 @@ async def test_nobody_waits_for_a_provider_that_is_away(provider: Provider) -> N
 
 
 async def test_a_time_that_is_none_makes_a_token_none(provider: Provider, issuer: Issuer) -> None:
-    for exp in (float("inf"), float("nan"), 10**400, "soon", [], {}):
+    times: list[Any] = [float("inf"), float("nan"), 10**400, "soon", [], {}]
+    for exp in times:
         token = forged_by_the_provider({**provider.claims(), "exp": exp})
         assert await subject(issuer, token) is None
 

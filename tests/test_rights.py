@@ -399,7 +399,7 @@ async def test_a_wait_asks_piv_day_nothing_of_an_area_that_the_agent_lacks(accou
             answers: list[str] = []
             for value in (id_, "Zz0nN-zzZ9z_9"):
                 app.forget_requests()
-                arguments = {"types": [], name: value, "timeout_seconds": 0}
+                arguments: dict[str, Any] = {"types": [], name: value, "timeout_seconds": 0}
                 answers.append(normal(await said(app, "wait_for_event", arguments), value))
                 asked = [item.raw_path for item in sandbox.requests[app.seen :]]
                 assert not [path for path in asked if "/domains" in path or "/whites" in path]

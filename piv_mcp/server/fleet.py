@@ -67,7 +67,9 @@ class Fleet:
             if member.services is not None and await member.services.store.everything.account() == agent.account:
                 return for_agent(member.services, agent)
         if waiting := [member.problem for member in self._members.values() if member.services is None]:
-            raise ConfigError(f"the account may not be ready: {waiting[0]}", hint="Try again in a few seconds")
+            # Of several it is not known whose the trouble is: that of another account is not told.
+            problem = waiting[0] if len(self._members) == 1 else "the log of the server says more"
+            raise ConfigError(f"the account may not be ready: {problem}", hint="Try again in a few seconds")
         raise ConfigError(
             "this agent's account is not served here: the server has no key of it",
             hint="The person who runs the server puts the account's key into a file of PIV_ACCOUNTS_DIR",

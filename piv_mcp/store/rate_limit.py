@@ -1,11 +1,15 @@
 """The request limit of all processes that share the store. `api/rate_limit.py` decides; this module counts for all."""
 
+import asyncio
 import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 
 import structlog
 
 from piv_mcp.api.rate_limit import LocalLimiter, Pause, Priority, no_slot, seconds_to_wait
-from piv_mcp.errors import StoreError
+from piv_mcp.errors import RateLimitedError, StoreError
 from piv_mcp.store import minute
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.interface import Store
@@ -16,7 +20,19 @@ RECHECK_SECONDS = 1.0
 """The longest sleep of a waiting call before it checks again. Another process may have paused all requests, or a call
 with priority may have stopped waiting."""
 
+IN_LINE = 2
+"""Requests of one caller that are in line for a slot at a time, in a process. The others of this caller wait behind
+them: whoever sends most has no better chance of the next slot than one who sends little."""
+
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Line:
+    """The requests of one caller: how many there are, and the places of those that look for a slot."""
+
+    count: int = 0
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_LINE))
 
 
 class SharedLimiter:
@@ -26,7 +42,12 @@ class SharedLimiter:
     A process counts its own requests in memory, too: a file that is lost makes no room for them twice.
     """
 
-    def __init__(self, store: Store, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, store: Store, clock: Clock = SYSTEM_CLOCK, caller: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """`caller` tells for whom a request is sent; None where there is nobody else."""
+        self._caller = caller
+        self._lines: dict[str, _Line] = {}
         self._file = store.requests
         self._clock = clock
         self._local = LocalLimiter(clock=clock.monotonic, sleep=clock.sleep)
@@ -34,6 +55,37 @@ class SharedLimiter:
 
     async def acquire(self, priority: Priority, *, timeout: float) -> None:  # noqa: ASYNC109 - it gives up early
         give_up = self._clock.monotonic() + timeout
+        caller = self._caller() if priority is Priority.PERSON else None
+        async with nullcontext() if caller is None else self._in_line(caller, timeout):
+            await self._acquire(priority, give_up)
+
+    @asynccontextmanager
+    async def _in_line(self, caller: str, seconds: float) -> AsyncGenerator[None]:
+        line = self._lines.setdefault(caller, _Line())
+        line.count += 1
+        try:
+            if line.places.locked():
+                try:
+                    async with self._clock.timeout(seconds):
+                        await line.places.acquire()
+                except TimeoutError:
+                    raise RateLimitedError(
+                        "This minute's requests are used up, and other calls of this agent are in line for the next",
+                        code="RATE_LIMITED",
+                        retry_after=RECHECK_SECONDS,
+                    ) from None
+            else:
+                await line.places.acquire()  # at once
+            try:
+                yield
+            finally:
+                line.places.release()
+        finally:
+            line.count -= 1
+            if not line.count:
+                del self._lines[caller]
+
+    async def _acquire(self, priority: Priority, give_up: float) -> None:
         waited = False
         try:
             while True:
