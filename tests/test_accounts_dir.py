@@ -14,10 +14,15 @@ from mcp.types import ResourceTemplateReference, TextResourceContents
 from processes import sms_webhook
 
 from piv_mcp.config import load
+from piv_mcp.errors import ConfigError
+from piv_mcp.log import Redactor
+from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.server import fleet, identity
-from piv_mcp.server.account_files import read_accounts
+from piv_mcp.server.account_files import AccountFile, read_accounts
+from piv_mcp.services import CALLER
 from piv_mcp.store import SqliteStore, agents, facts
+from piv_mcp.store.agents import Agent
 
 KEY_A, KEY_B, KEY_A2 = "sk-key-of-account-a-01", "sk-key-of-account-b-02", "sk-key-of-account-a-03"
 
@@ -165,6 +170,23 @@ async def test_an_agent_whose_account_has_no_key_here_is_told_so(house: House) -
         assert refused.is_error
         assert "account is not served here" in text_of(refused)
         assert KEY_A not in text_of(refused)
+
+
+async def test_the_trouble_of_another_account_is_not_told(house: House) -> None:
+    settings = house.place.settings()
+    members = fleet.Fleet(settings, Redactor())
+    for name, problem in (("alpha", "it is starting"), ("beta", "PIV_BETA is wrong")):
+        member = fleet._Served(AccountFile(name, None, None), Runtime(settings), problem=problem)  # pyright: ignore[reportPrivateUsage]
+        members._members[name] = member  # pyright: ignore[reportPrivateUsage]
+    caller = CALLER.set(Agent(name="bot", account=1, token="", added_at=0.0))
+    try:
+        with pytest.raises(ConfigError) as caught:
+            await members.services()
+    finally:
+        CALLER.reset(caller)
+    assert "may not be ready" in caught.value.message
+    assert "starting" not in caught.value.message
+    assert "BETA" not in caught.value.message
 
 
 async def test_a_key_is_rotated_without_a_restart(house: House) -> None:

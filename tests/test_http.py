@@ -293,6 +293,26 @@ async def test_the_list_of_tools_is_made_from_the_rights_of_the_agent(place: Sit
 
 
 @pytest.mark.parametrize("era", ERAS)
+async def test_a_resource_of_an_area_that_the_agent_lacks_is_as_unknown_as_any(
+    place: Site, server: Replica, era: Era
+) -> None:
+    async with server.client(await place.agent("all"), era) as client:
+        everything = {str(item.uri) for item in (await client.list_resources()).resources}
+    async with server.client(await place.agent(toolsets="inbox,domains"), era) as client:
+        listed_ = {str(item.uri) for item in (await client.list_resources()).resources}
+        templates = {item.uri_template for item in (await client.list_resource_templates()).resource_templates}
+        answers: list[str] = []
+        for uri in ("piv://account", "piv://accounts", "piv://numbers/abc", "piv://letters/abc"):
+            with pytest.raises(MCPError) as caught:
+                await client.read_resource(uri)
+            answers.append(str(caught.value).replace(uri, "X"))
+    assert listed_ == {"piv://inbox", "piv://domains"} < everything
+    assert templates == {"piv://domains/{domain_id}", "piv://domains/{domain_id}/dns"}
+    assert len(set(answers)) == 1
+    assert "numbers" not in answers[0]
+
+
+@pytest.mark.parametrize("era", ERAS)
 async def test_a_tool_that_is_not_offered_is_as_unknown_as_any(place: Site, server: Replica, era: Era) -> None:
     token = await place.agent(toolsets="inbox")
     async with server.client(token, era) as client:

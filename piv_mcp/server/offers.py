@@ -64,6 +64,12 @@ class Offers:
             self._made[rights] = self._make(rights)
         return self._made[rights]
 
+    def shows(self, area: Area) -> bool:
+        """Whether the caller of the present request may see what belongs to the area. The person may, whatever tools
+        are offered."""
+        agent = CALLER.get()
+        return agent is None or area in self._rights.narrowed(agent).toolsets
+
     def _make(self, rights: Rights) -> Offer:
         tools = definitions.load(rights)
         withheld = definitions.withheld(rights)

@@ -100,6 +100,7 @@ def register(server: PivServer, settings: Settings, lifespan: Lifespan) -> None:
     for spec in catalog.select(Rights.of(settings)):
         server.register(sdk_tool(spec), spends=spec.effect == "spend", extra=spec.extra)
     for spec in RESOURCES.values():
+        server.register_area(spec.uri, spec.area)
         if spec.parameter is None:
             server.add_resource(sdk_resource(spec, lifespan))
         else:

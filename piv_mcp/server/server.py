@@ -38,6 +38,7 @@ from mcp.types import (
 )
 from pydantic import AnyUrl, ValidationError
 
+from piv_mcp.config import Area
 from piv_mcp.errors import PivError
 from piv_mcp.server.arguments import read_arguments
 from piv_mcp.server.observing import observe
@@ -74,6 +75,8 @@ class PivServer(MCPServer[Lifespan]):
         """Set when a client has requested the list of tools."""
         self._spending: set[str] = set()
         """Names of the tools that can cost money."""
+        self._areas: dict[str, Area] = {}
+        """The areas of resources and of templates, by their URIs."""
         self._extra: dict[str, Mapping[str, bool | str]] = {}
 
     def load(self) -> None:
@@ -103,11 +106,15 @@ class PivServer(MCPServer[Lifespan]):
 
     async def list_resources(self) -> list[Resource]:
         await self.ensure_loaded()
-        return await super().list_resources()
+        return [item for item in await super().list_resources() if self._has_resource(str(item.uri))]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         await self.ensure_loaded()
-        return await super().list_resource_templates()
+        return [item for item in await super().list_resource_templates() if self._has_resource(item.uri_template)]
+
+    def _has_resource(self, uri: str) -> bool:
+        """Whether the caller has the area of a resource or template."""
+        return self._offers.shows(self._areas[uri])
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Lifespan, Any] | None = None
@@ -173,6 +180,10 @@ class PivServer(MCPServer[Lifespan]):
             self._spending.add(tool.name)
         self._tool_manager._tools[tool.name] = tool  # pyright: ignore[reportPrivateUsage]
 
+    def register_area(self, uri: str, area: Area) -> None:
+        """Tell the area of a resource or template."""
+        self._areas[uri] = area
+
     def http_sessions(self, max_body: int) -> StreamableHTTPSessionManager:
         """What answers requests over HTTP, of both eras and without sessions; bodies have at most so many bytes."""
         # No check of Host and Origin here: the app in front knows the outside address, and the SDK's logs what it gets.
@@ -222,11 +233,12 @@ class PivServer(MCPServer[Lifespan]):
         """Load the resources.
 
         Raises:
-            MCPError: a URI is that of no resource and of no template.
+            MCPError: a URI is that of no resource and of no template that the caller has.
         """
         await self.ensure_loaded()
-        fixed = [str(item.uri) for item in self._resource_manager.list_resources()]
+        fixed = [uri for item in self._resource_manager.list_resources() if self._has_resource(uri := str(item.uri))]
         templates = self._resource_manager.list_templates()
+        templates = [template for template in templates if self._has_resource(template.uri_template)]
         for uri in uris:
             if uri not in fixed and not any(_matches(template, uri) for template in templates):
                 known = ", ".join([*fixed, *(template.uri_template for template in templates)])
