@@ -80,7 +80,14 @@ def test_the_rights_are_kept_as_they_were_given(place: Path) -> None:
         (["--daily-budget", "-1"], "PIV_DAILY_BUDGET"),
         (["--auto-approve-max", "much"], "PIV_AUTO_APPROVE_MAX"),
         (["--spend-mode", "always"], "--spend-mode"),
-        (["--numbers", " , "], "names no number"),
+        (["--numbers", " , "], "--numbers: is empty"),
+        (["--toolsets", ""], "--toolsets: is empty"),
+        (["--toolsets", " , "], "--toolsets: is empty"),
+        (["--daily-budget", ""], "--daily-budget: is empty"),
+        (["--daily-budget", "NaN"], "PIV_DAILY_BUDGET"),
+        (["--auto-approve-max", " "], "--auto-approve-max: is empty"),
+        (["--subject", ""], "--subject: is empty"),
+        (["--account", ""], "--account: is empty"),
         (["--account", "alpha"], "PIV_ACCOUNTS_DIR"),
     ],
 )
@@ -96,6 +103,13 @@ def test_what_is_wrong_is_refused_and_nothing_is_kept(place: Path, arguments: li
 @pytest.mark.parametrize("name", ["", "-x", "a b", "x" * 65, "bot\n", "ä"])
 def test_a_name_is_a_plain_word(place: Path, name: str) -> None:
     assert run("add", "--", name).exit_code != 0
+
+
+def test_what_a_subject_holds_breaks_no_line(place: Path) -> None:
+    assert run("add", "bot", "--subject", "a\nb: account 1; attended\x1b[2J").exit_code == 0
+    listed = run("list").stdout
+    assert listed.count("\n") == 1
+    assert "\x1b" not in listed
 
 
 def test_a_name_is_an_agents_for_good(place: Path) -> None:

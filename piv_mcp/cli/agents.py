@@ -31,6 +31,7 @@ def add(
     flags: dict[str, Any], name: str, account: str | None, numbers: str | None, subject: str | None, **own: Any
 ) -> None:
     """Add an agent, and print its token, once: nobody can show it again."""
+    _refuse_empty({"account": account, "numbers": numbers, "subject": subject, **own})
     settings = load(**flags)
     from piv_mcp.cli.agent_rows import WantedAgent, add_agent  # late: the other commands start without it
 
@@ -86,13 +87,18 @@ def revoke(flags: dict[str, Any], name: str) -> None:
     click.echo(f"{name} has no access any more.", err=True)
 
 
+def _refuse_empty(given: dict[str, object]) -> None:
+    """Raises `click.BadParameter` for a limit that names nothing, such as a variable of a shell that is not set: it
+    must not count as no limit."""
+    for name, value in given.items():
+        if isinstance(value, str) and not value.replace(",", " ").strip():
+            raise click.BadParameter("is empty", param_hint=f"--{name.replace('_', '-')}")
+
+
 def _listed(numbers: str | None) -> tuple[str, ...] | None:
     if numbers is None:
         return None
-    found = tuple(dict.fromkeys(number.strip() for number in numbers.split(",") if number.strip()))
-    if not found:
-        raise click.BadParameter("names no number", param_hint="--numbers")
-    return found
+    return tuple(dict.fromkeys(number.strip() for number in numbers.split(",") if number.strip()))
 
 
 def _dollars(checked: Settings, name: str, given: dict[str, Any]) -> str | None:

@@ -48,9 +48,7 @@ def digest(token: str) -> str:
 def add(connection: Connection, agent: Agent, numbers: Collection[str] = ()) -> bool:
     """Store a new agent of the connection's account; returns false, and changes nothing, if its name or its subject is
     taken."""
-    taken = connection.count(
-        "SELECT count(*) FROM agents WHERE name = ? OR subject = ?", (agent.name, agent.subject or "")
-    )
+    taken = connection.count("SELECT count(*) FROM agents WHERE name = ? OR subject = ?", (agent.name, agent.subject))
     if taken:
         return False
     values = [connection.account if name == "account" else getattr(agent, name) for name in _COLUMNS]
