@@ -23,6 +23,7 @@ from piv_mcp.spending.actions.base import Decision
 from piv_mcp.spending.actions.numbers import PurchaseNumberAction
 from piv_mcp.spending.approval.channels import DecisionReply, Question
 from piv_mcp.spending.errors import UnsettledError
+from piv_mcp.spending.journal import MOST_QUESTIONS
 from piv_mcp.spending.policy import Policy
 from piv_mcp.store.agents import Agent
 from piv_mcp.store.journal import Entry
@@ -168,6 +169,23 @@ async def _entry(home: Team, entry_id: str) -> Entry:
     entry = await home.services.gate.journal.get(entry_id)
     assert entry is not None
     return entry
+
+
+async def test_one_agent_does_not_bury_the_person_in_questions(home: Team) -> None:
+    for name in ("ada", "bob"):
+        await home.add(name)
+    journal = home.services.gate.journal
+    async with home.client("ada") as ada, home.client("bob") as bob:
+        asked = [await ada.receipt(BUY_NUMBER, duration_months=months + 1) for months in range(MOST_QUESTIONS)]
+        said = await ada.buy(BUY_NUMBER, duration_months=MOST_QUESTIONS + 1)
+        assert "TOO_MANY_QUESTIONS" in str(said.content)
+        assert "no money moved" in str(said.content)
+        assert await journal.waiting() == MOST_QUESTIONS
+        again = await ada.receipt(BUY_NUMBER, duration_months=1)
+        assert again["spending_id"] == asked[0]["spending_id"]
+        assert (await bob.receipt(BUY_NUMBER))["status"] == "approval_required"
+        assert await journal.decide(asked[3]["spending_id"], "decline", by="terminal")
+        assert (await ada.receipt(BUY_NUMBER, duration_months=MOST_QUESTIONS + 1))["status"] == "approval_required"
 
 
 @pytest.mark.parametrize("era", ERAS)

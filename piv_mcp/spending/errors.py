@@ -62,6 +62,18 @@ class BalanceError(PivError):
         )
 
 
+class TooManyQuestionsError(PivError):
+    """An agent has asked for so much that the person has not decided on yet. Raised before one more is asked for."""
+
+    code = "TOO_MANY_QUESTIONS"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} actions that this agent asked for wait for the person's decision: no more is put to them",
+            hint="Tell the person, who decides with `piv-mcp approvals`. What they leave open ends after ten minutes",
+        )
+
+
 def refusal(error: ApiError) -> str:
     """An API's refusal, as the journal keeps it for later calls."""
     return f"{error.code}: {error.message}"

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
+from piv_mcp.spending.errors import TooManyQuestionsError
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
 from piv_mcp.store import Connection, Store, agents, journal, pending
 from piv_mcp.store.connection import Value
@@ -25,6 +26,9 @@ EXECUTION_SECONDS = 120.0
 
 NEW_PRICE = "new_price"
 """The field of a stored result that holds the price which kept an approved action from being sent."""
+
+MOST_QUESTIONS = 20
+"""Of one agent that wait for a person's decision: they are to be read, and those of other agents to be found."""
 
 ENDED: tuple[State, ...] = ("charged", "refused", "not_charged")
 """The states of an entry that was sent and whose outcome is known."""
@@ -176,6 +180,9 @@ class Journal:
 
         One transaction does all of this, so that two equal calls share one entry, and no two entries reserve the same
         part of the budget.
+
+        Raises:
+            TooManyQuestionsError: the person has to decide `MOST_QUESTIONS` others of this agent first.
         """
         now = self._clock.time()
         amount = quote.price.amount
@@ -192,15 +199,23 @@ class Journal:
             expires_at=now + FREEZE_SECONDS,
             agent=self.agent,
         )
-        return await self.store.write(
-            journal.propose,
-            entry,
-            budget=budget,
-            daily_budget=daily_budget,
-            own_budget=own_budget,
-            spent_since=self.certain_time() - DAY_SECONDS,
-            doubtful_since=self.certain_time() - LATE_EFFECT_SECONDS,
-        )
+
+        def propose(connection: Connection) -> Entry:
+            proposed = journal.propose(
+                connection,
+                entry,
+                budget=budget,
+                daily_budget=daily_budget,
+                own_budget=own_budget,
+                spent_since=self.certain_time() - DAY_SECONDS,
+                doubtful_since=self.certain_time() - LATE_EFFECT_SECONDS,
+            )
+            is_asked = self.agent is not None and proposed.id == entry.id and proposed.state == "quoted"
+            if is_asked and journal.count_waiting(connection, now, self.agent) > MOST_QUESTIONS:
+                raise TooManyQuestionsError(MOST_QUESTIONS)  # which undoes it
+            return proposed
+
+        return await self.store.write(propose)
 
     async def expire(self) -> None:
         """Mark the quotes and approvals whose time is over as expired."""

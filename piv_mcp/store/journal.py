@@ -175,10 +175,11 @@ def charged_between(connection: Connection, entry: Entry, since: float, until: f
     )
 
 
-def count_waiting(connection: Connection, now: float) -> int:
-    """How many entries wait for a person's decision."""
+def count_waiting(connection: Connection, now: float, agent: str | None = None) -> int:
+    """How many entries wait for a person's decision, of one agent or of all."""
     query = "SELECT count(*) FROM spending WHERE state = 'quoted' AND expires_at > ? AND account = ?"
-    return connection.count(query, (now, connection.account))
+    of_agent = () if agent is None else (agent,)
+    return connection.count(query + (" AND agent = ?" if of_agent else ""), (now, connection.account, *of_agent))
 
 
 def reserved_by_budget(connection: Connection, since: float, agent: str | None = None) -> Decimal:
