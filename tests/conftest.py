@@ -23,7 +23,7 @@ from moving_clock import MovingClock
 from piv_mcp.api.retry import ATTEMPTS
 from piv_mcp.sandbox import Sandbox, Timing
 from piv_mcp.spending.reconcile.reconciler import Reconciler
-from piv_mcp.store import Connection, Store, migrations
+from piv_mcp.store import Connection, Store, leases, migrations
 from piv_mcp.store.sqlite import SqliteConnection
 from piv_mcp.text.times import Clock
 
@@ -111,7 +111,7 @@ def stored(tmp_path: Path) -> Iterator[Connection]:
         from piv_mcp.store.postgres.connection import PostgresConnection
 
         with psycopg.connect(engines.CLUSTER[0].database_for(tmp_path)) as raw:
-            yield PostgresConnection(raw, locked=set(), alone=True)
+            yield PostgresConnection(raw, process=leases.this_process(), locked=set(), alone=True)
             raw.rollback()
         return
     connection = SqliteConnection(sqlite3.connect(":memory:", isolation_level=None))

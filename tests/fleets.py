@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import httpx2
+from engines import store_url
 from harness import Era, Person, content_of, until
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from plain_http import http_client
 from processes import KEY, NO_TLS, free_port
+from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from piv_mcp.cli.agent_rows import WantedAgent, add_agent
@@ -92,9 +94,10 @@ class Replica:
 
     async def secret(self) -> str:
         """Of the webhooks, of the only account."""
-        from piv_mcp.store import SqliteStore, facts  # late: few tests need it
+        from piv_mcp.store import facts  # late: few tests need it
+        from piv_mcp.store.engines import open_store
 
-        store = SqliteStore(self.settings.store_path(self.settings.directory))
+        store = open_store(self.settings, self.settings.directory)
         try:
             return str(await store.read(facts.get, f"{facts.WEBHOOK_SECRET}@1"))
         finally:
@@ -150,7 +153,7 @@ class Site:
         """In a process of its own, as `piv-mcp serve --transport http`."""
         port = free_port()
         given = {"data_dir": self.data_dir, "http_port": port, **self.given, **settings}
-        environment = {f"PIV_{name.upper()}": str(value) for name, value in given.items()}
+        environment = {f"PIV_{name.upper()}": _plain(value) for name, value in given.items()}
         with self.data_dir.with_name(f"replica-{port}.log").open("w") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "piv_mcp", "serve", "--transport", "http"),
@@ -167,6 +170,11 @@ class Site:
             await process.wait()
 
 
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
 def site(data_dir: Path, base_url: str, **settings: Any) -> Site:
     data_dir.mkdir(mode=0o700, exist_ok=True)
-    return Site(data_dir, {"api_key": KEY, "base_url": base_url, **settings})
+    url = store_url(data_dir / "store.sqlite3")
+    return Site(data_dir, {"api_key": KEY, "base_url": base_url, **({"store_url": url} if url else {}), **settings})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engines import store_url
 from harness import Connected, Era, Person, decliner, reading
 from mcp import Client
 from moving_clock import MovingClock
@@ -82,6 +83,7 @@ async def team(sandbox: Sandbox, data_dir: Path, clock: Clock | None = None, **s
         **{
             "sandbox": True,
             "data_dir": data_dir,
+            "store_url": store_url(data_dir / "store.sqlite3"),
             "webhook_port": 0,
             "confirm_wait": 0,
             "confirm_channel": "elicit",

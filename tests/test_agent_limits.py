@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from engines import store_url
 from harness import ERAS, YES, Connected, Era, approver, ask, charges, connected, content_of
 from mcp.types import CallToolResult, InputRequiredResult
 from moving_clock import MovingClock
@@ -258,7 +259,9 @@ async def test_the_person_is_told_which_agent_asks(home: Team, data_dir: Path) -
     await home.add("ada\u202e lovelace")
     async with home.client("ada\u202e lovelace") as app:
         waiting = await app.receipt(RENEW_NUMBER)
-    shown = await asyncio.to_thread(CliRunner().invoke, cli.main, ["approvals"], env={"PIV_DATA_DIR": str(data_dir)})
+    url = store_url(data_dir / "store.sqlite3")
+    env = {"PIV_DATA_DIR": str(data_dir), **({"PIV_STORE_URL": url.get_secret_value()} if url else {})}
+    shown = await asyncio.to_thread(CliRunner().invoke, cli.main, ["approvals"], env=env)
     assert waiting["spending_id"] in shown.output
     assert "Asked by" in shown.output
     assert "lovelace" in shown.output

@@ -117,7 +117,7 @@ async def test_a_garbled_event_keeps_no_other_from_being_found_or_pruned(
 
 @pytest.mark.parametrize("value", ["garbage", "nan", "inf", ""])
 async def test_a_fact_that_is_no_number_is_as_good_as_none(store: SqliteStore, value: str) -> None:
-    await store.write(facts.put, events.PRUNED_THROUGH, value)
+    await store.write(facts.put, facts.PRUNED_THROUGH, value)
     assert await store.read(events.pruned_through) == 0
 
 

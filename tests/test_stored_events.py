@@ -325,3 +325,28 @@ def test_a_message_that_the_history_would_bring_back_as_a_new_one_is_kept(
     history = {"source": "history", "digest": None, "message_id": "1", "payload": payload}
     put(stored, 1000, **history, sent_at=sent_at, reached_at=NOW)
     assert events.prune(stored, before=NOW + 1, remote_before=NOW + 1, keep=100) == deleted
+
+
+def test_pruning_is_about_one_account(stored: SqliteConnection) -> None:
+    others = [another_account(stored, n) for n in range(5)]
+    mine = [put(stored, n) for n in range(10, 13)]
+    assert events.prune(stored, before=NOW + 1, remote_before=None, keep=2) == 1
+    assert [event.seq for event in events.all_since(stored, 0)] == [event.seq for event in mine[1:]]
+    assert events.pruned_through(stored) == mine[0].seq
+    with accounts.acting_for(stored, stored.account + 1):
+        assert list(events.all_since(stored, 0)) == others
+        assert events.pruned_through(stored) == 0, "nothing of theirs was deleted"
+
+
+def test_what_was_pruned_of_either_account_is_known_of_both_in_one(stored: SqliteConnection) -> None:
+    first, second = stored.account, stored.account + 1
+    another_account(stored, 1)
+    stored.execute("INSERT INTO accounts (id, user_id) VALUES (?, 'user') ON CONFLICT (id) DO NOTHING", (second,))
+    with accounts.acting_for(stored, second):
+        accounts.identify(stored, "user")
+    put(stored, 2)
+    last = put(stored, 3)
+    assert events.prune(stored, before=NOW, remote_before=None, keep=0) == 2
+    assert accounts.identify(stored, "user") == second != first
+    stored.account = second
+    assert events.pruned_through(stored) == last.seq

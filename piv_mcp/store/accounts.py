@@ -153,8 +153,11 @@ def identify(connection: Connection, user_id: str) -> int:
                     (known, mine),
                 )
             connection.execute(f"UPDATE {table} SET account = ? WHERE account = ?", (known, mine))  # noqa: S608
+        pruned = facts.own_number(connection, facts.PRUNED_THROUGH)
         facts.move_own(connection, mine, known)
         connection.account = known
+        if pruned > facts.own_number(connection, facts.PRUNED_THROUGH):
+            facts.put_own(connection, facts.PRUNED_THROUGH, str(int(pruned)))
     return known
 
 

@@ -25,9 +25,6 @@ from piv_mcp.store.rows import FIRST_TIME, LAST_TIME, RowReader, damage
 SEVERAL_NUMBERS_EVENT = "number.restore_completed"
 """The only event type that can be about several numbers."""
 
-PRUNED_THROUGH = "pruned_through"
-"""The name of the fact that holds the highest event id that pruning has reached."""
-
 COUNTED = 1000
 """Totals are exact up to this number. Counting further would be slow, and an answer shows fifty events at most."""
 
@@ -213,8 +210,9 @@ def last_seq(connection: Connection) -> int:
 
 
 def pruned_through(connection: Connection) -> int:
-    """The id up to which events may have been deleted."""
-    return int(facts.number(connection, PRUNED_THROUGH))
+    """The id up to which events of the account may have been deleted."""
+    of_all = facts.number(connection, facts.PRUNED_THROUGH)  # of the times when it was one for all accounts
+    return int(max(of_all, facts.own_number(connection, facts.PRUNED_THROUGH)))
 
 
 def span(connection: Connection) -> tuple[int, int]:
@@ -271,19 +269,21 @@ def erase(connection: Connection, subject: str, through: float = 0.0, *, now: fl
 
 
 def prune(connection: Connection, *, before: float, remote_before: float | None, keep: int, at_most: int = 5000) -> int:
-    """Delete events that came before `before` on this machine's clock and also before `remote_before` on piv.day's, and
+    """Delete events of the account that came before `before` on this machine's clock and also before `remote_before` on piv.day's, and
     all but the newest `keep`.
 
     Without `remote_before`, only what is too many is deleted. At most `at_most` in one call, so that no writer waits
     long. Returns how many were deleted.
     """
-    first = connection.count("SELECT min(seq) FROM events")
+    mine = (connection.account,)
+    first = connection.count("SELECT min(seq) FROM events WHERE account = ?", mine)
     if not first:
         return 0
     deleted = through = 0
     if too_many := min(_too_many(connection, first, keep), at_most):
-        through = connection.count("SELECT seq FROM events ORDER BY seq LIMIT 1 OFFSET ?", (too_many - 1,))
-        deleted = connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
+        nth = "SELECT seq FROM events WHERE account = ? ORDER BY seq LIMIT 1 OFFSET ?"
+        through = connection.count(nth, (*mine, too_many - 1))
+        deleted = connection.execute("DELETE FROM events WHERE account = ? AND seq <= ?", (*mine, through))
     if remote_before is not None:
         old = [
             event.seq
@@ -298,16 +298,16 @@ def prune(connection: Connection, *, before: float, remote_before: float | None,
             )
         through = max([through, *old])
     if deleted:
-        facts.put(connection, PRUNED_THROUGH, str(max(through, pruned_through(connection))))
+        facts.put_own(connection, facts.PRUNED_THROUGH, str(max(through, pruned_through(connection))))
     return deleted
 
 
 def _too_many(connection: Connection, first: int, keep: int) -> int:
-    """How many events there are beyond `keep`. They are counted, which takes a while, only if there can be as many:
+    """How many events the account has beyond `keep`. They are counted, which takes a while, only if there can be as many:
     fewer ids than events there cannot be, but a repaired store has left out a million ids."""
     if last_seq(connection) - first < keep:
         return 0
-    return max(0, connection.count("SELECT count(*) FROM events") - keep)
+    return max(0, connection.count("SELECT count(*) FROM events WHERE account = ?", (connection.account,)) - keep)
 
 
 def _would_return(event: StoredEvent) -> bool:

@@ -8,6 +8,9 @@ from piv_mcp.store.connection import Connection
 STORE_ID = "store:id"
 """The id of the store. Processes that read the same id share their approvals."""
 
+PRUNED_THROUGH = "pruned_through"
+"""The highest event id that pruning has reached: for an account, and before that was told, for all."""
+
 WRONG_SECRET = "wrong_secret"  # noqa: S105 - the name of a counter
 """Counts webhook requests whose address has a wrong secret."""
 
@@ -86,6 +89,12 @@ def move_own(connection: Connection, account: int, to: int) -> None:
 def number(connection: Connection, name: str) -> float:
     """The value as a number; 0 if there is none, or it is damaged."""
     return as_number(get(connection, name))
+
+
+def highest(connection: Connection, name: str) -> int:
+    """The highest value of a fact, whichever account has it."""
+    found = connection.rows("SELECT value FROM facts WHERE name = ? OR name LIKE ?", (name, f"{name}@%"))
+    return int(max((as_number(str(value)) for (value,) in found), default=0.0))
 
 
 def as_number(text: str | None) -> float:

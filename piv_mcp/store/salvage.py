@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piv_mcp.store import accounts, events, facts, migrations
+from piv_mcp.store import accounts, facts, migrations
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.files import create_private, remove_all, side
 from piv_mcp.store.pages import USUAL_PAGE_SIZE, Image, read_image
@@ -197,8 +197,8 @@ class _Filling:
         own, journal = by_name[EVENTS], by_name[JOURNAL]
         lost = {table.name: self._lost(table) for table in tables}
         through = min(own.last_missing, own.begin) if lost[EVENTS] or own.begin > own.highest else 0
-        if by_name["facts"].broken and facts.get(self.new, events.PRUNED_THROUGH) is None:
-            facts.put(self.new, events.PRUNED_THROUGH, str(self._before_first() if own.found else own.begin))
+        if by_name["facts"].broken and facts.get(self.new, facts.PRUNED_THROUGH) is None:
+            facts.put(self.new, facts.PRUNED_THROUGH, str(self._before_first() if own.found else own.begin))
         if "keys" in by_name:  # in a file of an old version there are no accounts yet
             garbled = accounts.forget_garbled(self.new)
             accounts.note_all(self.new)
@@ -331,7 +331,7 @@ class _Filling:
             return max(0, count - table.found)
         if table.name not in (EVENTS, JOURNAL) or self.image is None:
             return None
-        pruned = events.pruned_through(self.new) if table.name == EVENTS else 0
+        pruned = facts.highest(self.new, facts.PRUNED_THROUGH) if table.name == EVENTS else 0
         first, last = max(table.first_missing, pruned + 1), min(table.last_missing, table.highest)
         inside = self.new.count(
             f"SELECT count(*) FROM {table.name} WHERE {table.key} BETWEEN ? AND ?",  # noqa: S608 - our own names
