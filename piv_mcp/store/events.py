@@ -269,8 +269,8 @@ def erase(connection: Connection, subject: str, through: float = 0.0, *, now: fl
 
 
 def prune(connection: Connection, *, before: float, remote_before: float | None, keep: int, at_most: int = 5000) -> int:
-    """Delete events of the account that came before `before` on this machine's clock and also before `remote_before` on piv.day's, and
-    all but the newest `keep`.
+    """Delete events of the account that came before `before` on this machine's clock and also before `remote_before` on
+    piv.day's, and all but the newest `keep`.
 
     Without `remote_before`, only what is too many is deleted. At most `at_most` in one call, so that no writer waits
     long. Returns how many were deleted.
@@ -303,8 +303,8 @@ def prune(connection: Connection, *, before: float, remote_before: float | None,
 
 
 def _too_many(connection: Connection, first: int, keep: int) -> int:
-    """How many events the account has beyond `keep`. They are counted, which takes a while, only if there can be as many:
-    fewer ids than events there cannot be, but a repaired store has left out a million ids."""
+    """How many events the account has beyond `keep`. They are counted, which takes a while, only if there can be as
+    many: fewer ids than events there cannot be, but a repaired store has left out a million ids."""
     if last_seq(connection) - first < keep:
         return 0
     return max(0, connection.count("SELECT count(*) FROM events WHERE account = ?", (connection.account,)) - keep)
