@@ -191,7 +191,7 @@ class Runtime:
         addresses = Addresses(store, secret, self.clock)
         if is_hosted:
             web = HostedWebhooks(WebhookEndpoint(inbox, addresses), sharing)
-            backfill.hurry()
+            backfill.cover(sharing.received_since)  # what came since then, another server has got
         else:
             web = WebhookPort(
                 webhook_app(inbox, addresses),
@@ -288,6 +288,7 @@ class Runtime:
         from piv_mcp.spending.approval.questions import Questions
         from piv_mcp.spending.gate import Gate
         from piv_mcp.spending.reconcile.reconciler import Reconciler
+        from piv_mcp.spending.reconcile.shift import Shift
         from piv_mcp.web.metrics_port import account_lookup
 
         wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
@@ -302,7 +303,12 @@ class Runtime:
         self._stack.callback(metrics.look_up(account_lookup(journal, policy)))
         gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake, view)
         self._stack.push_async_callback(gate.close)
-        self._background(by_itself.run)
+        if self.settings.transport == "http":
+            shift = Shift(by_itself, journal, self.clock)
+            self._stack.push_async_callback(shift.end)
+            self._background(shift.run)
+        else:
+            self._background(by_itself.run)
         return gate
 
     def _directory(self) -> Path:

@@ -36,6 +36,9 @@ FAILED_ROUND_SECONDS = 30.0
 LEASE_SECONDS = 6.0
 """Lifetime of the lease. After the holder has died, another process takes over when it ends."""
 
+OTHERS_SECONDS = 1.0
+"""How often it is looked whether the process that runs a round has ended it, or died."""
+
 LEASE = "backfill:lease"
 """Name of the lease."""
 
@@ -60,6 +63,11 @@ class Backfill:
         self._recent = Settling(self._clock)
         """The reading of the histories of the numbers that heard something lately."""
         self._is_reading = False
+
+    def cover(self, since: float) -> None:
+        """Let a round that has ended since then do for the one at the start."""
+        self._round_wanted_at = min(since, self._round_wanted_at)
+        self._hurry.set()
 
     def hurry(self) -> None:
         """Start the next round now."""
@@ -105,7 +113,7 @@ class Backfill:
                     await self.release()
                 else:
                     self._recent.end()  # another process runs the round
-                    pause = LEASE_SECONDS
+                    pause = OTHERS_SECONDS
             except* PivError as group:
                 problem = group.exceptions[0]
                 _log.warning("back-fill interrupted", problem=str(problem))

@@ -79,6 +79,10 @@ class Roster:
             return self._clock.monotonic() - self._read_at <= ROSTER_SECONDS + ANSWER_WITHIN
         return False
 
+    def is_writable(self) -> bool:
+        """Whether the store could be written lately."""
+        return self._store.is_writable()
+
     async def _current(self) -> _Known:
         async with self._asking:  # one at a time: the others take what the first has read
             if self._clock.monotonic() - self._asked_at >= ROSTER_SECONDS:

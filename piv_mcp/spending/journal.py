@@ -299,6 +299,11 @@ class Journal:
         """Note that a caller got the outcome, so that the next equal call is a new action."""
         await self.store.write(journal.change, entry_id, {"reported": 1}, only_if=ENDED)
 
+    async def doubtful(self) -> frozenset[str]:
+        """The ids of all entries that `Reconciler.reconcile_all` would look at."""
+        since = self.certain_time() - LATE_EFFECT_SECONDS
+        return await self.store.read(journal.doubtful, self._is_running, since)
+
     async def recover(self) -> list[Entry]:
         """Mark executing entries whose process has ended as unknown. Returns all unknown entries that are shown, the
         oldest first."""

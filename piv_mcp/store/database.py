@@ -110,6 +110,9 @@ class SqliteStore:
     async def marker(self) -> Hashable:
         return await self.read(_marker)
 
+    def is_writable(self) -> bool:
+        return True  # each write tells, and a file that cannot be written is mended by itself
+
     def on_commit(self, wake: Callable[[Subjects], None]) -> None:
         pass  # SQLite tells nobody
 

@@ -84,6 +84,10 @@ class Store(Protocol):
         """
         ...
 
+    def is_writable(self) -> bool:
+        """Whether it could be written lately, as far as that is known without trying."""
+        ...
+
     def on_commit(self, wake: Callable[[Subjects], None]) -> None:
         """Call `wake`, in the event loop, when another process may have committed, as far as the engine tells, with
         what that was about."""

@@ -216,6 +216,14 @@ def unsettled(connection: Connection, kind: str) -> list[Entry]:
     return _select(connection, "kind = ? AND state IN ('executing', 'unknown') ORDER BY seq DESC", (kind,))
 
 
+def doubtful(connection: Connection, is_running: Callable[[Connection, Entry], bool], since: float) -> frozenset[str]:
+    """The ids of entries that were sent and have no known outcome, but for those that run, and of those that were
+    settled as not charged since the time `since`."""
+    sent = _select(connection, "state IN ('executing', 'unknown')")
+    lost = [entry for entry in sent if entry.state == "unknown" or not is_running(connection, entry)]
+    return frozenset(entry.id for entry in (*lost, *not_charged_since(connection, since)))
+
+
 def sent_or_settled_since(connection: Connection, entry_id: str, since: float) -> bool:
     """Whether any other entry was sent, or settled, since the time `since`."""
     condition = "id <> ? AND sent_at IS NOT NULL AND (sent_at >= ? OR settled_at >= ?)"

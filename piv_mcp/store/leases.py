@@ -57,12 +57,16 @@ def _start_time(pid: int) -> str:
 def take(connection: Connection, name: str, owner: str, *, now: float, seconds: float) -> bool:
     """Take the account's lease `name` for this many seconds, or extend it if `owner` has it; false if another process
     has it. A lease that cannot be read is free."""
-    name = facts.own(connection, name)
-    holder, _, until = (facts.get(connection, name) or "").rpartition("|")
-    if holder != owner and now < facts.as_number(until) <= now + LONGEST_SECONDS and not connection.is_gone(holder):
+    if not is_free(connection, name, owner, now=now):
         return False
-    facts.put(connection, name, f"{owner}|{now + seconds}")
+    facts.put_own(connection, name, f"{owner}|{now + seconds}")
     return True
+
+
+def is_free(connection: Connection, name: str, owner: str, *, now: float) -> bool:
+    """Whether `owner` could take the account's lease."""
+    holder, _, until = (facts.get(connection, facts.own(connection, name)) or "").rpartition("|")
+    return holder == owner or not now < facts.as_number(until) <= now + LONGEST_SECONDS or connection.is_gone(holder)
 
 
 def release(connection: Connection, name: str, owner: str) -> None:

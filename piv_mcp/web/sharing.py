@@ -86,6 +86,8 @@ class Sharing:
             version=__version__,
             started_at=inbox.clock.time(),
         )
+        self.received_since = self.server.started_at
+        """Since when servers of the account have run without a break, as far as they know of each other."""
         self.owns_secret = True
         """Whether the webhook secret is this account's."""
 
@@ -140,6 +142,7 @@ class Sharing:
         found = await self._store.read(servers.around, self.server, now)
         self.owns_secret = found.owns_secret
         self._see_holder(found)
+        self.received_since = min(server.started_at for server in (self.server, *found.of_account))
         self._inbox.days = await self._store.read(servers.longest_days, self._days, now)
         current = set(mismatches(self.server, found))
         for mismatch in sorted(current - self._said, key=lambda said: said.problem):

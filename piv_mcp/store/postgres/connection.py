@@ -1,7 +1,7 @@
 """The dialect: the SQL of this package on a connection to PostgreSQL."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -64,6 +64,7 @@ class PostgresConnection:
         locked: set[int] | None = None,
         alone: bool = False,
         clock: Clock = SYSTEM_CLOCK,
+        sees_others: Callable[[], bool] = lambda: True,
     ) -> None:
         self.raw = raw
         self.locked = locked
@@ -75,6 +76,7 @@ class PostgresConnection:
         self._account = account
         self._alone = alone
         self._clock = clock
+        self._sees_others = sees_others
 
     @property
     def account(self) -> int:
@@ -112,7 +114,7 @@ class PostgresConnection:
 
     def is_gone(self, owner: str) -> bool:
         name = ":".join(owner.split(":")[:2])
-        if name == self._process:
+        if name == self._process or not self._sees_others():
             return False
         living = f"SELECT count(*) FROM processes WHERE name = ? AND seen_at > {SEEN_NOW} - {GONE_SECONDS}"  # noqa: S608
         return not self.count(living, (name,))

@@ -2,6 +2,7 @@
 commits."""
 
 import asyncio
+import math
 import os
 import secrets
 import threading
@@ -18,7 +19,7 @@ from psycopg.sql import SQL
 
 from piv_mcp.errors import NewerStoreError, StoreError
 from piv_mcp.store.postgres import notices, tables
-from piv_mcp.store.postgres.connection import SEEN_NOW, PostgresConnection
+from piv_mcp.store.postgres.connection import GONE_SECONDS, SEEN_NOW, PostgresConnection
 from piv_mcp.store.postgres.failures import in_words
 from piv_mcp.store.postgres.link import DatabaseAddress, Link, Overseer
 from piv_mcp.store.postgres.notices import Concerned
@@ -30,6 +31,12 @@ WRITERS = 4
 
 PULSE_SECONDS = 1.0
 """How often a process shows that it lives."""
+
+SILENT_SECONDS = 3.0
+"""After so long without a sign of life from this process, others may not have been able to give one, too."""
+
+LONGEST_QUEUE_SECONDS = 8.0
+"""So long what is asked for may wait for a thread."""
 
 MIGRATE_SECONDS = 30.0
 SHORT_SECONDS = 3.0
@@ -79,6 +86,8 @@ class PostgresDatabase:
         self._ready = False
         self._preparing = threading.Lock()
         self._reached_at: float | None = None
+        self._beat_at = self._gap_at = -math.inf
+        """When this process last showed that it lives, and when it last did so after it could not for a while."""
         self._anchor: tuple[float, float] | None = None
         """A moment on the database's clock, and the same on this machine's (monotonic)."""
         self._listeners: dict[Callable[[Concerned], None], asyncio.AbstractEventLoop] = {}
@@ -106,6 +115,18 @@ class PostgresDatabase:
     def reached(self) -> None:
         """Note that the database has just answered."""
         self._reached_at = time.monotonic()
+
+    def refuse_late(self, asked_at: float) -> None:
+        """Let nobody wait for all that waits before, while the database does not answer.
+
+        Raises:
+            StoreError: what was asked for then (monotonic time) has waited for a thread for too long.
+        """
+        waited = time.monotonic() - asked_at
+        if waited > LONGEST_QUEUE_SECONDS:
+            raise StoreError("the store is busy: too much waits for the database")
+        if waited > SILENT_SECONDS and (self._reached_at is None or self._reached_at < asked_at):
+            raise in_words(psycopg.OperationalError("timeout"), self._reached_at)
 
     def failure(self, error: BaseException) -> StoreError:
         """The error in words. Where the tables are gone, they are made anew at the next use."""
@@ -173,7 +194,21 @@ class PostgresDatabase:
             here = SYSTEM_CLOCK.monotonic()
             raw.execute("COMMIT")
         self._anchor = (float(there), (began + here) / 2)
+        now = time.monotonic()
+        if -math.inf < self._beat_at < now - SILENT_SECONDS:
+            self._gap_at = now
+        self._beat_at = now
         self.reached()
+
+    def sees_others(self) -> bool:
+        """Whether others that live would have shown it: not for a while after the database, or this process, stood
+        still."""
+        now = time.monotonic()
+        return now - self._beat_at < SILENT_SECONDS and now - self._gap_at > GONE_SECONDS
+
+    def is_writable(self) -> bool:
+        """Whether this process could lately show that it lives."""
+        return time.monotonic() - self._beat_at < GONE_SECONDS
 
     def _forget(self, link: Link) -> None:
         with link.use(SHORT_SECONDS) as raw:
@@ -198,6 +233,9 @@ class PostgresDatabase:
         while not self._closed.is_set():
             try:
                 with link.use(SHORT_SECONDS) as raw:
+                    if self._direct.is_pooled:
+                        _log.warning("no notices of commits come through a pooler", do="set PIV_STORE_DIRECT_URL")
+                        return
                     raw.execute(f"LISTEN {CHANNEL}")
                 self.is_heard = True
                 self._wake({})  # what was committed before is not told

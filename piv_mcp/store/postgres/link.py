@@ -17,6 +17,9 @@ from piv_mcp.errors import ConfigError, StoreError
 CONNECT_SECONDS = 2
 LOOK_OVERDUE_SECONDS = 0.2
 
+PREPARED_AFTER = 5
+"""A statement is prepared when it was run so often."""
+
 _KEPT_ALIVE: dict[str, str] = {
     "keepalives": "1",
     "keepalives_idle": "5",
@@ -34,7 +37,8 @@ class DatabaseAddress:
 
     def __init__(self, url: str, *, password_file: Path | None = None, pooled: bool = False) -> None:
         """`password_file` is read at each connection, so that it can be changed. `pooled`: a pooler gives each
-        transaction another connection, so that none keeps a prepared statement.
+        transaction another connection, so that none keeps a prepared statement, or hears notices. Else it is found
+        out.
 
         Raises:
             ConfigError: it cannot be read.
@@ -44,7 +48,8 @@ class DatabaseAddress:
         except psycopg.Error:
             raise ConfigError("PIV_STORE_URL: cannot be read as postgresql://user@host:port/database") from None
         self._password_file = password_file
-        self._threshold = None if pooled else 5
+        self.is_pooled: bool | None = pooled or None
+        """Whether a pooler is known to be in between; None until the first connection."""
 
     def __repr__(self) -> str:
         return "DatabaseAddress()"
@@ -59,7 +64,14 @@ class DatabaseAddress:
                 problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
                 raise StoreError(f"the file of PIV_STORE_PASSWORD_FILE cannot be read: {problem}") from None
             conninfo = make_conninfo(conninfo, password=password)
-        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=self._threshold)
+        raw = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+        if self.is_pooled is None:
+            # A pooler gives its clients process ids that are none of the server's.
+            row = raw.execute("SELECT pg_backend_pid()").fetchone()
+            self.is_pooled = row is None or row[0] != raw.info.backend_pid
+        if not self.is_pooled:
+            raw.prepare_threshold = PREPARED_AFTER
+        return raw
 
 
 class Overseer:

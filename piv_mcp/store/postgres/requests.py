@@ -39,19 +39,22 @@ class RequestTable:
             return job(connection, *args, **kwargs)
 
         await self._account()  # a new key has one then
-        return await asyncio.get_running_loop().run_in_executor(self._database.writers, self._run, bound)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._database.writers, self._run, bound, time.monotonic()
+        )
 
     def sent(self, request: Sent, *, told: bool) -> None:
         pass  # the table has it
 
-    def _run(self, job: Job[T]) -> T:
+    def _run(self, job: Job[T], asked_at: float) -> T:
+        self._database.refuse_late(asked_at)
         until = time.monotonic() + BUSY_SECONDS
         try:
             # A commit in doubt is made again, too: the same request counts once.
             return retried(lambda: self._transact(job), until)
         except psycopg.Error as error:
             if is_in_the_way(error):
-                return self._run(job)
+                return self._run(job, asked_at)
             raise self._database.failure(error) from None
 
     def _transact(self, job: Job[T]) -> T:

@@ -73,7 +73,7 @@ class PostgresStore:
         self._busy_seconds = busy_seconds
         self._release = release
         writer = f"{database.process}:{next(_numbers)}"
-        self._whose = Whose(key_digest, database.process, writer, database.clock)
+        self._whose = Whose(key_digest, database.process, writer, database.clock, database.sees_others)
         self.requests = RequestTable(database, self._whose, self.account)
         self._gathering = Gathering(self._hand, busy_seconds, busy="the store is busy: other writes take too long")
         self._groups: list[Group] = []
@@ -104,10 +104,15 @@ class PostgresStore:
         if self._closed:
             raise StoreError("the store is closed")
         with measured("read"):
-            return await asyncio.get_running_loop().run_in_executor(self._database.readers, self._read, job)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._database.readers, self._read, job, time.monotonic()
+            )
 
     async def marker(self) -> Hashable:
         return await self.read(_marker)
+
+    def is_writable(self) -> bool:
+        return self._database.is_writable()
 
     def on_commit(self, wake: Callable[[Subjects], None]) -> None:
         self._wake = wake
@@ -136,7 +141,8 @@ class PostgresStore:
 
     # --- on a reading thread
 
-    def _read(self, job: Job[T]) -> T:
+    def _read(self, job: Job[T], asked_at: float) -> T:
+        self._database.refuse_late(asked_at)
         until = time.monotonic() + self._busy_seconds
         try:
             try:

@@ -49,6 +49,7 @@ class Whose:
     process: str
     writer: str
     clock: Clock
+    sees_others: Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -78,7 +79,9 @@ def begin_reading(raw: psycopg.Connection[Any], whose: Whose) -> PostgresConnect
     tables.refuse_newer(version)
     if account is None:
         raise NewKeyError
-    return PostgresConnection(raw, process=whose.process, account=account, clock=whose.clock)
+    return PostgresConnection(
+        raw, process=whose.process, account=account, clock=whose.clock, sees_others=whose.sees_others
+    )
 
 
 def begin_writing(raw: psycopg.Connection[Any], whose: Whose, locks: Locks) -> PostgresConnection:
@@ -96,7 +99,9 @@ def begin_writing(raw: psycopg.Connection[Any], whose: Whose, locks: Locks) -> P
     found = f"SELECT {_version_and_account(whose)} OFFSET 0"  # the offset keeps the account from being looked for twice
     version, account, *_ = _run(raw, f"{begin} FROM ({found}) AS found (version, account)")
     tables.refuse_newer(version)
-    connection = PostgresConnection(raw, process=whose.process, locked=set(), alone=locks.alone, clock=whose.clock)
+    connection = PostgresConnection(
+        raw, process=whose.process, locked=set(), alone=locks.alone, clock=whose.clock, sees_others=whose.sees_others
+    )
     if account is None:
         account = accounts.add_key(connection, whose.key_digest or "")
         mine = False
@@ -118,7 +123,9 @@ def begin_counting(raw: psycopg.Connection[Any], whose: Whose) -> PostgresConnec
     tables.refuse_newer(version)
     if account is None:
         raise NewKeyError
-    return PostgresConnection(raw, process=whose.process, account=account, clock=whose.clock)
+    return PostgresConnection(
+        raw, process=whose.process, account=account, clock=whose.clock, sees_others=whose.sees_others
+    )
 
 
 def _version_and_account(whose: Whose) -> str:
