@@ -115,7 +115,7 @@ async def test_behind_a_pooler_nothing_is_prepared_and_nobody_relies_on_notices(
 
     monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(of_the_pooler))
     store = replica()
-    store.on_commit(lambda: None)
+    store.on_commit(lambda _: None)
     await store.write(facts.put, "a", "1")
     for _ in range(40):  # more often than any statement is run before it is prepared
         await store.read(facts.get, "a")
