@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL
+from psycopg import RawCursor
 
 from piv_mcp.store.accounts import UNCLAIMED
 from piv_mcp.store.connection import Row, Value
@@ -37,9 +37,10 @@ class MoreLocksError(Exception):
 
 
 @lru_cache(MOST_STATEMENTS)
-def translated(sql: str) -> SQL:
-    """The statement with psycopg's placeholders."""
-    return SQL(sql.replace("%", "%%").replace("?", "%s"))  # pyright: ignore[reportArgumentType] - all SQL is ours
+def translated(sql: str) -> bytes:
+    """The statement with PostgreSQL's own placeholders: psycopg would look through it for its own at each use."""
+    first, *others = sql.split("?")
+    return "".join([first, *(f"${number}{part}" for number, part in enumerate(others, 1))]).encode()
 
 
 @lru_cache(MOST_STATEMENTS)
@@ -134,4 +135,4 @@ class PostgresConnection:
             self.concerned[self._account] = None
         # A text of PostgreSQL's holds no NUL.
         told = [value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values]
-        return self.raw.execute(translated(sql), told)
+        return RawCursor(self.raw).execute(translated(sql), told)
