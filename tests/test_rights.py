@@ -246,14 +246,19 @@ async def test_no_tool_shows_what_is_not_the_agents_own(account: Account, agent:
     own = account.numbers["other" if agent == "neighbour" else "own"]
     marks = foreign_to(agent, account)
     told = [of for of in account.numbers.values() if of.marks & marks]
+    recipients: list[str] = []  # an entry shows to whom the agent itself has wanted to send
     async with account.team.client(agent) as app:
         called: set[str] = set()
+
+        async def call(tool: str, arguments: dict[str, Any]) -> None:
+            recipients.append(str(arguments.get("to_number")))
+            unmarked(await said(app, tool, arguments), marks, {**arguments, "recipients": recipients})
+
         for tool in offered(app, (await app.client.list_tools()).tools):
-            least = own_arguments(tool, app.sandbox, own)
-            unmarked(await said(app, tool.name, least), marks, least)
+            await call(tool.name, own_arguments(tool, app.sandbox, own))
             for of in told:
                 for _, _, arguments in variants(tool, app.sandbox, own, of):
-                    unmarked(await said(app, tool.name, arguments), marks, arguments)
+                    await call(tool.name, arguments)
             called.add(tool.name)
         assert len(called) > 5
 

@@ -174,6 +174,8 @@ class _Serving:
             problem = "starting"
         elif not await self._roster.is_readable():
             problem = "the store is out of reach"
+        elif not self._fleet.started():
+            problem = "no account is served"
         elif not self._roster.is_writable():
             problem = "the store cannot be written"
         else:
