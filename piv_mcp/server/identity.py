@@ -19,6 +19,9 @@ from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 ROSTER_SECONDS = 1.0
 """So long what the store says is believed."""
 
+ASK_AGAIN_SECONDS = 0.25
+"""Who is not known may have been added just now: the store is asked again, at most so often however many guess."""
+
 ANSWER_WITHIN = 1.0
 """Seconds that the store may take to say it."""
 
@@ -48,7 +51,10 @@ class Roster:
         self._known = _Known()
         self._read_at = -math.inf
         self._asked_at = -math.inf
+        self._began_at = -math.inf
+        """When the last reading began."""
         self._asking = asyncio.Lock()
+        self._unknown = asyncio.Lock()
 
     async def of_token(self, token: str) -> Agent | None:
         """The agent with this token.
@@ -56,12 +62,19 @@ class Roster:
         Raises:
             StoreError: the store has not been readable for a minute, or never was.
         """
-        known = await self._current()
-        return known.by_token.get(agents.digest(token)) if len(token) <= MAX_TOKEN else None
+        if len(token) > MAX_TOKEN:
+            return None
+        digest, arrived = agents.digest(token), self._clock.monotonic()
+        known = (await self._current()).by_token.get(digest)
+        if known is None and token.startswith(TOKEN):
+            known = (await self._since(arrived)).by_token.get(digest)
+        return known
 
     async def of_subject(self, subject: str) -> Agent | None:
         """The agent that an identity provider knows by this subject. Raises as `of_token`."""
-        return (await self._current()).by_subject.get(subject)
+        arrived = self._clock.monotonic()
+        known = (await self._current()).by_subject.get(subject)
+        return known or (await self._since(arrived)).by_subject.get(subject)
 
     async def has(self, agent: Agent) -> bool:
         """Whether the agent still has access. Raises as `of_token`."""
@@ -83,6 +96,15 @@ class Roster:
         """Whether the store could be written lately."""
         return self._store.is_writable()
 
+    async def _since(self, arrived: float) -> _Known:
+        """What the store has said when it was asked after this moment (monotonic). Raises as `of_token`."""
+        async with self._unknown:
+            if self._began_at < arrived:
+                await self._clock.sleep(max(0.0, self._began_at + ASK_AGAIN_SECONDS - self._clock.monotonic()))
+                async with self._asking:
+                    await self._read()
+        return await self._current()
+
     async def _current(self) -> _Known:
         async with self._asking:  # one at a time: the others take what the first has read
             if self._clock.monotonic() - self._asked_at >= ROSTER_SECONDS:
@@ -93,6 +115,7 @@ class Roster:
         return self._known
 
     async def _read(self) -> None:
+        self._began_at = self._clock.monotonic()
         with suppress(StoreError, TimeoutError):
             async with self._clock.timeout(ANSWER_WITHIN):
                 known = await self._store.read(_read_known)
