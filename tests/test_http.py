@@ -8,35 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets import HEADERS, Replica, Site, piv_day, site
+from fleets import HEADERS, Replica, Site
 from harness import ERAS, Era, approver, content_of, text_of, until
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp.types import ResourceTemplateReference
-from processes import KEY, sms_webhook
+from processes import sms_webhook
 
 from piv_mcp.errors import ConfigError
 from piv_mcp.log import Redactor
-from piv_mcp.sandbox import Sandbox, Timing
+from piv_mcp.sandbox import Sandbox
 from piv_mcp.server import identity
 from piv_mcp.server.fleet import Fleet
 from piv_mcp.server.http import serve_http
 from piv_mcp.server.offers import instructions
 from piv_mcp.store import SqliteStore, agents
 
-
-@pytest.fixture
-async def account() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(KEY, rate_limit=0, timing=Timing.instant(), seed=False)
-    sandbox.add_numbers(2)
-    yield sandbox
-    await sandbox.aclose()
-
-
-@pytest.fixture
-async def place(account: Sandbox, data_dir: Path) -> AsyncIterator[Site]:
-    async with piv_day(account) as base_url:
-        yield site(data_dir, base_url)
+pytest_plugins = ["fleet_fixtures"]
 
 
 @pytest.fixture(autouse=True)

@@ -5,33 +5,21 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from fleets import Replica, Site, piv_day, site
+from fleets import Replica, Site
 from harness import APPROVE, ERAS, Era, approver, content_of, until
 from mcp.types import CallToolResult, InputRequiredResult
-from processes import KEY, sms_webhook
+from processes import sms_webhook
 
 from piv_mcp.cli.agent_rows import revoke_agent
-from piv_mcp.sandbox import Sandbox, Timing
+from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending.approval.channels import READ_SECONDS
 
 BUY = {"country_code": "SE", "duration_months": 1, "auto_renew": False}
 
 
-@pytest.fixture
-async def account() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(KEY, rate_limit=0, timing=Timing.instant(), seed=False)
-    sandbox.add_numbers(2)
-    yield sandbox
-    await sandbox.aclose()
-
-
-@pytest.fixture
-async def place(account: Sandbox, data_dir: Path) -> AsyncIterator[Site]:
-    async with piv_day(account) as base_url:
-        yield site(data_dir, base_url)
+pytest_plugins = ["fleet_fixtures"]
 
 
 @pytest.fixture

@@ -8,9 +8,6 @@ from piv_mcp.config import Area, Effect, Settings, SpendMode
 if TYPE_CHECKING:  # for start-up time: the list of tools needs no store
     from piv_mcp.store.agents import Agent
 
-SPENDERS: tuple[SpendMode, ...] = ("deny", "ask", "budget")
-"""Who approves spending, by how much that allows."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rights:
@@ -27,16 +24,11 @@ class Rights:
 
     def narrowed(self, agent: "Agent") -> "Rights":
         """These rights, as far as the agent has them: it never has more than the server."""
-        toolsets, spend_mode = self.toolsets, self.spend_mode
-        if agent.toolsets is not None:
-            own = agent.toolsets.split(",")
-            toolsets = tuple(area for area in toolsets if area in own)
-        if agent.spend_mode is not None:
-            # A word that this version does not know allows nothing.
-            own_mode = next((mode for mode in SPENDERS if mode == agent.spend_mode), "deny")
-            spend_mode = min(spend_mode, own_mode, key=SPENDERS.index)
         return replace(
-            self, toolsets=toolsets, spend_mode=spend_mode, read_only=self.read_only or bool(agent.read_only)
+            self,
+            toolsets=agent.areas_of(self.toolsets),
+            spend_mode=agent.mode_within(self.spend_mode),
+            read_only=self.read_only or bool(agent.read_only),
         )
 
     def offers(self, area: Area | None, effect: Effect) -> bool:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from piv_mcp.config import Area
 from piv_mcp.services import Services
 
 if TYPE_CHECKING:  # for start-up time: a server without agents needs none of it
@@ -29,8 +28,7 @@ def _made(app: Services, agent: "Agent") -> Services:
     from piv_mcp.api.seen_phonebook import SeenPhonebook
     from piv_mcp.store.sight import Viewer
 
-    words = app.toolsets if agent.toolsets is None else agent.toolsets.split(",")
-    toolsets: tuple[Area, ...] = tuple(area for area in app.toolsets if words.count(area))
+    toolsets = agent.areas_of(app.toolsets)
     viewer = Viewer.of(agent, toolsets)
     shown = app.shown_to(viewer)
     sees_all = viewer.sees_numbers and not viewer.numbers_only

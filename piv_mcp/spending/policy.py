@@ -2,20 +2,18 @@
 
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Literal
 
+from piv_mcp.config import SpendMode
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.quote import Price
 from piv_mcp.store.agents import Agent
-
-Mode = Literal["ask", "budget", "deny"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The person's settings. Amounts are US dollars."""
 
-    mode: Mode = "ask"
+    mode: SpendMode = "ask"
     auto_approve_max: Decimal = Decimal(0)
     daily_budget: Decimal = Decimal(0)
     confirm_destructive: bool = True
@@ -24,13 +22,11 @@ class Policy:
 
     def narrowed_to(self, agent: Agent) -> "Policy":
         """The settings with the agent's limits on top: it can have no more than the person's settings give."""
-        modes = {self.mode, agent.spend_mode or self.mode}
-        mode: Mode = "deny" if "deny" in modes else "budget" if modes == {"budget"} else "ask"
         most = self.auto_approve_max
         if agent.auto_approve_max is not None:
             most = min(most, _amount(agent.auto_approve_max))
         own = None if agent.daily_budget is None else _amount(agent.daily_budget)
-        return replace(self, mode=mode, auto_approve_max=most, own_budget=own)
+        return replace(self, mode=agent.mode_within(self.mode), auto_approve_max=most, own_budget=own)
 
     def refuses(self, action: Action) -> bool:
         """Whether the mode is `deny` and the action costs money, now or later."""

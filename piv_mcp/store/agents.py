@@ -8,8 +8,12 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from piv_mcp.config import Area, SpendMode
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.rows import RowReader
+
+SPENDERS: tuple[SpendMode, ...] = ("deny", "ask", "budget")
+"""Who approves spending, by how much that allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,18 @@ class Agent:
     daily_budget: str | None = None
     attended: int = 0
     revoked_at: float | None = None
+
+    def areas_of(self, offered: Collection[Area]) -> tuple[Area, ...]:
+        """Those of the areas that the agent has."""
+        own = None if self.toolsets is None else self.toolsets.split(",")
+        return tuple(area for area in offered if own is None or area in own)
+
+    def mode_within(self, given: SpendMode) -> SpendMode:
+        """Who approves what the agent spends where the account's settings say `given`: whoever allows less."""
+        if self.spend_mode is None:
+            return given
+        own = SPENDERS.index(self.spend_mode) if self.spend_mode in SPENDERS else 0  # an unknown word allows nothing
+        return SPENDERS[min(own, SPENDERS.index(given))]
 
 
 _COLUMNS = tuple(Agent.__dataclass_fields__)
