@@ -206,8 +206,8 @@ class Runtime:
         if sandbox is not None and (address := settings.public_url if is_hosted else web.serving_at()) is not None:
             sandbox.webhook_url = f"{address}/webhooks/{secret}"
 
-        viewer = Viewer(number_leases.holder_of_process(store.process))
-        view = View(store, viewer, self.clock)
+        # Nor are those who share a server without agents shown what another has leased.
+        view = View(store, Viewer(number_leases.holder_of_process(store.process)), self.clock)
         gate = None
         if client is not None:
             page = None
@@ -235,7 +235,7 @@ class Runtime:
             toolsets=settings.toolsets,
             clock=self.clock,
         )
-        return whole.shown_to(viewer)  # nor are those who share a server without agents shown what another has leased
+        return whole.shown_through(view)
 
     def _open_sandbox(self) -> "Sandbox":
         from piv_mcp.sandbox import Sandbox  # late: see _start

@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # for start-up time: the list of tools needs neither httpx no
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.gate import Gate
     from piv_mcp.store.agents import Agent
-    from piv_mcp.store.sight import Viewer
     from piv_mcp.store.view import View
     from piv_mcp.web.serving import HostedWebhooks, WebhookPort
 
@@ -76,11 +75,8 @@ class Services:
             raise no_key()
         return self.spending
 
-    def shown_to(self, viewer: "Viewer") -> "Services":
-        """The same services for a caller who is shown what `viewer` is."""
-        from piv_mcp.store.view import View  # late for start-up time: the list of tools needs no store
-
-        view = View(self.store.everything, viewer, self.clock)
+    def shown_through(self, view: "View") -> "Services":
+        """The same services for a caller who has this view of the store."""
         api = None if self.api is None else self.api.seen_by(view)
         return replace(
             self,

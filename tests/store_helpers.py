@@ -54,7 +54,7 @@ async def note_requests(store: Store, count: int, priority: Priority, *, at: flo
 
     def job(connection: Connection) -> None:
         here = SYSTEM_CLOCK.monotonic()
-        moment = connection.now(here) + at - here
+        moment = at + (connection.now(here) - here)  # exactly `at` where the two clocks are one
         for _ in range(count):
             minute.note_sent(connection, Sent(secrets.randbits(minute.ID_BITS), moment, priority))
 

@@ -54,6 +54,7 @@ async def rich(sandbox: Sandbox, data_dir: Path) -> AsyncIterator[Team]:
     ("account", "own", "effective"),
     [
         ("ask", None, "ask"),
+        ("ask", "a word of a later version", "deny"),
         ("ask", "budget", "ask"),
         ("ask", "deny", "deny"),
         ("budget", None, "budget"),

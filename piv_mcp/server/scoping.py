@@ -27,17 +27,19 @@ def _made(app: Services, agent: "Agent") -> Services:
     # late for start-up time: the server is built without a store and without the API
     from piv_mcp.api.seen_phonebook import SeenPhonebook
     from piv_mcp.store.sight import Viewer
+    from piv_mcp.store.view import View
 
     toolsets = agent.areas_of(app.toolsets)
     viewer = Viewer.of(agent, toolsets)
-    shown = app.shown_to(viewer)
+    view = View(app.store.everything, viewer, app.clock)
+    shown = app.shown_through(view)
     sees_all = viewer.sees_numbers and not viewer.numbers_only
     gate = None
     if app.spending is not None and shown.api is not None:
-        gate = app.spending.acting_for(agent, shown.api, shown.store)
+        gate = app.spending.acting_for(agent, shown.api, view)
     return replace(
         shown,
-        phonebook=app.phonebook if sees_all else SeenPhonebook(shown.api, app.clock, shown.store),
+        phonebook=app.phonebook if sees_all else SeenPhonebook(shown.api, app.clock, view),
         spending=gate,
         toolsets=toolsets,
         agent=agent,
