@@ -270,7 +270,7 @@ async def test_guesses_ask_the_store_once_a_second(store: Store, monkeypatch: py
 async def test_an_event_for_an_address_that_nobody_knows_any_more_is_not_stored(store: Store) -> None:
     address = WebhookAddress(servers.digest("a-secret-of-another"), is_own=False)
     with pytest.raises(StoreError, match="not known"):
-        await store.write(recording.add_received, [(events.StoredEvent("x.y", "webhook", 0.0, "{}"), address)])
+        await store.write(recording.add_received, lambda: [(events.StoredEvent("x.y", "webhook", 0.0, "{}"), address)])
     assert await store.read(events.last_seq) == 0
 
 

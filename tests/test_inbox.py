@@ -1,6 +1,7 @@
 """The inbox: how events that come together are stored, and what a store that fails costs."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,25 @@ async def test_an_event_that_comes_a_turn_of_the_loop_later_shares_the_commit(
     stored = await asyncio.gather(home.webhook(home.numbers[0], "1000"), next_turn())
     assert [event.code for event in stored] == ["1000", "1001"]
     assert written.count(recording.add_received) == 1
+
+
+async def test_events_share_the_commit_that_waits_for_another_to_end(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    before = asyncio.create_task(home.inbox.store.write(lambda _: go_on.wait(10)))
+    await asyncio.sleep(0.1)
+    written = count_writes(home, monkeypatch)
+    waiting: list[asyncio.Task[StoredEvent]] = []
+    for n in range(3):
+        waiting.append(asyncio.create_task(home.webhook(home.numbers[0], str(1000 + n))))
+        await asyncio.sleep(0.1)
+    go_on.set()
+    await before
+    assert [event.code for event in await asyncio.gather(*waiting)] == ["1000", "1001", "1002"]
+    assert written.count(recording.add_received) == 1
+    assert (await home.webhook(home.numbers[0], "1003")).code == "1003"
+    assert written.count(recording.add_received) == 2
 
 
 async def test_that_webhooks_come_is_noted_once_for_each_address(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

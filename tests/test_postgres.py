@@ -132,6 +132,21 @@ async def test_another_account_waits_for_no_slow_one(replica: Replica) -> None:
     await writing
 
 
+async def test_what_comes_while_another_server_writes_shares_one_commit(replica: Replica) -> None:
+    slow, store = replica(), replica()
+    await slow.account()
+    go_on = threading.Event()
+    writing = asyncio.create_task(slow.write(lambda _: go_on.wait(10)))
+    await asyncio.sleep(0.1)
+    transactions_of: list[asyncio.Task[int]] = []
+    for _ in range(3):
+        transactions_of.append(asyncio.create_task(store.write(lambda c: c.count("SELECT txid_current()"))))
+        await asyncio.sleep(0.1)
+    go_on.set()
+    await writing
+    assert len(set(await asyncio.gather(*transactions_of))) == 1
+
+
 async def test_a_job_that_fails_takes_no_other_with_it(replica: Replica) -> None:
     store = replica()
 
@@ -363,7 +378,7 @@ async def _burst(replica: Callable[[], PostgresStore], happens: Callable[[], Awa
             event = an_event(sender * 100_000 + n)
             while True:
                 try:
-                    await store.write(recording.add_received, [(event, None)])
+                    await store.write(recording.add_received, lambda event=event: [(event, None)])
                 except StoreError:
                     await asyncio.sleep(0.05)
                 else:

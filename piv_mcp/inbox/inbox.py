@@ -1,6 +1,7 @@
 """The inbox: stores each event once, for all clients on the machine."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
@@ -20,10 +21,26 @@ from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 @dataclass(slots=True)
 class _Batch:
-    """Events that are stored in one commit, and the outcome of the commit."""
+    """Events that are stored in one commit: all that have come when it begins. Its outcome is `stored`."""
 
     events: list[Received] = field(default_factory=list[Received])
     stored: "asyncio.Future[list[tuple[StoredEvent, bool]]] | None" = None
+    is_closed: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, received: Received) -> int | None:
+        """The event's place; None if the batch takes no more."""
+        with self.lock:
+            if self.is_closed:
+                return None
+            self.events.append(received)
+            return len(self.events) - 1
+
+    def close(self) -> list[Received]:
+        """Take no more. For the thread that writes, too, and as often as it tries."""
+        with self.lock:
+            self.is_closed = True
+            return self.events
 
     def result(self) -> "asyncio.Future[list[tuple[StoredEvent, bool]]]":
         assert self.stored is not None  # noqa: S101 - set with the first event
@@ -75,10 +92,11 @@ class Inbox:
             StoreError: the event was not stored.
         """
         batch = self._next.batch
-        place = len(batch.events)
-        batch.events.append((event, address))
+        place = batch.add((event, address))
+        if place is None:
+            batch = self._next.batch = _Batch()
+            place = batch.add((event, address)) or 0
         if place == 0:
-            # `_store` runs after all ready tasks have run, so that events that arrive together share one commit.
             batch.stored = asyncio.ensure_future(self._store(batch))
         return (await asyncio.shield(batch.result()))[place]
 
@@ -103,9 +121,10 @@ class Inbox:
         return stored
 
     async def _store(self, batch: "_Batch") -> list[tuple[StoredEvent, bool]]:
-        await asyncio.sleep(0)
-        self._next.batch = _Batch()
-        stored = await self.store.write(recording.add_received, batch.events)
+        try:
+            stored = await self.store.write(recording.add_received, batch.close)
+        finally:
+            batch.close()
         self.changes.notify({event.subject for event, _ in stored})
         count_new(stored)
         for address in {address for _, address in batch.events} - self._noted:

@@ -3,7 +3,7 @@ sender, no code). Both are merged into one row, also where a text was damaged or
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -116,11 +116,11 @@ Received = tuple[StoredEvent, servers.WebhookAddress | None]
 """An event of a webhook, and the address that it was sent to."""
 
 
-def add_received(connection: Connection, batch: Sequence[Received]) -> list[tuple[StoredEvent, bool]]:
-    """`add_all` for events of webhooks: each is stored for the account that its address belongs to. An SMS that was
-    erased is not stored again."""
+def add_received(connection: Connection, come: Callable[[], Sequence[Received]]) -> list[tuple[StoredEvent, bool]]:
+    """`add_all` for the events of webhooks that have come when the transaction has begun: each is stored for the
+    account that its address belongs to. An SMS that was erased is not stored again."""
     stored: list[tuple[StoredEvent, bool]] = []
-    for address, group in groupby(batch, key=lambda received: received[1]):
+    for address, group in groupby(come(), key=lambda received: received[1]):
         with servers.as_owner(connection, address):
             events = [event for event, _ in group]
             erased = polls.erased(connection, {event.subject for event in events if event.subject is not None})

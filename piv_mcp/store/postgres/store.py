@@ -148,7 +148,7 @@ class PostgresStore:
             try:
                 return retried(lambda: self._read_once(job), until)
             except NewKeyError:
-                self._commit([lambda _: None], until)  # gives it an account
+                self._commit(lambda: [lambda _: None], until)  # gives it an account
                 return retried(lambda: self._read_once(job), until)
         except psycopg.Error as error:
             raise self._database.failure(error) from None
@@ -174,7 +174,7 @@ class PostgresStore:
         self._database.writers.submit(self._write_groups)
 
     def _write_groups(self) -> None:
-        """Write all that waits. What comes meanwhile shares the next commit, after those of other accounts."""
+        """Write all that waits. What comes after that shares the next commit, after those of other accounts."""
         with self._lock:
             groups, self._groups = self._groups, []
         try:
@@ -195,19 +195,33 @@ class PostgresStore:
         begun = [group for group in groups if group.begin()]
         writes = [write for group in begun for write in group.writes]
         for start in range(0, len(writes), MOST_TOGETHER):
-            self._write_part(writes[start : start + MOST_TOGETHER], min(group.until for group in begun))
+            part = writes[start : start + MOST_TOGETHER]
+            self._write_part(part, begun, min(group.until for group in begun))
         for group in begun:
             group.end()
 
-    def _write_part(self, writes: list[Write], until: float) -> None:
-        jobs = [write.job for write in writes]
+    def _join(self, writes: list[Write], begun: list[Group]) -> None:
+        """Add what has come since: another server has made this one wait for its locks."""
+        with self._lock:
+            while self._groups and len(writes) + len(self._groups[0].writes) <= MOST_TOGETHER:
+                group = self._groups.pop(0)
+                if group.begin():
+                    begun.append(group)
+                    writes += group.writes
+
+    def _write_part(self, writes: list[Write], begun: list[Group], until: float) -> None:
         outcomes: list[Outcome]
         concerned: Concerned = {}
+
+        def jobs() -> list[Job[object]]:
+            self._join(writes, begun)
+            return [write.job for write in writes]
+
         try:
             outcomes, concerned = self._commit(jobs, until)
         except Exception as error:
             problem = self._database.failure(error)
-            outcomes = [(None, problem) for _ in jobs]
+            outcomes = [(None, problem) for _ in writes]
             _log.error("store write failed", problem=problem.message, waiting=len(outcomes))
         if concerned:  # first the other servers: this one's callers would keep this thread from going on
             with suppress(psycopg.Error, StoreError):
@@ -215,8 +229,9 @@ class PostgresStore:
         with suppress(RuntimeError):  # the event loop is closed, so no caller waits any more
             writes[0].done.get_loop().call_soon_threadsafe(resolve, writes, outcomes)
 
-    def _commit(self, jobs: list[Job[object]], until: float) -> tuple[list[Outcome], Concerned]:
-        """Run the jobs in one transaction. Returns their outcomes, and what they have changed."""
+    def _commit(self, jobs: Callable[[], list[Job[object]]], until: float) -> tuple[list[Outcome], Concerned]:
+        """Run the jobs in one transaction: those that there are when it has its locks. Returns their outcomes, and what
+        they have changed."""
         locks, singly = Locks(), False
         while True:
             try:
@@ -240,14 +255,17 @@ class PostgresStore:
                 _log.debug("a write failed; its group is written one by one", problem=type(error).__name__)
                 singly = True
 
-    def _try_to_commit(self, jobs: list[Job[object]], locks: Locks, *, singly: bool) -> tuple[list[Outcome], Concerned]:
+    def _try_to_commit(
+        self, jobs: Callable[[], list[Job[object]]], locks: Locks, *, singly: bool
+    ) -> tuple[list[Outcome], Concerned]:
         link, number = self._database.link(), next(self._commits)
         connection: PostgresConnection | None = None
         outcomes: list[Outcome] | None = None
         try:
             with link.use(self._busy_seconds + 2) as raw:
                 connection = begin_writing(raw, self._whose, locks)
-                outcomes = _singly(connection, jobs) if singly else [(job(connection), None) for job in jobs]
+                ready = jobs()
+                outcomes = _singly(connection, ready) if singly else [(job(connection), None) for job in ready]
                 commit_writing(connection, self._whose, number)
         except psycopg.Error as error:
             if connection is None or outcomes is None or not is_lost(error):
