@@ -6,12 +6,42 @@ stored without a look at any.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 
 from piv_mcp.store import asked
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.event import TIMED, StoredEvent, timed_digest
 
 Key = tuple[str, str | None, str]
+
+MOST_QUERIES = 64
+
+_SHOWN = {
+    "digest": "digest = b",
+    "message": "{} AND message_id = b",
+    "history": "{} AND digest IS NULL AND text_key IS NOT NULL",
+    "webhook": "{} AND message_id IS NULL AND text_key IS NOT NULL",
+}
+"""What a row that shows a key (kind, a, b) has, by kind. `{}` stands for: its subject is `a`."""
+
+
+def _is_there(condition: str) -> str:
+    """Whether a row has this. A value, and no EXISTS: for that, PostgreSQL may read the whole table and keep to it as
+    the table grows."""
+    return f"(SELECT 1 FROM events WHERE {condition} LIMIT 1)"  # noqa: S608 - our own conditions
+
+
+@lru_cache(MOST_QUERIES)
+def _query(kinds: frozenset[str], count: int) -> str:
+    """Which of so many keys of these kinds stored rows show."""
+    cases = " ".join(
+        f"WHEN '{kind}' THEN CASE WHEN a IS NULL THEN {_is_there(_SHOWN[kind].format('subject IS NULL'))}"
+        f" ELSE {_is_there(_SHOWN[kind].format('subject = a'))} END"
+        for kind in sorted(kinds)
+    )
+    wanted = f"WITH wanted (kind, a, b) AS (VALUES {', '.join(['(?, ?, ?)'] * count)})"
+    return f"{wanted} SELECT kind, a, b FROM wanted WHERE (CASE kind {cases} END) = 1"  # noqa: S608
 
 
 def identity_keys(event: StoredEvent) -> list[Key]:
@@ -39,35 +69,15 @@ def shown_keys(event: StoredEvent) -> list[Key]:
 def stored_keys(connection: Connection, batch: Sequence[StoredEvent]) -> set[Key]:
     """The keys of these events that stored rows show, of whatever account: `add` tells them apart."""
     wanted = {key for event in batch for key in identity_keys(event)}
-    found: set[Key] = set()
-    digests = [third for first, _, third in wanted if first == "digest"]
-    if digests:
-        query = f"SELECT digest FROM events WHERE digest IN ({', '.join('?' * len(digests))})"  # noqa: S608
-        found.update(("digest", None, str(value)) for (value,) in connection.rows(query, digests))
-    messages = [(second, third) for first, second, third in wanted if first == "message"]
-    if messages:
-        rows = ", ".join(["(?, ?)"] * len(messages))
-        query = (
-            f"WITH wanted (a, b) AS (VALUES {rows}) SELECT a, b FROM wanted"  # noqa: S608
-            " WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND message_id = b)"
-        )
-        pairs = [value for pair in messages for value in pair]
-        found.update(("message", a, b) for a, b in connection.rows(query, pairs))
-    for kind, missing in (("history", "digest"), ("webhook", "message_id")):
-        subjects = [second for first, second, _ in wanted if first == kind]
-        if subjects:
-            shows = f"{missing} IS NULL AND text_key IS NOT NULL"
-            rows = ", ".join(["(?)"] * len(subjects))
-            query = (
-                f"WITH wanted (a) AS (VALUES {rows}) SELECT a FROM wanted"  # noqa: S608
-                f" WHERE EXISTS (SELECT 1 FROM events WHERE subject = a AND {shows})"
-            )
-            found.update((kind, a, "") for (a,) in connection.rows(query, subjects))
-            query = f"SELECT 1 FROM events WHERE subject IS NULL AND {shows} LIMIT 1"  # noqa: S608
-            if None in subjects and connection.count(query):
-                found.add((kind, None, ""))
     types = {third for first, _, third in wanted if first == "asked"}
-    return found | {("asked", None, type_) for type_ in asked.found_types(connection, types)}
+    found: set[Key] = {("asked", None, type_) for type_ in asked.found_types(connection, types)}
+    rows = [key for key in wanted if key[0] in _SHOWN]
+    if rows:
+        # As many as the next power of two, with the last repeated: of so few statements each is soon prepared.
+        rows += rows[-1:] * ((1 << (len(rows) - 1).bit_length()) - len(rows))
+        query = _query(frozenset(kind for kind, _, _ in rows), len(rows))
+        found.update((str(kind), a, str(b)) for kind, a, b in connection.rows(query, [*chain.from_iterable(rows)]))
+    return found
 
 
 def nearest_digests(event: StoredEvent) -> list[str]:
