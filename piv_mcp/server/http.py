@@ -4,13 +4,13 @@ Nothing of a request is kept here, so that any process with the same store answe
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from piv_mcp import __version__
 from piv_mcp.api.credentials import LOOPBACK
@@ -30,7 +30,7 @@ from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.web.connections import connection_limit, raise_descriptors
-from piv_mcp.web.listener import Listener, is_taken, reason
+from piv_mcp.web.listener import Listener, is_taken, reason, router
 from piv_mcp.web.outside import Forwarded, OutsideAddress
 
 MCP_PATH = "/mcp"
@@ -106,7 +106,7 @@ class _Serving:
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
         settings = self._settings
         listener = Listener(
-            Forwarded(self._app(self._routes()), settings.trusted_proxies or ()),
+            Forwarded(self._app(), settings.trusted_proxies or ()),
             settings.http_host,
             settings.http_port,
             limit=self._limit,
@@ -137,8 +137,8 @@ class _Serving:
             self._server.end_listening()
             await draining
 
-    def _routes(self) -> Sequence[BaseRoute]:
-        return (
+    def _app(self) -> ASGIApp:
+        return router(
             Route(MCP_PATH, RequestIds(self._door)),
             Route("/webhooks/{secret}", self._fleet.receive, methods=["POST"]),
             Route("/webhooks/{secret}/", self._fleet.receive, methods=["POST"]),  # piv.day might not follow a redirect
@@ -146,11 +146,6 @@ class _Serving:
             Route("/ready", self._ready, methods=["GET"]),
             *(Route(f"{METADATA_PATH}{path}", self._about_tokens, methods=["GET"]) for path in (MCP_PATH, "")),
         )
-
-    def _app(self, routes: Sequence[BaseRoute]) -> Starlette:
-        app = Starlette(routes=routes)
-        app.router.redirect_slashes = False  # it would lead to the host that the request names
-        return app
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"name": "piv-mcp", "version": __version__})

@@ -1,9 +1,8 @@
 """The two local web apps: webhooks for the port that a tunnel may reach, and the approval page for the person alone."""
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from piv_mcp import __version__
 from piv_mcp.inbox.inbox import Inbox
@@ -12,11 +11,12 @@ from piv_mcp.spending.journal import Journal
 from piv_mcp.web.addresses import Addresses
 from piv_mcp.web.approval_page import ApprovalPage
 from piv_mcp.web.health import Health, proof_of
+from piv_mcp.web.listener import router
 from piv_mcp.web.visitors import Visitors
 from piv_mcp.web.webhook_endpoint import MAX_NONCE, WebhookEndpoint
 
 
-def webhook_app(inbox: Inbox, addresses: Addresses) -> Starlette:
+def webhook_app(inbox: Inbox, addresses: Addresses) -> Router:
     """The app for the configured port: webhooks and a health check."""
     webhooks = WebhookEndpoint(inbox, addresses)
 
@@ -30,31 +30,19 @@ def webhook_app(inbox: Inbox, addresses: Addresses) -> Starlette:
             answer.accepts = sorted(proof_of(*about, secret) for secret in known.secrets)
         return JSONResponse(answer.model_dump())
 
-    app = Starlette(
-        routes=[
-            Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
-            Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # piv.day might not follow a redirect
-            Route("/health", health, methods=["GET"]),
-        ]
+    return router(
+        Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
+        Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # piv.day might not follow a redirect
+        Route("/health", health, methods=["GET"]),
     )
-    return _without_redirects(app)
 
 
-def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitors) -> Starlette:
+def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitors) -> Router:
     """The app for the person's own port: the approval page."""
     page = ApprovalPage(journal, inbox.changes, views, visitors, inbox.clock)
-    app = Starlette(
-        routes=[
-            Route("/approvals/{visit}/open/{secret}", page.enter, methods=["GET"]),
-            Route("/approvals/{visit}", page.show, methods=["GET"]),
-            Route("/approvals/{visit}/changes", page.changed, methods=["GET"]),
-            Route("/approvals/{visit}/{entry_id}", page.decide, methods=["POST"]),
-        ]
+    return router(
+        Route("/approvals/{visit}/open/{secret}", page.enter, methods=["GET"]),
+        Route("/approvals/{visit}", page.show, methods=["GET"]),
+        Route("/approvals/{visit}/changes", page.changed, methods=["GET"]),
+        Route("/approvals/{visit}/{entry_id}", page.decide, methods=["POST"]),
     )
-    return _without_redirects(app)
-
-
-def _without_redirects(app: Starlette) -> Starlette:
-    """Starlette redirects an address with a final slash to the host that the request names: anybody may choose it."""
-    app.router.redirect_slashes = False
-    return app

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 import structlog
 import uvicorn
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -159,6 +160,12 @@ class _ListenerServer(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         """Leave the signals to the program, which stops this server with the other services."""
         yield
+
+
+def router(*routes: BaseRoute) -> Router:
+    """The routes as an app, which needs nothing more of Starlette. It would redirect an address with a final slash to
+    the host that the request names: anybody may choose it."""
+    return Router(routes, redirect_slashes=False)
 
 
 def _without_disconnects(app: ASGIApp) -> ASGIApp:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,7 +19,7 @@ from piv_mcp.errors import ConfigError, PivError
 from piv_mcp.metrics import Metric, Reading
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.policy import Policy
-from piv_mcp.web.listener import Listener
+from piv_mcp.web.listener import Listener, router
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -44,7 +43,7 @@ async def metrics_port(settings: Settings) -> AsyncGenerator[None]:
         ConfigError: the library that it needs is not installed.
     """
     recorder = PrometheusRecorder()
-    app = Starlette(routes=[Route("/metrics", Exposition(recorder).show, methods=["GET"])])
+    app = router(Route("/metrics", Exposition(recorder).show, methods=["GET"]))
     listener = Listener(app, settings.metrics_host, settings.metrics_port, limit=LOOKERS)
     serving = asyncio.create_task(listener.run())
     try:
