@@ -24,7 +24,7 @@ def parse_json(body: bytes, *, cut_deep: bool = False) -> Any:
         raise ValueError("a page of HTML or XML, not JSON")
     try:
         text = body.decode("utf-8-sig", errors="replace")
-        value = json.loads(shallow(text) if cut_deep else text, parse_float=_fraction, parse_constant=_no_number)
+        value = _JSON.decode(shallow(text) if cut_deep else text)
         return replace_surrogates_in(value) if _SURROGATE_ESCAPE.search(body) else value
     except (ValueError, ArithmeticError, RecursionError):
         raise ValueError("broken JSON") from None
@@ -44,3 +44,6 @@ def _fraction(text: str) -> Decimal:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_float=_fraction, parse_constant=_no_number)

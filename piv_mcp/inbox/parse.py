@@ -14,6 +14,8 @@ from piv_mcp.store.event import SMS_RECEIVED, StoredEvent
 from piv_mcp.text.sameness import same_text_key
 from piv_mcp.text.surrogates import replace_surrogates
 
+_written = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
 _SUBJECTS = ("piv_num_id", "order_id", "domain_id", "job_id")
 """Fields that name what an event is about, in order of preference."""
 
@@ -53,7 +55,7 @@ def event_of(body: bytes | dict[str, Any], now: float, remote_now: float | None 
         code=code,
         code_source=code_source,
         link=None if has_no_code else _link(text, code),
-        payload=json.dumps(parsed.raw, ensure_ascii=True, separators=(",", ":"), default=str),
+        payload=_written(parsed.raw),
         problem=parsed.problem,
     )
 
@@ -78,7 +80,7 @@ def event_of_asked(
         arrived_at=now,
         reached_at=remote_now,
         asked_since=since,
-        payload=json.dumps(payload, ensure_ascii=True, separators=(",", ":"), default=str),
+        payload=_written(payload),
     )
 
 
@@ -122,7 +124,7 @@ def event_of_sms(piv_num_id: str, sms: Sms, *, now: float, remote_now: float | N
         code=code,
         code_source=code_source,
         link=_link(text, code),
-        payload=json.dumps(sms.model_dump(mode="json", exclude_none=True), ensure_ascii=True, separators=(",", ":")),
+        payload=_written(sms.model_dump(mode="json", exclude_none=True)),
     )
 
 

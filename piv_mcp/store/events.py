@@ -5,9 +5,10 @@ times on piv.day's clock. This machine's clock decides neither, as long as piv.d
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from operator import attrgetter
 
 from piv_mcp.api.numbers import Sms
 from piv_mcp.store import accounts, facts, polls, sight
@@ -39,6 +40,7 @@ DELETED_AT_ONCE = 500
 
 COLUMNS = tuple(StoredEvent.__dataclass_fields__)
 STORED = tuple(name for name in COLUMNS if name != "seq")
+_values: Callable[[StoredEvent], tuple[Value, ...]] = attrgetter(*STORED)
 _read = RowReader(StoredEvent)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM events"  # noqa: S608 - our own column names
 _MOMENT = "coalesce(reached_at, sent_at, arrived_at)"
@@ -95,7 +97,7 @@ def insert(connection: Connection, batch: Sequence[StoredEvent]) -> list[StoredE
         return []
     row = f"({', '.join('?' * len(STORED))}, ?)"
     statement = f"INSERT INTO events ({', '.join(STORED)}, account) VALUES {', '.join([row] * len(batch))}"  # noqa: S608
-    values = [value for event in batch for value in (*(getattr(event, name) for name in STORED), connection.account)]
+    values = [value for event in batch for value in (*_values(event), connection.account)]
     # The rows are numbered in their order, but RETURNING may return them in another.
     ids = sorted(int(seq) for (seq,) in connection.rows(f"{statement} RETURNING seq", values))
     connection.note_events(ids[-1], {event.subject for event in batch})

@@ -11,7 +11,7 @@ from piv_mcp.web.guards import LOOPBACK_HOSTS, plain_text
 
 USUAL_PORTS = {"http": 80, "https": 443}
 
-TOLD_BY_PROXIES = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded")
+TOLD_BY_PROXIES = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"})
 
 
 class Forwarded:
@@ -25,7 +25,8 @@ class Forwarded:
         self._trusted = [ipaddress.ip_network(network) for network in trusted]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(self._as_told(scope) if scope["type"] == "http" else scope, receive, send)
+        is_told = scope["type"] == "http" and any(name in TOLD_BY_PROXIES for name, _ in scope["headers"])
+        await self._app(self._as_told(scope) if is_told else scope, receive, send)
 
     def _as_told(self, scope: Scope) -> Scope:
         headers = Headers(scope=scope)

@@ -240,18 +240,17 @@ class PostgresDatabase:
                 self.is_heard = True
                 self._wake({})  # what was committed before is not told
                 while not self._closed.is_set():
-                    self._hear_once(link)
+                    self._hear_for_a_while(link)
             except (psycopg.Error, StoreError) as error:
                 if self.is_heard:
                     _log.debug("no notices of commits", problem=type(error).__name__)
             self.is_heard = False
             self._closed.wait(LISTEN_AGAIN_SECONDS)
 
-    def _hear_once(self, link: Link) -> None:
+    def _hear_for_a_while(self, link: Link) -> None:
         with link.use(LISTEN_SECONDS + SHORT_SECONDS) as raw:
-            for notice in raw.notifies(timeout=LISTEN_SECONDS, stop_after=1):
+            for notice in raw.notifies(timeout=LISTEN_SECONDS):
                 self._wake(notices.read(notice.payload))
-                return
             raw.execute("SELECT 1")
 
     def _wake(self, concerned: Concerned) -> None:
