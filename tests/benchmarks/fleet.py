@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
-from fleet_home import KEY, PLAIN, POOLED, Cluster, Fleet, Replica, bare_servers, burst, fleet, piv_day
+from fleet_home import KEY, PLAIN, POOL_SIZE, POOLED, Cluster, Fleet, Replica, bare_servers, burst, fleet, piv_day
 
 from piv_mcp.config import load
 from piv_mcp.store import accounts
@@ -140,12 +140,17 @@ async def rates(setting: Setting) -> None:
     setting.cluster.ask(
         "burst", "CREATE TABLE bare (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payload text)"
     )
-    rates_of: dict[str, list[float]] = {"piv-mcp": [], "plain": [], "pooled": []}
+    rates_of: dict[str, list[float]] = {"piv-mcp": [], "one": [], "plain": [], "pooled": []}
     async with piv_day() as (sandbox, base):
         numbers = sandbox.add_numbers(100)
         async with fleet(setting.folder / "burst", url, base, REPLICAS) as many:
-            with bare_servers(url, REPLICAS, PLAIN) as plain, bare_servers(url, REPLICAS, POOLED) as pooled:
-                ports = {"piv-mcp": [replica.port for replica in many.replicas], "plain": plain, "pooled": pooled}
+            with (
+                bare_servers(url, 1, PLAIN) as one,
+                bare_servers(url, REPLICAS, PLAIN) as plain,
+                bare_servers(url, REPLICAS, POOLED) as pooled,
+            ):
+                ours = [replica.port for replica in many.replicas]
+                ports = {"piv-mcp": ours, "one": one, "plain": plain, "pooled": pooled}
                 warm = setting.of(1000, least=200)
                 for into in ports.values():
                     await burst(into, [(numbers[n % 100], f"9{n:06}") for n in range(warm)], CONNECTIONS)
@@ -154,11 +159,15 @@ async def rates(setting: Setting) -> None:
                     # In turns: a disk has good and bad seconds.
                     for name in list(ports)[:: -1 if round_ % 2 else 1]:
                         rates_of[name].append((await burst(ports[name], part, CONNECTIONS)).rate)
-    ours = rates_of["piv-mcp"]
-    setting.tell("burst", "events a second, each on disk", f"{statistics.median(ours):.0f}")
-    for name, least in (("plain", MIN_SHARE), ("pooled", 0.0)):
-        share = statistics.median(own / other for own, other in zip(ours, rates_of[name], strict=True))
-        setting.tell("burst", f"the bare handler, {name}", f"{statistics.median(rates_of[name]):.0f}")
+    own = rates_of["piv-mcp"]
+    setting.tell("burst", "events a second, each on disk", f"{statistics.median(own):.0f}")
+    for name, what, least in (
+        ("one", "the bare handler, one process", MIN_SHARE),
+        ("plain", f"the bare handler, {REPLICAS} processes", MIN_SHARE),
+        ("pooled", f"the same with {POOL_SIZE} connections each", 0.0),
+    ):
+        share = statistics.median(our / other for our, other in zip(own, rates_of[name], strict=True))
+        setting.tell("burst", what, f"{statistics.median(rates_of[name]):.0f}")
         target = f">= {least:.1f}" if least else ""
         setting.tell("burst", "share of this", f"{share:.2f}", target, met=share >= least)
 

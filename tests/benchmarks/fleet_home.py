@@ -27,6 +27,7 @@ SECRET = "a-secret-path-of-the-benchmark"
 ACCOUNT = "main"
 PROGRAM = (sys.executable, "-m", "piv_mcp")
 START_SECONDS = 40
+POOL_SIZE = 17
 OK = 200
 PERSON = "postgres"
 """PostgreSQL does not run as root, so root lends it this user."""
@@ -307,21 +308,21 @@ async def receive(request):
 
 @asynccontextmanager
 async def lifespan(app):
-    for _ in range(17):
+    for _ in range(int(sys.argv[3])):
         free.put_nowait(await psycopg.AsyncConnection.connect(sys.argv[1], autocommit=True))
     yield
 
 app = Starlette(routes=[Route("/webhooks/{secret}", receive, methods=["POST"])], lifespan=lifespan)
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_config=None, access_log=False)
 """
-"""The same with seventeen connections a process, each request on one of them: its commits share a flush of the disk."""
+"""The same with `POOL_SIZE` connections a process, a request on each: their commits share a flush of the disk."""
 
 
 @contextmanager
 def bare_servers(url: str, count: int, program: str) -> Generator[list[int]]:
     """So many processes of a bare server. Gives the ports."""
     ports = [free_port() for _ in range(count)]
-    processes = [subprocess.Popen([sys.executable, "-c", program, url, str(port)]) for port in ports]
+    processes = [subprocess.Popen([sys.executable, "-c", program, url, str(port), str(POOL_SIZE)]) for port in ports]
     try:
         for port in ports:
             end = time.monotonic() + START_SECONDS
