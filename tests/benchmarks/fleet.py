@@ -1,4 +1,4 @@
-"""What a fleet takes: `python tests/benchmarks/fleet.py [answer] [burst] [crash] [waits] [latest] [limit]`.
+"""What a fleet takes: `python tests/benchmarks/fleet.py [answer] [burst] [crash] [waits] [latest] [limit] [clocks]`.
 
 Three servers over HTTP share a PostgreSQL of their own (`fsync` on), beside a simulated piv.day. Without names all
 parts run, one after the other:
@@ -9,6 +9,7 @@ parts run, one after the other:
 - waits:  memory and connections of the servers while a thousand calls wait
 - latest: the latest code among many events, against the same among a thousand
 - limit:  requests to piv.day in any minute, from three servers
+- clocks: the same, leases, and the age of codes, with clocks of the servers that are minutes apart (needs `faketime`)
 
 Prints a table, with `--json FILE` also writes it there, and ends with status 1 if a target is missed.
 """
@@ -24,17 +25,21 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from fleet_home import KEY, PLAIN, POOL_SIZE, POOLED, Cluster, Fleet, Replica, bare_servers, burst, fleet, piv_day
 
 from piv_mcp.config import load
+from piv_mcp.sandbox import Sandbox
 from piv_mcp.store import accounts
 from piv_mcp.store import events as stored_events
 from piv_mcp.store.engines import open_store
 
 REPLICAS = 3
+WRONG_CLOCKS = ("+420s", "-300s", "+0s")
 CONNECTIONS = 50
 
 ANSWER_MS = 20.0
@@ -251,7 +256,7 @@ class Watcher:
             self.seen |= found_in(found)
             self._after = str(found["after"])
 
-    async def _call(self, **arguments: object) -> dict[str, object]:
+    async def _call(self, **arguments: Any) -> dict[str, object]:
         replica = self._many.replicas[self._at % len(self._many.replicas)]
         return await self._many.call(replica, "wait_for_code", number=self.number, **arguments)
 
@@ -383,31 +388,89 @@ async def look_ups(setting: Setting, numbers: list[str]) -> dict[str, float]:
 
 async def limit(setting: Setting) -> None:
     seconds = max(20.0, 150 * setting.share)
-    url = setting.cluster.database("limits")
     async with piv_day() as (sandbox, base):
-        async with fleet(setting.folder / "limit", url, base, REPLICAS) as many:
-            end = time.monotonic() + seconds
-            refused = 0
+        async with fleet(setting.folder / "limit", setting.cluster.database("limits"), base, REPLICAS) as many:
+            refused = await drive(many, seconds)
+        tell_requests(setting, "limit", sandbox, seconds)
+        setting.tell("limit", "calls that were told to wait", f"{refused}")
 
-            async def drive(n: int) -> None:
-                nonlocal refused
-                while time.monotonic() < end:
-                    try:
-                        await many.call(many.replicas[n % REPLICAS], "get_account")
-                    except (RuntimeError, httpx.HTTPError):
-                        refused += 1
-                        await asyncio.sleep(0.5)
 
-            await asyncio.gather(*(drive(n) for n in range(30)))
-        at = sorted(request.at.timestamp() for request in sandbox.requests)
+async def drive(many: Fleet, seconds: float) -> int:
+    """Ask for more than the limit allows. Returns how many calls were told to wait."""
+    end, refused = time.monotonic() + seconds, 0
+
+    async def ask(n: int) -> None:
+        nonlocal refused
+        while time.monotonic() < end:
+            try:
+                await many.call(many.replicas[n % REPLICAS], "get_account")
+            except (RuntimeError, httpx.HTTPError):
+                refused += 1
+                await asyncio.sleep(0.5)
+
+    await asyncio.gather(*(ask(n) for n in range(30)))
+    return refused
+
+
+def tell_requests(setting: Setting, part: str, sandbox: Sandbox, seconds: float) -> None:
+    at = sorted(request.at.timestamp() for request in sandbox.requests)
     most = max(sum(1 for other in at if start <= other < start + 60) for start in at)
-    setting.tell("limit", f"requests in {seconds:.0f} s from three servers", f"{len(at)}")
-    setting.tell("limit", "the most in any 60 s", f"{most}", f"<= {MOST_A_MINUTE}", met=most <= MOST_A_MINUTE)
+    setting.tell(part, f"requests in {seconds:.0f} s from three servers", f"{len(at)}")
+    setting.tell(part, "the most in any 60 s", f"{most}", f"<= {MOST_A_MINUTE}", met=most <= MOST_A_MINUTE)
     if seconds > 60:  # else nobody knows whether the limit was reached
-        setting.tell(
-            "limit", "so that the limit is used", f"{most}", f">= {LEAST_A_MINUTE}", met=most >= LEAST_A_MINUTE
-        )
-    setting.tell("limit", "calls that were told to wait", f"{refused}")
+        setting.tell(part, "so that the limit is used", f"{most}", f">= {LEAST_A_MINUTE}", met=most >= LEAST_A_MINUTE)
+
+
+# --- clocks
+
+
+async def clocks(setting: Setting) -> None:
+    if shutil.which("faketime") is None:
+        sys.exit("the part `clocks` needs faketime")
+    seconds, url = max(20.0, 90 * setting.share), setting.cluster.database("clocks")
+    async with piv_day() as (sandbox, base):
+        first, second = sandbox.add_numbers(2)
+        async with fleet(setting.folder / "clocks", url, base, REPLICAS, WRONG_CLOCKS) as many:
+            oldest = 0
+            for n, code in enumerate(codes(3 * REPLICAS)):
+                told, asked = many.replicas[n % REPLICAS], many.replicas[(n // REPLICAS + n) % REPLICAS]
+                after = (await many.call(asked, "wait_for_code", number=first, timeout_seconds=0))["after"]
+                arguments: dict[str, Any] = {"number": first, "timeout_seconds": 20, "after": after}
+                waiting = asyncio.create_task(many.call(asked, "wait_for_code", **arguments))
+                await asyncio.sleep(0.3)
+                await burst([told.port], [(first, code)], 1)
+                assert found_in(await waiting) == {code}
+                for replica in many.replicas:
+                    found = await many.call(replica, "get_latest_code", number=first)
+                    assert found["newest"]["code"] == code, found
+                    oldest = max(oldest, abs(found["newest"]["age_seconds"]))
+            setting.tell(
+                "clocks", "age of a code that has just come, at any server", f"{oldest} s", "<= 5 s", met=oldest <= 5
+            )
+            lease = await many.call(many.replicas[0], "lease_number", number=second, minutes=2)
+            ends = datetime.fromisoformat(lease["until"])
+            wrong = abs((ends - datetime.now(UTC)).total_seconds() - 120)
+            setting.tell(
+                "clocks", "by how much the end of a lease is wrong", f"{wrong:.1f} s", "<= 5 s", met=wrong <= 5
+            )
+            refused = [
+                await is_refused(many, replica, "lease_number", number=second, token=many.other)
+                for replica in many.replicas
+            ]
+            setting.tell(
+                "clocks", "servers that refuse it to another agent", f"{sum(refused)}", "= 3", met=all(refused)
+            )
+            sandbox.requests.clear()
+            await drive(many, seconds)
+        tell_requests(setting, "clocks", sandbox, seconds)
+
+
+async def is_refused(many: Fleet, replica: Replica, tool: str, **arguments: Any) -> bool:
+    try:
+        await many.call(replica, tool, **arguments)
+    except RuntimeError as error:
+        return "leased" in str(error)
+    return False
 
 
 PARTS: dict[str, Callable[[Setting], Awaitable[None]]] = {
@@ -417,6 +480,7 @@ PARTS: dict[str, Callable[[Setting], Awaitable[None]]] = {
     "waits": waits,
     "latest": latest,
     "limit": limit,
+    "clocks": clocks,
 }
 
 

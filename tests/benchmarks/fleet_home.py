@@ -158,11 +158,15 @@ class Fleet:
 
     replicas: list[Replica]
     token: str
+    other: str
+    """The token of another agent."""
     http: httpx.AsyncClient
     _ids: Iterable[int] = field(default_factory=lambda: iter(range(1, sys.maxsize)))
 
-    async def call(self, replica: Replica, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """A tool's answer.
+    async def call(
+        self, replica: Replica, tool: str, /, *, token: str | None = None, **arguments: Any
+    ) -> dict[str, Any]:
+        """A tool's answer to the first agent, or to that with the token.
 
         Raises:
             httpx.HTTPError: there was no complete answer.
@@ -176,7 +180,7 @@ class Fleet:
             "params": {"name": tool, "arguments": arguments, "_meta": ENVELOPE},
         }
         headers = {
-            "Authorization": f"Bearer {self.token}",
+            "Authorization": f"Bearer {token or self.token}",
             "Accept": "application/json, text/event-stream",
             "MCP-Protocol-Version": VERSION,
             "Mcp-Method": "tools/call",
@@ -220,8 +224,11 @@ KEPT = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepal
 
 
 @asynccontextmanager
-async def fleet(folder: Path, store: str | None, base_url: str, count: int) -> AsyncGenerator[Fleet]:
-    """So many servers; without a store's address they share SQLite."""
+async def fleet(
+    folder: Path, store: str | None, base_url: str, count: int, clocks: Sequence[str] = ()
+) -> AsyncGenerator[Fleet]:
+    """So many servers; without a store's address they share SQLite. `clocks`: by how much each one's clock is wrong,
+    such as "+300s"."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     def variables(port: int) -> dict[str, str]:
@@ -231,29 +238,34 @@ async def fleet(folder: Path, store: str | None, base_url: str, count: int) -> A
     replicas: list[Replica] = []
     async with httpx.AsyncClient(timeout=330, limits=KEPT, trust_env=False) as http:
         try:
-            for _ in range(count):
+            for n in range(count):
                 port = free_port()
                 log = folder / f"{port}.log"
-                replicas.append(Replica(start(variables(port), log), port, log))
+                replicas.append(Replica(start(variables(port), log, clocks[n] if clocks else None), port, log))
             for replica in replicas:
                 await ready(http, replica)
             token = await asyncio.to_thread(add_agent, variables(replicas[0].port))
+            other = await asyncio.to_thread(add_agent, variables(replicas[0].port), "other")
             await asyncio.sleep(1.2)  # a server may have looked just before
-            yield Fleet(replicas, token, http)
+            yield Fleet(replicas, token, other, http)
         finally:
             for replica in replicas:
                 replica.process.kill()
                 replica.process.wait()
 
 
-def start(variables: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+def start(variables: dict[str, str], log: Path, clock: str | None = None) -> "subprocess.Popen[bytes]":
+    command = [*PROGRAM, "serve"]
+    if clock is not None:
+        command = [shutil.which("faketime") or "faketime", "-f", clock, *command]
+        variables = {**variables, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     with log.open("wb") as stderr:
-        return subprocess.Popen([*PROGRAM, "serve"], env=variables, stdin=subprocess.DEVNULL, stderr=stderr)
+        return subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stderr=stderr)
 
 
-def add_agent(variables: dict[str, str]) -> str:
+def add_agent(variables: dict[str, str], name: str = "bench") -> str:
     """The token of a new agent."""
-    command = [*PROGRAM, "agents", "add", "bench", "--account", ACCOUNT]
+    command = [*PROGRAM, "agents", "add", name, "--account", ACCOUNT]
     return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout.strip()
 
 
