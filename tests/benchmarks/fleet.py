@@ -432,14 +432,17 @@ async def clocks(setting: Setting) -> None:
         first, second = sandbox.add_numbers(2)
         async with fleet(setting.folder / "clocks", url, base, REPLICAS, WRONG_CLOCKS) as many:
             oldest = 0
-            for n, code in enumerate(codes(3 * REPLICAS)):
-                told, asked = many.replicas[n % REPLICAS], many.replicas[(n // REPLICAS + n) % REPLICAS]
-                after = (await many.call(asked, "wait_for_code", number=first, timeout_seconds=0))["after"]
-                arguments: dict[str, Any] = {"number": first, "timeout_seconds": 20, "after": after}
+            arguments: dict[str, Any] = {"number": first, "timeout_seconds": 0}
+            after = (await many.call(many.replicas[0], "wait_for_code", **arguments))["after"]
+            for n, code in enumerate(codes(REPLICAS**2)):
+                told, asked = many.replicas[n % REPLICAS], many.replicas[n // REPLICAS]
+                arguments |= {"timeout_seconds": 20, "after": after}
                 waiting = asyncio.create_task(many.call(asked, "wait_for_code", **arguments))
                 await asyncio.sleep(0.3)
                 await burst([told.port], [(first, code)], 1)
-                assert found_in(await waiting) == {code}
+                found = await waiting
+                assert found_in(found) == {code}, (n, found)
+                after = found["after"]
                 for replica in many.replicas:
                     found = await many.call(replica, "get_latest_code", number=first)
                     assert found["newest"]["code"] == code, found

@@ -255,12 +255,18 @@ async def fleet(
 
 
 def start(variables: dict[str, str], log: Path, clock: str | None = None) -> "subprocess.Popen[bytes]":
-    command = [*PROGRAM, "serve"]
     if clock is not None:
-        command = [shutil.which("faketime") or "faketime", "-f", clock, *command]
-        variables = {**variables, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        variables = {**variables, **wrong_clock(clock)}
     with log.open("wb") as stderr:
-        return subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stderr=stderr)
+        return subprocess.Popen([*PROGRAM, "serve"], env=variables, stdin=subprocess.DEVNULL, stderr=stderr)
+
+
+def wrong_clock(by: str) -> dict[str, str]:
+    """What faketime sets for a program. It runs one as its child, which would live on when faketime is killed."""
+    command = [shutil.which("faketime") or "faketime", "-f", by, "env"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    told = dict(line.split("=", 1) for line in lines if line.startswith(("LD_PRELOAD=", "FAKETIME=")))
+    return {**told, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def add_agent(variables: dict[str, str], name: str = "bench") -> str:
