@@ -223,6 +223,11 @@ KEPT = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepal
 """Connections that httpx closes for their age can be those that it takes for the next request."""
 
 
+def client() -> httpx.AsyncClient:
+    """A client for calls that wait long."""
+    return httpx.AsyncClient(timeout=330, limits=KEPT, trust_env=False, verify=False)  # noqa: S501 - of plain HTTP
+
+
 @asynccontextmanager
 async def fleet(
     folder: Path, store: str | None, base_url: str, count: int, clocks: Sequence[str] = ()
@@ -236,7 +241,7 @@ async def fleet(
         return environment(folder, store, base_url, data_dir=data, http_port=port)
 
     replicas: list[Replica] = []
-    async with httpx.AsyncClient(timeout=330, limits=KEPT, trust_env=False) as http:
+    async with client() as http:
         try:
             for n in range(count):
                 port = free_port()
