@@ -13,27 +13,20 @@ import pytest
 from fleets import Replica, Site, piv_day, site
 from harness import until
 from postgres import Cluster
-from processes import KEY, sms_webhook
+from processes import sms_webhook
 from pydantic import SecretStr
 
-from piv_mcp.sandbox import Failure, Sandbox, Timing
+from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.store import journal
 from piv_mcp.store.engines import open_store
 
+pytest_plugins = ["fleet_fixtures"]
 pytestmark = [pytest.mark.postgresql, pytest.mark.sqlite]
 
 BUY: dict[str, Any] = {"country_code": "SE", "duration_months": 1, "auto_renew": False}
 TAKEN_OVER_WITHIN = 5.0
 SLACK = 2.0
 """For a busy machine."""
-
-
-@pytest.fixture
-async def account() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(KEY, rate_limit=0, timing=Timing.instant(), seed=False)
-    sandbox.add_numbers(3)
-    yield sandbox
-    await sandbox.aclose()
 
 
 @pytest.fixture

@@ -299,8 +299,9 @@ async def waits(setting: Setting) -> None:
             await asyncio.gather(*(wait(n, 1) for n in range(count // 4)))
             before, sessions = state(many), setting.cluster.ask("waits", SESSIONS)[0][0]
             waiting = [asyncio.create_task(wait(n, 120)) for n in range(count)]
-            while state(many)[1] < before[1] + count - count // 4:  # noqa: ASYNC110 - of other processes
-                await asyncio.sleep(0.5)
+            async with asyncio.timeout(60):
+                while state(many)[1] < before[1] + count - count // 4:  # noqa: ASYNC110 - of other processes
+                    await asyncio.sleep(0.5)
             await asyncio.sleep(10)
             during, sessions_during = state(many), setting.cluster.ask("waits", SESSIONS)[0][0]
             assert not any(task.done() for task in waiting), "a wait ended early"
