@@ -24,6 +24,8 @@ from piv_mcp.services import CALLER, Services
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from piv_mcp.api.client import PivClient
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.actions.base import Sources
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from piv_mcp.store import Store
     from piv_mcp.store.changes import Changes
     from piv_mcp.store.view import View
+    from piv_mcp.web.visitors import Visitors
 
 IDLE_START_SECONDS = 1.0
 FIRST_ANSWER_SECONDS = 0.05
@@ -147,7 +150,7 @@ class Runtime:
         from piv_mcp.store.sight import Viewer
         from piv_mcp.store.view import View
         from piv_mcp.web.addresses import Addresses
-        from piv_mcp.web.app import page_app, webhook_app
+        from piv_mcp.web.app import webhook_app
         from piv_mcp.web.secret import shared_secret, webhook_secret
         from piv_mcp.web.serving import HostedWebhooks, PageDoor, WebhookPort
         from piv_mcp.web.sharing import Sharing
@@ -213,7 +216,13 @@ class Runtime:
             page = None
             if not is_hosted:  # nobody sits before a server
                 views = PageViews(store, self.clock)
-                door = PageDoor(lambda visitors: page_app(inbox, journal, views, visitors), changes.notify, self.clock)
+
+                def pages(visitors: "Visitors") -> "ASGIApp":
+                    from piv_mcp.console.app import page_app  # late: most processes never show a page
+
+                    return page_app(inbox, journal, views, visitors)
+
+                door = PageDoor(pages, changes.notify, self.clock)
                 self._stack.push_async_callback(door.close)
                 page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page, view)

@@ -362,7 +362,7 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_secrets_are_no_flags() -> None:
-    assert {"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from"} == ENVIRONMENT_ONLY
+    assert {"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from", "notify"} == ENVIRONMENT_ONLY
     assert set(Settings.model_fields) >= ENVIRONMENT_ONLY
 
 

@@ -255,7 +255,7 @@ async def test_without_a_home_the_start_says_what_to_set(monkeypatch: pytest.Mon
 def appdata(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The data directory of 0.1.0 on Windows, with the settings of a machine that has it."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("piv_mcp.config.default_directory", lambda: default_directory("win32"))
+    monkeypatch.setattr("piv_mcp.config.settings.default_directory", lambda: default_directory("win32"))
     old = tmp_path / "AppData/Local/piv-mcp"
     old.mkdir(parents=True, mode=0o700)
     return old

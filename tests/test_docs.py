@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 import client_links
 import pytest
@@ -13,6 +13,7 @@ from annotated_types import Ge, Le
 from bundle import first_sentence
 from click.testing import CliRunner
 from pydantic.fields import FieldInfo
+from setting_fields import choices_of, words_of
 
 from piv_mcp.cli import main as cli
 from piv_mcp.cli.configuration.clients import CLIENTS
@@ -77,9 +78,7 @@ def prompt_rows() -> list[str]:
 def values(field: FieldInfo) -> str:
     """What may be given, in words."""
     kind: Any = field.annotation
-    choices: tuple[Any, ...] = TOOLSETS if field.default == TOOLSETS else ()
-    if get_origin(kind) is Literal:
-        choices = get_args(kind)
+    choices = TOOLSETS if field.default == TOOLSETS else choices_of(kind)
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     if kind is bool:
@@ -100,7 +99,7 @@ def default(field: FieldInfo, words: str) -> str:
         case bool(value):
             return f"`{str(value).lower()}`"
         case tuple():
-            return "`all`"
+            return f"`{words_of(field)}`"
         case value:
             return f"`{value}`"
 
@@ -161,7 +160,7 @@ def test_the_defaults_in_the_table_of_settings_are_those_of_the_code() -> None:
             case bool(value):
                 assert shown == ("true" if value else "false"), name
             case tuple():
-                assert shown == "all", name
+                assert shown == words_of(field), name
             case value:
                 assert shown == str(value), name
 

@@ -118,7 +118,7 @@ def test_sql_stands_in_the_store_alone() -> None:
 
 def test_the_top_holds_rooms_and_a_few_modules_alone() -> None:
     loose = {path.stem for path in PACKAGE.glob("*.py")}
-    assert loose == {"__init__", "__main__", "errors", "config", "log", "metrics", "services", "runtime"}
+    assert loose == {"__init__", "__main__", "errors", "log", "metrics", "services", "runtime"}
 
 
 def classes() -> Iterator[tuple[str, str]]:

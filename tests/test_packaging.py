@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, cast, get_args
 
 import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from setting_fields import choices_of, words_of
 
 from piv_mcp import __version__
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, load
@@ -69,11 +70,11 @@ def variable(name: str, field: FieldInfo) -> dict[str, object]:
         case bool(value):
             item["default"] = str(value).lower()
         case tuple():
-            item["default"] = "all"
+            item["default"] = words_of(field)
         case value:
             item["default"] = str(value)
-    if get_origin(kind) is Literal:
-        item["choices"] = list(get_args(kind))
+    if choices := choices_of(kind):
+        item["choices"] = list(choices)
     if SecretStr in get_args(kind):
         item["isSecret"] = True
     return item
@@ -117,10 +118,10 @@ def test_the_registry_entry_has_each_setting_with_its_default() -> None:
             case bool(value):
                 assert (item["format"], item["default"]) == ("boolean", str(value).lower())
             case tuple():
-                assert item["default"] == "all"
+                assert item["default"] == words_of(field)
             case value:
                 assert item["default"] == str(value)
-        assert item.get("default", "") in item.get("choices", [item.get("default", "")])
+        assert "default" not in item or item["default"] in item.get("choices", [item["default"]])
 
 
 def test_the_settings_of_the_registry_entry_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,17 @@ def checked_origin(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
 
 
+def checked_relying_party(url: str) -> str:
+    """An address at which browsers accept passkeys. Raises `ValueError`, whose message never repeats it."""
+    origin = checked_origin(url)
+    host = urlsplit(origin).hostname or ""
+    if re.fullmatch(r"[\d.]+|.*:.*", host):
+        raise ValueError("must have a name: passkeys belong to a name, and an IP address is none")
+    if not origin.startswith("https:") and host != "localhost":
+        raise ValueError("must be https, but for http://localhost")
+    return origin
+
+
 def checked_issuer(url: str) -> str:
     """The name of an identity provider, as it stands: tokens name it in the same characters. Raises `ValueError`, whose
     message never repeats it."""

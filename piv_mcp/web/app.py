@@ -1,4 +1,4 @@
-"""The two local web apps: webhooks for the port that a tunnel may reach, and the approval page for the person alone."""
+"""The web app for the port that a tunnel may reach: webhooks, and a health check."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -6,13 +6,9 @@ from starlette.routing import Route, Router
 
 from piv_mcp import __version__
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.spending.approval.page_views import PageViews
-from piv_mcp.spending.journal import Journal
 from piv_mcp.web.addresses import Addresses
-from piv_mcp.web.approval_page import ApprovalPage
 from piv_mcp.web.health import Health, proof_of
 from piv_mcp.web.listener import router
-from piv_mcp.web.visitors import Visitors
 from piv_mcp.web.webhook_endpoint import MAX_NONCE, WebhookEndpoint
 
 
@@ -34,15 +30,4 @@ def webhook_app(inbox: Inbox, addresses: Addresses) -> Router:
         Route("/webhooks/{secret}", webhooks.receive, methods=["POST"]),
         Route("/webhooks/{secret}/", webhooks.receive, methods=["POST"]),  # piv.day might not follow a redirect
         Route("/health", health, methods=["GET"]),
-    )
-
-
-def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitors) -> Router:
-    """The app for the person's own port: the approval page."""
-    page = ApprovalPage(journal, inbox.changes, views, visitors, inbox.clock)
-    return router(
-        Route("/approvals/{visit}/open/{secret}", page.enter, methods=["GET"]),
-        Route("/approvals/{visit}", page.show, methods=["GET"]),
-        Route("/approvals/{visit}/changes", page.changed, methods=["GET"]),
-        Route("/approvals/{visit}/{entry_id}", page.decide, methods=["POST"]),
     )

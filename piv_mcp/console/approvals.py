@@ -7,17 +7,14 @@ what was in its place.
 """
 
 import hashlib
-import secrets
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
-import jinja2
 import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from piv_mcp.console.rendering import page
 from piv_mcp.spending.approval.channels import READ_SECONDS, lines
 from piv_mcp.spending.approval.page_views import LONG_POLL_SECONDS, PageViews
 from piv_mcp.spending.journal import Journal
@@ -104,19 +101,16 @@ class ApprovalPage:
         query = request.query_params
         clicks = {query.get("entry", ""): query.get("click", "")}
         cards = [_card(entry, clicks.get(entry.id)) for entry in entries]
-        nonce = secrets.token_urlsafe(16)
-        headers = {name: value.replace("{nonce}", nonce) for name, value in PAGE_HEADERS.items()}
         is_settled = all(entry.state in SETTLED for entry in entries)
         values = {
             "visit": visit,
             "cards": cards,
-            "nonce": nonce,
             "read_seconds": READ_SECONDS,
             "closed_word": CLOSED,
             # For a browser without scripts. Named without a fragment, the page is loaded anew.
             "refresh": None if is_settled else f"{RELOAD_SECONDS};url={visit.path}?{query}",
         }
-        return HTMLResponse(_template().render(values | _summary(cards)), headers=headers)
+        return page("approvals.html", **values, **_summary(cards))
 
     async def changed(self, request: Request) -> Response:
         """Wait until the page would show something else than `seen`; the answer is the digest of what it would show."""
@@ -343,9 +337,3 @@ def _charged(entry: Entry, quote: Quote) -> str:
     if quoted is None or charged == quoted:
         return text
     return f"{text} That is {dollars(abs(charged - quoted))} {'more' if charged > quoted else 'less'} than quoted."
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(Path(__file__).with_name("approval_page.html").read_text(encoding="utf-8"))

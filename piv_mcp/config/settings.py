@@ -4,22 +4,45 @@ An invalid value stops the start with a `ConfigError`. The message names the var
 since that may be a secret that was put in the wrong variable.
 """
 
-import ipaddress
-import os
-import re
-import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from piv_mcp.api.credentials import checked_base_url, checked_issuer, checked_origin, parse_key, read_key_file
+from piv_mcp.api.credentials import (
+    checked_base_url,
+    checked_issuer,
+    checked_origin,
+    checked_relying_party,
+    parse_key,
+    read_key_file,
+)
+from piv_mcp.config.places import default_directory, former_directories
+from piv_mcp.config.values import (
+    absolute_path,
+    amounts_by_area,
+    checked_amounts,
+    language_of,
+    networks,
+    split,
+    words,
+)
 from piv_mcp.errors import ConfigError
 from piv_mcp.text.guessable import checked_secret
-from piv_mcp.text.tidy import is_placeholder, tidied, with_variables
+from piv_mcp.text.language import Code
+from piv_mcp.text.tidy import is_placeholder, tidied
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
 TOOLSETS: tuple[Area, ...] = get_args(Area)
@@ -29,6 +52,14 @@ Effect = Literal["read", "write", "spend"]
 
 SpendMode = Literal["ask", "budget", "deny"]
 """Who approves spending: the person each time, a budget, nobody."""
+
+Notified = Literal["approval", "charge", "expiry", "balance", "webhook", "code", "message"]
+"""What the person can be told of while they look at nothing."""
+
+NOTIFIED: tuple[Notified, ...] = get_args(Notified)
+
+# These are secrets, or can hold one, so they have no flags: every process of the machine can read a command line.
+ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from", "notify"})
 
 PATHS = frozenset({"api_key_file", "data_dir", "store_password_file", "accounts_dir"})
 """Settings that are paths. `store_url` can hold one, too."""
@@ -43,6 +74,16 @@ ASKED_BY_EXTENSION = ("api_key", "sandbox", "spend_mode", "auto_approve_max", "d
 
 MIN_KEY = 12
 """Characters. A shorter key is part of ordinary text, so that it is not looked for in other settings."""
+
+
+def _toolsets(value: object) -> object:
+    """The areas in the order that they have everywhere, then what is none."""
+    if not isinstance(value, str):
+        return value
+    found = split(value)
+    if found in ((), ("all",)):
+        return TOOLSETS
+    return tuple(area for area in TOOLSETS if area in found) + tuple(word for word in found if word not in TOOLSETS)
 
 
 class Settings(BaseSettings):
@@ -87,8 +128,10 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="HTTP: the outside address, such as https://mcp.example.com; Host and Origin must name it"
     )
-    trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode] = Field(
-        None, description="HTTP: addresses or networks of proxies whose X-Forwarded headers count, comma-separated"
+    trusted_proxies: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(words), AfterValidator(networks)] = (
+        Field(
+            None, description="HTTP: addresses or networks of proxies whose X-Forwarded headers count, comma-separated"
+        )
     )
     accounts_dir: Path | None = Field(
         None, description="HTTP: a directory with one key file per account, and its webhook secret in NAME.webhook"
@@ -106,14 +149,35 @@ class Settings(BaseSettings):
     daily_budget: Annotated[Decimal, Field(ge=0)] = Field(
         Decimal(0), description="budget mode: dollars per rolling 24 hours without a question"
     )
+    budgets: Annotated[
+        dict[Area, Decimal] | None, NoDecode, BeforeValidator(amounts_by_area), AfterValidator(checked_amounts)
+    ] = Field(None, description="budget mode: dollars per rolling 24 hours by area, such as numbers=5,domains=20")
     confirm_channel: Literal["auto", "elicit", "page"] = Field("auto", description="how the person is asked")
     confirm_wait: Annotated[float, Field(ge=0, le=600)] = Field(
         45, description="seconds a call waits for an approval before it answers approval_required"
     )
     confirm_destructive: bool = Field(True, description="ask before deletions and other lasting changes too")
     read_only: bool = Field(False, description="leave out every tool that changes anything")
-    toolsets: Annotated[tuple[Area, ...], NoDecode] = Field(
+    toolsets: Annotated[tuple[Area, ...], NoDecode, BeforeValidator(_toolsets)] = Field(
         TOOLSETS, description="areas to offer, comma-separated, or all"
+    )
+    language: Annotated[Code | None, BeforeValidator(language_of)] = Field(
+        None, description="language of the person's pages and questions: en, zh-Hans or ru; default: the browser's"
+    )
+    console_url: str | None = Field(
+        None, description="HTTP: the address of the person's console, such as https://piv.example.com; passkeys need it"
+    )
+    console_host: str = Field("127.0.0.1", description="HTTP: address on which the console listens")
+    console_port: Annotated[int, Field(ge=0, le=65535)] = Field(8789, description="HTTP: port of the console")
+    notify: SecretStr | None = Field(
+        None, description="where the person is told, as addresses of Apprise with spaces between (environment only)"
+    )
+    notify_events: Annotated[tuple[Notified, ...], NoDecode, BeforeValidator(words)] = Field(
+        ("approval", "charge", "expiry", "balance", "webhook"),
+        description="what they are told of, comma-separated; code and message are the others",
+    )
+    notify_balance: Annotated[Decimal, Field(ge=0)] = Field(
+        Decimal(5), description="dollars below which the balance is told as low"
     )
     inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
     metrics_host: str = Field("127.0.0.1", description="address of the metrics for Prometheus")
@@ -140,10 +204,10 @@ class Settings(BaseSettings):
     @classmethod
     def _read_text(cls, value: object, info: ValidationInfo) -> object:
         name = info.field_name or ""
-        if not isinstance(value, str) or name in ("api_key", "store_url", "store_direct_url", "store_from"):
+        if not isinstance(value, str) or name in (ENVIRONMENT_ONLY - {"webhook_secret"}):
             return value
         if name in PATHS:
-            return _path(value)
+            return absolute_path(value)
         if is_placeholder(value):
             raise ValueError("holds a placeholder that the client did not fill in")
         field = cls.model_fields[name]
@@ -151,31 +215,10 @@ class Settings(BaseSettings):
             return next((known for known in get_args(field.annotation) if known.lower() == value.lower()), value)
         return value
 
-    @field_validator("toolsets", mode="before")
+    @field_validator("console_url")
     @classmethod
-    def _split_toolsets(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        words = [word.strip().lower() for word in value.split(",") if word.strip()]
-        return (
-            TOOLSETS
-            if words in ([], ["all"])
-            else tuple(area for area in TOOLSETS if area in words)
-            + tuple(word for word in words if word not in TOOLSETS)
-        )
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _split_proxies(cls, value: object) -> object:
-        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _check_proxies(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        try:
-            return value and tuple(str(ipaddress.ip_network(network, strict=False)) for network in value)
-        except ValueError:
-            raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between") from None
+    def _check_console_url(cls, value: str | None) -> str | None:
+        return None if value is None else checked_relying_party(value)
 
     @field_validator("public_url")
     @classmethod
@@ -215,7 +258,7 @@ class Settings(BaseSettings):
         scheme, path = url[: len(SQLITE)], url[len(SQLITE) :]
         if scheme.lower() != SQLITE or not path:
             raise ValueError("must be sqlite:////path/to/file or postgresql://user@host:port/database")
-        return SecretStr(f"{SQLITE}{_path(path)}")
+        return SecretStr(f"{SQLITE}{absolute_path(path)}")
 
     @field_validator("store_from")
     @classmethod
@@ -296,71 +339,10 @@ def is_postgresql(url: str) -> bool:
     return url.lower().startswith(POSTGRESQL)
 
 
-def _path(text: str) -> Path:
-    """The absolute path that a setting means. Raises `ValueError`, which does not repeat it."""
-    try:
-        path = Path(with_variables(text, os.environ)).expanduser()
-    except RuntimeError:
-        raise ValueError("begins with ~, and the home directory is not known") from None
-    if not path.is_absolute():
-        # A client starts the server in any folder, so that a relative path would mean another file for each.
-        raise ValueError("must be an absolute path (~ and $HOME are understood)")
-    return path
-
-
 def _is_left_empty(name: str, text: str) -> bool:
     """Whether nobody gave a value. Claude Desktop passes the placeholder of a field that was left empty."""
     text = tidied(text)
     return not text or (name in ASKED_BY_EXTENSION and text == f"${{user_config.{name}}}")
-
-
-def is_plain_host(host: str) -> bool:
-    """Whether a host is certainly no secret in the wrong variable, so that a message may show it."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or re.fullmatch(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+", host) is not None
-    return True
-
-
-def default_directory(platform: str = sys.platform) -> Path:
-    """The data directory of this user: one for all clients of the machine.
-
-    Raises:
-        ConfigError: the home directory is not known.
-    """
-    try:
-        directory = _home() / ".piv-mcp" if platform == "win32" else _user_data()
-    except RuntimeError:
-        directory = Path()
-    if not directory.is_absolute():
-        raise ConfigError("the home directory is not known", hint="Set PIV_DATA_DIR to an absolute path, or HOME")
-    return directory
-
-
-def _home() -> Path:
-    # Not below AppData: what a packaged program (Claude Desktop) and its children write there is redirected to a folder
-    # of that program, so that its store would not be the one of the other clients.
-    return Path.home()
-
-
-def _user_data() -> Path:
-    from platformdirs import user_data_path  # late: it costs start-up time, and is not needed with PIV_DATA_DIR
-
-    return user_data_path("piv-mcp", appauthor=False)
-
-
-def former_directories(platform: str = sys.platform, environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """Where earlier versions kept the data on Windows: for programs of the desktop, and for each packaged one."""
-    local = environment.get("LOCALAPPDATA")
-    if platform != "win32" or not local:
-        return []
-    packages = sorted(Path(local, "Packages").glob("*/LocalCache/Local/piv-mcp"))
-    return [Path(local, "piv-mcp"), *packages]
-
-
-# These are secrets, or can hold one, so they have no flags: every process of the machine can read a command line.
-ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from"})
 
 
 def load(**flags: object) -> Settings:

@@ -1,0 +1,1 @@
+"""What the person sees: the pages on which they look, decide and set rules."""
