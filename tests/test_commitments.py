@@ -13,7 +13,7 @@ from harness import Connect, Connected
 from mcp.types import TextResourceContents
 
 from piv_mcp.sandbox import Failure, Sandbox
-from piv_mcp.tools.commitments import MAX_DOMAIN_PRICES, MAX_ROWS
+from piv_mcp.spending.commitments import MAX_DOMAIN_PRICES, MAX_ROWS
 
 
 def of(content: dict[str, Any], what: str) -> list[dict[str, Any]]:
