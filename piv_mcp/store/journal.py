@@ -110,7 +110,7 @@ def newest(
             condition += f" AND {column} IN ({', '.join('?' * len(wanted))})"
     of_agent = () if agent is None else (agent,)
     condition += " AND agent = ?" if of_agent else ""
-    return _select(connection, f"{condition} ORDER BY seq DESC LIMIT ?", (*values, *states, *kinds, *of_agent, limit))
+    return select(connection, f"{condition} ORDER BY seq DESC LIMIT ?", (*values, *states, *kinds, *of_agent, limit))
 
 
 _EQUAL = "fingerprint = ? AND coalesce(agent, '') = ?"
@@ -147,19 +147,19 @@ def find_open(connection: Connection, fingerprint: str, now: float, agent: str |
 def not_charged_since(connection: Connection, since: float, *, fingerprint: str | None = None) -> list[Entry]:
     """Entries that were settled as not charged since the time `since`; with `fingerprint`, of equal actions only."""
     equal, values = ("", ()) if fingerprint is None else (" AND fingerprint = ?", (fingerprint,))
-    return _select(connection, f"state = 'not_charged' AND settled_at > ?{equal}", (since, *values))
+    return select(connection, f"state = 'not_charged' AND settled_at > ?{equal}", (since, *values))
 
 
 def made(connection: Connection) -> frozenset[str]:
     """The ids of the objects that entries have created."""
-    entries = _select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT ?", (MAX_SEARCHED_ENTRIES,))
+    entries = select(connection, "result IS NOT NULL ORDER BY seq DESC LIMIT ?", (MAX_SEARCHED_ENTRIES,))
     return frozenset(entry.object_id for entry in entries if entry.object_id is not None)
 
 
 def moved_balance_since(connection: Connection, entry: Entry, since: float) -> list[Entry]:
     """Other entries that are executing or unknown, or were settled since the time `since`: they may have changed the
     balance."""
-    return _select(
+    return select(
         connection,
         "id <> ? AND sent_at IS NOT NULL AND (state IN ('executing', 'unknown') OR settled_at >= ?)",
         (entry.id, since),
@@ -168,7 +168,7 @@ def moved_balance_since(connection: Connection, entry: Entry, since: float) -> l
 
 def charged_between(connection: Connection, entry: Entry, since: float, until: float) -> list[Entry]:
     """Other entries of the same kind that were charged between two times."""
-    return _select(
+    return select(
         connection,
         "kind = ? AND id <> ? AND state = 'charged' AND settled_at > ? AND settled_at <= ?",
         (entry.kind, entry.id, since, until),
@@ -192,7 +192,7 @@ def reserved_by_budget(connection: Connection, since: float, agent: str | None =
         " AND (CAST(? AS TEXT) IS NULL OR agent = ?)",
         (since, connection.account, agent, agent),
     )
-    amounts = [(_amount(charged or "0"), _amount(price or "0")) for charged, price in rows]
+    amounts = [(amount_of(charged or "0"), amount_of(price or "0")) for charged, price in rows]
     if any(amount is None for pair in amounts for amount in pair):
         return Decimal("Infinity")
     return sum((max(amount or Decimal(0) for amount in pair) for pair in amounts), Decimal(0))
@@ -205,7 +205,7 @@ def overcharged(connection: Connection, kind: str) -> Entry | None:
         " AND price IS NOT NULL AND (charged IS NULL OR charged <> price) ORDER BY seq DESC"
     )
     for entry_id, charged, price in connection.rows(query, (connection.account, kind)):
-        more, expected = (None if amount is None else _amount(amount) for amount in (charged, price))
+        more, expected = (None if amount is None else amount_of(amount) for amount in (charged, price))
         if more is None or more > (expected or 0):
             return get(connection, str(entry_id))
     return None
@@ -213,13 +213,13 @@ def overcharged(connection: Connection, kind: str) -> Entry | None:
 
 def unsettled(connection: Connection, kind: str) -> list[Entry]:
     """Entries of this kind that were sent and have no known outcome, the newest first."""
-    return _select(connection, "kind = ? AND state IN ('executing', 'unknown') ORDER BY seq DESC", (kind,))
+    return select(connection, "kind = ? AND state IN ('executing', 'unknown') ORDER BY seq DESC", (kind,))
 
 
 def doubtful(connection: Connection, is_running: Callable[[Connection, Entry], bool], since: float) -> frozenset[str]:
     """The ids of entries that were sent and have no known outcome, but for those that run, and of those that were
     settled as not charged since the time `since`."""
-    sent = _select(connection, "state IN ('executing', 'unknown')")
+    sent = select(connection, "state IN ('executing', 'unknown')")
     lost = [entry for entry in sent if entry.state == "unknown" or not is_running(connection, entry)]
     return frozenset(entry.id for entry in (*lost, *not_charged_since(connection, since)))
 
@@ -360,18 +360,18 @@ def recover(connection: Connection, is_running: Callable[[Connection, Entry], bo
         f"UPDATE spending SET state = 'unknown', settled_at = ?, problem = ? WHERE state NOT IN ({_ANY_STATE})",  # noqa: S608
         (now, problem, *STATES),
     )
-    for entry in _select(connection, "state = 'executing'"):
+    for entry in select(connection, "state = 'executing'"):
         if not is_running(connection, entry):
             problem = "the process that sent it ended before the answer came"
             columns: dict[str, Value] = {"state": "unknown", "settled_at": now, "problem": problem}
             change(connection, entry.id, columns, only_if=("executing",))
-    return _select(connection, "state = 'unknown' ORDER BY seq")
+    return select(connection, "state = 'unknown' ORDER BY seq")
 
 
 # --- rows
 
 
-def _select(connection: Connection, condition: str, values: Sequence[Value] = ()) -> list[Entry]:
+def select(connection: Connection, condition: str, values: Sequence[Value] = ()) -> list[Entry]:
     return [
         _entry(row)
         for row in connection.rows(f"{_SELECT} WHERE account = ? AND {condition}", (connection.account, *values))
@@ -379,18 +379,18 @@ def _select(connection: Connection, condition: str, values: Sequence[Value] = ()
 
 
 def _first(connection: Connection, condition: str, values: Sequence[Value]) -> Entry | None:
-    return next(iter(_select(connection, f"{condition} LIMIT 1", values)), None)
+    return next(iter(select(connection, f"{condition} LIMIT 1", values)), None)
 
 
 def _entry(row: Row) -> Entry:
     entry = _read(row)
     amounts = {"price": entry.price, "charged": entry.charged, "refunded": entry.refunded}
-    bad = {name: None for name, amount in amounts.items() if amount is not None and _amount(amount) is None}
+    bad = {name: None for name, amount in amounts.items() if amount is not None and amount_of(amount) is None}
     state = entry.state if entry.state in STATES else "unknown"
     return replace(entry, state=state, **bad) if bad or state != entry.state else entry
 
 
-def _amount(text: object) -> Decimal | None:
+def amount_of(text: object) -> Decimal | None:
     """The amount; None if it cannot be read, since the row is damaged."""
     with suppress(InvalidOperation):
         amount = Decimal(str(text))

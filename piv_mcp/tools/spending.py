@@ -13,16 +13,15 @@ from piv_mcp.services import Services, services
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import Outcome, about, decided, difference, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
+from piv_mcp.store import spending_pages, spending_sums
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.spending_pages import EntryFilter
+from piv_mcp.store.spending_sums import combined
 from piv_mcp.text.times import DAY_SECONDS, utc
 from piv_mcp.text.untrusted import one_line
 from piv_mcp.tools.answers import Answer, Bounded
 from piv_mcp.tools.parameters import limited, lower
 from piv_mcp.tools.spec import Ctx, read, write
-
-MAX_TOTALLED = 5000
-"""Entries of the journal that the totals count."""
-
 
 _WITHOUT_BUDGET = {"ask": "the person is asked about every purchase.", "deny": "their settings allow no purchase."}
 
@@ -142,13 +141,10 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
     await journal.expire()
     await journal.store.write(note_refunds)  # by all events, whoever asks
     since = app.clock.time() - days * DAY_SECONDS
-    entries = await journal.entries(limit=MAX_TOTALLED, since=since)
-    shown = [entry for entry in entries if state is None or _ended_as(entry, state)]
-    totals: dict[tuple[str, str], list[Decimal]] = {}
-    for entry in entries:
-        if entry.state == "charged" and entry.charged is not None and Decimal(entry.charged):
-            day = f"{utc(entry.settled_at or entry.quoted_at):%Y-%m-%d}"
-            totals.setdefault((day, entry.area), []).append(Decimal(entry.charged))
+    wanted = EntryFilter(since=since, outcome=state, agent=journal.agent)
+    shown = await journal.store.read(spending_pages.newest, wanted, limit=limit, offset=offset)
+    count = await journal.store.read(spending_pages.count, wanted)
+    sums = combined(await journal.store.read(spending_sums.charged, since, journal.agent), by_agent=False)
     budget = None
     note = (
         f"The last {days} days, each of 24 hours: what went through this store of piv-mcp, not what was done in the "
@@ -164,23 +160,15 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
         note += " There is no budget: " + _WITHOUT_BUDGET[policy.mode]
     return Spending(
         mode=policy.mode,
-        entries=[_row(entry) for entry in shown[offset : offset + limit]],
-        totals=[
-            Total(day=day, area=area, charged=sum(amounts, Decimal(0)), actions=len(amounts))
-            for (day, area), amounts in sorted(totals.items(), reverse=True)
-        ],
-        charged=sum((amount for amounts in totals.values() for amount in amounts), Decimal(0)),
-        unknown_charges=sum(entry.state == "charged" and entry.charged is None for entry in entries) or None,
-        left_out=max(0, len(shown) - offset - limit) or None,
+        entries=[_row(entry) for entry in shown],
+        totals=[Total(day=of.day, area=of.area, charged=of.charged, actions=of.actions) for of in sums if of.actions],
+        charged=sum((of.charged for of in sums), Decimal(0)),
+        unknown_charges=sum(of.unknown for of in sums) or None,
+        left_out=max(0, count - offset - limit) or None,
         budget=budget,
         note=note,
         start=offset,
     )
-
-
-def _ended_as(entry: Entry, state: Outcome) -> bool:
-    stored = {"done": "charged", "cancelled": "declined"}.get(state, state)
-    return entry.state == stored and outcome(entry, Quote.model_validate_json(entry.quote)) == state
 
 
 def _row(entry: Entry) -> EntryRow:
