@@ -380,6 +380,7 @@ def _policy(settings: Settings) -> "Policy":
         mode=settings.spend_mode,
         auto_approve_max=settings.auto_approve_max,
         daily_budget=settings.daily_budget,
+        budgets=settings.budgets or {},
         confirm_destructive=settings.confirm_destructive,
     )
 

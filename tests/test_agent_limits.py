@@ -105,6 +105,22 @@ async def test_its_own_budget_ends_before_the_accounts(rich: Team) -> None:
     assert len(charges(rich.sandbox, BUY_NUMBER)) == 2
 
 
+async def test_an_agent_is_told_its_own_limits_and_those_of_areas_alone(sandbox: Sandbox, data_dir: Path) -> None:
+    rules: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": 5, "daily_budget": 10, "budgets": "domains=7"}
+    async with team(sandbox, data_dir, **rules) as home:
+        await home.add("ada", daily_budget="9")
+        await home.add("bob", daily_budget="6")
+        async with home.client("ada") as ada, home.client("bob") as bob:
+            assert [(await ada.receipt(BUY_NUMBER))["status"] for _ in range(2)] == ["charged", "charged"]
+            over = (await ada.receipt(BUY_NUMBER))["over_budget"]
+            assert over == "The budget of this agent is 9.00 USD in 24 hours, and 1.00 USD of it is left"
+            over = (await bob.receipt(BUY_NUMBER))["over_budget"]
+            assert over == "Of the budget that all agents share, 2.00 USD is left"
+            budget = (await bob.ok("list_spending"))["budget"]
+            assert (Decimal(budget["per_day"]), Decimal(budget["left_today"])) == (6, 2)
+            assert [row["area"] for row in budget["areas"]] == ["domains"]
+
+
 async def test_ten_agents_on_three_processes_stay_below_every_budget(sandbox: Sandbox, data_dir: Path) -> None:
     settings: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": 5, "daily_budget": 50}
     sandbox.balance = Decimal(1000)

@@ -50,7 +50,7 @@ class Books:
             **quote,
         }
         action = PurchaseNumberAction(request=request)
-        return await self.journal.propose(action, Quote(**given), budget=None, daily_budget=Decimal(0))
+        return await self.journal.propose(action, Quote(**given), budget=None)
 
     async def lost(self, **quote: Any) -> Entry:
         """Something that was sent, and whose answer was lost."""

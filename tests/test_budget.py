@@ -29,7 +29,7 @@ from harness import (
 from lost_answers import graced, lose
 from mcp.types import CallToolResult
 from moving_clock import MovingClock
-from purchases import BUY_NUMBER, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
+from purchases import BUY_NUMBER, BUY_PROXIES, COMMITMENTS, FREE, PURCHASES, RENEW_NUMBER, SEND_SMS, Purchase, given
 
 from piv_mcp.config import load
 from piv_mcp.errors import ConfigError
@@ -165,6 +165,60 @@ async def test_a_maximum_is_reached_and_not_passed_by_a_price_that_equals_it(san
         assert (await shop.receipt(BUY_NUMBER))["status"] == "charged"
     async with budget_shop(sandbox, data_dir / "other", None, auto_approve_max="3.99") as shop:
         assert (await shop.receipt(BUY_NUMBER))["status"] == "approval_required"
+
+
+async def test_an_area_has_no_more_than_its_budget_and_the_others_have_the_rest(
+    sandbox: Sandbox, data_dir: Path
+) -> None:
+    limits: dict[str, Any] = {"daily_budget": "100", "budgets": "numbers=9.50,whites=1"}
+    async with budget_shop(sandbox, data_dir, None, **limits) as shop:
+        receipts = [await shop.receipt(BUY_NUMBER, custom_name=f"Line {n}") for n in range(3)]
+        assert statuses(receipts) == {"charged": 2, "approval_required": 1}
+        assert (
+            receipts[-1]["over_budget"] == "The budget for numbers is 9.50 USD in 24 hours, and 1.50 USD of it is left"
+        )
+        assert (await shop.receipt(BUY_PROXIES))["status"] == "charged"
+        told = (await shop.ok("list_spending"))["budget"]["areas"]
+        assert [(row["area"], Decimal(row["per_day"]), Decimal(row["left_today"])) for row in told] == [
+            ("numbers", Decimal("9.5"), Decimal("1.5")),
+            ("whites", 1, 1),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"auto_approve_max": "3.99"}, "The budget approves at most 3.99 USD for one action"),
+        ({"daily_budget": "3.50"}, "The budget is 3.50 USD in 24 hours, and 3.50 USD of it is left"),
+        ({"budgets": "numbers=0"}, "The budget for numbers is 0.00 USD in 24 hours, and 0.00 USD of it is left"),
+        ({"budgets": "numbers=2", "auto_approve_max": "1"}, "The budget approves at most 1.00 USD for one action"),
+    ],
+)
+async def test_the_question_and_the_receipt_say_which_limit_the_budget_has_met(
+    sandbox: Sandbox, data_dir: Path, limits: dict[str, Any], words: str
+) -> None:
+    person = decliner()
+    async with budget_shop(sandbox, data_dir, person, confirm_wait=5, **limits) as shop:
+        receipt = await shop.receipt(BUY_NUMBER)
+        (asked,) = person.asked
+        assert f"Note: {words}" in asked
+        assert receipt["over_budget"] == words
+        (entry,) = (await shop.ok("list_spending"))["entries"]
+        assert entry["over_budget"] == words
+
+
+async def test_two_servers_never_exceed_the_budget_of_an_area(sandbox: Sandbox, data_dir: Path) -> None:
+    rules: dict[str, Any] = {"daily_budget": "100", "budgets": "numbers=12"}
+    async with (
+        budget_shop(sandbox, data_dir, None, **rules) as one,
+        budget_shop(sandbox, data_dir, None, **rules) as two,
+    ):
+        receipts = await asyncio.gather(
+            *(shop.receipt(BUY_NUMBER, custom_name=f"Line {n}") for n in range(4) for shop in (one, two)),
+            *(shop.receipt(RENEW_NUMBER) for shop in (one, two)),
+        )
+        assert sum(receipt["status"] == "charged" for receipt in receipts) == 3
+        assert sum(charge.amount for charge in sandbox.charges) == 12
 
 
 async def test_the_budget_counts_the_quote_though_less_was_charged(

@@ -82,3 +82,18 @@ async def test_ten_agents_on_three_servers_spend_no_cent_above_a_budget(
     assert len(account.charges) == before + 1
     told = Counter(receipt["status"] for receipt in again if receipt["spending_id"] == asked["spending_id"])
     assert told["charged"] >= 1
+
+
+async def test_agents_on_two_servers_spend_no_cent_above_the_budget_of_an_area(place: Site, account: Sandbox) -> None:
+    area = Decimal(22)
+    tokens = [await place.agent(f"bot{n}") for n in range(4)]
+    async with AsyncExitStack() as stack:
+        starting = [stack.enter_async_context(place.process(budgets=f"numbers={area}")) for _ in range(2)]
+        two = await asyncio.gather(*starting)
+        receipts = await asyncio.gather(
+            *(two[n % 2].call(token, "purchase_number", **BUY) for token in tokens for n in range(3))
+        )
+    spent = sum(receipt["status"] == "charged" for receipt in receipts)
+    assert spent == len(account.charges) == area // PRICE
+    over = {receipt["over_budget"] for receipt in receipts if receipt["status"] == "approval_required"}
+    assert over == {"The budget for numbers is 22.00 USD in 24 hours, and 2.00 USD of it is left"}

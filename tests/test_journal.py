@@ -12,9 +12,10 @@ from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import message
 from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.spending.receipt import difference
-from piv_mcp.store import Store, leases
+from piv_mcp.store import Store, leases, limits
 from piv_mcp.store import journal as entries
 from piv_mcp.store.journal import Entry, State
+from piv_mcp.store.limits import Budget, Limit
 
 ACTION = PurchaseNumberAction(request=PurchaseNumber(country_code="SE", duration_months=1, auto_renew=False))
 QUOTE = Quote(headline=message("text", text="Rent a number"), price=Price(amount=Decimal("4.00")))
@@ -39,8 +40,12 @@ def journal(store: Store, clock: MovingClock) -> Journal:
     return Journal(store, clock)
 
 
+def of_a_day(needed: Decimal, amount: int) -> Budget:
+    return Budget(needed, (Limit("day", Decimal(amount)),))
+
+
 async def approved(journal: Journal, *, budget: Decimal | None = None) -> Entry:
-    entry = await journal.propose(ACTION, QUOTE, budget=budget, daily_budget=Decimal(4))
+    entry = await journal.propose(ACTION, QUOTE, budget=None if budget is None else of_a_day(budget, 4))
     if budget is None:
         assert await journal.decide(entry.id, "approve", by="page")
     return await journal.reload(entry)
@@ -122,12 +127,12 @@ async def test_an_approval_starts_one_execution_until_the_moment_of_its_end(
 
 
 async def test_a_quote_is_decided_once_and_only_while_it_is_valid(journal: Journal, clock: MovingClock) -> None:
-    entry = await journal.propose(ACTION, QUOTE, budget=None, daily_budget=Decimal(0))
+    entry = await journal.propose(ACTION, QUOTE, budget=None)
     assert await journal.decide(entry.id, "approve", by="page")
     assert not await journal.decide(entry.id, "decline", by="terminal")
     assert await state_of(journal, entry) == "approved"
     clock.advance(TEN_MINUTES)
-    later = await journal.propose(ACTION, QUOTE, budget=None, daily_budget=Decimal(0))
+    later = await journal.propose(ACTION, QUOTE, budget=None)
     assert later.id != entry.id
     clock.advance(TEN_MINUTES)
     assert not await journal.decide(later.id, "approve", by="page")
@@ -157,7 +162,7 @@ async def test_an_outcome_that_nobody_was_told_is_what_the_next_equal_call_gets(
     found = await journal.find_open(ACTION)
     assert found is not None
     assert (found.id, found.state) == (entry.id, state)
-    proposed = await journal.propose(ACTION, QUOTE, budget=Decimal(4), daily_budget=Decimal(99))
+    proposed = await journal.propose(ACTION, QUOTE, budget=of_a_day(Decimal(4), 99))
     assert proposed.id == entry.id
     await journal.report(entry.id)
     assert await journal.find_open(ACTION) is None
@@ -216,7 +221,7 @@ async def test_the_budget_counts_the_larger_of_price_and_charge(store: Store) ->
         await store.write(entries.insert, ended(number, price, charged, decided_by="budget", decided_at=10.0))
     await store.write(entries.insert, ended(8, "100", "100", decided_by="page", decided_at=10.0))
     await store.write(entries.insert, ended(9, "100", "100", decided_by="budget", decided_at=9.0))
-    assert await store.read(entries.reserved_by_budget, 9.0) == Decimal("15.50")
+    assert await store.read(limits.reserved, 9.0, Limit("day", Decimal(0))) == Decimal("15.50")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +249,7 @@ async def test_for_an_hour_the_budget_does_not_repeat_what_may_still_come(journa
     await journal.report(entry.id)
 
     async def state_of_a_new_one() -> str:
-        found = await journal.propose(ACTION, QUOTE, budget=Decimal(4), daily_budget=Decimal(4))
+        found = await journal.propose(ACTION, QUOTE, budget=of_a_day(Decimal(4), 4))
         await journal.store.write(lambda c: c.execute("DELETE FROM spending WHERE id = ?", (found.id,)))
         return found.state
 

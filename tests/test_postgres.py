@@ -30,6 +30,7 @@ from piv_mcp.store import (
     facts,
     journal,
     leases,
+    limits,
     migrations,
     number_leases,
     recording,
@@ -37,6 +38,7 @@ from piv_mcp.store import (
 from piv_mcp.store.changes import Changes
 from piv_mcp.store.engines import open_store
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.limits import Budget, Limit
 from piv_mcp.store.postgres import notices, transactions
 from piv_mcp.store.postgres.copying import COPIED, copy_into
 from piv_mcp.store.postgres.database import PostgresDatabase
@@ -279,16 +281,16 @@ async def test_the_budget_is_exact_over_all_servers(replica: Replica) -> None:
         stores[n % 4].write(
             journal.propose,
             an_entry(n, "1.00"),
-            budget=Decimal("1.00"),
-            daily_budget=Decimal("7.50"),
+            budget=Budget(Decimal("1.00"), (Limit("day", Decimal("7.50")),)),
             spent_since=0.0,
             doubtful_since=0.0,
+            explained=lambda _, n=n: an_entry(n, "1.00"),
         )
         for n in range(40)
     ]
     entries = await asyncio.gather(*tasks)
     assert sum(entry.state == "approved" for entry in entries) == 7
-    assert await stores[0].read(journal.reserved_by_budget, 0.0) == Decimal(7)
+    assert await stores[0].read(limits.reserved, 0.0, Limit("day", Decimal(0))) == Decimal(7)
 
 
 async def test_one_approval_is_carried_out_once_on_whichever_server(replica: Replica) -> None:

@@ -26,12 +26,14 @@ from piv_mcp.store import (
     facts,
     journal,
     leases,
+    limits,
     polls,
     questions,
     servers,
 )
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry
+from piv_mcp.store.limits import Budget, Limit
 from piv_mcp.store.polls import Look
 from piv_mcp.store.rate_limit import SharedLimiter
 from piv_mcp.store.rows import RowReader
@@ -41,6 +43,7 @@ pytestmark = pytest.mark.sqlite
 
 NOW = 1_800_000_000.0
 BUDGET = Decimal(100)
+ALL = Limit("day", BUDGET)
 
 
 def an_sms(n: int, **changes: object) -> StoredEvent:
@@ -139,18 +142,19 @@ async def test_a_charge_that_cannot_be_read_leaves_nothing_of_the_budget(
     store: SqliteStore, store_path: Path, column: str, value: str
 ) -> None:
     await store.write(lambda connection: [journal.insert(connection, an_entry(n)) for n in (1, 2)])
-    assert await store.read(journal.reserved_by_budget, 0.0) == 8
+    assert await store.read(limits.reserved, 0.0, ALL) == 8
     spoil(store_path, f"spending SET {column} = {value} WHERE seq = 1")
-    assert await store.read(journal.reserved_by_budget, 0.0) > BUDGET
+    assert await store.read(limits.reserved, 0.0, ALL) > BUDGET
     entries = await store.read(journal.newest, limit=9)
     assert [getattr(entry, column) for entry in entries] == ["4.00", None]
+    asked = an_entry(3, state="quoted", decided_by=None, decided_at=None, charged=None)
     proposed = await store.write(
         journal.propose,
-        an_entry(3, state="quoted", decided_by=None, decided_at=None, charged=None),
-        budget=Decimal(4),
-        daily_budget=BUDGET,
+        asked,
+        budget=Budget(Decimal(4), (ALL,)),
         spent_since=0.0,
         doubtful_since=0.0,
+        explained=lambda _: asked,
     )
     assert proposed.state == "quoted", "a person decides"
     if column == "charged":
@@ -168,7 +172,7 @@ async def test_an_entry_whose_state_cannot_be_read_counts_as_sent(store: SqliteS
     assert (unknown.id, unknown.state) == ("sp_1", "unknown")
     blocking = await store.read(journal.blocking, "print-1")
     assert blocking is not None
-    assert await store.read(journal.reserved_by_budget, 0.0) == 4
+    assert await store.read(limits.reserved, 0.0, ALL) == 4
 
 
 @pytest.mark.parametrize("value", ["'garbage'", "x'00'", "1e300"])
@@ -187,7 +191,7 @@ async def test_no_entry_is_lost_for_a_value_of_it(store: SqliteStore, store_path
     spoil(store_path, f"spending SET {column} = 'garbage' WHERE seq = 1")
     assert [entry.id for entry in await store.read(journal.newest, limit=9)] == ["sp_2", "sp_1"]
     assert await store.read(journal.made) == frozenset()
-    assert await store.read(journal.reserved_by_budget, 0.0) == 8
+    assert await store.read(limits.reserved, 0.0, ALL) == 8
 
 
 def test_a_row_that_is_as_it_should_be_is_read_as_it_is() -> None:

@@ -136,13 +136,7 @@ class Gate:
             raise BalanceError(quote)
         # Of what is doubtful, only a person may decide.
         budget = None if doubts else self.policy.budget_for(action, proposal.price)
-        return await self.journal.propose(
-            action,
-            quote,
-            budget=budget,
-            daily_budget=self.policy.daily_budget,
-            own_budget=self.policy.own_budget,
-        )
+        return await self.journal.propose(action, quote, budget=budget)
 
     async def _repetition_notes(self, action: Action) -> list[Message]:
         """A note for the person if an equal action was carried out lately, or was sent and may still take effect."""

@@ -11,10 +11,12 @@ from typing import ClassVar
 from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.errors import TooManyQuestionsError
+from piv_mcp.spending.policy import over_budget
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
-from piv_mcp.store import Connection, Store, agents, journal, pending
+from piv_mcp.store import Connection, Store, agents, journal, limits, pending
 from piv_mcp.store.connection import Value
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
+from piv_mcp.store.limits import Budget, Limit, Obstacle
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
 
 LATE_EFFECT_SECONDS = 3600.0
@@ -156,9 +158,14 @@ class Journal:
         """Whether any other entry was sent, or settled, since the time `since`."""
         return await self.store.read(journal.sent_or_settled_since, entry.id, since)
 
-    async def reserved(self, agent: str | None = None) -> Decimal:
-        """The sum that the budget has approved in the last 24 hours, for one agent or for all, in US dollars."""
-        return await self.store.read(journal.reserved_by_budget, self.certain_time() - DAY_SECONDS, agent)
+    async def left(self, budgets: Sequence[Limit]) -> list[Decimal]:
+        """What is left of each limit now, in US dollars."""
+        return await self.store.read(limits.all_left, self.certain_time() - DAY_SECONDS, budgets)
+
+    async def reserved(self) -> Decimal:
+        """The sum that the budget has approved in the last 24 hours, in US dollars."""
+        everything = Limit("day", Decimal(0))
+        return await self.store.read(limits.reserved, self.certain_time() - DAY_SECONDS, everything)
 
     async def waiting(self) -> int:
         """How many entries wait for a person's decision."""
@@ -166,17 +173,9 @@ class Journal:
 
     # --- changing
 
-    async def propose(
-        self,
-        action: Action,
-        quote: Quote,
-        *,
-        budget: Decimal | None,
-        daily_budget: Decimal,
-        own_budget: Decimal | None = None,
-    ) -> Entry:
-        """The open entry of an equal action, or a new one. With `budget` (US dollars) the budget may approve it, as far
-        as the agent's `own_budget` allows.
+    async def propose(self, action: Action, quote: Quote, *, budget: Budget | None) -> Entry:
+        """The open entry of an equal action, or a new one. The `budget` may approve it; where one of its limits is in
+        the way, the question says which.
 
         One transaction does all of this, so that two equal calls share one entry, and no two entries reserve the same
         part of the budget.
@@ -200,15 +199,19 @@ class Journal:
             agent=self.agent,
         )
 
+        def explained(obstacle: Obstacle) -> Entry:
+            has_own = budget is not None and any(limit.counts == "agent" for limit in budget.limits)
+            note = over_budget(obstacle, is_shared=has_own)
+            return replace(entry, quote=quote.model_copy(update={"notes": [*quote.notes, note]}).model_dump_json())
+
         def propose(connection: Connection) -> Entry:
             proposed = journal.propose(
                 connection,
                 entry,
                 budget=budget,
-                daily_budget=daily_budget,
-                own_budget=own_budget,
                 spent_since=self.certain_time() - DAY_SECONDS,
                 doubtful_since=self.certain_time() - LATE_EFFECT_SECONDS,
+                explained=explained,
             )
             is_asked = self.agent is not None and proposed.id == entry.id and proposed.state == "quoted"
             if is_asked and journal.count_waiting(connection, now, self.agent) > MOST_QUESTIONS:

@@ -74,6 +74,11 @@ ENGLISH: Mapping[str, str] = {
     "overcharged_elsewhere": "For an action of this kind piv.day charged more than quoted, or an unknown amount",
     "not_shown_before": "An action of this kind on the same target was sent at {when}, and the account did not show it "
     "({entry}): {action}. It may still take effect",
+    "over_action_budget": "The budget approves at most {limit:money} for one action",
+    "over_agent_budget": "The budget of this agent is {limit:money} in 24 hours, and {left:money} of it is left",
+    "over_area_budget": "The budget for {area} is {limit:money} in 24 hours, and {left:money} of it is left",
+    "over_day_budget": "The budget is {limit:money} in 24 hours, and {left:money} of it is left",
+    "over_shared_budget": "Of the budget that all agents share, {left:money} is left",
     "overcharged_before": "For an action of this kind piv.day charged more than quoted, or an unknown amount ({entry})",
 }
 

@@ -118,6 +118,11 @@ class Quote(BaseModel):
         return " ".join(self.headline.text.split())
 
     @property
+    def over_budget(self) -> str | None:
+        """Which limit has kept the budget from approving it, in words; None if none has."""
+        return next((note.text for note in self.notes if note.id.startswith("over_")), None)
+
+    @property
     def balance_after(self) -> Decimal | None:
         amount = self.price.amount
         return None if self.balance is None or amount is None else self.balance - amount

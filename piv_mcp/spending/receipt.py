@@ -44,7 +44,7 @@ UNSAID: Mapping[str, str] = {
 class Receipt(BaseModel):
     """The state of an action. `status`: charged, done (it cost nothing), not_charged, approval_required, declined,
     cancelled, price_changed or expired. `decision`: what was decided, by whom and where. `later`: what piv.day charges
-    again. `before`: what the account showed of what is changed."""
+    again. `before`: what the account showed of what is changed. `over_budget`: the limit that made a person decide."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +54,7 @@ class Receipt(BaseModel):
     price: str | None = None
     later: str | None = None
     before: dict[str, Any] | None = None
+    over_budget: str | None = None
     charged: Money | None = None
     balance: Money | None = None
     decision: str | None = None
@@ -93,11 +94,13 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
 
 
 def about(quote: Quote) -> dict[str, Any]:
-    """The fields that say what a price or a headline does not: what is charged again, and what is changed."""
+    """The fields that say what a price or a headline does not: what is charged again, what is changed, and which limit
+    kept the budget from approving it."""
     recurring = quote.price.recurring
     return {
         "later": recurring.text if recurring is not None else None,
         "before": {argument.name: argument.value for argument in quote.now} or None,
+        "over_budget": quote.over_budget,
     }
 
 

@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 from typing import Literal, get_args
 
 from piv_mcp.store.connection import Connection, Row, Value
-from piv_mcp.store.rows import LAST_TIME, RowReader
+from piv_mcp.store.limits import Budget, Obstacle, obstacle
+from piv_mcp.store.rows import LAST_TIME, RowReader, amount_of
 
 State = Literal[
     "quoted",
@@ -182,22 +182,6 @@ def count_waiting(connection: Connection, now: float, agent: str | None = None) 
     return connection.count(query + (" AND agent = ?" if of_agent else ""), (now, connection.account, *of_agent))
 
 
-def reserved_by_budget(connection: Connection, since: float, agent: str | None = None) -> Decimal:
-    """The sum, in US dollars, of what the budget has approved since the time `since`, for one agent or for all: the
-    price, or the charge if that was more. Entries that were refused or not charged do not count. Infinite if the amount
-    of one cannot be read."""
-    rows = connection.rows(
-        "SELECT charged, price FROM spending WHERE decided_by = 'budget' AND decided_at > ?"
-        " AND state IN ('approved', 'executing', 'charged', 'unknown') AND account = ?"
-        " AND (CAST(? AS TEXT) IS NULL OR agent = ?)",
-        (since, connection.account, agent, agent),
-    )
-    amounts = [(amount_of(charged or "0"), amount_of(price or "0")) for charged, price in rows]
-    if any(amount is None for pair in amounts for amount in pair):
-        return Decimal("Infinity")
-    return sum((max(amount or Decimal(0) for amount in pair) for pair in amounts), Decimal(0))
-
-
 def overcharged(connection: Connection, kind: str) -> Entry | None:
     """The latest entry of this kind with a price for which more was charged, or an amount that is not known."""
     query = (
@@ -289,17 +273,16 @@ def propose(
     connection: Connection,
     entry: Entry,
     *,
-    budget: Decimal | None,
-    daily_budget: Decimal,
-    own_budget: Decimal | None = None,
+    budget: Budget | None,
     spent_since: float,
     doubtful_since: float,
+    explained: Callable[[Obstacle], Entry],
 ) -> Entry:
     """The open entry of an equal action of the same agent; if there is none, insert `entry` and return it.
 
-    With `budget`, in US dollars, the entry is approved at once if the daily budget has that much left since
-    `spent_since`, and the agent's `own_budget`, too, and no equal action was settled as not charged since
-    `doubtful_since`: only a person may decide to send such an action again.
+    With a `budget` the entry is approved at once if each of its limits has enough left since `spent_since`, and no
+    equal action was settled as not charged since `doubtful_since`: only a person may decide to send such an action
+    again. Where a limit is in the way, the entry that `explained` returns is inserted.
     """
     now = entry.quoted_at
     expire(connection, now)
@@ -309,11 +292,10 @@ def propose(
     if known is not None and known.state == "approved":
         return known  # use a person's approval before the budget
     if budget is not None and not not_charged_since(connection, doubtful_since, fingerprint=entry.fingerprint):
-        has_left = reserved_by_budget(connection, spent_since) + budget <= daily_budget
-        if has_left and own_budget is not None:
-            has_left = reserved_by_budget(connection, spent_since, entry.agent) + budget <= own_budget
-        if has_left:
+        in_the_way = obstacle(connection, spent_since, budget)
+        if in_the_way is None:
             return insert(connection, replace(entry, state="approved", decided_at=now, decided_by="budget"))
+        entry = explained(in_the_way)
     return known or insert(connection, entry)
 
 
@@ -388,11 +370,3 @@ def _entry(row: Row) -> Entry:
     bad = {name: None for name, amount in amounts.items() if amount is not None and amount_of(amount) is None}
     state = entry.state if entry.state in STATES else "unknown"
     return replace(entry, state=state, **bad) if bad or state != entry.state else entry
-
-
-def amount_of(text: object) -> Decimal | None:
-    """The amount; None if it cannot be read, since the row is damaged."""
-    with suppress(InvalidOperation):
-        amount = Decimal(str(text))
-        return amount if amount.is_finite() else None
-    return None

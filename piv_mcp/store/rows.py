@@ -7,6 +7,8 @@ says nothing without the value, it is damage, and is repaired.
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from operator import is_
 from types import NoneType
@@ -78,6 +80,14 @@ def needed_whole(value: object) -> int:
     if not isinstance(value, int):
         raise damage("a value that should be a whole number is none")
     return value
+
+
+def amount_of(text: object) -> Decimal | None:
+    """The amount; None if it cannot be read, since the row is damaged."""
+    with suppress(InvalidOperation):
+        amount = Decimal(str(text))
+        return amount if amount.is_finite() else None
+    return None
 
 
 def damage(problem: str) -> sqlite3.DatabaseError:

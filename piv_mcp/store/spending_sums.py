@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from piv_mcp.store.connection import Connection, Value
-from piv_mcp.store.journal import amount_of
-from piv_mcp.store.rows import is_time
+from piv_mcp.store.rows import amount_of, is_time
 from piv_mcp.text.times import DAY_SECONDS, utc
 
 

@@ -10,6 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
+from piv_mcp.spending.journal import Journal
+from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import Outcome, about, decided, difference, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
@@ -36,6 +38,7 @@ class EntryRow(Answer):
     quoted: str
     later: str | None = None
     before: dict[str, Any] | None = None
+    over_budget: str | None = None
     charged: Money | None = None
     refund_reported: Money | None = None
     agent: str | None = None
@@ -54,10 +57,17 @@ class Total(Answer):
     actions: int
 
 
-class Budget(Answer):
+class AreaBudget(Answer):
+    area: str
+    per_day: Money
+    left_today: Money
+
+
+class BudgetLeft(Answer):
     per_action: Money
     per_day: Money
     left_today: Money
+    areas: list[AreaBudget] | None = None
 
 
 class Spending(Bounded):
@@ -72,7 +82,7 @@ class Spending(Bounded):
     charged: Money
     unknown_charges: int | None = None
     left_out: int | None = None
-    budget: Budget | None = None
+    budget: BudgetLeft | None = None
     note: str
     start: SkipJsonSchema[int] = Field(default=0, exclude=True)
     """The offset of the first entry."""
@@ -151,11 +161,7 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
         "dashboard or elsewhere. The totals are in US dollars, before refunds, by day in UTC."
     )
     if policy.mode == "budget":
-        per_day, left = policy.daily_budget, policy.daily_budget - await journal.reserved()
-        if policy.own_budget is not None:
-            per_day = min(per_day, policy.own_budget)
-            left = min(left, policy.own_budget - await journal.reserved(journal.agent))
-        budget = Budget(per_action=policy.auto_approve_max, per_day=per_day, left_today=max(Decimal(0), left))
+        budget = await budget_left(journal, policy)
     else:
         note += " There is no budget: " + _WITHOUT_BUDGET[policy.mode]
     return Spending(
@@ -168,6 +174,22 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
         budget=budget,
         note=note,
         start=offset,
+    )
+
+
+async def budget_left(journal: Journal, policy: Policy) -> BudgetLeft:
+    """What the caller may spend without a question: of the day, the lower of the account's and their own."""
+    common = (policy.day, *policy.own)
+    left = await journal.left((*common, *policy.areas))
+    areas = [
+        AreaBudget(area=limit.of or "", per_day=limit.amount, left_today=rest)
+        for limit, rest in zip(policy.areas, left[len(common) :], strict=True)
+    ]
+    return BudgetLeft(
+        per_action=policy.auto_approve_max,
+        per_day=min(limit.amount for limit in common),
+        left_today=min(left[: len(common)]),
+        areas=areas or None,
     )
 
 

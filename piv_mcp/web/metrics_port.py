@@ -136,7 +136,7 @@ def account_lookup(journal: Journal, policy: Policy) -> metrics.Lookup:
         account = str(await journal.store.account())
         found = {(metrics.APPROVALS_WAITING, account): float(await journal.waiting())}
         if policy.mode == "budget":
-            left = max(policy.daily_budget - await journal.reserved(), 0)
+            (left,) = await journal.left([policy.day])
             found[metrics.BUDGET_LEFT, account] = float(left)
         return found
 
