@@ -2,21 +2,20 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 
 import click
 
+from piv_mcp.cli.stored_accounts import StoredAccount, accounts_of
 from piv_mcp.cli.terminal import at_terminal
 from piv_mcp.config import Settings
 from piv_mcp.spending.approval.channels import lines
-from piv_mcp.spending.journal import Ending, Journal
+from piv_mcp.spending.journal import Ending
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision
-from piv_mcp.store import Store, accounts
+from piv_mcp.store import Store
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
 from piv_mcp.store.journal import Entry
@@ -24,24 +23,6 @@ from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import visible
 
 _NOUNS = "amber birch cedar copper coral delta ember falcon garnet harbor indigo juniper lagoon maple marble meadow"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAccount:
-    """An account whose entries stand in the store. `name` is for the person; `key` is the digest of one of its keys."""
-
-    open: Callable[..., Store]
-    """Opens the store, for the account of a `key_digest`."""
-    key: str | None = None
-    name: str = ""
-
-    @asynccontextmanager
-    async def journal(self) -> AsyncGenerator[Journal]:
-        store = self.open(key_digest=self.key)
-        try:
-            yield Journal(store)
-        finally:
-            await store.close()
 
 
 def run(settings: Settings) -> None:
@@ -63,25 +44,10 @@ def run(settings: Settings) -> None:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
 
 
-async def _accounts(opened: Callable[..., Store]) -> list[StoredAccount]:
-    """All accounts of the store. They have names only if there are several."""
-    any_account = StoredAccount(opened)
-    async with any_account.journal() as journal:
-        keys = await journal.store.read(accounts.keys)
-    if len(keys) < 2:
-        return [any_account]
-    found: list[StoredAccount] = []
-    for number, key in enumerate(keys, start=1):
-        async with StoredAccount(opened, key).journal() as journal:
-            user_id = await journal.store.read(accounts.user_id)
-        found.append(StoredAccount(opened, key, visible(user_id) if user_id else f"number {number}, not known by name"))
-    return found
-
-
 async def _waiting(opened: Callable[..., Store]) -> list[tuple[StoredAccount, Entry]]:
     """Of each account, quotes to decide, then outcomes that are unknown; the oldest first."""
     waiting: list[tuple[StoredAccount, Entry]] = []
-    for account in await _accounts(opened):
+    for account in await accounts_of(opened):
         async with account.journal() as journal:
             await journal.expire()
             unknown = await journal.recover()

@@ -19,6 +19,7 @@ from piv_mcp import __version__, log
 from piv_mcp.cli.agents import agents
 from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.cli.metrics import metrics_served
+from piv_mcp.cli.spending import spending
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -310,6 +311,7 @@ def approvals(flags: dict[str, Any]) -> None:
 
 
 main.add_command(agents)
+main.add_command(spending)
 
 
 @main.group()

@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from piv_mcp.spending.messages import Message, dollars, literal, message
+from piv_mcp.store.journal import Entry
 
 FREEZE_SECONDS = 600.0
 """How long a quote, and an approval of it, is valid, in seconds."""
@@ -152,6 +153,15 @@ class Quote(BaseModel):
             short = " (not enough, if the estimate is right)" if self.balance_after < 0 else ""
             rows.append(("Balance after", f"{dollars(self.balance_after)}{short}"))
         return rows + [("Note", note.text) for note in self.notes]
+
+
+def quote_of(entry: Entry) -> Quote:
+    """The question of an entry. Of one that is damaged, what its other columns tell."""
+    try:
+        return Quote.model_validate_json(entry.quote)
+    except ValidationError:
+        price = Price(amount=None if entry.price is None else Decimal(entry.price), certainty="unknown")
+        return Quote(headline=message("text", text=entry.kind), price=price, agent=entry.agent)
 
 
 LEAST_PRICE = Decimal("0.0001")
