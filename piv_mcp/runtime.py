@@ -21,6 +21,7 @@ from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import ConfigError, NewerStoreError, PivError, StoreError
 from piv_mcp.log import Redactor
 from piv_mcp.services import CALLER, Services
+from piv_mcp.text.language import language_or_plain
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -302,7 +303,8 @@ class Runtime:
 
         wanted, patience = self.settings.confirm_channel, self.settings.confirm_wait
         questions = Questions(journal.store, self.clock)
-        in_client = ElicitationChannel(questions, patience=patience, only=wanted == "elicit", clock=self.clock)
+        language, only = language_or_plain(self.settings.language), wanted == "elicit"
+        in_client = ElicitationChannel(questions, language, patience=patience, only=only, clock=self.clock)
         there = (in_client,) if page is None else (in_client, page)
         channels = [channel for channel in there if wanted in ("auto", channel.name)]
         approval = ApprovalFlow(journal, changes, channels, patience, self.clock)

@@ -22,7 +22,7 @@ from piv_mcp.sandbox import Failure, Sandbox
 from piv_mcp.server.scoping import for_agent
 from piv_mcp.spending.actions.base import Decision
 from piv_mcp.spending.actions.numbers import PurchaseNumberAction
-from piv_mcp.spending.approval.channels import DecisionReply, Question
+from piv_mcp.spending.approval.channels import DecisionReply, Dialogue, Question
 from piv_mcp.spending.errors import UnsettledError
 from piv_mcp.spending.journal import MOST_QUESTIONS
 from piv_mcp.spending.policy import Policy
@@ -251,7 +251,7 @@ class Replying:
     def __init__(self, question: Question, answer: Decision) -> None:
         self.reply = DecisionReply(question, answer)
 
-    async def ask(self, question: Question, message: str) -> Decision:
+    async def ask(self, question: Question, dialogue: Dialogue) -> Decision:
         raise AssertionError("nobody is to be asked here")
 
     async def progress(self, seconds: float, total: float, message: str) -> None:

@@ -20,7 +20,7 @@ from piv_mcp.spending.errors import BalanceError, DeniedError, RefusedError, Uns
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.policy import Policy
-from piv_mcp.spending.quote import Argument, Quote
+from piv_mcp.spending.quote import Argument, Quote, dearer
 from piv_mcp.spending.receipt import UNSAID, Receipt, about, receipt
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
@@ -280,17 +280,15 @@ class Gate:
         try:
             proposal = await action.quote(self._shown.recent())
         except ApiError as error:
-            problem = f"the price can no longer be read ({refusal(error)})"
-            await self.journal.end_as_price_changed(entry.id, None, problem)
+            await self.journal.end_as_price_changed(entry.id, None, message("price_unreadable", why=refusal(error)))
             return False
         now = proposal.price
         if [shown.model_dump(mode="json") for shown in proposal.now] != [shown.model_dump() for shown in quote.now]:
-            await self.journal.end_as_price_changed(entry.id, now, "what it would change is no longer what was shown")
+            await self.journal.end_as_price_changed(entry.id, now, message("target_changed"))
             return False
         if not now.exceeds(approved):
             return True
-        later = f", then {now.recurring.text}" if now.recurring is not None else ""
-        await self.journal.end_as_price_changed(entry.id, now, f"the price is now {now.words}{later}")
+        await self.journal.end_as_price_changed(entry.id, now, dearer(now))
         return False
 
     async def _snapshot(self, entry: Entry, action: Action) -> Snapshot:
@@ -365,7 +363,8 @@ class Gate:
 
 def _note_of(id: str, entry: Entry) -> Message:
     when = _moment(entry.sent_at or entry.quoted_at)
-    return message(id, when=when, entry=entry.id, action=Quote.model_validate_json(entry.quote).action)
+    action = Quote.model_validate_json(entry.quote).headline.model_dump()
+    return message(id, when=when, entry=entry.id, action=action)
 
 
 def _shares_a_target(entry: Entry, action: Action) -> bool:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.errors import TooManyQuestionsError
+from piv_mcp.spending.messages import Message
 from piv_mcp.spending.policy import over_budget
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
 from piv_mcp.store import Connection, Store, agents, journal, limits, pending
@@ -27,6 +28,7 @@ EXECUTION_SECONDS = 120.0
 """After this many seconds an execution of another process is presumed dead. A call of the API ends within 30 s."""
 
 NEW_PRICE = "new_price"
+NOT_SENT = "not_sent"
 """The field of a stored result that holds the price which kept an approved action from being sent."""
 
 MOST_QUESTIONS = 20
@@ -254,14 +256,15 @@ class Journal:
         """Expire an entry that the budget approved and that cannot be executed, which frees its part of the budget."""
         await self.store.write(journal.withdraw, entry_id, self._clock.time())
 
-    async def end_as_price_changed(self, entry_id: str, price: Price | None, problem: str) -> None:
+    async def end_as_price_changed(self, entry_id: str, price: Price | None, reason: Message) -> None:
         """End an approved entry that was not sent: `price` is the price now, None if it cannot be read."""
-        result = None if price is None else json.dumps({NEW_PRICE: price.model_dump(mode="json")}, ensure_ascii=False)
+        result: dict[str, object] = {} if price is None else {NEW_PRICE: price.model_dump(mode="json")}
+        result[NOT_SENT] = reason.model_dump()
         columns: dict[str, Value] = {
             "state": "price_changed",
             "settled_at": self._clock.time(),
-            "result": result,
-            "problem": problem,
+            "result": json.dumps(result, ensure_ascii=False),
+            "problem": reason.text,
         }
         await self.store.write(journal.change, entry_id, columns, only_if=("approved",))
 

@@ -1,4 +1,4 @@
-"""What a person reads, as messages: an id and values, and the English text of each id.
+"""What a person reads, as messages: an id and values, and the English text of each id, which catalogs translate.
 
 The journal keeps ids and values, so that a question can be read in another language than it was put in.
 """
@@ -7,16 +7,17 @@ import json
 import re
 import string
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from piv_mcp.text.hosts import display
+from piv_mcp.text.language import PLAIN, Language
 
 ENGLISH: Mapping[str, str] = {
-    "text": "{text}",  # of a journal from before messages had ids
+    "text": "{text}",  # of a journal from before messages had ids; never translated
     # --- actions
     "purchase_number": "Rent a number in {country} for {months:months}, auto-renewal {auto_renew:switch}",
     "renew_number": "Renew {number:named} for {months:months}",
@@ -57,7 +58,15 @@ ENGLISH: Mapping[str, str] = {
     "renewals for the others",
     "several_years": "the API does not list the price of several years",
     "site_unlisted": "no listed price",
-    "extras_unlisted": "no price is listed for {what}",
+    "premium_unlisted": "no price is listed for premium quality",
+    "languages_unlisted": "no price is listed for further languages",
+    "premium_and_languages_unlisted": "no price is listed for premium quality and further languages",
+    "extras_unlisted": "no price is listed for {what}",  # of a journal from before these three
+    # --- why an approved action was not sent
+    "dearer": "the price is now {price:priced}",
+    "dearer_then": "the price is now {price:priced}, then {later:message}",
+    "price_unreadable": "the price can no longer be read ({why})",
+    "target_changed": "what it would change is no longer what was shown",
     # --- later charges
     "every_month": "{amount:price} every month, charged 24 hours before expiry, until auto-renewal is turned off",
     "every_year": "{amount:price} every year, until auto-renewal is turned off",
@@ -66,14 +75,14 @@ ENGLISH: Mapping[str, str] = {
     "done_before": "The same action was carried out at {when} ({entry})",
     "charged_before": "The same action was carried out at {when} for {amount:money} ({entry})",
     "unknown_before": "An action of this kind on the same target was sent at {when} and its outcome is unknown "
-    "({entry}): {action}. Approve only if you want both",
+    "({entry}): {action:message}. Approve only if you want both",
     "unknown_elsewhere": "An action of this kind on the same target, asked for by somebody else, was sent before, and "
     "its outcome is unknown. Approve only if you want both",
     "not_shown_elsewhere": "An action of this kind on the same target, asked for by somebody else, was sent before, "
     "and the account did not show it. It may still take effect",
     "overcharged_elsewhere": "For an action of this kind piv.day charged more than quoted, or an unknown amount",
     "not_shown_before": "An action of this kind on the same target was sent at {when}, and the account did not show it "
-    "({entry}): {action}. It may still take effect",
+    "({entry}): {action:message}. It may still take effect",
     "over_action_budget": "The budget approves at most {limit:money} for one action",
     "over_agent_budget": "The budget of this agent is {limit:money} in 24 hours, and {left:money} of it is left",
     "over_area_budget": "The budget for {area} is {limit:money} in 24 hours, and {left:money} of it is left",
@@ -99,7 +108,14 @@ class Message(BaseModel):
     @property
     def text(self) -> str:
         """In English."""
-        return _FORMATTER.vformat(ENGLISH[self.id], (), self.values)
+        return self.in_language(PLAIN)
+
+    def in_language(self, language: Language) -> str:
+        return _Formatter(language).vformat(language.gettext(ENGLISH[self.id]), (), self.values)
+
+    def line_in(self, language: Language) -> str:
+        """On one line: a name with line breaks cannot look like another line of a question."""
+        return " ".join(self.in_language(language).split())
 
 
 def message(id: str, /, **values: Any) -> Message:
@@ -119,25 +135,42 @@ def day(moment: datetime | None) -> str | None:
 
 
 def dollars(amount: Decimal | str | None) -> str:
-    if amount is None:
-        return "unknown"
-    amount = Decimal(amount)
-    cents = amount.quantize(Decimal("0.01"))
-    return f"{cents if cents == amount else amount.normalize():f} USD"
+    return "unknown" if amount is None else PLAIN.money(amount)
 
 
-def literal(value: object) -> str:
+def priced(price: Mapping[str, Any], language: Language) -> str:
+    """The fields of a `Price` in words."""
+    _, reason = language.gettext, price.get("reason")
+    detail = None if reason is None else Message.model_validate(reason).in_language(language)
+    if price["amount"] is not None:
+        words, certainty = language.money(price["amount"]), _("exact")
+        if price["certainty"] != "exact":
+            certainty = _("estimate")
+        detail = certainty if detail is None else _("{certainty}; {reason}", certainty=certainty, reason=detail)
+    elif price.get("floor") is not None:
+        words = _("unknown, at least {floor}", floor=language.money(price["floor"]))
+    else:
+        words = _("unknown")
+    return words if detail is None else _("{price} ({detail})", price=words, detail=detail)
+
+
+def label(name: str, language: Language) -> str:
+    """The name of an argument, which in English is the API's own."""
+    return language.pgettext("argument", name)
+
+
+def literal(value: object, language: Language = PLAIN) -> str:
     """An argument in full. Texts are quoted, so that none of them can look like the question's own words; host names
     that are not what they look like are shown in both forms."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return language.gettext("yes") if value else language.gettext("no")
     if isinstance(value, str):
         return quoted(value) + "".join(f" [{host}]" for host in _disguised(value))
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, object]", value)
-        return ", ".join(f"{name}: {literal(item)}" for name, item in fields.items())
+        return ", ".join(f"{label(name, language)}: {literal(item, language)}" for name, item in fields.items())
     if isinstance(value, list | tuple):
-        return "; ".join(literal(item) for item in cast("list[object]", value))
+        return "; ".join(literal(item, language) for item in cast("list[object]", value))
     return str(value)
 
 
@@ -154,40 +187,36 @@ def quoted(text: object) -> str:
     return json.dumps(str(text), ensure_ascii=False)
 
 
-def _months(count: int) -> str:
-    return "1 month" if count == 1 else f"{count} months"
-
-
-def _years(count: int) -> str:
-    return "1 year" if count == 1 else f"{count} years"
-
-
 def _named(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_named(item) for item in cast("list[Any]", value))
     return f"{value['id']} ({quoted(value['name'])})" if "name" in value else str(value["id"])
 
 
-_FORMS: Mapping[str, Callable[[Any], str]] = {
-    "months": _months,
-    "years": _years,
-    "switch": lambda on: "on" if on else "off",
-    "day": lambda text: text or "its expiry date",
-    "money": dollars,
-    "price": lambda amount: "an unlisted price" if amount is None else dollars(amount),
-    "named": _named,
-    "quoted": quoted,
-    "host": lambda name: display(str(name)),
-    "listed": lambda items: ", ".join(map(str, items)),
-}
+def _forms(language: Language) -> Mapping[str, Callable[[Any], str]]:
+    """How values are written, by what stands after the colon of a text's `{name:form}`."""
+    return {
+        "months": lambda count: language.ngettext("{count} month", "{count} months", count),
+        "years": lambda count: language.ngettext("{count} year", "{count} years", count),
+        "switch": lambda on: language.pgettext("switch", "on") if on else language.pgettext("switch", "off"),
+        "day": lambda text: language.day(date.fromisoformat(text)) if text else language.gettext("its expiry date"),
+        "money": lambda amount: language.gettext("unknown") if amount is None else language.money(amount),
+        "price": lambda amount: language.gettext("an unlisted price") if amount is None else language.money(amount),
+        "named": _named,
+        "quoted": quoted,
+        "host": lambda name: display(str(name)),
+        "priced": lambda price: priced(price, language),
+        "listed": lambda items: ", ".join(map(str, items)),
+        "message": lambda value: Message.model_validate(value).line_in(language),
+    }
 
 
 class _Formatter(string.Formatter):
+    def __init__(self, language: Language) -> None:
+        self._forms = _forms(language)
+
     def format_field(self, value: Any, format_spec: str) -> str:
-        return _FORMS[format_spec](value) if format_spec else str(value)
-
-
-_FORMATTER = _Formatter()
+        return self._forms[format_spec](value) if format_spec else str(value)
 
 
 def _json(value: object) -> object:

@@ -5,8 +5,9 @@ from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from piv_mcp.spending.messages import Message, dollars, literal, message
+from piv_mcp.spending.messages import Message, label, literal, message, priced
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.language import PLAIN, Language
 
 FREEZE_SECONDS = 600.0
 """How long a quote, and an approval of it, is valid, in seconds."""
@@ -70,11 +71,11 @@ class Price(BaseModel):
     @property
     def words(self) -> str:
         """For example `4.00 USD (exact)` or `unknown, at least 4.00 USD (restoring has no listed price)`."""
-        reason = self.reason.text if self.reason else None
-        if self.amount is None:
-            floor = f", at least {dollars(self.floor)}" if self.floor is not None else ""
-            return f"unknown{floor}" + (f" ({reason})" if reason else "")
-        return f"{dollars(self.amount)} ({'; '.join(filter(None, [self.certainty, reason]))})"
+        return self.in_language(PLAIN)
+
+    def in_language(self, language: Language) -> str:
+        """`words` in this language."""
+        return priced(self.model_dump(), language)
 
     def exceeds(self, approved: "Price") -> bool:
         """Whether this price is dearer than the `approved` one in any part that was listed, or no longer listed."""
@@ -115,8 +116,7 @@ class Quote(BaseModel):
     @property
     def action(self) -> str:
         """The action in a few words, on one line."""
-        # A name with line breaks stays on one line, so that its text cannot look like another line of the quote.
-        return " ".join(self.headline.text.split())
+        return self.headline.line_in(PLAIN)
 
     @property
     def over_budget(self) -> str | None:
@@ -137,22 +137,32 @@ class Quote(BaseModel):
     def price_words(self) -> str:
         return self.price.words
 
-    def lines(self) -> list[tuple[str, str]]:
+    def lines(self, language: Language = PLAIN) -> list[tuple[str, str]]:
         """The question in full, as (label, value): the same words in every channel, independent of the time."""
-        rows = [("Price", self.price_words)]
+        _ = language.gettext
+        rows = [(_("Price"), self.price.in_language(language))]
         if self.price.recurring:
-            rows.append(("Then", self.price.recurring.text))
-        rows.append(("Action", self.action))
+            rows.append((_("Then"), self.price.recurring.in_language(language)))
+        return [*rows, (_("Action"), self.headline.line_in(language)), *self.details(language)]
+
+    def details(self, language: Language = PLAIN, *, with_balance: bool = True) -> list[tuple[str, str]]:
+        """The lines of the question after the price and the action."""
+        _ = language.gettext
+        rows: list[tuple[str, str]] = []
         if self.agent is not None:
-            rows.append(("Asked by", f"agent {literal(self.agent)}"))
-        rows += [(argument.name, literal(argument.value)) for argument in self.arguments]
-        rows += [(f"{argument.name} now", literal(argument.value)) for argument in self.now]
-        if self.balance is not None:
-            rows.append(("Balance now", dollars(self.balance)))
-        if self.balance_after is not None:
-            short = " (not enough, if the estimate is right)" if self.balance_after < 0 else ""
-            rows.append(("Balance after", f"{dollars(self.balance_after)}{short}"))
-        return rows + [("Note", note.text) for note in self.notes]
+            rows.append((_("Asked by"), _("agent {name}", name=literal(self.agent))))
+        rows += [(label(argument.name, language), literal(argument.value, language)) for argument in self.arguments]
+        for argument in self.now:
+            rows.append(
+                (_("{argument} now", argument=label(argument.name, language)), literal(argument.value, language))
+            )
+        if with_balance and self.balance is not None:
+            rows.append((_("Balance now"), language.money(self.balance)))
+        if with_balance and self.balance_after is not None:
+            after = language.money(self.balance_after)
+            short = _("{amount} (not enough, if the estimate is right)", amount=after)
+            rows.append((_("Balance after"), short if self.balance_after < 0 else after))
+        return rows + [(_("Note"), note.in_language(language)) for note in self.notes]
 
 
 def quote_of(entry: Entry) -> Quote:
@@ -176,3 +186,11 @@ def listed(amount: Decimal | None) -> Decimal | None:
 def recurring(amount: Decimal | None, period: Literal["month", "year"]) -> Message:
     """The charges of auto-renewal, each at `amount`."""
     return message(f"every_{period}", amount=listed(amount))
+
+
+def dearer(price: Price) -> Message:
+    """Why an action was not sent that costs this `price` now."""
+    values: dict[str, Any] = {"price": price.model_dump(mode="json")}
+    if price.recurring is None:
+        return message("dearer", **values)
+    return message("dearer_then", **values, later=price.recurring.model_dump())

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict
 from piv_mcp.api.models import Money
 from piv_mcp.spending.actions import ACTIONS, load
 from piv_mcp.spending.actions.base import FollowUp
-from piv_mcp.spending.journal import NEW_PRICE
-from piv_mcp.spending.messages import dollars
+from piv_mcp.spending.journal import NEW_PRICE, NOT_SENT
+from piv_mcp.spending.messages import Message, dollars
 from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
+from piv_mcp.text.language import PLAIN, Language
 from piv_mcp.text.times import utc
 
 Outcome = Literal[State, "done", "cancelled"]
@@ -27,6 +28,8 @@ DECIDERS: Mapping[str, str] = {
     "budget": "the budget that the person set",
 }
 """Who decided, by what the journal keeps of it."""
+
+SOMEBODY = "somebody unknown"
 
 UNSAID: Mapping[str, str] = {
     "configure_white": "The reference does not tell whether fields that were left out are kept, and the API does not "
@@ -109,10 +112,20 @@ def decided(entry: Entry) -> dict[str, Any]:
     return {"decision": decision(entry), "decided_at": utc(entry.decided_at)} if entry.decided_at is not None else {}
 
 
-def decision(entry: Entry) -> str:
+def decision(entry: Entry, language: Language = PLAIN) -> str:
     """What was decided on an entry, and by whom, in words."""
-    what = "approved" if entry.state != "declined" else "closed without an answer" if _is_closed(entry) else "declined"
-    return f"{what} by {DECIDERS.get(entry.decided_by or '', 'somebody unknown')}"
+    _, who = language.gettext, language.gettext(DECIDERS.get(entry.decided_by or "", SOMEBODY))
+    if entry.state != "declined":
+        return _("approved by {who}", who=who)
+    return _("closed without an answer by {who}", who=who) if _is_closed(entry) else _("declined by {who}", who=who)
+
+
+def obstacle(entry: Entry, language: Language = PLAIN) -> str:
+    """Why an approved action was not sent, in words."""
+    reason = json.loads(entry.result or "{}").get(NOT_SENT)
+    if reason is None:  # an entry from before reasons were messages
+        return entry.problem or language.gettext("the price changed")
+    return Message.model_validate(reason).in_language(language)
 
 
 def outcome(entry: Entry, quote: Quote) -> Outcome:
@@ -137,7 +150,7 @@ def _result(entry: Entry) -> dict[str, Any] | None:
     if entry.result is None:
         return None
     result: dict[str, Any] = json.loads(entry.result)
-    for ours in (OBJECT_ID, NEW_PRICE):
+    for ours in (OBJECT_ID, NEW_PRICE, NOT_SENT):
         result.pop(ours, None)
     return result or None
 

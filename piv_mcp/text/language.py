@@ -6,7 +6,7 @@ this module; `tests/locales.py` makes them.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property
 from gettext import GNUTranslations, NullTranslations
@@ -41,6 +41,10 @@ class Language:
         """The text for a count, which stands in the place of `{count}`."""
         return _filled(self._catalog.ngettext(one, many, count), {"count": self.number(count), **values})
 
+    def pgettext(self, context: str, text: str, /) -> str:
+        """The text in this language, where it means what it does in this `context`."""
+        return self._catalog.pgettext(context, text)
+
     # --- values
 
     def number(self, value: Decimal | int) -> str:
@@ -55,7 +59,7 @@ class Language:
         pattern = "#,##0.00####### ¤¤"
         return format_currency(Decimal(amount), "USD", pattern, locale=self.locale, currency_digits=False)
 
-    def day(self, moment: datetime) -> str:
+    def day(self, moment: date) -> str:
         from babel.dates import format_date  # late: likewise
 
         return format_date(moment, "medium", locale=self.locale)
@@ -94,9 +98,32 @@ class Language:
             return GNUTranslations(catalog)
 
 
+class PlainEnglish(Language):
+    """English as a model and a terminal read it: without Babel, and numbers and dates as the API has them."""
+
+    def number(self, value: Decimal | int) -> str:
+        return str(value)
+
+    def money(self, amount: Decimal | str) -> str:
+        amount = Decimal(amount)
+        cents = amount.quantize(Decimal("0.01"))
+        return f"{cents if cents == amount else amount.normalize():f} USD"
+
+    def day(self, moment: date) -> str:
+        return f"{moment:%Y-%m-%d}"
+
+
+PLAIN = PlainEnglish("en")
+
+
 @cache
 def language(code: Code) -> Language:
     return Language(code)
+
+
+def language_or_plain(chosen: Code | None) -> Language:
+    """The `chosen` language; without one, plain English, where no browser tells what a person reads."""
+    return PLAIN if chosen is None else language(chosen)
 
 
 def preferred(accepted: str, chosen: Code | None = None) -> Language:

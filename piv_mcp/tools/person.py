@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from pydantic import BaseModel, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic import BaseModel, StrictBool, TypeAdapter, ValidationError
 
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import AskFirst, DecisionReply, ElicitationError, Question
+from piv_mcp.spending.approval.channels import AskFirst, DecisionReply, Dialogue, ElicitationError, Question
 from piv_mcp.text.untrusted import one_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,14 @@ _STATE = TypeAdapter(Question)
 class Approval(BaseModel):
     """The form that the client shows. Submitting it without a tick declines."""
 
-    approve: StrictBool = Field(title="Approve", description="Tick to approve. Anything else declines.")
+    approve: StrictBool
+
+    @classmethod
+    def schema_of(cls, dialogue: Dialogue) -> dict[str, Any]:
+        """The form with the dialogue's words."""
+        schema = cls.model_json_schema()
+        schema["properties"]["approve"] |= {"title": dialogue.approve, "description": dialogue.hint}
+        return schema
 
 
 class ClientPerson:
@@ -67,12 +74,12 @@ class ClientPerson:
         except ElicitationError as error:
             return DecisionReply(question, error)
 
-    async def ask(self, question: Question, message: str) -> Decision:
+    async def ask(self, question: Question, dialogue: Dialogue) -> Decision:
         if (self._ctx.protocol_version or "") >= STATELESS:
-            raise AskFirst(question, message)
+            raise AskFirst(question, dialogue)
         session, request_id = self._ctx.session, self._ctx.request_id
         try:
-            answer = await session.elicit_form(message, Approval.model_json_schema(), request_id)
+            answer = await session.elicit_form(dialogue.message, Approval.schema_of(dialogue), request_id)
         except MCPError as error:  # the client declared the capability, but refused the request
             raise ElicitationError(f"The client could not show the question ({one_line(str(error), 200)})") from error
         except ValidationError as error:
@@ -88,7 +95,8 @@ class ClientPerson:
 
 def question(ask: AskFirst) -> InputRequiredResult:
     """The answer to a request that needs the person's decision first (protocol 2026-07-28)."""
-    params = ElicitRequestFormParams(message=ask.message, requested_schema=Approval.model_json_schema())
+    schema = Approval.schema_of(ask.dialogue)
+    params = ElicitRequestFormParams(message=ask.dialogue.message, requested_schema=schema)
     return InputRequiredResult(
         input_requests={QUESTION: ElicitRequest(params=params)},
         request_state=_STATE.dump_json(ask.question).decode(),  # the SDK seals it against forgery

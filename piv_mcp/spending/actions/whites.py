@@ -67,14 +67,13 @@ class CreateWhiteAction(Action):
         unlisted = [
             what
             for what, wanted in (
-                ("premium quality", request.quality == "premium"),
-                ("further languages", len(request.languages or []) > 1 or len(languages) > 1),
+                ("premium", request.quality == "premium"),
+                ("languages", len(request.languages or []) > 1 or len(languages) > 1),
             )
             if wanted
         ]
         if unlisted:
-            reason = message("extras_unlisted", what=" and ".join(unlisted))
-            return Price(amount=None, certainty="unknown", floor=amount, reason=reason)
+            return Price.unknown(f"{'_and_'.join(unlisted)}_unlisted", floor=amount)
         return Price(amount=amount)
 
     async def send(self, sources: Sources) -> Done:

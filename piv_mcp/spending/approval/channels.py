@@ -12,6 +12,7 @@ from piv_mcp.errors import PivError
 from piv_mcp.spending.actions.base import Decision
 from piv_mcp.spending.quote import Quote
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.language import PLAIN, Language
 from piv_mcp.text.untrusted import one_line
 
 READ_SECONDS = 1.0
@@ -34,6 +35,15 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What a client's dialogue shows: the question, and the name of the box to tick for a yes, with a hint on it."""
+
+    message: str
+    approve: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionReply:
     """The answer to a question, which came with a repeated request (protocol 2026-07-28)."""
 
@@ -44,10 +54,10 @@ class DecisionReply:
 class AskFirst(Exception):
     """The client must ask the person and repeat the request with the answer (protocol 2026-07-28)."""
 
-    def __init__(self, question: Question, message: str) -> None:
+    def __init__(self, question: Question, dialogue: Dialogue) -> None:
         super().__init__(question.entry_id)
         self.question = question
-        self.message = message
+        self.dialogue = dialogue
 
 
 class Person(Protocol):
@@ -63,7 +73,7 @@ class Person(Protocol):
         """The answer that came with this request; None if there is none."""
         ...
 
-    async def ask(self, question: Question, message: str) -> Decision:
+    async def ask(self, question: Question, dialogue: Dialogue) -> Decision:
         """Show the question and wait for the answer.
 
         Raises:
@@ -120,12 +130,29 @@ class Channel(Protocol):
         ...
 
 
-def lines(quote: Quote) -> list[tuple[str, str]]:
-    """The quote as a person reads it. Invisible and reordering characters, which a stranger may have put into a name,
-    are made visible."""
-    return [(label, one_line(value, len(value))) for label, value in quote.lines()]
+def lines(quote: Quote, language: Language = PLAIN) -> list[tuple[str, str]]:
+    """The quote as a person reads it."""
+    return _shown(quote.lines(language))
 
 
-def message(quote: Quote) -> str:
+def details(quote: Quote, language: Language, *, with_balance: bool) -> list[tuple[str, str]]:
+    """The lines after the price and the action."""
+    return _shown(quote.details(language, with_balance=with_balance))
+
+
+def message(quote: Quote, language: Language = PLAIN) -> str:
     """The text of the question. It is the same each time, since a client asks again if the text changes."""
-    return "\n".join(f"{label}: {value}" for label, value in lines(quote)) + "\n\nApprove this?"
+    _ = language.gettext
+    rows = [_("{label}: {value}", label=label, value=value) for label, value in lines(quote, language)]
+    return "\n".join(rows) + "\n\n" + _("Approve this?")
+
+
+def dialogue(quote: Quote, language: Language) -> Dialogue:
+    """The question for a client's dialogue."""
+    _ = language.gettext
+    return Dialogue(message(quote, language), _("Approve"), _("Tick to approve. Anything else declines."))
+
+
+def _shown(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Invisible and reordering characters, which a stranger may have put into a name, are made visible."""
+    return [(label, one_line(value, len(value))) for label, value in rows]

@@ -4,10 +4,11 @@ import asyncio
 from typing import ClassVar
 
 from piv_mcp.spending.actions.base import Decision
-from piv_mcp.spending.approval.channels import DecisionReply, ElicitationError, Person, Question, message
+from piv_mcp.spending.approval.channels import DecisionReply, ElicitationError, Person, Question, dialogue
 from piv_mcp.spending.approval.questions import Questions
 from piv_mcp.spending.quote import Quote
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.language import Language
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
 JOIN_SECONDS = 2.0
@@ -24,8 +25,11 @@ class ElicitationChannel:
 
     name: ClassVar[str] = "elicit"
 
-    def __init__(self, questions: Questions, *, patience: float, only: bool, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, questions: Questions, language: Language, *, patience: float, only: bool, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._questions = questions
+        self._language = language
         self._patience = patience
         self._only = only
         self._clock = clock
@@ -81,8 +85,8 @@ class ElicitationChannel:
 
     async def _ask(self, entry: Entry, question: Question, person: Person) -> Decision:
         """Ask, and see to it that a person answered."""
-        words = message(Quote.model_validate_json(entry.quote))
-        decision = await person.ask(question, words)
+        quote = Quote.model_validate_json(entry.quote)
+        decision = await person.ask(question, dialogue(quote, self._language))
         await self._questions.answered(question)
         return decision
 
