@@ -216,16 +216,15 @@ class Runtime:
         if client is not None:
             page = None
             if not is_hosted:  # nobody sits before a server
-                views = PageViews(store, self.clock)
 
                 def pages(visitors: "Visitors") -> "ASGIApp":
-                    from piv_mcp.console.app import page_app  # late: most processes never show a page
+                    from piv_mcp.console.app import approvals_app  # late: most processes never show a page
 
-                    return page_app(inbox, journal, views, visitors)
+                    return approvals_app(visitors, lambda: shown, changes.notify, settings.language, self.clock)
 
                 door = PageDoor(pages, changes.notify, self.clock)
                 self._stack.push_async_callback(door.close)
-                page = BrowserChannel(door.address, views, directory / "approvals", self.clock)
+                page = BrowserChannel(door.address, PageViews(store, self.clock), directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page, view)
         self._background(backfill.run)
         self._background(asking.run)
@@ -245,7 +244,8 @@ class Runtime:
             toolsets=settings.toolsets,
             clock=self.clock,
         )
-        return whole.shown_through(view)
+        shown = whole.shown_through(view)
+        return shown
 
     def _open_sandbox(self) -> "Sandbox":
         from piv_mcp.sandbox import Sandbox  # late: see _start

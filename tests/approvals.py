@@ -3,7 +3,7 @@
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -114,7 +114,7 @@ class BrowserPerson:
     async def approval(self, times: int = 1, *, own_clock: bool = False, **how: Any) -> Page:
         """The approval page, reached as the browser reaches it: through the address that the server opens."""
         page = await self.page(await self.invited(times), own_clock=own_clock, **how)
-        await page.wait_for_url("http://127.0.0.1:*/approvals/*")
+        await page.wait_for_url("http://127.0.0.1:*/console/*/approvals")
         return page
 
     async def beside(self, page: Page) -> Page:
@@ -191,6 +191,11 @@ class Visitor:
     def host(self) -> str:
         return self.origin.removeprefix("http://")
 
+    @property
+    def live(self) -> str:
+        """Where an open page learns of changes."""
+        return f"{self.path.removesuffix('approvals')}live?page=approvals"
+
     async def request(
         self,
         method: str,
@@ -204,14 +209,24 @@ class Visitor:
             kept = {name: value for name, value in given.items() if value is not None}
             return await http.request(method, path or self.path, headers=kept, **content)
 
+    @asynccontextmanager
+    async def following(self, seen: str) -> AsyncGenerator[AsyncIterator[str]]:
+        """The lines that an open page gets which shows `seen`."""
+        async with (
+            http_client(self.origin) as http,
+            http.stream("GET", f"{self.live}&seen={seen}", headers={"Cookie": self.cookie}, timeout=30) as answer,
+        ):
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            yield answer.aiter_lines()
+
 
 async def visitor(invitation: str) -> Visitor:
     """The browser that opens this address."""
     async with http_client() as http:
         answer = await http.get(invitation)
     assert answer.status_code == 200, answer.text
-    (path,) = re.findall(r'content="0;url=(/approvals/[0-9a-f]+)"', answer.text)
-    return Visitor(origin_of(invitation), path, answer.headers["set-cookie"].partition(";")[0])
+    (path,) = re.findall(r'content="0;url=(/console/[0-9a-f]+)/"', answer.text)
+    return Visitor(origin_of(invitation), f"{path}/approvals", answer.headers["set-cookie"].partition(";")[0])
 
 
 @dataclass(frozen=True)
@@ -266,7 +281,7 @@ async def invited(opened: Path, count: int = 1) -> str:
 
 
 def origin_of(url: str) -> str:
-    return url.partition("/approvals/")[0]
+    return url.partition("/console/")[0]
 
 
 async def answers(url: str) -> bool:

@@ -329,19 +329,20 @@ async def test_the_page_loads_nothing_and_allows_nothing_but_itself(connect: Con
         page = await person.page("about:blank")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        async with page.expect_response("http://127.0.0.1:*/approvals/*") as waiting:
+        async with page.expect_response("http://127.0.0.1:*/console/*/approvals") as waiting:
             await page.goto(await person.invited())
         answer = await waiting.value
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert re.search(r"script-src 'nonce-[\w-]{16,}'", policy)
-        assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
+        assert "unsafe" not in policy
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store"
         await expect(page.get_by_role("timer")).to_contain_text("Expires in")
-        assert asked[:2] == [await person.invited(), page.url]
-        assert {address.partition("?")[0] for address in asked[2:]} <= {f"{page.url}/changes"}
+        home = page.url.removesuffix("approvals")
+        assert asked[:3] == [await person.invited(), home, page.url]
+        assert {address.partition("?")[0] for address in asked[3:]} <= {f"{home}live"}
         before = policy
         reloaded = await page.reload()
         assert reloaded is not None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -84,7 +85,7 @@ async def test_another_origin_or_host_approves_nothing_even_with_the_cookie(pend
 
 async def test_another_host_sees_nothing_even_with_the_cookie(pending: Pending) -> None:
     for host in ("evil.example", "127.0.0.1:1", "127.0.0.1"):
-        for path in ("", f"{pending.visitor.path}/changes", f"{pending.visitor.path}/open/x"):
+        for path in ("", pending.visitor.live, f"{pending.visitor.path[:-10]}/open/x"):
             answer = await pending.visitor.request("GET", path, {"Host": host})
             assert (host, path, answer.status_code) == (host, path, 403)
             assert "Rent" not in answer.text
@@ -97,11 +98,11 @@ async def test_without_the_visit_s_cookie_nothing_is_seen_or_decided(pending: Pe
     for cookie in wrong:
         answers = [
             await pending.visitor.request("GET", headers={"Cookie": cookie}),
-            await pending.visitor.request("GET", f"{pending.visitor.path}/changes", {"Cookie": cookie}),
+            await pending.visitor.request("GET", pending.visitor.live, {"Cookie": cookie}),
             await pending.post({"Cookie": cookie}),
         ]
         for answer in answers:
-            expected = {(404, "There is no such approval."), (429, "Too many requests with a wrong address.")}
+            expected = {(404, "There is no such page."), (429, "Too many requests with a wrong address.")}
             assert (answer.status_code, answer.text) in expected, cookie
         assert await pending.is_untouched(), cookie
     assert (await pending.post()).status_code == 303
@@ -115,9 +116,9 @@ async def test_the_cookie_is_for_the_visit_s_path_alone_and_for_no_script_or_oth
         invitation = await invited(silent_browser)
         async with http_client() as http:
             answer = await http.get(invitation)
-        visit = invitation.partition("/open/")[0].partition("/approvals/")[2]
+        visit = invitation.partition("/open/")[0].partition("/console/")[2]
         given = answer.headers["set-cookie"]
-        assert set(given.split("; ")[1:]) == {"HttpOnly", f"Path=/approvals/{visit}", "SameSite=strict"}
+        assert set(given.split("; ")[1:]) == {"HttpOnly", f"Path=/console/{visit}", "SameSite=strict"}
         secret = given.partition("=")[2].partition(";")[0]
         assert len(secret) >= 43
         assert secret not in answer.text
@@ -155,7 +156,7 @@ async def test_of_two_that_use_the_address_at_once_neither_decides(connect: Conn
             answers = await asyncio.gather(*(http.get(invitation) for _ in range(2)))
         assert sorted(answer.status_code for answer in answers) == [200, 403]
         cookie = next(answer.headers["set-cookie"] for answer in answers if answer.status_code == 200)
-        path = f"/approvals/{invitation.split('/')[4]}"
+        path = f"/console/{invitation.split('/')[4]}/approvals"
         winner = Visitor(origin_of(invitation), path, cookie.partition(";")[0])
         assert (await winner.request("GET")).status_code == 403
         assert (await Pending(app, winner, entry_id).post()).status_code == 403
@@ -185,11 +186,11 @@ async def test_a_forged_address_leads_nowhere(connect: Connect, silent_browser: 
     async with connect(confirm_wait=0) as app:
         await app.ok("purchase_number", **BUY)
         invitation = await invited(silent_browser)
-        visit, _, secret = invitation.partition("/approvals/")[2].partition("/open/")
+        visit, _, secret = invitation.partition("/console/")[2].partition("/open/")
         async with http_client(origin_of(invitation)) as http:
             for forged in (f"{visit}/open/{secret[:-1]}", f"{visit}/open/{secret}0", f"0{visit}/open/{secret}"):
-                assert (await http.get(f"/approvals/{forged}")).status_code == 404
-            assert (await http.get(f"/approvals/{visit}")).status_code == 404, "not used yet"
+                assert (await http.get(f"/console/{forged}")).status_code == 404
+            assert (await http.get(f"/console/{visit}/approvals")).status_code == 404, "not used yet"
         assert "Rent" in (await (await visitor(invitation)).request("GET")).text
 
 
@@ -322,15 +323,17 @@ async def test_an_open_page_learns_of_a_decision_of_the_same_process_at_once(
     pending: Pending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not depend on the looks for commits of other processes."""
-    changes = f"{pending.visitor.path}/changes"
-    shown = (await pending.visitor.request("GET", changes, params={"seen": "another"})).text
     monkeypatch.setattr(SqliteStore, "look_seconds", 3600.0)
-    waiting = asyncio.create_task(pending.visitor.request("GET", changes, params={"seen": shown}, timeout=30))
-    for _ in range(3):  # the first look is made at once
-        assert (await pending.visitor.request("GET")).status_code == 200
-    assert not waiting.done()
-    await pending.post(decision="decline")
-    assert (await asyncio.wait_for(waiting, 20)).text not in ("", shown)
+    (shown,) = re.findall('data-seen="([0-9a-f]+)"', (await pending.visitor.request("GET")).text)
+    async with pending.visitor.following(shown) as lines:
+        assert await anext(lines) == "retry: 2000"
+        for _ in range(3):  # the first look is made at once
+            assert (await pending.visitor.request("GET")).status_code == 200
+        await pending.post(decision="decline")
+        async with asyncio.timeout(20):
+            while await anext(lines) != "event: change":
+                pass
+            assert shown not in await anext(lines)
 
 
 async def test_a_page_that_is_shown_later_says_what_has_expired_meanwhile(
@@ -430,7 +433,7 @@ async def test_a_form_on_another_site_s_page_approves_nothing(connect: Connect, 
                 await page.goto(host)
                 await page.get_by_role("button", name="Win").click()
                 await page.wait_for_url(action)
-                await expect(page.get_by_text("This request does not come from the approval page.")).to_be_visible()
+                await expect(page.get_by_text("This request does not come from a page of piv-mcp.")).to_be_visible()
                 assert (await app.only_entry()).state == "quoted"
         person.problems.clear()  # the browser reports the refusals
 
@@ -449,7 +452,7 @@ async def test_another_port_of_this_machine_gets_no_cookie_from_the_browser(
         page = await person.approval()
         assert await page.context.cookies(page.url), "there is one"
         async with stranger(Route("/{path:path}", look)) as site:
-            for path in ("", "approvals", "approvals/x", "approvals/x/open/y"):
+            for path in ("", "console", "console/x/approvals", "console/x/open/y"):
                 await page.goto(f"{site}/{path}")
         assert cookies
         assert set(cookies) == {""}

@@ -110,7 +110,7 @@ async def test_over_stdio_the_address_shows_in_the_process_list_and_no_secret_of
         call = asyncio.create_task(client.call_tool("purchase_number", BUY))
         page = await person.approval()
         invitation = await person.invited()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/approvals/[0-9a-f]{16}/open/[\w-]{43}", invitation)
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/console/[0-9a-f]{16}/open/[\w-]{43}", invitation)
         assert origin_of(page.url) == origin_of(invitation) != f"http://127.0.0.1:{machine.port}"
         assert invitation in person.processes, "the browser is looked at"
         (cookie,) = await page.context.cookies(page.url)

@@ -1,21 +1,221 @@
-"""The web app for the person alone."""
+"""The web app for the person alone: a table of its pages, and what each request of one goes through."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from piv_mcp.console.approvals import ApprovalPage
-from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.spending.approval.page_views import PageViews
-from piv_mcp.spending.journal import Journal
+from piv_mcp.console import approvals, live
+from piv_mcp.console.kept import Kept
+from piv_mcp.console.laptop import LaptopEntrance
+from piv_mcp.console.look import Entrance, Guest, PersonLook, Tab
+from piv_mcp.console.rendering import page as rendered
+from piv_mcp.errors import PivError
+from piv_mcp.services import Services
+from piv_mcp.text.language import Code, Language, preferred
+from piv_mcp.text.times import SYSTEM_CLOCK, Clock
+from piv_mcp.web.guards import is_same_origin, plain_text
 from piv_mcp.web.listener import router
 from piv_mcp.web.visitors import Visitors
 
+Handler = Callable[[PersonLook], Awaitable[Response]]
 
-def page_app(inbox: Inbox, journal: Journal, views: PageViews, visitors: Visitors) -> Router:
-    """The app for the person's own port: the approval page."""
-    page = ApprovalPage(journal, inbox.changes, views, visitors, inbox.clock)
-    return router(
-        Route("/approvals/{visit}/open/{secret}", page.enter, methods=["GET"]),
-        Route("/approvals/{visit}", page.show, methods=["GET"]),
-        Route("/approvals/{visit}/changes", page.changed, methods=["GET"]),
-        Route("/approvals/{visit}/{entry_id}", page.decide, methods=["POST"]),
-    )
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsolePage:
+    """A page of the navigation, at `{guest.path}/{name}`.
+
+    `state` is what the page shows as far as it can change by itself: an open page is shown anew when it does. None: the
+    page follows no changes. `beat` is called every few seconds while the page is open.
+    """
+
+    name: str
+    title: Callable[[Language], str]
+    show: Handler
+    state: Callable[[PersonLook], Awaitable[object]] | None = None
+    count: Callable[[PersonLook], Awaitable[int]] | None = None
+    beat: Callable[[PersonLook], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What belongs to a page and has a path of its own: the target of a form (POST), a download, a page of one thing.
+    `page` is the name of the page that it belongs to."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    page: str
+    act: Handler
+
+
+PAGES: tuple[ConsolePage, ...] = (
+    ConsolePage(
+        name="approvals",
+        title=lambda language: language.gettext("Approvals"),
+        show=approvals.approvals,
+        state=approvals.state,
+        count=approvals.count,
+        beat=approvals.beat,
+    ),
+)
+"""In the order of the navigation."""
+
+PARTS: tuple[Part, ...] = (Part("POST", "approvals/{entry_id}", "approvals", approvals.decide),)
+
+
+class Console:
+    """The pages of one listener. `services` gives those of a guest's account. `language` is the one that was set; None:
+    the browser's. With one page alone there is no navigation."""
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        services: Callable[[Guest], Awaitable[Services]],
+        language: Code | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        pages: Sequence[ConsolePage] = PAGES,
+    ) -> None:
+        self._entrance = entrance
+        self._services = services
+        self._language: Code | None = language
+        self._clock = clock
+        self._kept = Kept(clock)
+        self._pages = {page.name: page for page in pages}
+
+    def routes(self, prefix: str = "") -> list[Route]:
+        """The routes below `prefix`, which is the guests' path."""
+        routes = [
+            Route(f"{prefix}/", self._home, methods=["GET"]),
+            Route(f"{prefix}/live", self._live, methods=["GET"]),
+        ]
+        for page in self._pages.values():
+            routes.append(Route(f"{prefix}/{page.name}", self._shows(page), methods=["GET"]))
+        for part in PARTS:
+            if (page := self._pages.get(part.page)) is not None:
+                routes.append(Route(f"{prefix}/{part.path}", self._acts(part, page), methods=[part.method]))
+        return routes
+
+    async def _home(self, request: Request) -> Response:
+        guest = await self._entrance.guest(request)
+        if isinstance(guest, Response):
+            return guest
+        return RedirectResponse(f"{guest.path}/{next(iter(self._pages))}", 303, headers={"Cache-Control": "no-store"})
+
+    def _shows(self, page: ConsolePage) -> Callable[[Request], Awaitable[Response]]:
+        async def show(request: Request) -> Response:
+            look = await self._look(request, page)
+            return look if isinstance(look, Response) else await _answer(look, page.show)
+
+        return show
+
+    def _acts(self, part: Part, page: ConsolePage) -> Callable[[Request], Awaitable[Response]]:
+        async def act(request: Request) -> Response:
+            if part.method == "POST" and not is_same_origin(request):
+                _log.warning("a form sent by another page was refused", origin=request.headers.get("origin"))
+                told = self._language_of(request).gettext("This request does not come from a page of piv-mcp.")
+                return plain_text(403, told)
+            look = await self._look(request, page, follows=False)
+            return look if isinstance(look, Response) else await _answer(look, part.act)
+
+        return act
+
+    async def _live(self, request: Request) -> Response:
+        page = self._pages.get(request.query_params.get("page", ""))
+        guest = await self._entrance.guest(request)
+        if isinstance(guest, Response):
+            return guest
+        if page is None or page.state is None:
+            return plain_text(404, self._language_of(request).gettext("There is no such page."))
+        look = await self._look_of(guest, request, page)
+
+        async def now() -> str | live.Ended:
+            if self._entrance.is_closing:
+                return "closed"
+            if isinstance(await self._entrance.guest(request), Response):
+                return "gone"
+            if page.beat is not None:
+                await page.beat(look)
+            return await self._digest(look, page)
+
+        seen = request.query_params.get("seen")
+        events = live.told(now, seen, look.app.inbox.changes, self._clock)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def _look(self, request: Request, page: ConsolePage, *, follows: bool = True) -> PersonLook | Response:
+        """The guest's look at the page, or the refusal of the request. `follows`: the page that is shown follows
+        changes."""
+        guest = await self._entrance.guest(request)
+        if isinstance(guest, Response):
+            return guest
+        look = await self._look_of(guest, request, page)
+        seen = await self._digest(look, page) if follows and page.state is not None else None
+        return replace(look, tabs=await self._tabs(look), seen=seen)
+
+    async def _look_of(self, guest: Guest, request: Request, page: ConsolePage) -> PersonLook:
+        app = await self._services(guest)
+        language = self._language_of(request)
+        return PersonLook(request=request, guest=guest, app=app, language=language, kept=self._kept, name=page.name)
+
+    def _language_of(self, request: Request) -> Language:
+        return preferred(request.headers.get("accept-language", ""), self._language)
+
+    async def _tabs(self, look: PersonLook) -> list[Tab]:
+        if len(self._pages) == 1:
+            return []
+        return [
+            Tab(page.name, page.title(look.language), look.path(page.name), await _count(look, page), name == look.name)
+            for name, page in self._pages.items()
+        ]
+
+    async def _digest(self, look: PersonLook, page: ConsolePage) -> str:
+        """Of what the page would show now, and of the counts in the navigation."""
+        counts = [await _count(look, other) for other in self._pages.values()]
+        return live.digest((counts, None if page.state is None else await page.state(look)))
+
+
+async def _count(look: PersonLook, page: ConsolePage) -> int:
+    return 0 if page.count is None else await page.count(look)
+
+
+async def _answer(look: PersonLook, act: Handler) -> Response:
+    try:
+        return await act(look)
+    except PivError as error:
+        return rendered(look, "problem.html", http_status=503, error=error)
+
+
+def laptop_app(
+    visitors: Visitors,
+    services: Callable[[], Services],
+    wake: Callable[[], None],
+    language: Code | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    pages: Sequence[ConsolePage] = PAGES,
+) -> Router:
+    """The app for the person's own port on a laptop. `wake` ends the waits of open pages."""
+
+    async def of_person(_: Guest) -> Services:
+        return services()
+
+    entrance = LaptopEntrance(visitors, wake, language, clock)
+    console = Console(entrance, of_person, language, clock, pages)
+    open_ = Route("/console/{visit}/open/{secret}", entrance.enter, methods=["GET"])
+    return router(open_, *console.routes("/console/{visit}"))
+
+
+def approvals_app(
+    visitors: Visitors,
+    services: Callable[[], Services],
+    wake: Callable[[], None],
+    language: Code | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Router:
+    """The same with the approvals alone, for a browser that was opened because something waits."""
+    only = [page for page in PAGES if page.name == "approvals"]
+    return laptop_app(visitors, services, wake, language, clock, only)

@@ -1,42 +1,30 @@
-"""The approval page: one page that lists all that waits, and on which the person approves or declines each.
+"""Approvals: one page that lists all that waits, and on which the person approves or declines each.
 
-Only the person's browser on this machine may decide: see `visitors`. A request needs the cookie of the visit, a Host
-header that names this machine, and a decision also an Origin header of the page itself. A decision is for one entry
-that this visit was shown, and counts only if the page has not changed just before: a click may have been meant for
-what was in its place.
+Only a guest may decide (see `look.Entrance`), and only by a form of the page itself. A decision is for one entry that
+this guest was shown, and counts only if the page has not changed just before: a click may have been meant for what was
+in its place.
 """
 
 import hashlib
 from decimal import Decimal
-from urllib.parse import parse_qs, urlencode
+from typing import Any
+from urllib.parse import urlencode
 
 import structlog
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
+from piv_mcp.console.forms import fields_of
+from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
 from piv_mcp.spending.approval.channels import READ_SECONDS, lines
-from piv_mcp.spending.approval.page_views import LONG_POLL_SECONDS, PageViews
+from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision
-from piv_mcp.store.changes import Changes
 from piv_mcp.store.journal import Entry, State
-from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.text.untrusted import visible
-from piv_mcp.web.guards import (
-    GUESSES_A_MINUTE,
-    PAGE_HEADERS,
-    Guesses,
-    is_same_origin,
-    plain_text,
-    read_body,
-)
-from piv_mcp.web.visitors import Visit, Visitors
-
-MAX_FORM = 4096
-"""Bytes. Maximum size of the submitted form."""
+from piv_mcp.web.guards import plain_text
 
 MAX_WAITING = 200
 """Waiting entries that the page lists, the oldest first."""
@@ -50,168 +38,95 @@ SETTLED: tuple[State, ...] = ("declined", "expired", "charged", "refused", "not_
 RELOAD_SECONDS = 3
 """How often a browser without scripts reloads the page."""
 
-CLOSED = "closed"
-"""The answer to a page that asks for changes when the server stops serving it."""
-
-PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
-"""Headers with which browsers mark a request that nobody has made yet."""
-
 _log = structlog.get_logger(__name__)
 
 
-class ApprovalPage:
-    """The handlers of the paths below `/approvals/{visit}`."""
-
-    def __init__(
-        self, journal: Journal, changes: Changes, views: PageViews, visitors: Visitors, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
-        self._journal = journal
-        self._changes = changes
-        self._views = views
-        self._visitors = visitors
-        self._clock = clock
-        self._guesses = Guesses(clock)
-
-    async def enter(self, request: Request) -> Response:
-        """Lead the browser that uses an invitation to the page, and give it the cookie of the visit."""
-        if (refused := await self._visitors.refusal(request)) is not None:
-            return refused
-        visit_id = request.path_params["visit"]
-        invitation = self._visitors.invitation(visit_id, request.path_params["secret"])
-        if invitation is None:
-            return self._not_found()
-        if request.method != "GET" or any("prefetch" in request.headers.get(name, "") for name in PREFETCH_HEADERS):
-            return plain_text(503, "Open this address in a browser.")  # nobody has opened it yet
-        # The same browser may come again, for example by its Back button.
-        if self._visitors.visit(visit_id, request) is None and not self._visitors.use(invitation):
-            self._changes.notify()  # an open page shows that it is void
-            return _void_page()
-        return _leading_to(invitation.visit)
-
-    async def show(self, request: Request) -> Response:
-        visit = await self._visit(request)
-        if isinstance(visit, Response):
-            return visit
-        entries = await self._entries(visit)
-        visit.shown = dict.fromkeys(entry.id for entry in entries)
-        digest = _digest(*entries)
-        if digest != visit.digest:
-            visit.digest, visit.changed_at = digest, self._clock.monotonic()
-        await self._views.seen()
-        query = request.query_params
-        clicks = {query.get("entry", ""): query.get("click", "")}
-        cards = [_card(entry, clicks.get(entry.id)) for entry in entries]
-        is_settled = all(entry.state in SETTLED for entry in entries)
-        values = {
-            "visit": visit,
-            "cards": cards,
-            "read_seconds": READ_SECONDS,
-            "closed_word": CLOSED,
-            # For a browser without scripts. Named without a fragment, the page is loaded anew.
-            "refresh": None if is_settled else f"{RELOAD_SECONDS};url={visit.path}?{query}",
-        }
-        return page("approvals.html", **values, **_summary(cards))
-
-    async def changed(self, request: Request) -> Response:
-        """Wait until the page would show something else than `seen`; the answer is the digest of what it would show."""
-        visit = await self._visit(request)
-        if isinstance(visit, Response):
-            return visit
-        seen, ends_at = request.query_params.get("seen"), self._clock.monotonic() + LONG_POLL_SECONDS
-        await self._views.seen()
-        while True:
-            version = self._changes.version
-            entries = await self._entries(visit)
-            left = ends_at - self._clock.monotonic()
-            if self._visitors.is_closing:
-                return plain_text(200, CLOSED)
-            digest = _digest(*entries)
-            if visit.is_void or left <= 0 or digest != seen:
-                return plain_text(200, digest)
-            expiry = min((entry.expires_at for entry in entries if entry.state == "quoted"), default=float("inf"))
-            await self._changes.wait(version, max(0.05, min(left, expiry - self._clock.time())))
-
-    async def decide(self, request: Request) -> Response:
-        if not is_same_origin(request):
-            _log.warning("a decision sent by another page was refused", origin=request.headers.get("origin"))
-            return plain_text(403, "This request does not come from the approval page.")
-        visit = await self._visit(request)
-        if isinstance(visit, Response):
-            return visit
-        entry_id = request.path_params["entry_id"]
-        if entry_id not in visit.shown:
-            return plain_text(404, "There is no such approval.")
-        decision = (await _form(request)).get("decision")
-        if decision not in ("approve", "decline"):
-            return plain_text(400, "The decision must be approve or decline.")
-        await self._journal.expire()
-        entry = await self._journal.get(entry_id)
-        is_early = self._clock.monotonic() - visit.changed_at < READ_SECONDS
-        if is_early and entry is not None and entry.state == "quoted":
-            _log.info("a click that came too soon after the page had changed", entry_id=entry_id, decision=decision)
-            return _back_to(visit, entry_id, "early")
-        first = await self._journal.decide(entry_id, "approve" if decision == "approve" else "decline", by="page")
-        _log.info("decided on the page", entry_id=entry_id, decision=decision, first=first)
-        self._changes.notify()
-        return _back_to(visit, entry_id, None if first else decision)
-
-    async def _visit(self, request: Request) -> Visit | Response:
-        """The visit of this browser, or the refusal of the request."""
-        if (refused := await self._visitors.refusal(request)) is not None:
-            return refused
-        visit = self._visitors.visit(request.path_params["visit"], request)
-        if visit is None:
-            return self._not_found()
-        return _void_page() if visit.is_void else visit
-
-    async def _entries(self, visit: Visit) -> list[Entry]:
-        """What the page shows: all that waits, and for a while what this visit saw waiting before, in a fixed order."""
-        await self._journal.expire()
-        waiting = await self._journal.entries(limit=MAX_WAITING, states=("quoted",))
-        found = {entry.id: entry for entry in reversed(waiting)}
-        for entry_id in visit.shown:
-            if entry_id not in found and (entry := await self._journal.get(entry_id)) is not None:
-                found[entry_id] = entry
-        settled = [entry_id for entry_id in visit.shown if entry_id in found and found[entry_id].state != "quoted"]
-        for entry_id in settled[:-MAX_SETTLED]:
-            del found[entry_id]
-        self._visitors.viewed(waiting=bool(waiting))
-        return [found[entry_id] for entry_id in dict.fromkeys((*visit.shown, *found)) if entry_id in found]
-
-    def _not_found(self) -> Response:
-        guesses = self._guesses.add()
-        if guesses > GUESSES_A_MINUTE:
-            return plain_text(429, "Too many requests with a wrong address.")
-        _log.warning("a request to the approval page with a wrong address or cookie", in_this_minute=guesses)
-        return plain_text(404, "There is no such approval.")
+async def approvals(look: PersonLook) -> Response:
+    """The page: all that waits, the outcomes of what was decided on it, and the forms that decide."""
+    entries = await _entries(look)
+    shown = look.guest.shown
+    shown.ids = dict.fromkeys(entry.id for entry in entries)
+    digest = _digest(*entries)
+    if digest != shown.digest:
+        shown.digest, shown.changed_at = digest, look.app.clock.monotonic()
+    await beat(look)
+    query = look.request.query_params
+    clicks = {query.get("entry", ""): query.get("click", "")}
+    cards = [_card(entry, clicks.get(entry.id)) for entry in entries]
+    is_settled = all(entry.state in SETTLED for entry in entries)
+    values: dict[str, Any] = {
+        "cards": cards,
+        "rest_seconds": READ_SECONDS,
+        "follows_hidden": True,  # the title says on a hidden tab that something waits
+        # For a browser without scripts. Named without a fragment, the page is loaded anew.
+        "refresh": None if is_settled else f"{RELOAD_SECONDS};url={look.path(look.name)}?{query}",
+    }
+    return page(look, "approvals.html", **values, **_summary(cards))
 
 
-def _leading_to(visit: Visit) -> Response:
-    """A page that leads on to the visit's page. A redirect would not do: for the browser it belongs to whoever opened
-    the address, so that it would leave the strict cookie out."""
-    headers = {name: value for name, value in PAGE_HEADERS.items() if name != "Content-Security-Policy"}
-    response = HTMLResponse(
-        f'<!doctype html><meta charset="utf-8"><title>piv-mcp</title>'
-        f'<meta http-equiv="refresh" content="0;url={visit.path}"><a href="{visit.path}">Go to the approval page</a>',
-        headers={**headers, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"},
-    )
-    response.set_cookie(visit.cookie_name, visit.cookie, path=visit.path, httponly=True, samesite="strict")
-    return response
+async def state(look: PersonLook) -> object:
+    return _digest(*await _entries(look))
 
 
-def _back_to(visit: Visit, entry_id: str, click: str | None) -> Response:
+async def count(look: PersonLook) -> int:
+    """How many entries wait for a decision."""
+    return await _journal(look).waiting()
+
+
+async def beat(look: PersonLook) -> None:
+    """Note that the page is open, so that no process opens another."""
+    await PageViews(look.app.store.everything, look.app.clock).seen()
+
+
+async def decide(look: PersonLook) -> Response:
+    """Decide one entry that the guest was shown."""
+    entry_id, shown = look.request.path_params["entry_id"], look.guest.shown
+    if entry_id not in shown.ids:
+        return plain_text(404, look.language.gettext("There is no such approval."))
+    decision = (await fields_of(look.request)).get("decision")
+    if decision not in ("approve", "decline"):
+        return plain_text(400, look.language.gettext("The decision must be approve or decline."))
+    if decision == "approve" and look.guest.decides_by != "click":
+        return plain_text(403, look.language.gettext("Approving needs a passkey."))
+    journal, clock = _journal(look), look.app.clock
+    await journal.expire()
+    entry = await journal.get(entry_id)
+    is_early = clock.monotonic() - shown.changed_at < READ_SECONDS
+    if is_early and entry is not None and entry.state == "quoted":
+        _log.info("a click that came too soon after the page had changed", entry_id=entry_id, decision=decision)
+        return _back_to(look, entry_id, "early")
+    first = await journal.decide(entry_id, "approve" if decision == "approve" else "decline", by="page")
+    _log.info("decided on the page", entry_id=entry_id, decision=decision, first=first)
+    look.app.inbox.changes.notify()
+    return _back_to(look, entry_id, None if first else decision)
+
+
+async def _entries(look: PersonLook) -> list[Entry]:
+    """What the page shows: all that waits, and for a while what the guest saw waiting before, in a fixed order."""
+    journal, shown = _journal(look), look.guest.shown
+    await journal.expire()
+    waiting = await journal.entries(limit=MAX_WAITING, states=("quoted",))
+    found = {entry.id: entry for entry in reversed(waiting)}
+    for entry_id in shown.ids:
+        if entry_id not in found and (entry := await journal.get(entry_id)) is not None:
+            found[entry_id] = entry
+    settled = [entry_id for entry_id in shown.ids if entry_id in found and found[entry_id].state != "quoted"]
+    for entry_id in settled[:-MAX_SETTLED]:
+        del found[entry_id]
+    if waiting:
+        shown.waited_at = look.app.clock.time()
+    return [found[entry_id] for entry_id in dict.fromkeys((*shown.ids, *found)) if entry_id in found]
+
+
+def _journal(look: PersonLook) -> Journal:
+    return Journal(look.app.store.everything, look.app.clock)
+
+
+def _back_to(look: PersonLook, entry_id: str, click: str | None) -> Response:
     """To a GET: reloading the page then shows the current state and does not send the form again. `click`: what became
     of a click that decided nothing."""
     query = f"?{urlencode({'entry': entry_id, 'click': click})}" if click else ""
-    return RedirectResponse(f"{visit.path}{query}#{entry_id}", 303, headers={"Cache-Control": "no-store"})
-
-
-def _void_page() -> Response:
-    return plain_text(
-        403,
-        "The address of this page was opened twice, perhaps by another program, so the page is closed. Nothing can be "
-        "decided here any more. Decide in a terminal: piv-mcp approvals",
-    )
+    return RedirectResponse(f"{look.path(look.name)}{query}#{entry_id}", 303, headers={"Cache-Control": "no-store"})
 
 
 def _digest(*entries: Entry) -> str:
@@ -220,13 +135,7 @@ def _digest(*entries: Entry) -> str:
     return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-async def _form(request: Request) -> dict[str, str]:
-    body = await read_body(request, MAX_FORM) or b""
-    fields = parse_qs(body.decode("ascii", "replace"))
-    return {name: values[0] for name, values in fields.items()}
-
-
-def _summary(cards: list[dict[str, object]]) -> dict[str, object]:
+def _summary(cards: list[dict[str, object]]) -> dict[str, Any]:
     """The title of the page, and how many entries wait."""
     waiting = [card for card in cards if card["pending"]]
     if len(waiting) == 1:

@@ -15,7 +15,7 @@ GUESSES_A_MINUTE = 20
 
 PAGE_HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     # With `no-referrer`, browsers would send the form with the Origin "null".
     "Referrer-Policy": "same-origin",
@@ -23,7 +23,7 @@ PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""Response headers of the approval page. `{nonce}` is replaced by a new nonce for each response."""
+"""Response headers of the person's pages. `{nonce}` is replaced by a new nonce for each response."""
 
 
 class Guesses:
@@ -47,7 +47,7 @@ def refused_unless_local(request: Request) -> Response | None:
     """The refusal of a request for another host than this machine: names of other sites may lead here (rebinding)."""
     server = request.scope.get("server")
     if server is None or request.headers.get("host") not in {f"{name}:{server[1]}" for name in LOOPBACK_HOSTS}:
-        return plain_text(403, "The approval page can be opened only in a browser on this machine.")
+        return plain_text(403, "This page can be opened only in a browser on this machine.")
     return None
 
 

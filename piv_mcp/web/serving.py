@@ -159,7 +159,6 @@ class PageDoor:
         except BaseException:
             await _end(serving)
             raise
-        visitors.needed_at = self._clock.time()
         self._open = listener, visitors
         task = asyncio.create_task(self._serve_while_needed(serving, visitors))
         self._tasks.add(task)

@@ -1,4 +1,4 @@
-"""Who may see the approval page: the browser that we opened, on the address that we gave it.
+"""Who may see the person's pages: the browser that we opened, on the address that we gave it.
 
 The command line of a browser shows the address to every user of the machine. So an invitation is good for one use, and
 only for programs of our own user. What it leads to is a visit: a path, and a cookie that goes to no other path, since
@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 from starlette.requests import Request
@@ -26,22 +27,40 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class Visit:
-    """One browser's stay on the approval page. `id` is a part of the path; `cookie` is the secret."""
+class Shown:
+    """What somebody was shown of approvals."""
 
-    id: str
-    cookie: str = field(repr=False)
-    is_void: bool = False
-    shown: dict[str, None] = field(default_factory=dict[str, None])
+    ids: dict[str, None] = field(default_factory=dict[str, None])
     """The ids of the entries that were shown as waiting, in the order of the page."""
 
     digest: str = ""
     changed_at: float = 0.0
     """The digest of what was shown last, and when it changed (monotonic)."""
 
+    waited_at: float = 0.0
+    """When something was last seen waiting, in seconds since the epoch."""
+
+
+@dataclass(eq=False, slots=True)
+class Visit:
+    """One browser's stay on the pages. `id` is a part of the path; `cookie` is the secret."""
+
+    id: str
+    cookie: str = field(repr=False)
+    is_void: bool = False
+    shown: Shown = field(default_factory=Shown)
+
+    @property
+    def name(self) -> None:
+        """None: one person has all for themselves."""
+
+    @property
+    def decides_by(self) -> Literal["click"]:
+        return "click"
+
     @property
     def path(self) -> str:
-        return f"/approvals/{self.id}"
+        return f"/console/{self.id}"
 
     @property
     def cookie_name(self) -> str:
@@ -50,7 +69,7 @@ class Visit:
 
 @dataclass(eq=False, slots=True)
 class Invitation:
-    """An address that leads one browser to the page. `is_public`: it is no secret, since users can be told apart."""
+    """An address that leads one browser to the pages. `is_public`: it is no secret, since users can be told apart."""
 
     visit: Visit
     secret: str = field(repr=False)
@@ -67,15 +86,17 @@ class Visitors:
     """The invitations and visits of one listener. They end with it."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._clock = clock
+        self._since = clock.time()
         self._invitations: dict[str, Invitation] = {}
         self.can_tell_users = False
         """Whether the user of a connection can be told on this machine."""
 
-        self.needed_at = 0.0
-        """When the page was last looked at while something waited, in seconds since the epoch."""
-
         self.is_closing = False
+
+    @property
+    def needed_at(self) -> float:
+        """When the pages were last looked at while something waited, in seconds since the epoch."""
+        return max([self._since, *(invitation.visit.shown.waited_at for invitation in self._invitations.values())])
 
     def invite(self, origin: str) -> Invitation:
         visit = Visit(secrets.token_hex(8), secrets.token_urlsafe(32))
@@ -89,7 +110,7 @@ class Visitors:
         if invitation.is_used:
             invitation.visit.is_void = True
             _log.warning(
-                "the address of the approval page was opened a second time: the page is closed",
+                "the address of the person's page was opened a second time: the page is closed",
                 do="decide in a terminal: piv-mcp approvals",
             )
             return False
@@ -122,17 +143,12 @@ class Visitors:
         if uid is None and not self.can_tell_users:
             return None  # the address came from a file that only our own user can read
         if uid is not None:  # else the connection has ended already
-            _log.warning("a request to the approval page by another user was refused", uid=uid)
+            _log.warning("a request to the person's pages by another user was refused", uid=uid)
         return plain_text(
             403,
-            "The approval page can be opened only by the user whose assistant asks. They can also decide in a "
+            "This page can be opened only by the user whose assistant asks. They can also decide in a "
             "terminal: piv-mcp approvals",
         )
-
-    def viewed(self, *, waiting: bool) -> None:
-        """Note that the page was looked at; while something waits, it has to be served further."""
-        if waiting:
-            self.needed_at = self._clock.time()
 
 
 def _equal(secret: str, given: str) -> bool:

@@ -6,9 +6,6 @@ from piv_mcp.errors import StoreError
 from piv_mcp.store import Store, facts, journal
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 
-LONG_POLL_SECONDS = 10.0
-"""How long an open page waits for a change before it asks again."""
-
 WATCHED_SECONDS = 15.0
 """A page that nobody has asked for since this many seconds is no longer open."""
 

@@ -1,0 +1,120 @@
+const main = document.getElementById("main"), closing = document.getElementById("closing"), texts = document.body.dataset;
+let sent = false, closed = false, changedAt = Date.now();
+document.documentElement.classList.add("scripted");
+
+// The buttons that decide rest for a moment after each change: a click may have been meant for what was in their place.
+const tick = () => {
+  const rests = Date.now() - changedAt < Number(main.dataset.rest) * 1000;
+  for (const timer of main.querySelectorAll("[role=timer]")) {
+    const left = Math.max(0, Math.ceil((Number(timer.dataset.expires) - Date.now()) / 1000));
+    const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    if (!sent) timer.textContent = left ? texts.left.replace("{time}", time) : texts.expired;
+    for (const button of timer.parentElement.querySelectorAll("button")) {
+      const off = closed || rests || !left;
+      if (button.disabled !== off) button.disabled = off;
+    }
+  }
+};
+setInterval(tick, 250);
+tick();
+
+// Makes an element like a fresh one, and keeps what has not changed: what has the focus, and what is being typed.
+const patch = (old, fresh) => {
+  if (old.isEqualNode(fresh)) return;
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (old.open !== undefined && old.dataset.opened) old.open = true;
+  const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let next = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    while (next && next.id && next.id !== wanted.id && !fresh.querySelector(`:scope > #${CSS.escape(next.id)}`)) {
+      const gone = next;
+      next = next.nextSibling;
+      gone.remove();
+    }
+    const same = wanted.id ? named.get(wanted.id) : next && !next.id && next.nodeName === wanted.nodeName ? next : null;
+    if (same && same.nodeName === wanted.nodeName) {
+      if (same === next) next = next.nextSibling;
+      else old.insertBefore(same, next);
+      if (same.nodeType === Node.ELEMENT_NODE) patch(same, wanted);
+      else if (same.nodeValue !== wanted.nodeValue) same.nodeValue = wanted.nodeValue;
+    } else old.insertBefore(wanted, next);
+  }
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+  }
+};
+
+const renew = async () => {
+  const answer = await fetch(location.href.split("#")[0]).catch(() => null);
+  if (!answer) return true;  // the server has ended, or the browser is leaving the page
+  if (!answer.ok || sent) return answer.ok;
+  const html = (await answer.text()).replace(/<style[^]*?<\/style>/, "");  // its nonce is not this page's
+  const fresh = new DOMParser().parseFromString(html, "text/html");
+  const focused = document.activeElement;
+  for (const id of ["main", "tabs", "closing"]) {
+    const old = document.getElementById(id), other = fresh.getElementById(id);
+    if (old && other) patch(old, other);
+  }
+  if (focused && !focused.isConnected) main.focus({ preventScroll: true });
+  document.title = fresh.title;
+  changedAt = Date.now();
+  tick();
+  return true;
+};
+
+// An open page follows changes. Hidden ones let go of their connection, since a browser has only a few for each server.
+let source = null;
+const watch = () => {
+  if (source || sent || !main.dataset.live) return;
+  source = new EventSource(`${main.dataset.live}&seen=${main.dataset.seen}`);
+  source.addEventListener("change", async (event) => {
+    if (event.data !== main.dataset.seen && !await renew()) location.reload();
+  });
+  source.addEventListener("gone", () => location.reload());
+  source.addEventListener("closed", () => { source.close(); end(); });
+  let failures = 0;
+  source.addEventListener("open", () => { if (failures > 1) location.reload(); failures = 0; });
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) return location.reload();
+    if (++failures > 1) end();
+  });
+};
+const end = () => {
+  if (sent) return;
+  closed = true;
+  closing.textContent = texts.closed;
+  tick();
+};
+watch();
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) watch();
+  else if (source && main.dataset.follows !== "hidden") {
+    source.close();
+    source = null;
+  }
+});
+
+main.addEventListener("submit", (event) => {
+  const timer = event.target.parentElement.querySelector("[role=timer]");
+  if (!timer) return;
+  if (sent) event.preventDefault();
+  sent = true;
+  timer.textContent = texts.sending;
+});
+main.addEventListener("toggle", (event) => { event.target.dataset.opened = event.target.open ? "yes" : ""; }, true);
+main.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  const told = document.getElementById("told");
+  told.textContent = "";
+  told.textContent = texts.copied;
+  button.textContent = texts.copied;
+  setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
+});
+
+// The browser restored the page from its cache: what it shows may have changed since.
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
