@@ -3,10 +3,12 @@
 import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
 from api_client import ACCOUNT, KEY, PURCHASE, Server
+from moving_clock import MovingClock
 from pydantic import SecretStr
 
 from piv_mcp import errors
@@ -42,6 +44,47 @@ async def test_a_closed_port_is_a_failure_to_connect() -> None:
         with pytest.raises(errors.NoAnswerError) as caught:
             await piv.numbers.purchase(PURCHASE)
     assert not caught.value.sent
+
+
+@pytest.mark.parametrize("while_it", ["waits", "connects"])
+async def test_a_write_is_not_begun_after_its_time_however_long_the_process_stood_still(while_it: str) -> None:
+    """The clock goes on while a process is stopped."""
+    clock = MovingClock()
+    came = bytearray()
+    connected = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        came.extend(await reader.read())
+        writer.close()
+
+    class Stopped(httpx.AsyncHTTPTransport):
+        """Stands still with its connection made, before anything is sent."""
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            follow = request.extensions["trace"]
+
+            async def trace(step: str, info: dict[str, Any]) -> None:
+                if step.endswith("connect_tcp.complete") and while_it == "connects":
+                    clock.advance(12)
+                await follow(step, info)
+
+            request.extensions["trace"] = trace
+            return await super().handle_async_request(request)
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with PivClient(
+            f"http://127.0.0.1:{port}", SecretStr(KEY), transport=Stopped(trust_env=False), clock=clock
+        ) as piv:
+            prompt = piv.prompt()
+            if while_it == "waits":
+                clock.advance(12)
+            with pytest.raises(errors.ApiError) as caught:
+                await prompt.numbers.purchase(PURCHASE)
+    assert caught.value.effect == "none"
+    assert connected.is_set() == (while_it == "connects")
+    assert not came
 
 
 async def test_closing_one_client_closes_what_it_shares() -> None:

@@ -15,6 +15,7 @@ from piv_mcp.api.proxies import ProxiesApi
 from piv_mcp.api.rate_limit import LocalLimiter, Priority, RateLimiter
 from piv_mcp.api.readings import RECENT_SECONDS, Span
 from piv_mcp.api.remote_clock import RemoteClock
+from piv_mcp.api.retry import Deadline
 from piv_mcp.api.seen_numbers import NumberSight, SeenNumbersApi
 from piv_mcp.api.whites import WhitesApi
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
@@ -70,9 +71,9 @@ class PivClient:
         return self._with(self._priority, span=span)
 
     def prompt(self) -> Self:
-        """A client with the same connection that sends a request within `RECENT_SECONDS` or not at all: what was read
-        for it would be old."""
-        return self._with(self._priority, start_within=RECENT_SECONDS)
+        """A client with the same connection that sends a request within `RECENT_SECONDS` from now or not at all: what
+        was read for it would be old. A connection may have to be made first, for `CONNECT_TIMEOUT` more."""
+        return self._with(self._priority, start=Deadline(RECENT_SECONDS, self._http.clock))
 
     def seen_by(self, sight: NumberSight) -> Self:
         """A client with the same connection for a caller who sees no other numbers and messages than `sight` tells."""
@@ -83,11 +84,11 @@ class PivClient:
         priority: Priority,
         *,
         span: Span | None = None,
-        start_within: float | None = None,
+        start: Deadline | None = None,
         sight: NumberSight | None = None,
     ) -> Self:
         other = type(self).__new__(type(self))
-        other._bind(self._http, priority, span, start_within, sight or self._sight)
+        other._bind(self._http, priority, span, start, sight or self._sight)
         return other
 
     def _bind(
@@ -95,22 +96,22 @@ class PivClient:
         http: Http,
         priority: Priority,
         span: Span | None = None,
-        start_within: float | None = None,
+        start: Deadline | None = None,
         sight: NumberSight | None = None,
     ) -> None:
         self._http = http
         self._sight = sight
         self.remote_clock = http.remote_clock
         self._priority = priority
-        self.account = AccountApi(http, priority, span, start_within)
+        self.account = AccountApi(http, priority, span, start)
         self.numbers = (
-            NumbersApi(http, priority, span, start_within)
+            NumbersApi(http, priority, span, start)
             if sight is None
-            else SeenNumbersApi(http, priority, span, start_within, sight=sight)
+            else SeenNumbersApi(http, priority, span, start, sight=sight)
         )
-        self.proxies = ProxiesApi(http, priority, span, start_within)
-        self.domains = DomainsApi(http, priority, span, start_within)
-        self.whites = WhitesApi(http, priority, span, start_within)
+        self.proxies = ProxiesApi(http, priority, span, start)
+        self.domains = DomainsApi(http, priority, span, start)
+        self.whites = WhitesApi(http, priority, span, start)
 
     def __repr__(self) -> str:
         return f"PivClient({self._http!r}, {self._priority.value})"

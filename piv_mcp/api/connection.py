@@ -3,7 +3,7 @@
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -25,10 +25,16 @@ class _Stream(Protocol):
     async def aclose(self) -> None: ...
 
 
+class TooLateError(Exception):
+    """The time in which the request was to be sent is over, and nothing of it was sent."""
+
+
 class Progress:
     """Follows one request: httpcore calls this object at each step (its extension `trace`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_late: Callable[[], bool] = lambda: False) -> None:
+        """`is_late` tells whether it is too late to begin with the request."""
+        self._is_late = is_late
         self.connecting = False
         """A connection is being made for the request, of which nothing has been sent."""
         self.tunnelled = False
@@ -45,6 +51,13 @@ class Progress:
         elif step.endswith("send_request_headers.started"):
             # A proxy is asked for a tunnel by a request of its own.
             self.connecting = getattr(info.get("request"), "method", b"") == b"CONNECT"
+            if not self.connecting:
+                self.refuse_late()
+
+    def refuse_late(self) -> None:
+        """Raises `TooLateError` if it is too late to begin: nothing of the request has been sent then."""
+        if self._is_late():
+            raise TooLateError
 
     async def abandon(self) -> None:
         """Close a connection that did not come about: httpcore leaves some of them open."""

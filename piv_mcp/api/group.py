@@ -12,24 +12,25 @@ from piv_mcp.errors import InvalidRequestError
 if TYPE_CHECKING:
     # Types only: the tools need the models at start, and importing httpx costs start-up time.
     from piv_mcp.api.http import Http
+    from piv_mcp.api.retry import Deadline
 
 T = TypeVar("T")
 
 
 class EndpointGroup:
-    """The endpoints of one area, called at one priority. With `span`, reads share recent answers; with `start_within`,
-    nothing is sent after so many seconds.
+    """The endpoints of one area, called at one priority. With `span`, reads share recent answers; with `start`,
+    nothing is sent after it.
 
     The methods raise `ApiError`, and `InvalidRequestError` also before anything is sent.
     """
 
     def __init__(
-        self, http: "Http", priority: Priority, span: Span | None = None, start_within: float | None = None
+        self, http: "Http", priority: Priority, span: Span | None = None, start: "Deadline | None" = None
     ) -> None:
         self._http = http
         self._priority = priority
         self._span = span
-        self._start_within = start_within
+        self._start = start
 
     async def _call(
         self,
@@ -43,7 +44,7 @@ class EndpointGroup:
         path = endpoint.path(*ids)
         wire = {} if query is None else _checked(endpoint, query, filters)
         call = Call(endpoint, path, wire, None if body is None else body.wire())
-        return await self._http.send(call, self._priority, self._span, self._start_within)
+        return await self._http.send(call, self._priority, self._span, self._start)
 
 
 def _checked(endpoint: Endpoint[Any], query: type[Request], filters: dict[str, object]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 from pydantic import SecretStr
 
 from piv_mcp import metrics
-from piv_mcp.api.connection import Hop, Progress, explain
+from piv_mcp.api.connection import Hop, Progress, TooLateError, explain
 from piv_mcp.api.credentials import checked_base_url, checked_key
 from piv_mcp.api.quoting import clean
 from piv_mcp.api.rate_limit import Priority, RateLimiter
@@ -61,7 +61,7 @@ class Http:
         self._base = _checked("base URL", checked_base_url, base_url)
         self._key = SecretStr(_checked("API key", checked_key, api_key.get_secret_value()))
         self._limiter = limiter
-        self._clock = clock
+        self.clock = clock
         self._deadline = deadline
         self._timeout = timeout
         self._readings = Readings(clock)
@@ -82,17 +82,17 @@ class Http:
             await self._client.aclose()
 
     async def send(
-        self, call: Call[T], priority: Priority, span: Span | None = None, start_within: float | None = None
+        self, call: Call[T], priority: Priority, span: Span | None = None, start: Deadline | None = None
     ) -> T:
         """Send a call and return the value of its response. Raises `ApiError`; takes at most the deadline.
 
-        With `span`, a read may get the answer to an equal read of the last seconds (see `Readings`). With
-        `start_within`, nothing is sent after so many seconds, neither for the first time nor again.
+        With `span`, a read may get the answer to an equal read of the last seconds (see `Readings`). With `start`,
+        nothing is sent after it, neither for the first time nor again, unless a connection had to be made before.
         """
         if call.endpoint.writes:
             self._readings.forget()
             try:
-                return await self._send(call, priority, start_within)
+                return await self._send(call, priority, start)
             finally:
                 self._readings.forget()
         if span is None:
@@ -100,19 +100,19 @@ class Http:
         key = (call.path, tuple(sorted((name, str(value)) for name, value in call.query.items())))
         return await self._readings.get(key, lambda: self._send(call, priority), span)
 
-    async def _send(self, call: Call[T], priority: Priority, start_within: float | None = None) -> T:
+    async def _send(self, call: Call[T], priority: Priority, start: Deadline | None = None) -> T:
         client = await self._connected(call)
         if self._closed:
             call.fail(NoAnswerError("the client is closed", sent=False), certain=True)
-        deadline = Deadline(self._deadline, self._clock)
-        start = deadline if start_within is None else Deadline(start_within, self._clock)
+        deadline = Deadline(self._deadline, self.clock)
+        start = start or deadline
         writes = call.endpoint.writes
         # A write that the deadline cuts off has an unknown outcome: do not start one with too little time left.
         room = min(10.0, self._deadline / 3) if writes else min(1.0, self._deadline / 10)
 
         async def attempt(number: int) -> T:
             await self._slot(call, priority, min(deadline.remaining() - room, start.remaining()))
-            return await self._attempt(client, call, number, deadline, priority)
+            return await self._attempt(client, call, number, deadline, start, priority)
 
         return await with_retries(attempt, writes=writes, deadline=deadline, start=start, room=room)
 
@@ -140,12 +140,18 @@ class Http:
             call.fail(error, certain=True)
 
     async def _attempt(
-        self, client: httpx.AsyncClient, call: Call[T], number: int, deadline: Deadline, priority: Priority
+        self,
+        client: httpx.AsyncClient,
+        call: Call[T],
+        number: int,
+        deadline: Deadline,
+        start: Deadline,
+        priority: Priority,
     ) -> T:
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         outcome: object = "cancelled"
         try:
-            answer = await self._exchange(client, call, deadline)
+            answer = await self._exchange(client, call, deadline, start)
             outcome = answer.status
             if answer.status == 429 and answer.retry_after:
                 await self._limiter.pause(answer.retry_after)
@@ -161,14 +167,17 @@ class Http:
                 method=call.endpoint.method,
                 path=call.endpoint.template,
                 status=outcome,
-                ms=round((self._clock.monotonic() - started) * 1000),
+                ms=round((self.clock.monotonic() - started) * 1000),
                 attempt=number,
             )
 
-    async def _exchange(self, client: httpx.AsyncClient, call: Call[Any], deadline: Deadline) -> ApiResponse:
+    async def _exchange(
+        self, client: httpx.AsyncClient, call: Call[Any], deadline: Deadline, start: Deadline
+    ) -> ApiResponse:
         # A read that hangs ends early enough for another try; a write may use all the time that the call has left.
         read = deadline.remaining() if call.endpoint.writes else self._timeout
-        progress = Progress()
+        # The process may have been stopped since, for any time: what began before is not begun then.
+        progress = Progress(lambda: call.endpoint.writes and start.has_passed(by=CONNECT_TIMEOUT))
         request = client.build_request(
             call.endpoint.method,
             self._base + call.path,
@@ -180,7 +189,8 @@ class Http:
             extensions={"trace": progress},
         )
         try:
-            async with self._clock.timeout(deadline.remaining()):
+            async with self.clock.timeout(deadline.remaining()):
+                progress.refuse_late()
                 response = await client.send(request, stream=True)
                 self.remote_clock.note(response.headers)
                 try:
@@ -191,6 +201,8 @@ class Http:
                     )
                 finally:
                     await response.aclose()
+        except TooLateError:
+            problem, hint, sent = "it would have been sent too late", None, False
         except TimeoutError:
             problem, hint = explain(TimeoutError(), self._hop, progress)  # without what the cancellation broke
             problem, sent = f"no answer within the deadline: {problem}", not progress.connecting
@@ -213,7 +225,7 @@ class Http:
     def _now(self) -> float:
         """piv.day's time if it is known, else ours: what a date in a header is compared with."""
         at = self.remote_clock.time()
-        return self._clock.time() if at is None else at
+        return self.clock.time() if at is None else at
 
     def _clean(self, text: str, limit: int) -> str:
         return clean(text, secret=self._key.get_secret_value(), limit=limit)

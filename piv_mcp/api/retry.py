@@ -29,6 +29,10 @@ class Deadline:
         """Seconds left, never negative."""
         return max(0.0, self._end - self._clock.monotonic())
 
+    def has_passed(self, by: float = 0.0) -> bool:
+        """Whether it was at least `by` seconds ago."""
+        return self._clock.monotonic() >= self._end + by
+
 
 def may_retry(error: ApiError, *, writes: bool) -> bool:
     """Whether a call may be sent again after this error.

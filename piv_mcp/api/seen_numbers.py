@@ -12,6 +12,7 @@ from piv_mcp.errors import ApiError
 # Types only, as in `group`.
 if TYPE_CHECKING:
     from piv_mcp.api.http import Http
+    from piv_mcp.api.retry import Deadline
 
 T = TypeVar("T")
 
@@ -49,11 +50,11 @@ class SeenNumbersApi(NumbersApi):
         http: "Http",
         priority: Priority,
         span: Span | None = None,
-        start_within: float | None = None,
+        start: "Deadline | None" = None,
         *,
         sight: NumberSight,
     ) -> None:
-        super().__init__(http, priority, span, start_within)
+        super().__init__(http, priority, span, start)
         self.sight = sight
 
     async def list(
@@ -129,7 +130,7 @@ class SeenNumbersApi(NumbersApi):
 
     def _sharing(self) -> "SeenNumbersApi":
         """The same, where the pages of the list are shared with what else needs them now."""
-        return SeenNumbersApi(self._http, self._priority, self._span or Span(), self._start_within, sight=self.sight)
+        return SeenNumbersApi(self._http, self._priority, self._span or Span(), self._start, sight=self.sight)
 
 
 def _is_older(sms: Sms, since: float | None) -> bool:

@@ -256,13 +256,15 @@ class Gate:
             raise
         if not await self._price_holds(entry, action):  # costs a request only if the snapshot took long
             return await self.journal.reload(entry)
+        # Begins before the claim: however long the process stands still from here on, nothing is sent late.
+        prompt = self._shown.prompt()
         if not await self.journal.claim(entry.id, before.dump()):
             await self.journal.expire()
             entry = await self.journal.reload(entry)  # another call or process executes it, or it has expired
             blocking = await self.journal.find_open(action) if entry.state == "approved" else None
             return blocking or entry
         try:
-            entry = await self._send(await self.journal.reload(entry), action)
+            entry = await self._send(await self.journal.reload(entry), action, prompt)
         finally:
             self.journal.release(entry.id)
         self._changes.notify()
@@ -299,9 +301,9 @@ class Gate:
             before = await Snapshot.take(action, self._sources, may_share=False)
         return before
 
-    async def _send(self, entry: Entry, action: Action) -> Entry:
+    async def _send(self, entry: Entry, action: Action, prompt: Sources) -> Entry:
         try:
-            done = await action.send(self._shown.prompt())
+            done = await action.send(prompt)
         except OutcomeUnknownError as error:
             ending = Ending("unknown", problem=error.cause.message)
         except ApiError as error:

@@ -49,7 +49,7 @@ class Sources:
         return Sources(self.api.recent(span or Span()), self.store, self.clock)
 
     def prompt(self) -> "Sources":
-        """The same, where a request is sent within `RECENT_SECONDS` or not at all."""
+        """The same, where a request is sent within `RECENT_SECONDS` from now or not at all."""
         return Sources(self.api.prompt(), self.store, self.clock)
 
 
