@@ -1,0 +1,97 @@
+"""The languages of people: every text is translated, and the question is put in theirs.
+
+`UPDATE_LOCALES=1` rewrites the catalogs: see `locales`.
+"""
+
+import ast
+import os
+import string
+from collections.abc import Iterator
+
+import locales
+import pytest
+from locales import TRANSLATED
+
+from piv_mcp.text.language import Code
+
+languages = pytest.mark.parametrize("code", TRANSLATED)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def catalogs() -> None:
+    if os.environ.get("UPDATE_LOCALES"):
+        for code in TRANSLATED:
+            locales.update(code)
+
+
+def fields(text: str) -> set[tuple[str, str]]:
+    """What is filled in: names, and how the value is written."""
+    return {(name, spec or "") for _, name, spec, _ in string.Formatter().parse(text) if name is not None}
+
+
+# the catalogs
+
+
+@languages
+def test_the_catalog_has_every_text_and_no_other(code: Code) -> None:
+    catalog = locales.stored(code)
+    assert locales.contents(catalog).keys() == locales.contents(locales.extracted(code)).keys(), (
+        "stale: run this test once with UPDATE_LOCALES=1"
+    )
+    assert not catalog.obsolete
+
+
+@languages
+def test_every_text_is_translated(code: Code) -> None:
+    catalog = locales.stored(code)
+    assert [text for text, translated in locales.contents(catalog).items() if not all(translated)] == []
+    assert [message.id for message in catalog if message.fuzzy] == []
+
+
+@languages
+def test_translations_fill_in_what_the_text_does(code: Code) -> None:
+    for (text, _), translated in locales.contents(locales.stored(code)).items():
+        for form in translated:
+            assert fields(form) == fields(text[-1]), form
+
+
+@languages
+def test_a_count_has_the_forms_of_its_language(code: Code) -> None:
+    many = {"ru": 3, "zh-Hans": 1}[code]
+    for (text, _), translated in locales.contents(locales.stored(code)).items():
+        assert len(translated) == (many if len(text) > 1 else 1), text
+
+
+@languages
+def test_the_program_reads_what_the_translators_wrote(code: Code) -> None:
+    written, read = locales.stored(code), locales.compiled(code)
+    assert locales.contents(read) == locales.contents(written)
+    assert read.plural_forms == written.plural_forms
+
+
+@languages
+def test_the_catalog_tells_neither_a_date_nor_whose_machine_wrote_it(code: Code) -> None:
+    text = locales.source_file(code).read_text("utf-8")
+    assert "\r" not in text
+    for word in ("Date", "Translator", "Generated", str(locales.PACKAGE.parent)):
+        assert word not in text
+
+
+# texts that no catalog could have
+
+
+TABLES = {"piv_mcp/text/language.py", "piv_mcp/spending/messages.py", "piv_mcp/spending/receipt.py"}
+"""Modules that translate what stands in a table of `locales.texts`."""
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    for file in sorted(locales.PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in locales.KEYWORDS:
+                yield file.relative_to(locales.PACKAGE.parent).as_posix(), node
+
+
+def test_every_text_that_is_translated_is_written_out_where_it_is_or_in_a_table() -> None:
+    for file, call in calls():
+        if file not in TABLES:
+            assert isinstance(call.args[0], ast.Constant), f"{file}:{call.lineno}: {ast.unparse(call)}"
