@@ -39,6 +39,7 @@ def vscode() -> str:
     return "https://insiders.vscode.dev/redirect/mcp/install?" + urlencode(query, quote_via=quote)
 
 
-def lines() -> list[str]:
-    """The links as a list in Markdown."""
-    return [f"- [Install in Cursor]({cursor()})", f"- [Install in VS Code]({vscode()})"]
+def lines(words: str = "Install in {client}") -> list[str]:
+    """The links as a list in Markdown, each in these `words`."""
+    links = {"Cursor": cursor(), "VS Code": vscode()}
+    return [f"- [{words.format(client=client)}]({link})" for client, link in links.items()]

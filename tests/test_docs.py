@@ -24,8 +24,9 @@ from piv_mcp.tools.spec import ToolSpec
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
 DOCS = ROOT / "docs"
-PAGES = (README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md")))
+PAGES = (README, CHINESE, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md")))
 MAX_README_WORDS = 1282
 EFFECTS = {"read": "reads", "write": "changes", "spend": "**costs money**"}
 
@@ -130,11 +131,14 @@ GENERATED: list[tuple[str, str, Callable[[], list[str]]]] = [
     ("tools.md", "prompts", prompt_rows),
     ("settings.md", "settings", settings),
     ("../README.md", "links", client_links.lines),
+    ("../README.zh-CN.md", "links", lambda: client_links.lines("在 {client} 中安装")),
     ("clients.md", "areas", areas),
 ]
 
 
-@pytest.mark.parametrize(("page", "mark", "make"), GENERATED, ids=[mark for _, mark, _ in GENERATED])
+@pytest.mark.parametrize(
+    ("page", "mark", "make"), GENERATED, ids=[f"{mark} in {Path(page).name}" for page, mark, _ in GENERATED]
+)
 def test_the_generated_tables_are_fresh(page: str, mark: str, make: Callable[[], list[str]]) -> None:
     path = DOCS / page
     before, rest = text_of(path).split(f"<!-- {mark} -->\n")
@@ -218,7 +222,8 @@ def test_every_source_is_named_where_it_counts() -> None:
 
 def test_the_readme_links_every_page() -> None:
     linked = set(re.findall(r"\]\(([^)]+)\)", section(README, "More")))
-    assert linked >= {str(page.relative_to(ROOT)) for page in PAGES if page != README}
+    assert linked >= {str(page.relative_to(ROOT)) for page in PAGES if page not in (README, CHINESE)}
+    assert CHINESE.name in re.findall(r"\]\(([^)]+)\)", text_of(README))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -242,6 +247,32 @@ def test_every_command_that_a_page_names_exists() -> None:
 def test_the_readme_counts_the_tools_that_cost_money() -> None:
     assert sum(spec.effect == "spend" for _, spec in catalog.everything()) == 11
     assert "Eleven tools cost money." in section(README, "Money")
+
+
+# The README in another language
+
+
+def sections(page: Path) -> list[str]:
+    """What is before the first heading of the second level, and each section with its heading."""
+    return text_of(page).split("\n## ")
+
+
+@pytest.mark.parametrize("other", [CHINESE], ids=lambda page: page.name)
+def test_the_readme_in_another_language_has_the_same_commands_names_and_links(other: Path) -> None:
+    assert len(sections(other)) == len(sections(README))
+    for ours, theirs in zip(sections(README), sections(other), strict=True):
+        heading = ours.partition("\n")[0]
+        for pattern in (
+            r"```sh\n.*?\n```",  # commands
+            r"(?<!`)`[^`\n]+`(?!`)",  # settings, tools, values
+            r"^(?:- |\d\. |> |\| `)",  # items, quotations, rows
+            r"\d+(?:[.,-]\d+)*",  # figures
+        ):
+            found = [sorted(re.findall(pattern, text, re.DOTALL | re.MULTILINE)) for text in (ours, theirs)]
+            assert found[1] == found[0], f"{heading}: {pattern}"
+        links = [set(re.findall(r"\]\(([^)]+)\)", text)) - {README.name, CHINESE.name} for text in (ours, theirs)]
+        assert links[1] == links[0], heading
+    assert f"[English]({README.name})" in text_of(other)
 
 
 # Trying it
