@@ -26,7 +26,7 @@ from piv_mcp.text.untrusted import one_line
 
 TOKEN_BYTES = 32
 
-MAX_AGENT_NAME = 64
+MAX_CALLER_NAME = 64
 
 LOOK_UP_SECONDS = 15
 
@@ -54,9 +54,8 @@ async def add_agent(settings: Settings, wanted: WantedAgent) -> str:
         click.ClickException: the name or the subject is taken, or no account is named.
         PivError: a number is not known, or the store cannot be written.
     """
-    if not re.fullmatch(rf"[A-Za-z0-9][\w.@-]{{0,{MAX_AGENT_NAME - 1}}}", wanted.name, re.ASCII):
-        raise click.ClickException(f"the name must be at most {MAX_AGENT_NAME} letters, digits, or . _ - @")
-    account = _account(settings, wanted.account)
+    refuse_name(wanted.name)
+    account = named_account(settings, wanted.account)
     numbers = await _resolved(settings, account, wanted.numbers or ())
     token = TOKEN + secrets.token_urlsafe(TOKEN_BYTES)
     agent = Agent(
@@ -73,8 +72,7 @@ async def add_agent(settings: Settings, wanted: WantedAgent) -> str:
         daily_budget=wanted.daily_budget,
         attended=int(wanted.attended),
     )
-    key = account.key.get_secret_value() if account.key is not None else Sandbox(seed=False).api_key
-    async with _store(settings, key_digest=accounts.digest(key)) as store:
+    async with opened_store(settings, digest_of(account)) as store:
         if not await store.write(rows.add, agent, numbers):
             raise click.ClickException("there is an agent with this name or subject, maybe a revoked one")
     return token
@@ -82,13 +80,13 @@ async def add_agent(settings: Settings, wanted: WantedAgent) -> str:
 
 async def all_agents(settings: Settings) -> list[tuple[Agent, Sequence[str], str | None]]:
     """(agent, the ids of its own numbers, the `user_id` of its account if that is known) of every agent."""
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         return await store.read(_all)
 
 
 async def revoke_agent(settings: Settings, name: str) -> bool:
     """End the agent's access. Returns whether there was an agent with access."""
-    async with _store(settings) as store:
+    async with opened_store(settings) as store:
         return await store.write(rows.revoke, name, SYSTEM_CLOCK.time())
 
 
@@ -118,7 +116,26 @@ def _all(connection: Connection) -> list[tuple[Agent, Sequence[str], str | None]
     return found
 
 
-def _account(settings: Settings, name: str | None) -> AccountFile:
+def refuse_name(name: str) -> None:
+    """
+    Raises:
+        click.ClickException: nobody can be called so.
+    """
+    if not re.fullmatch(rf"[A-Za-z0-9][\w.@-]{{0,{MAX_CALLER_NAME - 1}}}", name, re.ASCII):
+        raise click.ClickException(f"the name must be at most {MAX_CALLER_NAME} letters, digits, or . _ - @")
+
+
+def digest_of(account: AccountFile) -> str:
+    """The digest of an account's key; of the sandbox's, where that stands for it."""
+    return accounts.digest(account.key.get_secret_value() if account.key is not None else Sandbox(seed=False).api_key)
+
+
+def named_account(settings: Settings, name: str | None) -> AccountFile:
+    """The account with this name; without one, the only account.
+
+    Raises:
+        click.ClickException: there is none, or it cannot be used, or there are several.
+    """
     found, problems = read_accounts(settings)
     names = ", ".join(file.name for file in found)
     if name is not None and settings.accounts_dir is not None:
@@ -152,7 +169,8 @@ async def _resolved(settings: Settings, account: AccountFile, numbers: Sequence[
 
 
 @asynccontextmanager
-async def _store(settings: Settings, key_digest: str | None = None) -> AsyncGenerator[Store]:
+async def opened_store(settings: Settings, key_digest: str | None = None) -> AsyncGenerator[Store]:
+    """The store of the servers, for the account of a key."""
     store = open_store(settings, open_directory(settings), key_digest=key_digest)
     try:
         yield store

@@ -19,6 +19,7 @@ from piv_mcp import __version__, log
 from piv_mcp.cli.agents import agents
 from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.cli.metrics import metrics_served
+from piv_mcp.cli.operators import operators
 from piv_mcp.cli.spending import spending
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
@@ -311,6 +312,7 @@ def approvals(flags: dict[str, Any]) -> None:
 
 
 main.add_command(agents)
+main.add_command(operators)
 main.add_command(spending)
 
 

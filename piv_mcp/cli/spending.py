@@ -1,5 +1,7 @@
 """`piv-mcp spending`: the journal of what was spent."""
 
+import asyncio
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +14,25 @@ from piv_mcp.config import load
 @click.group()
 def spending() -> None:
     """What was spent through this program."""
+
+
+@spending.command()
+@click.argument("id_", metavar="ID")
+@click.pass_obj
+def show(flags: dict[str, Any], id_: str) -> None:
+    """Show an entry in full: what was asked, who decided and how, and how it ended.
+
+    An approval by passkey is checked anew, against the entry as it stands. If it does not verify, the exit code is 1.
+    """
+    settings = load(**flags)
+    from piv_mcp.cli.spending_entry import shown  # late: the other commands start without it
+
+    log.configure("ERROR", "text")
+    entry = asyncio.run(shown(settings, id_))
+    for label, value in entry.rows:
+        click.echo(f"{label:<14} {value}")
+    if not entry.is_sound:
+        sys.exit(1)
 
 
 @spending.command()

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,6 +13,7 @@ from piv_mcp.spending.actions.base import Action, Decision, Done
 from piv_mcp.spending.errors import TooManyQuestionsError
 from piv_mcp.spending.messages import Message
 from piv_mcp.spending.policy import over_budget
+from piv_mcp.spending.proof import Proof
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
 from piv_mcp.store import Connection, Store, agents, journal, limits, pending
 from piv_mcp.store.connection import Value
@@ -226,14 +227,34 @@ class Journal:
         """Mark the quotes and approvals whose time is over as expired."""
         await self.store.write(journal.expire, self._clock.time())
 
-    async def decide(self, entry_id: str, decision: Decision, *, by: str) -> bool:
-        """Record a person's decision on an open quote. Returns false if the quote is decided already or has expired."""
+    async def decide(
+        self,
+        entry_id: str,
+        decision: Decision,
+        *,
+        by: str,
+        prove: Callable[[Connection, Entry], Proof] | None = None,
+    ) -> bool:
+        """Record a person's decision on an open quote. Returns false if the quote is decided already or has expired.
+
+        `prove` says who decides, in the same transaction. What it raises undoes the transaction: nobody has decided.
+        """
         now = self._clock.time()
         columns: dict[str, Value] = {"state": "approved"}
         if decision != "approve":
             columns = {"state": "declined", "settled_at": now, "problem": decision}
         columns |= {"decided_at": now, "decided_by": by}
-        decided = await self.store.write(journal.change, entry_id, columns, only_if=("quoted",), now=now)
+
+        def decide(connection: Connection) -> bool:
+            entry = journal.get(connection, entry_id)
+            if entry is None or not journal.change(connection, entry_id, columns, only_if=("quoted",), now=now):
+                return False
+            if prove is not None:
+                proof = prove(connection, entry).model_dump_json(exclude_none=True)
+                journal.change(connection, entry_id, {"proof": proof}, only_if=("approved", "declined"))
+            return True
+
+        decided = await self.store.write(decide)
         if not decided:
             await self.expire()
         return decided

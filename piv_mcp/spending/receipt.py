@@ -24,6 +24,7 @@ Outcome = Literal[State, "done", "cancelled"]
 DECIDERS: Mapping[str, str] = {
     "elicitation": "the person, in the client",
     "page": "the person, on the approval page",
+    "passkey": "the person, with a passkey",
     "terminal": "the person, in a terminal",
     "budget": "the budget that the person set",
 }

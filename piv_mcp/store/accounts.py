@@ -24,6 +24,8 @@ OWNED_TABLES = (
     "agents",
     "agent_numbers",
     "number_leases",
+    "operators",
+    "passkeys",
 )
 """The tables whose rows belong to an account."""
 

@@ -32,7 +32,7 @@ class Copied:
 def copy_to(path: Path, target: Path) -> Copied:
     """Copy the store while servers use it. The copy has an id of its own, so that a cursor of one is not taken for a
     cursor of the other. In it all quotes and approvals have expired: each allows one purchase, and not one for each
-    copy. Nor does it hold what the running servers do.
+    copy. Nor does it hold what the running servers do, and who is signed in to them.
 
     Raises:
         StoreError: the target exists or has a name of the store's own files, the store cannot be read, or the disk is
@@ -98,7 +98,7 @@ def _end_what_is_going_on(copy: SqliteConnection, tables: set[str]) -> None:
     copy.execute("UPDATE facts SET value = lower(hex(randomblob(8))) WHERE name = ?", (facts.STORE_ID,))
     if "spending" in tables:
         journal.expire_all(copy, time.time())
-    for table in tables & {"servers", "watches"}:
+    for table in tables & {"servers", "watches", "ceremonies", "sessions"}:
         copy.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
 
 

@@ -43,7 +43,8 @@ MAX_SEARCHED_ENTRIES = 500
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of the journal. Times are seconds since the epoch; money is decimal text in US dollars. `agent` is the
-    name of the agent that asked; None where the server is one person's."""
+    name of the agent that asked; None where the server is one person's. `proof` shows who decided: see
+    `spending/proof.py`."""
 
     id: str
     kind: str
@@ -70,6 +71,7 @@ class Entry:
     refunded: str | None = None
     refunded_by: int | None = None
     agent: str | None = None
+    proof: str | None = None
 
     @property
     def object_id(self) -> str | None:

@@ -240,6 +240,48 @@ STEPS = (
     -- the agent that asked for it
     ALTER TABLE spending ADD COLUMN agent TEXT;
     """,
+    """
+    -- the people who decide on a server from anywhere; what is binary is text, in base64url
+    CREATE TABLE operators (
+        name       TEXT PRIMARY KEY,
+        account    INTEGER NOT NULL,
+        handle     TEXT NOT NULL UNIQUE,  -- what their passkeys call them
+        added_at   REAL NOT NULL,
+        revoked_at REAL
+    ) WITHOUT ROWID;
+    CREATE TABLE passkeys (
+        id         TEXT PRIMARY KEY,
+        operator   TEXT NOT NULL,
+        account    INTEGER NOT NULL,
+        public_key TEXT NOT NULL,
+        sign_count INTEGER NOT NULL,      -- how often the passkey says it was used; 0: it does not count
+        added_at   REAL NOT NULL,
+        used_at    REAL,
+        revoked_at REAL
+    ) WITHOUT ROWID;
+    CREATE INDEX passkeys_operator ON passkeys (operator);
+
+    -- what an operator has begun, by a nonce that is good once
+    CREATE TABLE ceremonies (
+        nonce    TEXT PRIMARY KEY,        -- its digest
+        kind     TEXT NOT NULL,           -- enrolment, registration, sign-in, approval
+        ends_at  REAL NOT NULL,
+        operator TEXT,
+        session  TEXT,                    -- the digest of the cookie, or of the link
+        entry    TEXT
+    ) WITHOUT ROWID;
+    CREATE INDEX ceremonies_ends ON ceremonies (ends_at);
+    CREATE TABLE sessions (
+        cookie   TEXT PRIMARY KEY,        -- its digest
+        operator TEXT NOT NULL,
+        began_at REAL NOT NULL,
+        seen_at  REAL NOT NULL,
+        ends_at  REAL NOT NULL
+    ) WITHOUT ROWID;
+
+    -- JSON: who decided, and the passkey's assertion
+    ALTER TABLE spending ADD COLUMN proof TEXT;
+    """,
 )
 
 

@@ -22,7 +22,12 @@ SEEN_NOW = "extract(epoch FROM clock_timestamp())::double precision"
 
 MOST_STATEMENTS = 1000
 
-QUIET = frozenset({"events", "facts", "looks", "pending", "servers", "watches", "processes", "writers"})
+QUIET = frozenset(
+    {
+        *("events", "facts", "looks", "pending", "servers", "watches", "processes", "writers"),
+        *("passkeys", "ceremonies", "sessions"),
+    }
+)
 """Tables that nobody waits for a change of: `note_events` tells of new events."""
 
 _WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")

@@ -211,6 +211,45 @@ POSTGRES_STEPS = (
     CREATE INDEX requests_account ON requests (account, at)
     """.format(";\n".join(f"CREATE TABLE {table} ({columns})" for table, columns in COLUMNS.items()))  # noqa: S608 - no values
     ),
+    _with_types(
+        """
+    CREATE TABLE operators (
+        name       TEXT PRIMARY KEY,
+        account    INTEGER NOT NULL,
+        handle     TEXT NOT NULL UNIQUE,
+        added_at   REAL NOT NULL,
+        revoked_at REAL
+    );
+    CREATE TABLE passkeys (
+        id         TEXT PRIMARY KEY,
+        operator   TEXT NOT NULL,
+        account    INTEGER NOT NULL,
+        public_key TEXT NOT NULL,
+        sign_count INTEGER NOT NULL,
+        added_at   REAL NOT NULL,
+        used_at    REAL,
+        revoked_at REAL
+    );
+    CREATE INDEX passkeys_operator ON passkeys (operator);
+    CREATE TABLE ceremonies (
+        nonce    TEXT PRIMARY KEY,
+        kind     TEXT NOT NULL,
+        ends_at  REAL NOT NULL,
+        operator TEXT,
+        session  TEXT,
+        entry    TEXT
+    );
+    CREATE INDEX ceremonies_ends ON ceremonies (ends_at);
+    CREATE TABLE sessions (
+        cookie   TEXT PRIMARY KEY,
+        operator TEXT NOT NULL,
+        began_at REAL NOT NULL,
+        seen_at  REAL NOT NULL,
+        ends_at  REAL NOT NULL
+    );
+    ALTER TABLE spending ADD COLUMN proof TEXT
+    """
+    ),
 )
 
 
