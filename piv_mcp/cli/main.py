@@ -5,37 +5,24 @@ import errno
 import io
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from piv_mcp import __version__, log
 from piv_mcp.cli.agents import agents
 from piv_mcp.cli.configuration.clients import CLIENTS
+from piv_mcp.cli.ending import STOP_SECONDS, leave, on_stop_signal
 from piv_mcp.cli.metrics import metrics_served
 from piv_mcp.cli.operators import operators
 from piv_mcp.cli.spending import spending
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
 from piv_mcp.errors import PivError
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
-
-if TYPE_CHECKING:
-    from piv_mcp.runtime import Runtime
-
-STOP_SECONDS = 0.8
-"""How long stopping may take. What is not done by then is taken up at the next start."""
-
-FLUSH_SECONDS = 0.5
-"""How long the last lines of the log may take to be written."""
-
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
-"""SIGBREAK exists on Windows alone."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -119,7 +106,7 @@ def _serve(settings: Settings) -> None:
         from piv_mcp.cli.serve_http import serve as serve_many  # late: it is not needed over stdio
 
         serve_many(settings, log.configure(settings.log_level, settings.log_format, background=True))
-        _leave()
+        leave()
 
 
 def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -134,59 +121,16 @@ def serve_stdio(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
     server = build_server(settings, runtime)
 
     async def run() -> None:
-        _on_stop_signal(runtime)
+        on_stop_signal(runtime.stop)
         async with metrics_served(settings):
             try:
                 await server.run_stdio_async()
             except Exception:
                 logging.getLogger(__name__).exception("the server failed")
-                _leave(1)
-            _leave()
+                leave(1)
+            leave()
 
     asyncio.run(run())
-
-
-def _leave(status: int = 0) -> None:
-    """Exit at once: everything is flushed, and interpreter teardown dominates shutdown time.
-
-    Teardown would also wait for threads that wait for the client, or for a reader of the log.
-    """
-    flushing = threading.Thread(target=_flush, daemon=True)
-    flushing.start()
-    flushing.join(FLUSH_SECONDS)
-    os._exit(status)
-
-
-def _flush() -> None:
-    log.flush()
-    with suppress(OSError, AttributeError):  # a standard error that was closed at the start is None
-        sys.stdout.flush()
-        sys.stderr.flush()
-
-
-def _on_stop_signal(runtime: "Runtime") -> None:
-    """End cleanly on a signal, although a thread is blocked reading stdin and cannot be woken."""
-
-    async def stop() -> None:
-        try:
-            await runtime.stop()
-        finally:
-            _leave()
-
-    tasks: set[asyncio.Task[None]] = set()
-    loop = asyncio.get_running_loop()
-
-    def begin() -> None:
-        tasks.add(loop.create_task(stop()))
-
-    def begin_from_handler(_number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(begin)
-
-    for number in STOP_SIGNALS:
-        try:
-            loop.add_signal_handler(number, begin)
-        except NotImplementedError:  # Windows, where Ctrl+C would wait for the thread that reads stdin
-            signal.signal(number, begin_from_handler)
 
 
 @main.command()
@@ -373,8 +317,29 @@ def receive(flags: dict[str, Any]) -> None:
 
     async def run() -> None:
         async with metrics_served(settings), runtime.running():
-            _on_stop_signal(runtime)
+            on_stop_signal(runtime.stop)
             await runtime.services()
             await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+@main.command()
+@click.option("--browser/--no-browser", default=True, help="open a browser, or print the address for one")
+@click.pass_obj
+def console(flags: dict[str, Any], browser: bool) -> None:
+    """Show what came in, what waits for you and what was spent, in your browser, until Ctrl+C."""
+    settings = load(**flags)
+    if settings.transport != "stdio":
+        raise click.ClickException("a server over HTTP has its console at PIV_CONSOLE_URL: set that, and open it")
+    from piv_mcp.cli.console import serve as serve_console  # late: the other commands start without it
+    from piv_mcp.runtime import Runtime  # late: the other commands start without it
+
+    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    runtime = Runtime(settings, log.configure(level, "text"), stop_within=STOP_SECONDS)
+
+    async def run() -> None:
+        async with metrics_served(settings), runtime.running():
+            await serve_console(settings, runtime, on_stop_signal, browser=browser)
 
     asyncio.run(run())

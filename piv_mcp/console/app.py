@@ -12,7 +12,7 @@ from starlette.routing import Route, Router
 from piv_mcp.console import approvals, live
 from piv_mcp.console.kept import Kept
 from piv_mcp.console.laptop import LaptopEntrance
-from piv_mcp.console.look import Entrance, Guest, PersonLook, Tab
+from piv_mcp.console.look import Entrance, Examine, Guest, PersonLook, Tab
 from piv_mcp.console.rendering import page as rendered
 from piv_mcp.errors import PivError
 from piv_mcp.services import Services
@@ -80,12 +80,14 @@ class Console:
         language: Code | None = None,
         clock: Clock = SYSTEM_CLOCK,
         pages: Sequence[ConsolePage] = PAGES,
+        examine: Examine | None = None,
     ) -> None:
         self._entrance = entrance
         self._services = services
         self._language: Code | None = language
         self._clock = clock
         self._kept = Kept(clock)
+        self._examine = examine
         self._pages = {page.name: page for page in pages}
 
     def routes(self, prefix: str = "") -> list[Route]:
@@ -159,8 +161,15 @@ class Console:
 
     async def _look_of(self, guest: Guest, request: Request, page: ConsolePage) -> PersonLook:
         app = await self._services(guest)
-        language = self._language_of(request)
-        return PersonLook(request=request, guest=guest, app=app, language=language, kept=self._kept, name=page.name)
+        return PersonLook(
+            request=request,
+            guest=guest,
+            app=app,
+            language=self._language_of(request),
+            kept=self._kept,
+            name=page.name,
+            examine=self._examine,
+        )
 
     def _language_of(self, request: Request) -> Language:
         return preferred(request.headers.get("accept-language", ""), self._language)
@@ -197,6 +206,7 @@ def laptop_app(
     language: Code | None = None,
     clock: Clock = SYSTEM_CLOCK,
     pages: Sequence[ConsolePage] = PAGES,
+    examine: Examine | None = None,
 ) -> Router:
     """The app for the person's own port on a laptop. `wake` ends the waits of open pages."""
 
@@ -204,7 +214,7 @@ def laptop_app(
         return services()
 
     entrance = LaptopEntrance(visitors, wake, language, clock)
-    console = Console(entrance, of_person, language, clock, pages)
+    console = Console(entrance, of_person, language, clock, pages, examine)
     open_ = Route("/console/{visit}/open/{secret}", entrance.enter, methods=["GET"])
     return router(open_, *console.routes("/console/{visit}"))
 

@@ -1,6 +1,6 @@
 """One look of a person at a page: who looks, at what account, in which language."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from urllib.parse import urlencode
@@ -41,6 +41,26 @@ class Guest(Protocol):
         ...
 
 
+class HealthFinding(Protocol):
+    """The result of one check of the installation. `do` is the advice to the person."""
+
+    @property
+    def what(self) -> str: ...
+
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def do(self) -> str | None: ...
+
+
+Examine = Callable[[], Awaitable[Sequence[HealthFinding]]]
+"""What `piv-mcp doctor` does."""
+
+
 class Entrance(Protocol):
     """Tells who sends a request."""
 
@@ -67,8 +87,9 @@ class Tab:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonLook:
-    """A look at the page `name`. `app` are the services of the guest's account. `tabs` is empty where there is one page
-    alone. `seen` is the digest of what the page shows; None if it does not follow changes."""
+    """A look at the page `name`. `app` are the services of the guest's account. `examine` checks the
+    installation, where that can be done. `tabs` is empty where there is one page alone. `seen` is the digest of what
+    the page shows; None if it does not follow changes."""
 
     request: Request
     guest: Guest
@@ -76,6 +97,7 @@ class PersonLook:
     language: Language
     kept: Kept
     name: str
+    examine: Examine | None = None
     tabs: Sequence[Tab] = ()
     seen: str | None = None
 

@@ -1,10 +1,6 @@
 """The channel that opens the approval page in the person's browser."""
 
 import asyncio
-import os
-import subprocess as subprocess_flags
-import sys
-from asyncio import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,40 +11,15 @@ import structlog
 from piv_mcp.errors import PivError
 from piv_mcp.spending.actions.base import Decision
 from piv_mcp.spending.approval.channels import DecisionReply, Person
+from piv_mcp.spending.approval.opening import Opener, PageLink
 from piv_mcp.spending.approval.page_views import OPENING_SECONDS, PageViews
-from piv_mcp.spending.quote import FREEZE_SECONDS
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
-
-BROWSER_SECONDS = 3.0
-"""Seconds to wait for the command that opens the browser. Some browsers end it only when their window is closed."""
-
-_NO_WINDOW = subprocess_flags.CREATE_NO_WINDOW if sys.platform == "win32" else 0
-"""Without it Windows shows a console for a moment, as often as a page is opened."""
 
 FOLLOW_SECONDS = (4.0, OPENING_SECONDS - 3.0)
 """Waits before the two looks whether the page that is open, or just being opened, shows an entry."""
 
 _log = structlog.get_logger(__name__)
-
-
-class PageLink(Protocol):
-    """An address that leads one browser to the approval page."""
-
-    @property
-    def url(self) -> str:
-        """For example http://127.0.0.1:49152/approvals/..."""
-        ...
-
-    @property
-    def is_public(self) -> bool:
-        """Whether other users may see the address: it is refused to their programs."""
-        ...
-
-    @property
-    def is_void(self) -> bool:
-        """Whether the address was used a second time, so that it leads nowhere any more."""
-        ...
 
 
 class ServedAddress(Protocol):
@@ -81,7 +52,7 @@ class BrowserChannel:
     ) -> None:
         self._address = address
         self._views = views
-        self._folder = folder
+        self._opener = Opener(folder, clock)
         self._clock = clock
         self._places: dict[str, str | None] = {}
         self._served: dict[str, ServedAddress] = {}
@@ -124,8 +95,7 @@ class BrowserChannel:
         self._invitations.pop(entry_id, None)
         if (follower := self._followers.pop(entry_id, None)) is not None:
             follower.cancel()
-        with suppress(OSError):
-            self._file(entry_id).unlink()
+        self._opener.forget(entry_id)
         if (address := self._served.pop(entry_id, None)) is not None:
             address.release()
 
@@ -161,17 +131,11 @@ class BrowserChannel:
                     return
 
     async def _open(self, entry: Entry, address: ServedAddress) -> None:
-        """Open the page in a new tab.
-
-        Other users can see the browser's arguments in the process list. Where they cannot be told from our own user,
-        the browser opens a private file, and only that file has the address of the page.
-        """
+        """Open the page in a new tab."""
         invitation = self._invitation = self._invitations[entry.id] = address.invite()
-        target, opened = invitation.url, False
+        opened = False
         try:
-            if not invitation.is_public:
-                target = self._write(entry.id, target).as_uri()
-            opened = await _open_browser(target, self._clock)
+            opened = await self._opener.open(entry.id, invitation)
         except OSError as error:
             _log.warning("the approval page cannot be opened", entry_id=entry.id, problem=str(error))
         if not opened:
@@ -179,57 +143,3 @@ class BrowserChannel:
         if entry.id in self._places:  # still asked
             self._places[entry.id] = "on the page that was opened in their browser" if opened else None
         _log.info("approval page", entry_id=entry.id, opened=opened)
-
-    def _file(self, entry_id: str) -> Path:
-        return self._folder / f"{entry_id}.html"
-
-    def _write(self, entry_id: str, address: str) -> Path:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for leftover in self._folder.glob("*.html"):  # a killed process may have left files
-            if self._clock.time() - leftover.stat().st_mtime > FREEZE_SECONDS:
-                leftover.unlink(missing_ok=True)
-        file = self._file(entry_id)
-        file.unlink(missing_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as page:
-            page.write(
-                '<!doctype html><meta charset="utf-8"><title>piv-mcp</title>'
-                f'<meta http-equiv="refresh" content="0;url={address}">'
-                f'<a href="{address}">Go to the approval page</a>\n'
-            )
-        return file
-
-
-async def _open_browser(address: str, clock: Clock) -> bool:
-    """Open the address in the browser, from a separate process, since a browser may print to stdout or block.
-
-    The process gets none of our `PIV_` settings, and `-I` keeps it from importing modules of the current folder.
-    """
-    program = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
-    try:
-        process = await subprocess.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-c",
-            program,
-            address,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            creationflags=_NO_WINDOW,
-            env={name: value for name, value in os.environ.items() if not name.upper().startswith("PIV_")},
-        )
-    except OSError:
-        return False
-    ended = asyncio.ensure_future(process.wait())
-    _browsers.add(ended)
-    ended.add_done_callback(_browsers.discard)
-    try:
-        async with clock.timeout(BROWSER_SECONDS):
-            return await asyncio.shield(ended) == 0
-    except TimeoutError:
-        return True  # the process ends when the browser window is closed
-
-
-_browsers: set[asyncio.Future[int]] = set()
-"""Browser processes that still run. Without a reference the event loop could drop their futures."""
