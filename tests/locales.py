@@ -4,8 +4,8 @@
 then translates, drops those that are gone, and writes the `.mo` files that the program reads.
 """
 
+import ast
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,15 +48,40 @@ class LanguageCatalog(Catalog):
 
 def texts() -> Iterator[tuple[str, str | tuple[str, ...], str | None]]:
     """Every text that a person reads: its file, the text, with its plural if it has one, and its context."""
-    for file in sorted(chain(PACKAGE.rglob("*.py"), PACKAGE.rglob("*.html"))):
-        name = file.relative_to(PACKAGE.parent).as_posix()
-        method = "python" if file.suffix == ".py" else "jinja2.ext:babel_extract"
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for call in calls(file):
+            given = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+            match name_of(call), given:
+                case "_" | "gettext", [str(text)]:
+                    yield shown(file), text, None
+                case "ngettext", [str(one), str(many), *_]:
+                    yield shown(file), (one, many), None
+                case "pgettext", [str(context), str(text)]:
+                    yield shown(file), text, context
+                case _:
+                    pass  # a text of a table, below
+    for file in sorted(PACKAGE.rglob("templates/*.html")):
         with file.open("rb") as source:
-            for _, text, _, context in extract(method, source, keywords=KEYWORDS, options={"trimmed": "true"}):
-                yield name, text, context
+            for _, text, _, _ in extract("jinja2.ext:babel_extract", source, keywords=KEYWORDS):
+                yield shown(file), text, None
     yield from (("piv_mcp/spending/messages.py", text, None) for text in ENGLISH.values())
     yield from (("piv_mcp/spending/receipt.py", text, None) for text in (*DECIDERS.values(), SOMEBODY))
     yield from (("piv_mcp/spending/actions/", name, "argument") for name in arguments())
+
+
+def calls(file: Path) -> Iterator[ast.Call]:
+    """The calls of a module that translate."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and name_of(node) in KEYWORDS:
+            yield node
+
+
+def name_of(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def shown(file: Path) -> str:
+    return file.relative_to(PACKAGE.parent).as_posix()
 
 
 def arguments() -> list[str]:

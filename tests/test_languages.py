@@ -6,13 +6,15 @@
 import ast
 import os
 import string
-from collections.abc import Iterator
 
 import locales
 import pytest
 from locales import TRANSLATED
+from templates import untranslated
 
 from piv_mcp.text.language import Code
+
+TEMPLATES = sorted(file for file in locales.PACKAGE.rglob("templates/*") if file.suffix in (".html", ".js"))
 
 languages = pytest.mark.parametrize("code", TRANSLATED)
 
@@ -80,18 +82,28 @@ def test_the_catalog_tells_neither_a_date_nor_whose_machine_wrote_it(code: Code)
 # texts that no catalog could have
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_says_nothing_outside_the_catalogs(template: locales.Path) -> None:
+    text = template.read_text("utf-8")
+    assert untranslated(f"<script>{text}</script>" if template.suffix == ".js" else text) == []
+
+
+def test_words_of_a_template_outside_the_catalogs_are_found() -> None:
+    source = """<h1 title="{{ _('Yes') }}">{{ _("Yes") }}: {{ name }}</h1><style>a { b: c }</style>
+    <p class="{{ 'short' if name }}" aria-label="An address">{% if name %}A branch{% endif %} &middot; piv-mcp</p>
+    <b>{{ "A choice" if name else _("another") }}</b>
+    <script>const a = "b"; say("Two words"); say(`of ${a} three`);</script>"""
+    assert untranslated(source) == ["An address", "A branch · piv-mcp", "A choice", "Two words", "of ${a} three"]
+
+
 TABLES = {"piv_mcp/text/language.py", "piv_mcp/spending/messages.py", "piv_mcp/spending/receipt.py"}
 """Modules that translate what stands in a table of `locales.texts`."""
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
-    for file in sorted(locales.PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in locales.KEYWORDS:
-                yield file.relative_to(locales.PACKAGE.parent).as_posix(), node
-
-
 def test_every_text_that_is_translated_is_written_out_where_it_is_or_in_a_table() -> None:
-    for file, call in calls():
-        if file not in TABLES:
-            assert isinstance(call.args[0], ast.Constant), f"{file}:{call.lineno}: {ast.unparse(call)}"
+    for file in sorted(locales.PACKAGE.rglob("*.py")):
+        if locales.shown(file) in TABLES:
+            continue
+        for call in locales.calls(file):
+            texts = call.args[:2] if locales.name_of(call) in ("ngettext", "pgettext") else call.args[:1]
+            assert all(isinstance(text, ast.Constant) for text in texts), f"{file}:{call.lineno}: {ast.unparse(call)}"

@@ -16,14 +16,14 @@ from starlette.responses import RedirectResponse, Response
 from piv_mcp.console.forms import fields_of
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
-from piv_mcp.spending.approval.channels import READ_SECONDS, lines
+from piv_mcp.spending.approval.channels import READ_SECONDS, details
 from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
-from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Quote
-from piv_mcp.spending.receipt import decision
+from piv_mcp.spending.receipt import decision, obstacle
 from piv_mcp.store.journal import Entry, State
-from piv_mcp.text.untrusted import visible
+from piv_mcp.text.language import Language
+from piv_mcp.text.untrusted import one_line, visible
 from piv_mcp.web.guards import plain_text
 
 MAX_WAITING = 200
@@ -52,7 +52,7 @@ async def approvals(look: PersonLook) -> Response:
     await beat(look)
     query = look.request.query_params
     clicks = {query.get("entry", ""): query.get("click", "")}
-    cards = [_card(entry, clicks.get(entry.id)) for entry in entries]
+    cards = [_card(entry, clicks.get(entry.id), look.language) for entry in entries]
     is_settled = all(entry.state in SETTLED for entry in entries)
     values: dict[str, Any] = {
         "cards": cards,
@@ -61,7 +61,7 @@ async def approvals(look: PersonLook) -> Response:
         # For a browser without scripts. Named without a fragment, the page is loaded anew.
         "refresh": None if is_settled else f"{RELOAD_SECONDS};url={look.path(look.name)}?{query}",
     }
-    return page(look, "approvals.html", **values, **_summary(cards))
+    return page(look, "approvals.html", **values, **_summary(cards, look.language))
 
 
 async def state(look: PersonLook) -> object:
@@ -135,25 +135,24 @@ def _digest(*entries: Entry) -> str:
     return hashlib.sha256(repr(content).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _summary(cards: list[dict[str, object]]) -> dict[str, Any]:
+def _summary(cards: list[dict[str, object]], language: Language) -> dict[str, Any]:
     """The title of the page, and how many entries wait."""
-    waiting = [card for card in cards if card["pending"]]
+    _, waiting = language.gettext, [card for card in cards if card["pending"]]
     if len(waiting) == 1:
-        title = f"{waiting[0]['button']}?"
+        title = _("{button}?", button=waiting[0]["button"])
     elif waiting:
-        title = f"({len(waiting)}) Approve?"
+        title = _("({count}) Approve?", count=language.number(len(waiting)))
     else:
-        title = str(cards[-1]["title"]) if cards else "Nothing waits"
+        title = str(cards[-1]["title"]) if cards else _("Nothing waits")
     return {"title": title, "waiting": len(waiting)}
 
 
-def _card(entry: Entry, click: str | None) -> dict[str, object]:
+def _card(entry: Entry, click: str | None, language: Language) -> dict[str, object]:
     """What the template shows of an entry. `click`: a click on it that decided nothing."""
     quote = Quote.model_validate_json(entry.quote)
+    price, recurring, action = quote.price.amount, quote.price.recurring, quote.headline.line_in(language)
     pending = entry.state == "quoted"
-    words = dict(lines(quote))
-    kind, title, text = _status(entry, quote)
-    details = [(label, value) for label, value in lines(quote) if label not in ("Action", "Price", "Then")]
+    kind, title, text = _status(entry, quote, language)
     return {
         "id": entry.id,
         "version": _digest(entry),
@@ -161,88 +160,109 @@ def _card(entry: Entry, click: str | None) -> dict[str, object]:
         "kind": kind,
         "title": title,
         "text": text,
-        "click": _useless_click(entry, click),
-        "action": words["Action"],
-        "price": dollars(quote.price.amount) if quote.price.amount is not None else "Price unknown",
-        "certainty": _certainty(quote),
-        "recurring": words.get("Then"),
+        "click": _useless_click(entry, click, language),
+        "action": one_line(action, len(action)),
+        "price": language.gettext("Price unknown") if price is None else language.money(price),
+        "certainty": _certainty(quote, language),
+        "recurring": None if recurring is None else recurring.in_language(language),
         # The balance in the quote is out of date once the entry has been decided.
-        "details": [row for row in details if pending or not row[0].startswith("Balance")],
-        "button": _button(quote),
+        "details": details(quote, language, with_balance=pending),
+        "button": _button(quote, language),
         "expires": round(entry.expires_at * 1000),
     }
 
 
-def _certainty(quote: Quote) -> str:
+def _certainty(quote: Quote, language: Language) -> str:
     """Whether the price is exact, an estimate, a minimum or unknown, and why."""
-    price = quote.price
-    reason = price.reason.text if price.reason else None
+    _, price = language.gettext, quote.price
+    reason = price.reason.in_language(language) if price.reason else None
     if price.certainty == "exact":
-        return reason or "Exact price"
-    least = f"At least {dollars(price.floor)}" if price.amount is None and price.floor is not None else None
-    certainty = least or ("Estimate" if price.amount is not None else None)
-    return ": ".join(filter(None, [certainty, reason])) or "No price is listed"
+        return reason or _("Exact price")
+    if price.amount is not None:
+        return _("Estimate: {reason}", reason=reason) if reason else _("Estimate")
+    if price.floor is not None:
+        floor = language.money(price.floor)
+        return (
+            _("At least {floor}: {reason}", floor=floor, reason=reason)
+            if reason
+            else _("At least {floor}", floor=floor)
+        )
+    return reason or _("No price is listed")
 
 
-def _useless_click(entry: Entry, click: str | None) -> str | None:
+def _useless_click(entry: Entry, click: str | None, language: Language) -> str | None:
     """What the person is told of a click that decided nothing."""
+    _ = language.gettext
     if entry.state == "quoted":
-        return "The page had just changed when you clicked, so nothing was decided. Look again." if click else None
+        return _("The page had just changed when you clicked, so nothing was decided. Look again.") if click else None
     if click not in ("approve", "decline"):
         return None
     if entry.state == "expired":
-        return "Your click came too late and changed nothing."
+        return _("Your click came too late and changed nothing.")
     if (click == "decline") == (entry.state == "declined"):
         return None  # the click agrees with the earlier decision
-    return f"It was already {decision(entry)}: your click changed nothing."
+    return _("It was already {decision}: your click changed nothing.", decision=decision(entry, language))
 
 
-def _button(quote: Quote) -> str:
+def _button(quote: Quote, language: Language) -> str:
     """The text of the button, with what a click agrees to pay."""
-    price = quote.price
-    now = " at an unknown price" if price.amount is None else f" {dollars(price.amount)}" if price.amount else ""
-    return f"Approve{now}{' and the recurring charge' if price.recurring else ''}"
+    _, price = language.gettext, quote.price
+    if price.amount is None:
+        if price.recurring:
+            return _("Approve at an unknown price and the recurring charge")
+        return _("Approve at an unknown price")
+    if price.amount == 0:
+        return _("Approve the recurring charge") if price.recurring else _("Approve")
+    amount = language.money(price.amount)
+    return (
+        _("Approve {price} and the recurring charge", price=amount)
+        if price.recurring
+        else _("Approve {price}", price=amount)
+    )
 
 
-def _status(entry: Entry, quote: Quote) -> tuple[str, str, str]:
+def _status(entry: Entry, quote: Quote, language: Language) -> tuple[str, str, str]:
     """(CSS class, title, text) that show the state of the entry."""
+    _ = language.gettext
+    nothing = _("Nothing was charged.")
     match entry.state:
         case "quoted":
-            return "", "Your assistant asks for your approval", ""
+            return "", _("Your assistant asks for your approval"), ""
         case "approved":
-            return "wait", "Approved", "Your assistant will carry it out when it asks again."
+            return "wait", _("Approved"), _("Your assistant will carry it out when it asks again.")
         case "executing":
-            return "wait", "Approved", "It is being carried out."
+            return "wait", _("Approved"), _("It is being carried out.")
         case "charged":
-            return "good", "Approved and done", _charged(entry, quote)
+            return "good", _("Approved and done"), _charged(entry, quote, language)
         case "declined" if entry.problem == "cancel":
-            return "off", "Closed without an answer", "Nothing was charged."
+            return "off", _("Closed without an answer"), nothing
         case "declined":
-            return "off", "Declined", "Nothing was charged."
+            return "off", _("Declined"), nothing
         case "expired":
-            return "off", "Expired", "It expired before it was carried out. Nothing was charged."
+            return "off", _("Expired"), _("It expired before it was carried out. Nothing was charged.")
         case "price_changed":
-            return "off", "Approved, but not sent", f"Nothing was charged: {entry.problem or 'the price changed'}."
+            why = _("Nothing was charged: {reason}.", reason=obstacle(entry, language))
+            return "off", _("Approved, but not sent"), why
         case "refused":
-            problem = visible(entry.problem or "no reason given", 500).rstrip(".")
-            return "bad", "Approved, but refused by piv.day", f"Nothing was charged. The reason: {problem}."
+            problem = visible(entry.problem, 500).rstrip(".") if entry.problem else _("no reason given")
+            why = _("Nothing was charged. The reason: {problem}.", problem=problem)
+            return "bad", _("Approved, but refused by piv.day"), why
         case "unknown":
-            return (
-                "bad",
-                "Approved and sent, but the answer was lost",
-                "It will not be sent again. piv-mcp is finding out whether it took effect.",
-            )
+            why = _("It will not be sent again. piv-mcp is finding out whether it took effect.")
+            return "bad", _("Approved and sent, but the answer was lost"), why
         case "not_charged":
-            return "off", "Approved, but it did not happen", "Nothing was charged."
+            return "off", _("Approved, but it did not happen"), nothing
 
 
-def _charged(entry: Entry, quote: Quote) -> str:
-    charged, quoted = Decimal(entry.charged or 0), quote.price.amount
+def _charged(entry: Entry, quote: Quote, language: Language) -> str:
+    _, charged, quoted = language.gettext, Decimal(entry.charged or 0), quote.price.amount
     if quoted == charged == 0:
-        return "It cost nothing."
+        return _("It cost nothing.")
     if entry.charged is None:
-        return "The charged amount is not known yet: compare your balance."
-    text = f"{dollars(charged)} was charged."
+        return _("The charged amount is not known yet: compare your balance.")
+    amount, difference = language.money(charged), language.money(abs(charged - (quoted or 0)))
     if quoted is None or charged == quoted:
-        return text
-    return f"{text} That is {dollars(abs(charged - quoted))} {'more' if charged > quoted else 'less'} than quoted."
+        return _("{amount} was charged.", amount=amount)
+    if charged > quoted:
+        return _("{amount} was charged. That is {more} more than quoted.", amount=amount, more=difference)
+    return _("{amount} was charged. That is {less} less than quoted.", amount=amount, less=difference)
