@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from piv_mcp.console import approvals, live
+from piv_mcp.console import account, approvals, commitments, entry, live, spending
 from piv_mcp.console.kept import Kept
 from piv_mcp.console.laptop import LaptopEntrance
 from piv_mcp.console.look import Entrance, Examine, Guest, PersonLook, Tab
@@ -63,10 +63,35 @@ PAGES: tuple[ConsolePage, ...] = (
         count=approvals.count,
         beat=approvals.beat,
     ),
+    ConsolePage(
+        name="spending",
+        title=lambda language: language.gettext("Spending"),
+        show=spending.spending,
+        state=spending.state,
+        count=spending.count,
+    ),
+    ConsolePage(
+        name="commitments",
+        title=lambda language: language.gettext("Commitments"),
+        show=commitments.commitments,
+    ),
+    ConsolePage(
+        name="account",
+        title=lambda language: language.gettext("Account"),
+        show=account.account,
+        state=account.state,
+    ),
 )
 """In the order of the navigation."""
 
-PARTS: tuple[Part, ...] = (Part("POST", "approvals/{entry_id}", "approvals", approvals.decide),)
+PARTS: tuple[Part, ...] = (
+    Part("POST", "approvals/{entry_id}", "approvals", approvals.decide),
+    Part("POST", "spending/look-again", "spending", spending.look_again),
+    Part("GET", "spending/export/{format}", "spending", spending.export),
+    Part("GET", "spending/{entry_id}", "spending", entry.entry),
+    Part("POST", "commitments/anew", "commitments", commitments.ask_anew),
+    Part("POST", "account/anew", "account", account.ask_anew),
+)
 
 
 class Console:

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, Literal, cast
 
-from piv_mcp.spending.journal import NEW_PRICE
+from piv_mcp.spending.journal import NEW_PRICE, NOT_SENT
 from piv_mcp.spending.quote import quote_of
-from piv_mcp.spending.receipt import outcome
+from piv_mcp.spending.receipt import obstacle, outcome
 from piv_mcp.store import spending_pages
 from piv_mcp.store.journal import OBJECT_ID, Entry
 from piv_mcp.store.spending_pages import EntryFilter
@@ -23,6 +23,9 @@ MEDIA_TYPES: Mapping[FileFormat, str] = {
     "csv": "text/csv; charset=utf-8; header=present",
     "jsonl": "application/jsonl; charset=utf-8",
 }
+
+_OURS = (OBJECT_ID, NEW_PRICE, NOT_SENT)
+"""The fields of a stored result that are not piv.day's."""
 
 PAGE_ENTRIES = 500
 """Entries that are read from the store at a time."""
@@ -76,10 +79,10 @@ def _fields(entry: Entry, account: str | None) -> dict[str, Any]:
         "decided_by": entry.decided_by,
         "sent_at": _time(entry.sent_at),
         "settled_at": _time(entry.settled_at),
-        "problem": entry.problem,
+        "problem": obstacle(entry) if entry.state == "price_changed" else entry.problem,
         "evidence": entry.evidence,
         "arguments": _json(entry.arguments),
-        "result": {name: value for name, value in result.items() if name not in (OBJECT_ID, NEW_PRICE)} or None,
+        "result": {name: value for name, value in result.items() if name not in _OURS} or None,
     }
 
 

@@ -82,6 +82,12 @@ def listed(connection: Connection) -> list[Agent]:
     return [_read(row) for row in connection.rows(f"{_SELECT} ORDER BY name")]
 
 
+def active(connection: Connection) -> list[Agent]:
+    """The agents of the account that have access."""
+    rows = connection.rows(f"{_SELECT} WHERE account = ? AND revoked_at IS NULL ORDER BY name", (connection.account,))
+    return [_read(row) for row in rows]
+
+
 def of_token(connection: Connection, token_digest: str) -> Agent | None:
     """The agent with this token, unless it was revoked."""
     rows = connection.rows(f"{_SELECT} WHERE token = ? AND revoked_at IS NULL", (token_digest,))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from piv_mcp.store.connection import Connection, Value
+from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.journal import Entry, select
 
 _ENDED: Mapping[str, str] = {
@@ -67,3 +67,12 @@ def agents(connection: Connection) -> list[str]:
         "SELECT DISTINCT agent FROM spending WHERE account = ? AND agent IS NOT NULL", (connection.account,)
     )
     return sorted(str(name) for (name,) in rows)
+
+
+def mark(connection: Connection) -> list[Row]:
+    """Changes whenever an entry does."""
+    query = (
+        "SELECT state, count(*), max(seq), max(decided_at), max(sent_at), max(settled_at), count(charged),"
+        " count(refunded) FROM spending WHERE account = ? GROUP BY state ORDER BY state"
+    )
+    return list(connection.rows(query, (connection.account,)))

@@ -6,7 +6,7 @@ this module; `tests/locales.py` makes them.
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property
 from gettext import GNUTranslations, NullTranslations
@@ -70,6 +70,18 @@ class Language:
 
         when = format_time(moment, "HH:mm", locale=self.locale)
         return f"{format_date(moment, 'medium', locale=self.locale)} {when} UTC"
+
+    def weekday(self, moment: date) -> str:
+        """A day of the next or the last weeks, such as `Wed, Dec 2`."""
+        from babel.dates import format_skeleton  # late: likewise
+
+        return format_skeleton("MMMEd", _noon(moment), locale=self.locale)
+
+    def month(self, moment: date) -> str:
+        """A month with its year, such as `December 2026`."""
+        from babel.dates import format_skeleton  # late: likewise
+
+        return format_skeleton("yMMMM", _noon(moment), locale=self.locale)
 
     def span(self, seconds: float) -> str:
         """How long something lasts, in its largest unit, such as `5 minutes`."""
@@ -142,6 +154,11 @@ def preferred(accepted: str, chosen: Code | None = None) -> Language:
 
 
 _BY_SUBTAG: Mapping[str, Code] = {"en": "en", "zh": "zh-Hans", "ru": "ru"}
+
+
+def _noon(day: date) -> datetime:
+    """A moment of the day: Babel takes a plain date for none."""
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:

@@ -1,0 +1,70 @@
+"""What a page asks piv.day for: several things at once, of which one that fails takes no other along.
+
+Answers are shared for a minute, and asked for with the priority of back-fill: looking takes no request from an agent.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from piv_mcp.api.client import PivClient
+from piv_mcp.api.rate_limit import Priority
+from piv_mcp.api.readings import Span
+from piv_mcp.errors import AuthenticationError, NoAnswerError, PermissionDeniedError, PivError, RateLimitedError
+from piv_mcp.services import Services
+from piv_mcp.text.language import Language
+from piv_mcp.text.times import Clock
+from piv_mcp.text.untrusted import one_line
+
+SHARED_SECONDS = 60.0
+"""How old an answer may be that a page shows unasked."""
+
+ANEW_SECONDS = 5.0
+"""How old it may be where a person asked for it anew: less than the time between two clicks that mean it."""
+
+ASK_SECONDS = 10.0
+"""How long a page waits for an answer."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[T]):
+    """The answer to one question, or why there is none: `problem`, a sentence for the person."""
+
+    answer: T | None
+    problem: str | None = None
+
+
+def asker(app: Services, *, anew: bool = False, shared_seconds: float = SHARED_SECONDS) -> tuple[PivClient, Span]:
+    """A client for what a page shows, and when the answers that it gives were read.
+
+    Raises:
+        ConfigError: no API key is set.
+    """
+    span = Span(ANEW_SECONDS if anew else shared_seconds)
+    return app.client.at(Priority.BACKFILL).recent(span), span
+
+
+async def asked(answer: Awaitable[T], language: Language, clock: Clock) -> Asked[T]:
+    try:
+        async with clock.timeout(ASK_SECONDS):
+            return Asked(await answer)
+    except (PivError, TimeoutError) as error:
+        return Asked(None, problem(error, language))
+
+
+def problem(error: PivError | TimeoutError, language: Language) -> str:
+    """Why piv.day gave no answer, and what can be done."""
+    _ = language.gettext
+    match error:
+        case RateLimitedError():
+            return _("This minute's requests are used up by your assistants. Ask again in a minute.")
+        case TimeoutError() | NoAnswerError():
+            return _("piv.day has not answered yet. Ask again in a moment.")
+        case AuthenticationError():
+            return _("piv.day refuses the API key. Check PIV_API_KEY.")
+        case PermissionDeniedError():
+            return _("The API key may not read this.")
+        case _:
+            return _("piv.day could not be asked: {problem}", problem=one_line(error.message))
