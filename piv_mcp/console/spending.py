@@ -1,10 +1,11 @@
 """Spending: what was charged by day, area and agent, what is left of the budget, what is unknown, and every entry."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import get_args
 from urllib.parse import urlencode
 
@@ -19,7 +20,7 @@ from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.quote import quote_of
 from piv_mcp.spending.receipt import Outcome, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
-from piv_mcp.store import agents, spending_pages, spending_sums
+from piv_mcp.store import Connection, agents, spending_pages, spending_sums
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.limits import Limit
 from piv_mcp.store.spending_pages import EntryFilter
@@ -69,17 +70,38 @@ class LimitLeft:
     percent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page shows of the journal, all of one moment."""
+
+    sums: Sequence[Sum]
+    entries: Sequence[Entry]
+    entry_count: int
+    lost: Sequence[Entry]
+    lost_count: int
+    agents: Sequence[str]
+
+
 async def spending(look: PersonLook) -> Response:
     """The page."""
     journal, language, (days, offset) = journal_of(look), look.language, _places(look)
     await _freshen(journal)
-    wanted = _wanted(look, days)
-    sums = await journal.store.read(spending_sums.charged, wanted.since)
-    by_area = combined(sums, by_agent=False)
+    wanted, unknown = _wanted(look, days), EntryFilter(outcome="unknown")
+
+    def read(connection: Connection) -> Overview:
+        return Overview(
+            spending_sums.charged(connection, wanted.since),
+            spending_pages.newest(connection, wanted, limit=ENTRIES_A_PAGE, offset=offset),
+            spending_pages.count(connection, wanted),
+            spending_pages.newest(connection, unknown, limit=MOST_UNKNOWN),
+            spending_pages.count(connection, unknown),
+            spending_pages.agents(connection),
+        )
+
+    found = await journal.store.read(read)
+    by_area = combined(found.sums, by_agent=False)
+    of_agents = _totals([replace(item, day="", area="") for item in found.sums])
     today = utc(look.app.clock.time()).date()
-    unknown = EntryFilter(outcome="unknown")
-    entries = await journal.store.read(spending_pages.newest, wanted, limit=ENTRIES_A_PAGE, offset=offset)
-    lost = await journal.store.read(spending_pages.newest, unknown, limit=MOST_UNKNOWN)
 
     def query(**changes: object) -> str:
         return _query(look, changes)
@@ -89,26 +111,27 @@ async def spending(look: PersonLook) -> Response:
         "spending.html",
         days=days,
         spans=SPANS,
-        charged=sum((item.charged for item in sums), Decimal(0)),
-        actions=sum(item.actions for item in sums),
-        uncertain=sum(item.unknown for item in sums),
+        charged=sum((item.charged for item in found.sums), Decimal(0)),
+        actions=sum(item.actions for item in found.sums),
+        uncertain=sum(item.unknown for item in found.sums),
         chart=chart(by_area, today - timedelta(days=days), today, language),
         areas=_totals([replace(item, day="") for item in by_area]),
-        agents=_totals([replace(item, day="", area="") for item in sums]) if any(item.agent for item in sums) else [],
+        agents=of_agents if any(item.agent for item in of_agents) else [],
         area_name=partial(area_name, language=language),
         policy=None if look.app.spending is None else look.app.spending.policy,
         limits=await _limits(look, journal),
-        lost=[listed(look, entry) for entry in lost],
-        lost_count=await count(look),
-        entries=[listed(look, entry) for entry in entries],
-        entry_count=await journal.store.read(spending_pages.count, wanted),
+        lost=[listed(look, entry) for entry in found.lost],
+        lost_count=found.lost_count,
+        entries=[listed(look, entry) for entry in found.entries],
+        entry_count=found.entry_count,
         offset=offset,
         a_page=ENTRIES_A_PAGE,
         wanted=wanted,
         outcomes=[(word, outcome_words(word, language)[0]) for word in OUTCOMES],
         known_areas=COSTLY,
-        known_agents=await journal.store.read(spending_pages.agents),
+        known_agents=found.agents,
         query=query,
+        money=cache(language.money),  # a chart and its table have the same amounts
         one_line=one_line,
     )
 
@@ -184,9 +207,7 @@ def amount_words(entry: Entry, language: Language) -> str:
 
 async def _freshen(journal: Journal) -> None:
     """Note in the journal what time and events have ended."""
-    await journal.expire()
-    await journal.recover()
-    await journal.store.write(note_refunds)
+    await asyncio.gather(journal.expire(), journal.recover(), journal.store.write(note_refunds))  # in one commit
 
 
 def _places(look: PersonLook) -> tuple[int, int]:

@@ -69,10 +69,10 @@ def agents(connection: Connection) -> list[str]:
     return sorted(str(name) for (name,) in rows)
 
 
-def mark(connection: Connection) -> list[Row]:
-    """Changes whenever an entry does."""
+def mark(connection: Connection) -> Row:
+    """Changes whenever an entry does: each change of a state notes its time."""
     query = (
-        "SELECT state, count(*), max(seq), max(decided_at), max(sent_at), max(settled_at), count(charged),"
-        " count(refunded) FROM spending WHERE account = ? GROUP BY state ORDER BY state"
+        "SELECT count(*), max(seq), count(decided_at), max(decided_at), count(sent_at), max(sent_at), count(settled_at),"
+        " max(settled_at), count(refunded) FROM spending WHERE account = ?"
     )
-    return list(connection.rows(query, (connection.account,)))
+    return next(connection.rows(query, (connection.account,)))
