@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from piv_mcp.api.client import PivClient
     from piv_mcp.sandbox import Sandbox
     from piv_mcp.spending.actions.base import Sources
-    from piv_mcp.spending.approval.browser import BrowserChannel
+    from piv_mcp.spending.approval.channels import Channel
     from piv_mcp.spending.gate import Gate
     from piv_mcp.spending.journal import Journal
     from piv_mcp.spending.policy import Policy
@@ -143,6 +143,7 @@ class Runtime:
         from piv_mcp.inbox.retention import Retention
         from piv_mcp.spending.actions.base import Sources
         from piv_mcp.spending.approval.browser import BrowserChannel
+        from piv_mcp.spending.approval.console import ConsoleChannel
         from piv_mcp.spending.approval.page_views import PageViews
         from piv_mcp.spending.journal import Journal
         from piv_mcp.store import accounts, number_leases
@@ -214,7 +215,7 @@ class Runtime:
         view = View(store, Viewer(number_leases.holder_of_process(store.process)), self.clock)
         gate = None
         if client is not None:
-            page = None
+            page: Channel | None = None if settings.console_url is None else ConsoleChannel(settings.console_url)
             if not is_hosted:  # nobody sits before a server
 
                 def pages(visitors: "Visitors") -> "ASGIApp":
@@ -289,7 +290,7 @@ class Runtime:
                         await store.write(accounts.identify, account.user_id)
 
     def _open_gate(
-        self, sources: "Sources", journal: "Journal", changes: "Changes", page: "BrowserChannel | None", view: "View"
+        self, sources: "Sources", journal: "Journal", changes: "Changes", page: "Channel | None", view: "View"
     ) -> "Gate":
         from piv_mcp.api.rate_limit import Priority  # late: see _start
         from piv_mcp.spending.actions.base import Sources

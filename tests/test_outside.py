@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from piv_mcp.web.outside import Forwarded, OutsideAddress
+from piv_mcp.web.outside import AtAddress, Forwarded, OutsideAddress
 
 
 def scope(client: str = "192.0.2.1", **headers: str) -> Scope:
@@ -89,3 +89,32 @@ async def test_a_known_proxy_that_tells_nothing_changes_nothing() -> None:
 def test_hosts_and_pages(url: str | None, headers: dict[str, str], status: int | None) -> None:
     refused = OutsideAddress(url).refusal(scope(**headers))
     assert (None if refused is None else refused.status_code) == status
+
+
+async def at(url: str, **headers: str) -> tuple[list[Scope], list[int]]:
+    """(what the app at this address sees, the statuses of refusals)."""
+    seen: list[Scope] = []
+    statuses: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await AtAddress(app, url)(scope(**headers), receive, send)
+    return seen, statuses
+
+
+async def test_an_app_at_an_address_gets_what_was_sent_there_as_it_was_sent() -> None:
+    for host in ("piv.example.com", "piv.example.com:443", "PIV.example.com"):
+        (seen,), statuses = await at("https://piv.example.com", host=host, cookie="a=b")
+        assert (seen["scheme"], statuses) == ("https", [])
+        assert sorted(seen["headers"]) == [(b"cookie", b"a=b"), (b"host", b"piv.example.com")]
+    for host in ("127.0.0.1:8789", "piv.example.com:8789", "example.com", ""):
+        assert await at("https://piv.example.com", host=host) == ([], [421])
+    assert await at("https://piv.example.com", host="piv.example.com", origin="http://piv.example.com") == ([], [403])

@@ -15,10 +15,12 @@ from starlette.responses import RedirectResponse, Response
 
 from piv_mcp.console.forms import fields_of
 from piv_mcp.console.look import PersonLook
+from piv_mcp.console.refusals import REFUSALS, refusal_text
 from piv_mcp.console.rendering import page
 from piv_mcp.spending.approval.channels import READ_SECONDS, details
 from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
+from piv_mcp.spending.proof import Proof
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision, obstacle
 from piv_mcp.store.journal import Entry, State
@@ -81,7 +83,7 @@ async def beat(look: PersonLook) -> None:
 async def decide(look: PersonLook) -> Response:
     """Decide one entry that the guest was shown."""
     entry_id, shown = look.request.path_params["entry_id"], look.guest.shown
-    if entry_id not in shown.ids:
+    if look.guest.decides_by == "click" and entry_id not in shown.ids:
         return plain_text(404, look.language.gettext("There is no such approval."))
     decision = (await fields_of(look.request)).get("decision")
     if decision not in ("approve", "decline"):
@@ -95,7 +97,9 @@ async def decide(look: PersonLook) -> Response:
     if is_early and entry is not None and entry.state == "quoted":
         _log.info("a click that came too soon after the page had changed", entry_id=entry_id, decision=decision)
         return _back_to(look, entry_id, "early")
-    first = await journal.decide(entry_id, "approve" if decision == "approve" else "decline", by="page")
+    by_whom = None if look.guest.name is None else Proof(operator=look.guest.name)
+    choice = "approve" if decision == "approve" else "decline"
+    first = await journal.decide(entry_id, choice, by="page", prove=by_whom and (lambda _, __: by_whom))
     _log.info("decided on the page", entry_id=entry_id, decision=decision, first=first)
     look.app.inbox.changes.notify()
     return _back_to(look, entry_id, None if first else decision)
@@ -191,8 +195,11 @@ def _certainty(quote: Quote, language: Language) -> str:
 
 
 def _useless_click(entry: Entry, click: str | None, language: Language) -> str | None:
-    """What the person is told of a click that decided nothing."""
+    """What the person is told of a click that decided nothing. `click` can be why a passkey was refused."""
     _ = language.gettext
+    refusal = REFUSALS.get(click or "")
+    if refusal is not None and entry.state == "quoted":
+        return f"{refusal_text(refusal, language)} {language.gettext('Nothing was decided.')}"
     if entry.state == "quoted":
         return _("The page had just changed when you clicked, so nothing was decided. Look again.") if click else None
     if click not in ("approve", "decline"):

@@ -10,7 +10,7 @@ MAX_FORM = 4096
 """Bytes. Maximum size of a submitted form."""
 
 
-async def fields_of(request: Request) -> dict[str, str]:
+async def fields_of(request: Request, max_bytes: int = MAX_FORM) -> dict[str, str]:
     """The fields of a form, each with its first value. A form that is too large has none."""
-    body = await read_body(request, MAX_FORM) or b""
+    body = await read_body(request, max_bytes) or b""
     return {name: values[0] for name, values in parse_qs(body.decode("ascii", "replace")).items()}

@@ -32,7 +32,7 @@ async def told(
 ) -> AsyncGenerator[str]:
     """The events for a page that shows `seen`. `look` gives the digest of what it would show now, or why it ends."""
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
-    while True:
+    while not changes.stopping:  # else the process ends: the browser asks again, whoever serves then
         version = changes.version
         try:
             now = await look()

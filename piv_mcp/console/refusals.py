@@ -1,5 +1,6 @@
 """Why an answer of a passkey does not count, in words for the person who gave it."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from piv_mcp.text.language import Language
@@ -12,7 +13,7 @@ it is to a question about another entry; to another question, or the entry has c
 the person was not verified; the passkey is not the operator's; the signature is wrong; the passkey has a copy, since
 its counter went back; the operator was revoked."""
 
-REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
+REFUSALS: Mapping[str, Refusal] = {refusal: refusal for refusal in get_args(Refusal)}
 
 
 def refusal_text(refusal: Refusal, language: Language) -> str:

@@ -63,15 +63,19 @@ class Fleet:
         agent = CALLER.get()
         if agent is None:
             raise ConfigError("nobody is known to ask")
+        return for_agent(await self.of_account(agent.account), agent)
+
+    async def of_account(self, account: int) -> Services:
+        """The services of an account, as its person has them. Raises as `services`."""
         for member in self._members.values():
-            if member.services is not None and await member.services.store.everything.account() == agent.account:
-                return for_agent(member.services, agent)
+            if member.services is not None and await member.services.store.everything.account() == account:
+                return member.services
         if waiting := [member.problem for member in self._members.values() if member.services is None]:
             # Of several it is not known whose the trouble is: that of another account is not told.
             problem = waiting[0] if len(self._members) == 1 else "the log of the server says more"
             raise ConfigError(f"the account may not be ready: {problem}", hint="Try again in a few seconds")
         raise ConfigError(
-            "this agent's account is not served here: the server has no key of it",
+            "the account is not served here: the server has no key of it",
             hint="The person who runs the server puts the account's key into a file of PIV_ACCOUNTS_DIR",
         )
 

@@ -1,10 +1,13 @@
 """Serves many agents over HTTP, from one process of maybe several: `/mcp`, `/webhooks/<secret>`, `/health`, `/ready`.
+On a port of its own, it serves the console for the people who decide.
 
 Nothing of a request is kept here, so that any process with the same store answers any request.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.requests import Request
@@ -25,13 +28,16 @@ from piv_mcp.server.identity import Roster
 from piv_mcp.server.issuer import Issuer
 from piv_mcp.server.observing import RequestIds
 from piv_mcp.server.seal import SharedSeal, security
-from piv_mcp.store import Store
+from piv_mcp.store import Store, operators
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
 from piv_mcp.text.times import SYSTEM_CLOCK, Clock
 from piv_mcp.web.connections import connection_limit, raise_descriptors
 from piv_mcp.web.listener import Listener, is_taken, reason, router
 from piv_mcp.web.outside import Forwarded, OutsideAddress
+
+if TYPE_CHECKING:
+    from piv_mcp.console.hosted import HostedConsole
 
 MCP_PATH = "/mcp"
 
@@ -48,6 +54,9 @@ STOP_HOSTED_SECONDS = 5.0
 
 MOST_CONNECTIONS = 8192
 """At a time: each call that waits has one."""
+
+CONSOLE_CONNECTIONS = 512
+"""Likewise of the console: each page that is open has one."""
 
 KEEP_ALIVE_SECONDS = 150
 """How long a connection is kept for a next request: longer than proxies keep theirs, which could use one that ends."""
@@ -82,6 +91,7 @@ class _Serving:
     def __init__(self, settings: Settings, redactor: Redactor, store: Store, clock: Clock) -> None:
         self._clock = clock
         self._settings = settings
+        self._store = store
         self._log = structlog.get_logger(__name__)
         seal = SharedSeal()
         self._fleet = Fleet(settings, redactor, clock=clock)
@@ -105,11 +115,32 @@ class _Serving:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
         settings = self._settings
+        console = _console(settings, self._store, self._clock, self._fleet) if settings.console_url else None
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._door.close)
+            if console is not None:
+                at = settings.console_host, settings.console_port
+                limit = min(self._limit, CONSOLE_CONNECTIONS)
+                await stack.enter_async_context(self._listening(console, *at, "PIV_CONSOLE", limit))
+                self._log.info("serving the console", url=settings.console_url)
+            at = settings.http_host, settings.http_port
+            port = await stack.enter_async_context(self._listening(self._app(), *at, "PIV_HTTP", self._limit))
+            ready(port)
+            await self._serve(stop)
+
+    @asynccontextmanager
+    async def _listening(self, app: ASGIApp, host: str, port: int, settings: str, limit: int) -> AsyncGenerator[int]:
+        """Serve the app in the block, on `limit` connections at most; yields the port. The names of the `settings` of
+        host and port begin so.
+
+        Raises:
+            ConfigError: the port cannot be opened.
+        """
         listener = Listener(
-            Forwarded(self._app(), settings.trusted_proxies or ()),
-            settings.http_host,
-            settings.http_port,
-            limit=self._limit,
+            Forwarded(app, self._settings.trusted_proxies or ()),
+            host,
+            port,
+            limit=limit,
             idle_seconds=KEEP_ALIVE_SECONDS,
             clock=self._clock,
         )
@@ -117,13 +148,11 @@ class _Serving:
         try:
             await listener.tried.wait()
             if listener.failure is not None:
-                raise _not_opened(settings, listener.failure)
-            ready(listener.port)
-            await self._serve(stop)
+                raise _not_opened(port, settings, listener.failure)
+            yield listener.port
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-            await self._door.close()
 
     async def _serve(self, stop: asyncio.Event) -> None:
         async with self._sessions.run():
@@ -181,6 +210,8 @@ class _Serving:
         try:
             if self._settings.oauth_issuer is None and await self._roster.is_empty():
                 self._log.warning("no agent may use this server yet", do="piv-mcp agents add NAME")
+            if self._settings.console_url is not None and not await self._store.read(operators.are_there):
+                self._log.warning("nobody may sign in to the console yet", do="piv-mcp operators add NAME")
         except PivError as error:
             self._log.error("the store cannot be read yet", problem=error.message)
 
@@ -214,9 +245,17 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"PIV_ACCOUNTS_DIR {problem}")
 
 
-def _not_opened(settings: Settings, error: OSError) -> ConfigError:
+def _console(settings: Settings, store: Store, clock: Clock, fleet: Fleet) -> "HostedConsole":
+    try:
+        from piv_mcp.console.hosted import HostedConsole  # late: of the extra `server`
+    except ImportError:
+        raise ConfigError(
+            "PIV_CONSOLE_URL needs packages that are not installed", hint="pip install 'piv-mcp[server]'"
+        ) from None
+    return HostedConsole(settings, store, fleet.of_account, store.clock(clock))
+
+
+def _not_opened(port: int, settings: str, error: OSError) -> ConfigError:
     if is_taken(error):
-        return ConfigError(
-            f"port {settings.http_port} is in use by another program", hint="End it, or set PIV_HTTP_PORT"
-        )
-    return ConfigError(f"port {settings.http_port} cannot be opened at PIV_HTTP_HOST ({reason(error)})")
+        return ConfigError(f"port {port} is in use by another program", hint=f"End it, or set {settings}_PORT")
+    return ConfigError(f"port {port} cannot be opened at {settings}_HOST ({reason(error)})")

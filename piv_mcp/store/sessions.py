@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.rows import RowReader
 
-NOTE_LOOK_SECONDS = 30.0
+SEEN_EXACTLY_SECONDS = 30.0
 """How exactly the store knows when a session was last seen, so that looking at pages writes little."""
 
 

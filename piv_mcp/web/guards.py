@@ -53,7 +53,7 @@ def refused_unless_local(request: Request) -> Response | None:
 
 def is_same_origin(request: Request) -> bool:
     """Whether the form was sent by our own page."""
-    same_origin = request.headers.get("origin") == f"http://{request.headers.get('host')}"
+    same_origin = request.headers.get("origin") == f"{request.url.scheme}://{request.headers.get('host')}"
     return same_origin and request.headers.get("sec-fetch-site") != "cross-site"
 
 

@@ -78,6 +78,23 @@ class OutsideAddress:
         return None
 
 
+class AtAddress:
+    """`app`, which gets the requests to the address `url` alone, as they were sent there: whatever stands between, a
+    request has the address's scheme and host."""
+
+    def __init__(self, app: ASGIApp, url: str) -> None:
+        self._app = app
+        self._address = OutsideAddress(url)
+        self._scheme, _, self._host = url.partition("://")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (refused := self._address.refusal(scope)) is not None:
+            return await refused(scope, receive, send)
+        others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        known = {"scheme": self._scheme, "headers": [(b"host", self._host.encode()), *others]}
+        return await self._app({**scope, **known}, receive, send)
+
+
 def _names(url: str) -> tuple[list[str], list[str]]:
     scheme, _, host = url.partition("://")
     usual = f"{host}:{USUAL_PORTS[scheme]}"
