@@ -67,6 +67,7 @@ def texts() -> Iterator[tuple[str, str | tuple[str, ...], str | None]]:
     yield from (("piv_mcp/spending/messages.py", text, None) for text in ENGLISH.values())
     yield from (("piv_mcp/spending/receipt.py", text, None) for text in (*DECIDERS.values(), SOMEBODY))
     yield from (("piv_mcp/spending/actions/", name, "argument") for name in arguments())
+    yield from (("piv_mcp/spending/actions/", area, "area") for area in sorted({a.area for a in ACTIONS.values()}))
 
 
 def calls(file: Path) -> Iterator[ast.Call]:

@@ -10,7 +10,7 @@ from jinja2 import nodes
 READ = ("title", "aria-label", "aria-description", "placeholder", "alt")
 """Attributes that people read."""
 
-NAMES = ("piv-mcp", "piv.day")
+NAMES = ("piv-mcp", "piv.day", "CSV", "JSON Lines")
 VALUE = "\N{OBJECT REPLACEMENT CHARACTER}"
 """Stands for what a template fills in."""
 
@@ -73,7 +73,7 @@ class _Reader(HTMLParser):
                 text = "".join(texts)
                 if re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", re.sub(r"\$\{.*?\}", "value", text)):
                     self.found.append(text)
-        elif self._inside != "style":
+        elif self._inside not in ("style", "code"):
             self._note(data)
 
     def _note(self, text: str) -> None:

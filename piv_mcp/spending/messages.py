@@ -85,7 +85,7 @@ ENGLISH: Mapping[str, str] = {
     "({entry}): {action:message}. It may still take effect",
     "over_action_budget": "The budget approves at most {limit:money} for one action",
     "over_agent_budget": "The budget of this agent is {limit:money} in 24 hours, and {left:money} of it is left",
-    "over_area_budget": "The budget for {area} is {limit:money} in 24 hours, and {left:money} of it is left",
+    "over_area_budget": "The budget for {area:area} is {limit:money} in 24 hours, and {left:money} of it is left",
     "over_day_budget": "The budget is {limit:money} in 24 hours, and {left:money} of it is left",
     "over_shared_budget": "Of the budget that all agents share, {left:money} is left",
     "overcharged_before": "For an action of this kind piv.day charged more than quoted, or an unknown amount ({entry})",
@@ -207,6 +207,7 @@ def _forms(language: Language) -> Mapping[str, Callable[[Any], str]]:
         "host": lambda name: display(str(name)),
         "priced": lambda price: priced(price, language),
         "listed": lambda items: ", ".join(map(str, items)),
+        "area": lambda name: language.pgettext("area", name),
         "message": lambda value: Message.model_validate(value).line_in(language),
     }
 
