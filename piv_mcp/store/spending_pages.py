@@ -72,7 +72,7 @@ def agents(connection: Connection) -> list[str]:
 def mark(connection: Connection) -> Row:
     """Changes whenever an entry does: each change of a state notes its time."""
     query = (
-        "SELECT count(*), max(seq), count(decided_at), max(decided_at), count(sent_at), max(sent_at), count(settled_at),"
-        " max(settled_at), count(refunded) FROM spending WHERE account = ?"
+        "SELECT count(*), max(seq), count(decided_at), max(decided_at), count(sent_at), max(sent_at),"
+        " count(settled_at), max(settled_at), count(refunded) FROM spending WHERE account = ?"
     )
     return next(connection.rows(query, (connection.account,)))
