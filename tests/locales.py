@@ -6,12 +6,13 @@ then translates, drops those that are gone, and writes the `.mo` files that the 
 
 import ast
 from collections.abc import Iterator, Sequence
+from gettext import GNUTranslations
 from pathlib import Path
 from typing import Any, cast
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
-from babel.messages.mofile import read_mo, write_mo
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from piv_mcp.api.domains import CreateDnsRecord, DnsRecord
@@ -134,10 +135,10 @@ def stored(code: Code) -> LanguageCatalog:
     return catalog
 
 
-def compiled(code: Code) -> Catalog:
+def compiled(code: Code) -> GNUTranslations:
     """The catalog that the program reads."""
     with compiled_file(code).open("rb") as file:
-        return read_mo(file)
+        return GNUTranslations(file)
 
 
 def contents(catalog: Catalog) -> dict[Key, Forms]:

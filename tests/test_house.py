@@ -236,6 +236,7 @@ assert not os.listdir({str(tmp_path)!r}), os.listdir({str(tmp_path)!r})
 
 def test_listing_the_tools_imports_nothing_heavy() -> None:
     heavy = ("httpx", "stamina", "tenacity", "phonenumbers", "piv_mcp.sandbox", "piv_mcp.store.database", "uvicorn")
+    heavy += ("babel", "piv_mcp.console")
     program = f"""
 import asyncio, sys
 from mcp import Client

@@ -1,5 +1,6 @@
 """The question in the person's language, wherever it is put; what a model reads stays English."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending.approval.channels import message as question_text
 from piv_mcp.spending.messages import Message, message, named
 from piv_mcp.spending.quote import Argument, Price, Quote
-from piv_mcp.text.language import PLAIN, Code, Language, language
+from piv_mcp.text.language import PLAIN, Code, Language, language, preferred
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
 
@@ -200,3 +201,43 @@ def test_texts_of_others_stay_what_they_are(code: Code) -> None:
     text = question_text(quote, language(code))
     assert text.count("{months} ") == 3
     assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in text
+
+
+# which language
+
+
+@pytest.mark.parametrize(
+    ("accepted", "code"),
+    [
+        ("", "en"),
+        ("de-DE,de;q=0.9", "en"),
+        ("ru", "ru"),
+        ("ru-RU,ru;q=0.9,en-US;q=0.8,en;q=0.7", "ru"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans"),
+        ("de,en;q=0.5,ru;q=0.8", "ru"),
+        ("en-GB,ru;q=0.9", "en"),
+        ("ru;q=0, zh;q=0.1", "zh-Hans"),
+        ("ru;q=oops,en;q=0.1", "en"),
+        ("*", "en"),
+        (",;q=,;;,ZH-hans ; Q=1", "zh-Hans"),
+        ("ru" * 5000, "en"),
+    ],
+)
+def test_of_our_languages_the_one_counts_that_the_browser_likes_best(accepted: str, code: Code) -> None:
+    assert preferred(accepted).code == code
+    for chosen in ASKED:
+        assert preferred(accepted, chosen).code == chosen
+
+
+@pytest.mark.parametrize(
+    ("code", "moment", "age", "span"),
+    [
+        ("en", "Dec 30, 2026 09:05 UTC", "3 hours ago", "5 minutes"),
+        ("ru", "30 дек. 2026\N{NARROW NO-BREAK SPACE}г. 09:05 UTC", "3 часа назад", "5 минут"),
+        ("zh-Hans", "2026年12月30日 09:05 UTC", "3小时前", "5分钟"),
+    ],
+)
+def test_times_are_written_as_the_language_does(code: Code, moment: str, age: str, span: str) -> None:
+    words = language(code)
+    assert words.moment(datetime(2026, 12, 30, 9, 5, tzinfo=UTC)) == moment
+    assert (words.age(3 * 3600), words.span(300)) == (age, span)

@@ -146,7 +146,7 @@ def preferred(accepted: str, chosen: Code | None = None) -> Language:
     for item in accepted.split(",")[:50]:
         tag, _, weight = item.partition(";")
         code = _BY_SUBTAG.get(tag.strip().partition("-")[0].lower())
-        quality = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", weight)
+        quality = re.fullmatch(r"\s*[qQ]\s*=\s*([01](?:\.\d{0,3})?)\s*", weight)
         worth = 1.0 if not weight else float(quality[1]) if quality else 0.0
         if code is not None and worth > 0:
             weighed.append((worth, code))
