@@ -5,7 +5,9 @@
 
 import ast
 import os
+import re
 import string
+from collections.abc import Iterator
 
 import locales
 import pytest
@@ -110,3 +112,29 @@ def test_every_text_that_is_translated_is_written_out_where_it_is_or_in_a_table(
         for call in locales.calls(file):
             texts = call.args[:2] if locales.name_of(call) in ("ngettext", "pgettext") else call.args[:1]
             assert all(isinstance(text, ast.Constant) for text in texts), f"{file}:{call.lineno}: {ast.unparse(call)}"
+
+
+NO_WORDS_FOR_PEOPLE = {"User verification"}
+"""What a library's error says, by which it is told from others."""
+
+
+def texts_in(node: ast.AST) -> Iterator[str]:
+    """The texts of a module that are translated nowhere. Not those for developers: docstrings and what is logged."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Expr(value=ast.Constant()):
+                continue
+            case ast.Call() if locales.name_of(child) in locales.KEYWORDS or ast.unparse(child.func).startswith(
+                "_log."
+            ):
+                continue
+            case ast.Constant(value=str(text)):
+                yield text
+            case _:
+                yield from texts_in(child)
+
+
+@pytest.mark.parametrize("module", sorted((locales.PACKAGE / "console").glob("*.py")), ids=lambda path: path.stem)
+def test_no_page_says_a_sentence_outside_the_catalogs(module: locales.Path) -> None:
+    texts = set(texts_in(ast.parse(module.read_text("utf-8")))) - NO_WORDS_FOR_PEOPLE
+    assert [text for text in texts if re.match(r"[A-Z][a-z]+,? [a-z]+", text)] == []
