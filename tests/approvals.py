@@ -194,7 +194,7 @@ class Visitor:
     @property
     def live(self) -> str:
         """Where an open page learns of changes."""
-        return f"{self.path.removesuffix('approvals')}live?page=approvals"
+        return f"{self.path.removesuffix('/approvals')}/live?page=approvals"
 
     async def request(
         self,

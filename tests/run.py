@@ -6,7 +6,8 @@ relatives, else Playwright's. Says on the terminal what is to be installed, and 
 installs anything. Then runs pytest with two workers for each processor; `-n0` runs all in one process.
 
 `--no-install` changes nothing outside `.venv`: without a Chromium the tests of the approval page are left out, and
-without PostgreSQL those of the store in it. PostgreSQL is Debian's, or that of the package `pgserver` in `.venv`.
+without PostgreSQL those of the store in it. The check of the person's pages by axe-core needs npm, which puts it in
+`tests/.axe`; without npm that check is left out. PostgreSQL is Debian's, or that of the package `pgserver` in `.venv`.
 With `CI` in the environment no test may be left out: the run fails instead.
 
 Standard library only.
@@ -26,6 +27,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 PLAYWRIGHT = [str(PYTHON), "-m", "playwright", "install", "chromium"]
 APT = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]]
 LEFT_OUT = "LEFT OUT: the tests of the approval page (marked `browser`), since there is no Chromium."
+AXE = ROOT / "tests" / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
+NPM = ["install", "--prefix", str(ROOT / "tests" / ".axe"), "--ignore-scripts", "--no-audit", "--no-fund"]
+AXE_VERSION = "axe-core@4.14.1"
+NO_AXE = "LEFT OUT: the check of the person's pages by axe-core (marked `axe`), since it could not be installed."
 POSTGRESQL = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]]
 NO_POSTGRESQL = "LEFT OUT: the tests of the store in PostgreSQL (marked `postgresql`), since there is no PostgreSQL."
 MAX_WORKERS = 16
@@ -39,9 +44,11 @@ def main(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--no-install"]
     make_environment()
     has_browser = find_browser() or (may_install and install_browser())
+    has_axe = AXE.exists() or (may_install and install_axe())
     has_database = find_database() or (may_install and install_database())
     missing = {
         "browser": (has_browser, "Chromium", LEFT_OUT),
+        "axe": (has_axe, "axe-core", NO_AXE),
         "postgresql": (has_database, "PostgreSQL", NO_POSTGRESQL),
     }
     left_out = {marker: words for marker, (is_there, _, words) in missing.items() if not is_there}
@@ -95,6 +102,15 @@ def install_browser() -> bool:
             return True
     say("Downloading Playwright's Chromium into the user's cache. By hand:", text(PLAYWRIGHT))
     return worked(PLAYWRIGHT)
+
+
+def install_axe() -> bool:
+    """With npm, into a folder that git ignores."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return False
+    say("Installing axe-core, in tests/.axe alone. By hand:", text([npm, *NPM, AXE_VERSION]))
+    return worked([npm, *NPM, AXE_VERSION]) and AXE.exists()
 
 
 def find_database() -> bool:

@@ -25,7 +25,7 @@ from piv_mcp.store import migrations as schema
 from piv_mcp.store.database import SqliteConnection
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.text.untrusted import MAX_TEXT, Fence, visible
-from piv_mcp.tools.event_rows import NOT_LOOKED, RowMaker
+from piv_mcp.tools.event_rows import CONFIRMED, RowMaker
 
 NUMBER = "vzPA1-kHKSg-EAL7e-Jqd3o"
 SUBJECTS = {
@@ -485,7 +485,7 @@ def test_a_text_that_talks_to_the_assistant_is_data_between_the_marks(text: str)
     assert newest.text.startswith(f"⟦{rows.fence.mark}⟧")
     assert newest.text.endswith(f"⟦/{rows.fence.mark}⟧")
     assert newest.text.count("⟦") == 2
-    assert newest.confirmed == NOT_LOOKED
+    assert newest.confirmed == CONFIRMED["not_looked"]
     assert rows.fence.mark in (rows.fence.notice or "")
 
 

@@ -73,6 +73,10 @@ class Phonebook:
         """The phone number of an id, or `None` if the id was not seen before."""
         return self._phones.get(piv_num_id)
 
+    def known(self) -> "list[Number]":
+        """All numbers, as they were last listed."""
+        return [number for numbers in self._ids.values() for number in numbers.values()]
+
     async def resolve(self, value: str) -> str:
         """The `piv_num_id` of `value`. An id is returned as it is, without a request to the API.
 

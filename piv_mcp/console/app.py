@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from piv_mcp.console import account, approvals, commitments, entry, live, spending
+from piv_mcp.console import account, approvals, commitments, entry, health, inbox, live, spending
 from piv_mcp.console.kept import Kept
 from piv_mcp.console.laptop import LaptopEntrance
 from piv_mcp.console.look import Entrance, Examine, Guest, PersonLook, Tab
+from piv_mcp.console.rendering import bare_page
 from piv_mcp.console.rendering import page as rendered
 from piv_mcp.errors import PivError
 from piv_mcp.services import Services
@@ -56,6 +57,12 @@ class Part:
 
 PAGES: tuple[ConsolePage, ...] = (
     ConsolePage(
+        name="inbox",
+        title=lambda language: language.gettext("Inbox"),
+        show=inbox.inbox,
+        state=inbox.state,
+    ),
+    ConsolePage(
         name="approvals",
         title=lambda language: language.gettext("Approvals"),
         show=approvals.approvals,
@@ -81,6 +88,11 @@ PAGES: tuple[ConsolePage, ...] = (
         show=account.account,
         state=account.state,
     ),
+    ConsolePage(
+        name="health",
+        title=lambda language: language.gettext("Health"),
+        show=health.health,
+    ),
 )
 """In the order of the navigation."""
 
@@ -91,6 +103,7 @@ PARTS: tuple[Part, ...] = (
     Part("GET", "spending/{entry_id}", "spending", entry.entry),
     Part("POST", "commitments/anew", "commitments", commitments.ask_anew),
     Part("POST", "account/anew", "account", account.ask_anew),
+    Part("POST", "health/examine", "health", health.examine_anew),
 )
 
 
@@ -136,8 +149,7 @@ class Console:
 
     def _shows(self, page: ConsolePage) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
-            look = await self._look(request, page)
-            return look if isinstance(look, Response) else await _answer(look, page.show)
+            return await self._answer(request, page, page.show, follows=page.state is not None)
 
         return show
 
@@ -147,8 +159,7 @@ class Console:
                 _log.warning("a form sent by another page was refused", origin=request.headers.get("origin"))
                 told = self._language_of(request).gettext("This request does not come from a page of piv-mcp.")
                 return plain_text(403, told)
-            look = await self._look(request, page, follows=False)
-            return look if isinstance(look, Response) else await _answer(look, part.act)
+            return await self._answer(request, page, part.act, follows=False)
 
         return act
 
@@ -174,15 +185,21 @@ class Console:
         events = live.told(now, seen, look.app.inbox.changes, self._clock)
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
-    async def _look(self, request: Request, page: ConsolePage, *, follows: bool = True) -> PersonLook | Response:
-        """The guest's look at the page, or the refusal of the request. `follows`: the page that is shown follows
-        changes."""
+    async def _answer(self, request: Request, page: ConsolePage, act: Handler, *, follows: bool) -> Response:
+        """What `act` makes of the guest's look at the page; or the refusal of the request, or what went wrong."""
         guest = await self._entrance.guest(request)
         if isinstance(guest, Response):
             return guest
-        look = await self._look_of(guest, request, page)
-        seen = await self._digest(look, page) if follows and page.state is not None else None
-        return replace(look, tabs=await self._tabs(look), seen=seen)
+        look = None
+        try:
+            look = await self._look_of(guest, request, page)
+            seen = await self._digest(look, page) if follows else None
+            look = replace(look, tabs=await self._tabs(look), seen=seen)
+            return await act(look)
+        except PivError as error:
+            if look is None:
+                return bare_page(self._language_of(request), "problem.html", http_status=503, error=error)
+            return rendered(look, "problem.html", http_status=503, error=error)
 
     async def _look_of(self, guest: Guest, request: Request, page: ConsolePage) -> PersonLook:
         app = await self._services(guest)
@@ -215,13 +232,6 @@ class Console:
 
 async def _count(look: PersonLook, page: ConsolePage) -> int:
     return 0 if page.count is None else await page.count(look)
-
-
-async def _answer(look: PersonLook, act: Handler) -> Response:
-    try:
-        return await act(look)
-    except PivError as error:
-        return rendered(look, "problem.html", http_status=503, error=error)
 
 
 def laptop_app(

@@ -43,5 +43,5 @@ class Kept:
             since = asked_at if anew else asked_at - KEPT_SECONDS
             if found is None or found.found_at <= since:
                 value = await find()
-                found = self._found[key] = Found[object](value, self._clock.time(), self._clock.monotonic())
+                found = self._found[key] = Found(value, self._clock.time(), self._clock.monotonic())
             return cast("Found[T]", found)

@@ -282,6 +282,10 @@ STEPS = (
     -- JSON: who decided, and the passkey's assertion
     ALTER TABLE spending ADD COLUMN proof TEXT;
     """,
+    """
+    -- by which a person reads through the inbox
+    CREATE INDEX events_moment ON events (account, coalesce(reached_at, sent_at, arrived_at), seq);
+    """,
 )
 
 

@@ -82,6 +82,12 @@ def recently_sent(connection: Connection, now: float) -> dict[Priority, list[flo
     return sent
 
 
+def in_the_last_minute(connection: Connection, now: float) -> tuple[dict[Priority, int], Pause]:
+    """How many requests count for the account at the moment `now`, by priority, and its pause."""
+    now = connection.now(now)
+    return {priority: len(times) for priority, times in recently_sent(connection, now).items()}, pause(connection, now)
+
+
 def use_up(connection: Connection, at: float) -> None:
     """Note requests of everybody's at this time: they leave no room for another until they are a window old."""
     with acting_for(connection, EVERYBODY):

@@ -12,6 +12,7 @@ from piv_mcp.api.events import EVENTS
 from piv_mcp.api.phonebook import Phonebook
 from piv_mcp.inbox.codes.links import MAX_LINK_CHARS, host_of
 from piv_mcp.inbox.codes.parts import parts_of
+from piv_mcp.inbox.confirming import Confirmation, confirmation
 from piv_mcp.services import Services
 from piv_mcp.store import polls
 from piv_mcp.store.event import StoredEvent
@@ -27,8 +28,11 @@ MAX_OTHERS = 4
 MAX_TEXT_CHARS = 500
 """Characters of an SMS that are shown beside its code."""
 
-FOUND, ABSENT, NOT_LOOKED = "in the SMS history", "not in the SMS history, may be forged", "not looked for yet"
-"""Whether the account's own SMS history confirms a message. Anybody who knows the webhook address can send one."""
+CONFIRMED: Mapping[Confirmation, str] = {
+    "found": "in the SMS history",
+    "absent": "not in the SMS history, may be forged",
+    "not_looked": "not looked for yet",
+}
 
 NOTES: Mapping[tuple[str, str, str], str] = {
     ("verify.completed", "status", "sms_sent"): (
@@ -53,9 +57,6 @@ NOTES_OF_ASKED: Mapping[str, str] = {
 """What an event of a type lacks, or how it is known, if no webhook has told it."""
 
 NO_REFUNDS_SHOWN = "What fails is refunded; piv.day shows no amount when asked: get_account has the balance."
-
-LATE_IN_HISTORY_SECONDS = 60.0
-"""A history may show a message a little after its webhook."""
 
 
 class Code(BaseModel):
@@ -168,11 +169,7 @@ class RowMaker:
 
     def confirmed(self, event: StoredEvent) -> str:
         """Whether the account's own SMS history has the message, in words."""
-        if event.confirmed:
-            return FOUND
-        look = self._looks.get(event.subject or "", polls.Look())
-        is_late = look.at >= event.recorded_at + LATE_IN_HISTORY_SECONDS
-        return ABSENT if look.was_made and event.seq <= look.seq and is_late else NOT_LOOKED
+        return CONFIRMED[confirmation(event, self._looks.get(event.subject or "", polls.Look()))]
 
     def _code(self, event: StoredEvent, *, with_text: bool) -> Code:
         return Code(

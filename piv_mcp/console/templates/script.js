@@ -18,6 +18,21 @@ const tick = () => {
 setInterval(tick, 250);
 tick();
 
+// How long ago things were goes on by itself.
+const ages = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
+const units = [["second", 1, 90], ["minute", 60, 5400], ["hour", 3600, 129600], ["day", 86400, Infinity]];
+let shownAt = Date.now();
+const grow = () => {
+  for (const time of main.querySelectorAll("time[data-age]")) {
+    const age = Math.max(1, Number(time.dataset.age) + (Date.now() - shownAt) / 1000);
+    const [unit, size] = units.find(([, , most]) => age < most);
+    const text = ages.format(-Math.round(age / size), unit);
+    if (time.textContent !== text) time.textContent = text;
+  }
+};
+setInterval(grow, 1000);
+grow();
+
 // Makes an element like a fresh one, and keeps what has not changed: what has the focus, and what is being typed.
 const patch = (old, fresh) => {
   if (old.isEqualNode(fresh)) return;
@@ -60,8 +75,9 @@ const renew = async () => {
   }
   if (focused && !focused.isConnected) main.focus({ preventScroll: true });
   document.title = fresh.title;
-  changedAt = Date.now();
+  changedAt = shownAt = Date.now();
   tick();
+  grow();
   return true;
 };
 
