@@ -52,7 +52,7 @@ async def console(
     """The console of a server's services. `findings` are what an examination finds; None: there is none."""
 
     async def examine() -> Sequence[Finding]:
-        return list(findings or [])
+        return findings or []
 
     services, wake = app.services, app.services.inbox.changes.notify
     check: Examine | None = None if findings is None else examine

@@ -1,6 +1,6 @@
 """What a page asks piv.day for: several things at once, of which one that fails takes no other along.
 
-Answers are shared for a minute, and asked for with the priority of back-fill: looking takes no request from an agent.
+Answers are shared for a minute, and asked for with the priority of polls, which leave room for what agents call.
 """
 
 from collections.abc import Awaitable
@@ -19,8 +19,8 @@ from piv_mcp.text.untrusted import one_line
 SHARED_SECONDS = 60.0
 """How old an answer may be that a page shows unasked."""
 
-ANEW_SECONDS = 5.0
-"""How old it may be where a person asked for it anew: less than the time between two clicks that mean it."""
+ANEW_SECONDS = 10.0
+"""How old it may be where a person asked for it anew: many clicks cost no more requests than one."""
 
 ASK_SECONDS = 10.0
 """How long a page waits for an answer."""
@@ -43,7 +43,7 @@ def asker(app: Services, *, anew: bool = False, shared_seconds: float = SHARED_S
         ConfigError: no API key is set.
     """
     span = Span(ANEW_SECONDS if anew else shared_seconds)
-    return app.client.at(Priority.BACKFILL).recent(span), span
+    return app.client.at(Priority.WAIT).recent(span), span
 
 
 async def asked(answer: Awaitable[T], language: Language, clock: Clock) -> Asked[T]:
