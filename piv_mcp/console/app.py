@@ -25,6 +25,9 @@ from piv_mcp.web.visitors import Visitors
 
 Handler = Callable[[PersonLook], Awaitable[Response]]
 
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""Of answers that do not end. The second tells a proxy not to gather them."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -183,7 +186,7 @@ class Console:
 
         seen = request.query_params.get("seen")
         events = live.told(now, seen, look.app.inbox.changes, self._clock)
-        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     async def _answer(self, request: Request, page: ConsolePage, act: Handler, *, follows: bool) -> Response:
         """What `act` makes of the guest's look at the page; or the refusal of the request, or what went wrong."""
