@@ -62,11 +62,12 @@ class Device:
     async def enrol(self, link: str) -> None:
         await self.page.goto(link)
         await self.page.get_by_role("button", name="Make a passkey").click()
-        await self.page.wait_for_url(f"{self.url}/approvals")
+        await self.page.locator(".who bdi").wait_for()
+        await self.page.goto(f"{self.url}/approvals")
 
     async def sign_in(self) -> None:
         await self.page.get_by_role("button", name="Sign in with a passkey").click()
-        await self.page.wait_for_url(f"{self.url}/approvals")
+        await self.page.locator(".who bdi").wait_for()
 
     async def verify_nobody(self) -> None:
         """From now on the authenticator does not find out who uses it."""
@@ -151,13 +152,13 @@ class ConsoleSite:
         await page.goto(f"{self.url}{at}")
         return device
 
-    async def link(self, name: str = "anna", *, again: bool = False) -> str:
-        return await invite(self.replica.settings, name, None, again=again)
+    async def link(self, name: str = "anna", account: str | None = None, *, again: bool = False) -> str:
+        return await invite(self.replica.settings, name, account, again=again)
 
-    async def operator(self, name: str = "anna") -> Device:
-        """Somebody who is signed in, in a browser of their own."""
+    async def operator(self, name: str = "anna", account: str | None = None) -> Device:
+        """Somebody who is signed in, in a browser of their own, and looks at the approvals."""
         device = await self.device("/sign-in")
-        await device.enrol(await self.link(name))
+        await device.enrol(await self.link(name, account))
         return device
 
     async def waiting(self, token: str, **arguments: Any) -> str:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from engines import open_at
 
 from piv_mcp.cli.main import main
-from piv_mcp.store import Store, ceremonies, operators, sessions
+from piv_mcp.store import Connection, Store, backup, ceremonies, operators, sessions
 from piv_mcp.store.ceremonies import Ceremony
 from piv_mcp.store.operators import Operator, Passkey
 from piv_mcp.store.sessions import ConsoleSession
@@ -164,6 +164,24 @@ async def test_a_session_ends_by_its_time_and_when_nobody_looks(store: Store, an
     session = await store.read(sessions.of_cookie, "c", NOW + 99, idle_seconds=30)
     assert session is not None
     assert (session.operator, session.account) == ("anna", 1)
+
+
+@pytest.mark.sqlite
+async def test_a_backup_holds_operators_and_nobody_who_is_signed_in(
+    store: Store, store_path: Path, tmp_path: Path, anna: Operator
+) -> None:
+    await store.write(operators.add_passkey, Passkey("key", "anna", 1, "public", 0, NOW))
+    await store.write(sessions.begin, ConsoleSession("cookie", "anna", NOW, NOW, NOW + 60))
+    await store.write(ceremonies.begin, Ceremony("nonce", "enrolment", NOW + 60, "anna"), NOW)
+    backup.copy_to(store_path, tmp_path / "copy.sqlite3")
+    copy = open_at(tmp_path / "copy.sqlite3")
+
+    def counts(connection: Connection) -> list[int]:
+        tables = ("operators", "passkeys", "sessions", "ceremonies")
+        return [connection.count(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608 - our own names
+
+    assert await copy.read(counts) == [1, 1, 0, 0]
+    await copy.close()
 
 
 async def test_two_uses_of_a_passkey_at_a_time_are_one(store: Store, anna: Operator) -> None:

@@ -20,7 +20,7 @@ from piv_mcp.console.rendering import page
 from piv_mcp.spending.approval.channels import READ_SECONDS, details
 from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
-from piv_mcp.spending.proof import Proof
+from piv_mcp.spending.proof import Proof, proof_of
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision, obstacle
 from piv_mcp.store.journal import Entry, State
@@ -157,6 +157,9 @@ def _card(entry: Entry, click: str | None, language: Language) -> dict[str, obje
     price, recurring, action = quote.price.amount, quote.price.recurring, quote.headline.line_in(language)
     pending = entry.state == "quoted"
     kind, title, text = _status(entry, quote, language)
+    rows = details(quote, language, with_balance=pending)
+    if (by_whom := proof_of(entry)) is not None:
+        rows.append((language.gettext("Decided by"), one_line(by_whom.operator)))
     return {
         "id": entry.id,
         "version": _digest(entry),
@@ -170,7 +173,7 @@ def _card(entry: Entry, click: str | None, language: Language) -> dict[str, obje
         "certainty": _certainty(quote, language),
         "recurring": None if recurring is None else recurring.in_language(language),
         # The balance in the quote is out of date once the entry has been decided.
-        "details": details(quote, language, with_balance=pending),
+        "details": rows,
         "button": _button(quote, language),
         "expires": round(entry.expires_at * 1000),
     }

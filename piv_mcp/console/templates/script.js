@@ -132,5 +132,8 @@ main.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
 });
 
+// Whoever signs out leaves: the page is not to be shown anew when it learns of that.
+document.querySelector(".who form")?.addEventListener("submit", () => source?.close());
+
 // The browser restored the page from its cache: what it shows may have changed since.
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
