@@ -12,12 +12,14 @@ from piv_mcp.cli.stored_accounts import StoredAccount, accounts_of
 from piv_mcp.cli.terminal import at_terminal
 from piv_mcp.config import Settings
 from piv_mcp.spending.approval.channels import lines
+from piv_mcp.spending.errors import FrozenError, frozen_since
 from piv_mcp.spending.journal import Ending
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision
 from piv_mcp.store import Store
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
+from piv_mcp.store.freezes import Freeze
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import visible
@@ -33,7 +35,11 @@ def run(settings: Settings) -> None:
         click.ClickException: something waits, and this is not a terminal.
     """
     decides = at_terminal()
-    waiting = asyncio.run(_waiting(partial(open_store, settings, open_directory(settings))))
+    opened = partial(open_store, settings, open_directory(settings))
+    waiting, freezes = asyncio.run(_waiting(opened))
+    for account, freeze in freezes:
+        of = f" of account {account.name}" if account.name else ""
+        click.echo(f"All that costs money{of} is frozen {frozen_since(freeze)}: piv-mcp unfreeze lifts it.")
     if not waiting:
         click.echo("Nothing waits for approval.")
     for account, entry in waiting:
@@ -44,16 +50,23 @@ def run(settings: Settings) -> None:
         raise click.ClickException("deciding needs a terminal: run this command in one yourself")
 
 
-async def _waiting(opened: Callable[..., Store]) -> list[tuple[StoredAccount, Entry]]:
-    """Of each account, quotes to decide, then outcomes that are unknown; the oldest first."""
-    waiting: list[tuple[StoredAccount, Entry]] = []
+Waiting = list[tuple[StoredAccount, Entry]]
+Freezes = list[tuple[StoredAccount, Freeze]]
+
+
+async def _waiting(opened: Callable[..., Store]) -> tuple[Waiting, Freezes]:
+    """Of each account, quotes to decide, then outcomes that are unknown, the oldest first; and freezes."""
+    waiting: Waiting = []
+    freezes: Freezes = []
     for account in await accounts_of(opened):
         async with account.journal() as journal:
+            if (freeze := await journal.freeze()) is not None:
+                freezes.append((account, freeze))
             await journal.expire()
             unknown = await journal.recover()
             quoted = reversed(await journal.entries(limit=200, states=("quoted",)))
             waiting += [(account, entry) for entry in (*quoted, *unknown)]
-    return waiting
+    return waiting, freezes
 
 
 def _show(entry: Entry, account: StoredAccount) -> None:
@@ -81,7 +94,10 @@ def _decide(account: StoredAccount, entry: Entry) -> str:
             is_ours = await journal.decide(entry.id, "approve" if typed == approve else "decline", by="terminal")
             return None if is_ours else await journal.reload(entry)
 
-    other = asyncio.run(decide())
+    try:
+        other = asyncio.run(decide())
+    except FrozenError as error:
+        return f"Not approved: {error.message}. Lift the freeze first: piv-mcp unfreeze"
     if other is not None:
         return f"In the meantime it was {decision(other)}." if other.decided_at is not None else "It has expired."
     return "Approved. The assistant carries it out." if typed == approve else "Declined."

@@ -13,7 +13,8 @@ from piv_mcp.cli import doctor_http, outside, receiver
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
-from piv_mcp.store import Connection, Store, accounts, events, facts, servers
+from piv_mcp.spending.errors import frozen_since
+from piv_mcp.store import Connection, Store, accounts, events, facts, freezes, servers
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
 from piv_mcp.store.salvage import Damage, last_damage
@@ -70,7 +71,7 @@ async def examine(settings: Settings, webhook_url: str | None = None) -> list[Fi
     around = [check(settings) for check in (unknown_settings, proxy, certificates, key_file)]
     found = [finding for finding in around if finding is not None]
     installation = Installation(settings, webhook_url)
-    checks: tuple[Check, ...] = (_api, _directory, _store, _secret, _receiver, _web, _outside)
+    checks: tuple[Check, ...] = (_api, _directory, _store, _freeze, _secret, _receiver, _web, _outside)
     for check in checks:
         found += await _run(check, installation)
     return found
@@ -134,6 +135,17 @@ async def _store(installation: Installation) -> list[Finding]:
         return [Finding("store", False, f"{where}: {error.message}", advice)]
     last = f"the last {span(time.time() - heard)} ago" if heard else "none yet"
     return [Finding("store", True, f"{where}: {count} events, {last}{_damage(damage)}")]
+
+
+async def _freeze(installation: Installation) -> list[Finding]:
+    try:
+        async with installation.store() as store:
+            freeze = await store.read(freezes.current)
+    except (PivError, OSError):
+        return []  # what is said about the store says why
+    if freeze is None:
+        return []
+    return [Finding("spending", True, f"frozen {frozen_since(freeze)}", "piv-mcp unfreeze, when it is to go on")]
 
 
 def _damage(damage: Damage | None) -> str:

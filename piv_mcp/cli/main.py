@@ -17,6 +17,7 @@ from piv_mcp import __version__, log
 from piv_mcp.cli.agents import agents
 from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.cli.ending import STOP_SECONDS, leave, on_stop_signal
+from piv_mcp.cli.freeze import freeze, unfreeze
 from piv_mcp.cli.metrics import metrics_served
 from piv_mcp.cli.operators import operators
 from piv_mcp.cli.spending import spending
@@ -258,6 +259,8 @@ def approvals(flags: dict[str, Any]) -> None:
 main.add_command(agents)
 main.add_command(operators)
 main.add_command(spending)
+main.add_command(freeze)
+main.add_command(unfreeze)
 
 
 @main.group()

@@ -3,7 +3,10 @@
 from piv_mcp.errors import REFUNDED, ApiError, PivError, hint_of
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import Quote
+from piv_mcp.store.freezes import Freeze
 from piv_mcp.store.journal import Entry
+from piv_mcp.text.times import utc
+from piv_mcp.text.untrusted import one_line
 
 
 class UnsettledError(PivError):
@@ -48,6 +51,30 @@ class DeniedError(PivError):
     """The person's settings allow no spending."""
 
     code = "SPENDING_DENIED"
+
+
+class FrozenError(PivError):
+    """A person has frozen all that costs money."""
+
+    code = "SPENDING_FROZEN"
+
+    def __init__(self, freeze: Freeze | None) -> None:
+        """`freeze`: the one that holds; None if it was lifted meanwhile."""
+        state = f"is frozen {frozen_since(freeze)}" if freeze is not None else "was frozen meanwhile"
+        super().__init__(
+            f"all that costs money {state}, so this was not sent",
+            hint="Only the person can lift the freeze: with `piv-mcp unfreeze` in a terminal of their own, or in the "
+            "console. Tell them, and try no other way. What costs nothing goes on"
+            if freeze is not None
+            else "The freeze has been lifted: a new call asks again",
+        )
+
+
+def frozen_since(freeze: Freeze) -> str:
+    """Since when something is frozen, and by whom, in words."""
+    who = "" if freeze.by is None else f" by {one_line(freeze.by)}"
+    where = "in the console" if freeze.place == "console" else "in a terminal"
+    return f"since {utc(freeze.since):%Y-%m-%d %H:%M} UTC{who} {where}"
 
 
 class BalanceError(PivError):

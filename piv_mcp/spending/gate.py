@@ -16,7 +16,7 @@ from piv_mcp.spending import actions
 from piv_mcp.spending.actions.base import Action, Sources
 from piv_mcp.spending.approval.channels import Person
 from piv_mcp.spending.approval.flow import ApprovalFlow
-from piv_mcp.spending.errors import BalanceError, DeniedError, RefusedError, UnsettledError, refusal
+from piv_mcp.spending.errors import BalanceError, DeniedError, FrozenError, RefusedError, UnsettledError, refusal
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.policy import Policy
@@ -26,6 +26,7 @@ from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
 from piv_mcp.store.agents import Agent
 from piv_mcp.store.changes import Changes
+from piv_mcp.store.freezes import FROZEN
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.view import View
 
@@ -89,6 +90,7 @@ class Gate:
             ApiError: the action cannot be quoted.
             BalanceError: the balance does not cover the quote.
             DeniedError: the person's settings allow no spending.
+            FrozenError: a person has frozen all that costs money, and nothing was sent.
             NumberLeasedError: another has leased a number for itself alone with which the action would do something.
         """
         if self.policy.refuses(action):
@@ -113,6 +115,7 @@ class Gate:
         entry = await self.journal.find_open(action)
         if entry is None or entry.state in ("quoted", "approved"):  # the outcome of what was sent is told
             await self._view.refuse_use(action.sole_use)
+            await self.journal.refuse_frozen(action)
         if entry is None or (entry.state in ("quoted", "approved", "executing") and self.policy.mode == "budget"):
             entry = await self._propose(action)
         return await self._continue(entry, action, person)
@@ -179,6 +182,7 @@ class Gate:
         if entry.state == "quoted":
             entry = await self._approval.ask(entry, person)
             if entry.state == "quoted":
+                await self.journal.refuse_frozen(action)
                 return self._approval_required(entry)
         return await self._finish(entry, action, repeated=entry.state != "approved")
 
@@ -198,6 +202,8 @@ class Gate:
         if repeated or not (was_unknown or entry.evidence):
             await self.journal.report(entry.id)
         self._approval.forget(entry)
+        if entry.state == "expired" and entry.problem == FROZEN:
+            raise FrozenError(await self.journal.freeze())
         if entry.state == "refused":
             raise RefusedError(entry.problem or "the API refused it")
         balance = None

@@ -10,13 +10,14 @@ from typing import ClassVar
 
 from piv_mcp.spending.actions import load
 from piv_mcp.spending.actions.base import Action, Decision, Done
-from piv_mcp.spending.errors import TooManyQuestionsError
+from piv_mcp.spending.errors import FrozenError, TooManyQuestionsError
 from piv_mcp.spending.messages import Message
 from piv_mcp.spending.policy import over_budget
 from piv_mcp.spending.proof import Proof
 from piv_mcp.spending.quote import FREEZE_SECONDS, Price, Quote
-from piv_mcp.store import Connection, Store, agents, journal, limits, pending
+from piv_mcp.store import Connection, Store, agents, freezes, journal, limits, pending
 from piv_mcp.store.connection import Value
+from piv_mcp.store.freezes import Freeze
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
 from piv_mcp.store.limits import Budget, Limit, Obstacle
 from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK, Clock
@@ -78,6 +79,14 @@ def _note_begun(connection: Connection, entry_id: str, changed: bool) -> bool:
         for piv_num_id in action.rented(result) if entry.agent is not None else ():
             agents.join_number(connection, entry.agent or "", piv_num_id)
     return changed
+
+
+def costs_money(entry: Entry) -> bool:
+    """Whether the entry's action costs money, now or later."""
+    try:
+        return load(entry.kind, entry.arguments).costs_money
+    except ValueError:  # arguments of another version, which nobody can read
+        return True
 
 
 class Journal:
@@ -174,6 +183,15 @@ class Journal:
         """How many entries wait for a person's decision."""
         return await self.store.read(journal.count_waiting, self._clock.time())
 
+    async def freeze(self) -> Freeze | None:
+        """The freeze of all that costs money, if a person has ordered one."""
+        return await self.store.read(freezes.current)
+
+    async def refuse_frozen(self, action: Action) -> None:
+        """Raises `FrozenError` if the action costs money and a person has frozen that."""
+        if action.costs_money and (freeze := await self.freeze()) is not None:
+            raise FrozenError(freeze)
+
     # --- changing
 
     async def propose(self, action: Action, quote: Quote, *, budget: Budget | None) -> Entry:
@@ -184,6 +202,7 @@ class Journal:
         part of the budget.
 
         Raises:
+            FrozenError: it costs money, and a person has frozen that.
             TooManyQuestionsError: the person has to decide `MOST_QUESTIONS` others of this agent first.
         """
         now = self._clock.time()
@@ -208,6 +227,11 @@ class Journal:
             return replace(entry, quote=quote.model_copy(update={"notes": [*quote.notes, note]}).model_dump_json())
 
         def propose(connection: Connection) -> Entry:
+            if action.costs_money and (freeze := freezes.current(connection)) is not None:
+                known = journal.find_open(connection, action.fingerprint, now, self.agent)
+                if known is None or known.state in ("quoted", "approved"):
+                    raise FrozenError(freeze)
+                return known
             proposed = journal.propose(
                 connection,
                 entry,
@@ -238,6 +262,9 @@ class Journal:
         """Record a person's decision on an open quote. Returns false if the quote is decided already or has expired.
 
         `prove` says who decides, in the same transaction. What it raises undoes the transaction: nobody has decided.
+
+        Raises:
+            FrozenError: it would approve what costs money, and a person has frozen that.
         """
         now = self._clock.time()
         columns: dict[str, Value] = {"state": "approved"}
@@ -247,7 +274,12 @@ class Journal:
 
         def decide(connection: Connection) -> bool:
             entry = journal.get(connection, entry_id)
-            if entry is None or not journal.change(connection, entry_id, columns, only_if=("quoted",), now=now):
+            if entry is None:
+                return False
+            freeze = freezes.current(connection) if decision == "approve" else None
+            if freeze is not None and costs_money(entry):
+                raise FrozenError(freeze)
+            if not journal.change(connection, entry_id, columns, only_if=("quoted",), now=now):
                 return False
             if prove is not None:
                 proof = prove(connection, entry).model_dump_json(exclude_none=True)
@@ -261,13 +293,20 @@ class Journal:
 
     async def claim(self, entry_id: str, before: str) -> bool:
         """Start the one execution that an approval allows. Returns false if it was started already, if the approval has
-        expired, or while the outcome of an equal action is unknown."""
+        expired, while the outcome of an equal action is unknown, or if it costs money and a person has frozen that."""
+        now = self._clock.time()
+
+        def claim(connection: Connection) -> bool:
+            entry = journal.get(connection, entry_id)
+            if entry is not None and freezes.current(connection) is not None and costs_money(entry):
+                freezes.stop(connection, entry_id, now)
+                return False
+            return journal.claim(connection, entry_id, owner=self.owner, before=before, now=now)
+
         self._executing.add(entry_id)
         claimed = False
         try:
-            claimed = await self.store.write(
-                journal.claim, entry_id, owner=self.owner, before=before, now=self._clock.time()
-            )
+            claimed = await self.store.write(claim)
         finally:
             if not claimed:
                 self.release(entry_id)

@@ -36,11 +36,11 @@ class Policy:
 
     def refuses(self, action: Action) -> bool:
         """Whether the mode is `deny` and the action costs money, now or later."""
-        return self.mode == "deny" and (action.spends or action.has_recurring_charges)
+        return self.mode == "deny" and action.costs_money
 
     def needs_no_approval(self, action: Action) -> bool:
         """Whether the action costs nothing and the person does not want to confirm such actions."""
-        return not self.confirm_destructive and not (action.spends or action.has_recurring_charges)
+        return not self.confirm_destructive and not action.costs_money
 
     def budget_for(self, action: Action, price: Price) -> Budget | None:
         """What the budget needs to approve the action without a person; None if a person must decide.

@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 from piv_mcp.api.models import Money
 from piv_mcp.errors import NotFoundError
 from piv_mcp.services import Services, services
+from piv_mcp.spending.errors import frozen_since
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.policy import Policy
 from piv_mcp.spending.quote import Quote
@@ -72,7 +73,8 @@ class BudgetLeft(Answer):
 
 class Spending(Bounded):
     """`mode`: who approves (ask, budget, deny). `charged` and `totals`, by day (UTC) and area, are before refunds.
-    `unknown_charges` counts actions whose charge is unknown and therefore not included. `note`: what is told of."""
+    `unknown_charges` counts actions whose charge is unknown and therefore not included. `frozen`: since when, and by
+    whom, nothing that costs money is sent. `note`: what is told of."""
 
     ROWS = "entries"
 
@@ -83,6 +85,7 @@ class Spending(Bounded):
     unknown_charges: int | None = None
     left_out: int | None = None
     budget: BudgetLeft | None = None
+    frozen: str | None = None
     note: str
     start: SkipJsonSchema[int] = Field(default=0, exclude=True)
     """The offset of the first entry."""
@@ -155,6 +158,7 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
     shown = await journal.store.read(spending_pages.newest, wanted, limit=limit, offset=offset)
     count = await journal.store.read(spending_pages.count, wanted)
     sums = combined(await journal.store.read(spending_sums.charged, since, journal.agent), by_agent=False)
+    freeze = await journal.freeze()
     budget = None
     note = (
         f"The last {days} days, each of 24 hours: what went through this store of piv-mcp, not what was done in the "
@@ -172,6 +176,7 @@ async def spending(app: Services, *, days: int, state: Outcome | None, limit: in
         unknown_charges=sum(of.unknown for of in sums) or None,
         left_out=max(0, count - offset - limit) or None,
         budget=budget,
+        frozen=None if freeze is None else frozen_since(freeze),
         note=note,
         start=offset,
     )

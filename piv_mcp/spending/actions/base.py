@@ -127,6 +127,11 @@ class Action(BaseModel, ABC):
         return False
 
     @property
+    def costs_money(self) -> bool:
+        """Whether the action costs money, now or later."""
+        return self.spends or self.has_recurring_charges
+
+    @property
     def arguments(self) -> JsonObject:
         """Every argument of the action, by name."""
         fields: JsonObject = {}

@@ -1,0 +1,99 @@
+"""The SQL of freezes: while there is one, nothing is claimed that costs money now or later.
+
+A freeze is of one account, or of the whole store, whatever accounts it has now or later.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from piv_mcp.store import accounts, facts, journal
+from piv_mcp.store.connection import Connection
+from piv_mcp.store.journal import Entry
+
+Place = Literal["terminal", "console"]
+
+_FREEZE = "spending:frozen"
+"""The fact of the whole store, and with an account's number the one of that account."""
+
+FROZEN = "spending was frozen before it was sent"
+"""The problem of an approval that a freeze has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A freeze: since when (seconds since the epoch), where it was ordered, and the operator's name on a server."""
+
+    since: float
+    place: Place = "terminal"
+    by: str | None = None
+
+
+def current(connection: Connection) -> Freeze | None:
+    """The freeze that holds for the connection's account."""
+    of_all = facts.get(connection, _FREEZE)
+    stored = of_all if of_all is not None else facts.get(connection, facts.own(connection, _FREEZE))
+    if stored is None:
+        return None
+    with suppress(ValueError, TypeError):
+        return Freeze(**json.loads(stored))
+    return Freeze(0.0)  # it is damaged, and holds
+
+
+def begin(
+    connection: Connection, freeze: Freeze, costs_money: Callable[[Entry], bool], *, of_all: bool
+) -> tuple[Freeze, int]:
+    """Freeze the connection's account, or the whole store. Approvals of what costs money that were not sent are ended.
+    Returns the freeze that holds, which may be an earlier one, and how many approvals were ended."""
+    if of_all:
+        connection.alone()
+    facts.made_once(connection, _name(connection, of_all=of_all), json.dumps(asdict(freeze)))
+    ended = 0
+    for account in _accounts_with(connection, "approved", of_all=of_all):
+        with accounts.acting_for(connection, account):
+            for entry in journal.select(connection, "state = 'approved'"):
+                ended += costs_money(entry) and stop(connection, entry.id, freeze.since)
+    return current(connection) or freeze, ended
+
+
+def stop(connection: Connection, entry_id: str, now: float) -> bool:
+    """End an approval that was not sent, since spending is frozen. Returns whether it was one."""
+    columns: dict[str, str | float] = {"state": "expired", "settled_at": now, "problem": FROZEN}
+    return journal.change(connection, entry_id, columns, only_if=("approved",))
+
+
+def end(connection: Connection, *, of_all: bool) -> bool:
+    """Lift every freeze of the store; or that of the connection's account, and the store's where it has no other
+    account. Returns whether there was one."""
+    if of_all:
+        connection.alone()
+        query = "DELETE FROM facts WHERE name = ? OR name LIKE ?"
+        return connection.execute(query, (_FREEZE, f"{_FREEZE}@%")) > 0
+    names = [facts.own(connection, _FREEZE)]
+    if connection.count("SELECT count(DISTINCT account) FROM keys") < 2:
+        names.append(_FREEZE)
+    return sum(connection.execute("DELETE FROM facts WHERE name = ?", (name,)) for name in names) > 0
+
+
+def claimed(connection: Connection, *, of_all: bool) -> list[tuple[Entry, bool]]:
+    """What has been claimed and has no outcome yet, of the connection's account or of all, and whether the process that
+    has claimed it looks gone."""
+    found: list[tuple[Entry, bool]] = []
+    for account in _accounts_with(connection, "executing", of_all=of_all):
+        with accounts.acting_for(connection, account):
+            entries = journal.select(connection, "state = 'executing' ORDER BY seq")
+            found += [(entry, entry.owner is None or connection.is_gone(entry.owner)) for entry in entries]
+    return found
+
+
+def _name(connection: Connection, *, of_all: bool) -> str:
+    return _FREEZE if of_all else facts.own(connection, _FREEZE)
+
+
+def _accounts_with(connection: Connection, state: str, *, of_all: bool) -> list[int]:
+    if not of_all:
+        return [connection.account]
+    rows = connection.rows("SELECT DISTINCT account FROM spending WHERE state = ?", (state,))
+    return [account for (account,) in rows if isinstance(account, int)]
