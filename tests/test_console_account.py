@@ -1,4 +1,4 @@
-"""The pages of the account and of its commitments: piv.day is asked seldom, and a part that fails takes no other along."""
+"""The pages of the account and of its commitments: piv.day is asked seldom, and a part that fails takes no other."""
 
 import json
 import sys
