@@ -1,4 +1,4 @@
-"""The pages of the account and of its commitments: piv.day is asked seldom, and a part that fails takes no other."""
+"""The pages of the account and its commitments: piv.day is asked seldom, and what fails takes nothing else along."""
 
 import json
 import sys

@@ -13,7 +13,7 @@ from piv_mcp.console.asked import Asked, asked, asker
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
 from piv_mcp.console.words import in_progress_words, status_words
-from piv_mcp.store import pending
+from piv_mcp.store import pending, spending_pages
 from piv_mcp.store.pending import Pending
 from piv_mcp.text.hosts import display
 from piv_mcp.text.times import utc
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
+class ListedThings(Generic[T]):
     """What the page shows of one list: rows, how many more there are, and why it could not be read, if so."""
 
     rows: Sequence[T]
@@ -53,8 +53,10 @@ async def ask_anew(look: PersonLook) -> Response:
 
 
 async def state(look: PersonLook) -> object:
-    """What is in progress: all else changes only when piv.day is asked."""
-    return [(row.kind, row.id, row.state) for row in await look.app.store.everything.read(pending.in_progress)]
+    """What is in progress, and the journal: what is bought changes what there is."""
+    everything = look.app.store.everything
+    begun = [(row.kind, row.id, row.state) for row in await everything.read(pending.in_progress)]
+    return begun, await everything.read(spending_pages.mark)
 
 
 async def _values(look: PersonLook, *, anew: bool) -> dict[str, Any]:
@@ -93,12 +95,12 @@ async def _values(look: PersonLook, *, anew: bool) -> dict[str, Any]:
     }
 
 
-def _listing(found: Asked[Page[T]]) -> Listing[T]:
+def _listing(found: Asked[Page[T]]) -> ListedThings[T]:
     if found.answer is None:
-        return Listing((), problem=found.problem)
+        return ListedThings((), problem=found.problem)
     rows = sorted(found.answer.items, key=lambda row: getattr(row, "status", None) == "expired")[:MOST_SHOWN]
     total = max(found.answer.pagination.total or 0, found.answer.length)
-    return Listing(rows, total - len(rows))
+    return ListedThings(rows, total - len(rows))
 
 
 def _about(row: Pending) -> str:

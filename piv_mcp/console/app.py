@@ -84,6 +84,7 @@ PAGES: tuple[ConsolePage, ...] = (
         name="commitments",
         title=lambda language: language.gettext("Commitments"),
         show=commitments.commitments,
+        state=spending.state,
     ),
     ConsolePage(
         name="account",

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
-from piv_mcp.console.spending import amount_words, journal_of
+from piv_mcp.console.spending import journal_of
 from piv_mcp.console.words import area_name, outcome_words
 from piv_mcp.spending.journal import NEW_PRICE, NOT_SENT
 from piv_mcp.spending.messages import label, literal
@@ -48,7 +48,7 @@ async def entry(look: PersonLook) -> Response:
         title=quote.headline.line_in(language),
         state=words,
         tone=tone,
-        amount=amount_words(found, language) or language.gettext("Nothing charged"),
+        figure=_figure(found, language),
         price=quote.price.in_language(language),
         recurring=None if quote.price.recurring is None else quote.price.recurring.in_language(language),
         area=area_name(found.area, language),
@@ -56,6 +56,14 @@ async def entry(look: PersonLook) -> Response:
         steps=_steps(found, quote, language),
         result=_result(found, language),
     )
+
+
+def _figure(entry: Entry, language: Language) -> str:
+    """The amount that matters most: what was charged, or what it would cost."""
+    if entry.state in ("charged", "quoted", "approved", "executing", "unknown"):
+        amount = entry.charged if entry.state == "charged" else entry.price
+        return language.gettext("Amount unknown") if amount is None else language.money(amount)
+    return language.gettext("Nothing charged")
 
 
 def _steps(entry: Entry, quote: Quote, language: Language) -> list[Step]:
