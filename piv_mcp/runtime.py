@@ -227,9 +227,8 @@ class Runtime:
                 self._stack.push_async_callback(door.close)
                 page = BrowserChannel(door.address, PageViews(store, self.clock), directory / "approvals", self.clock)
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page, view)
-        self._background(backfill.run)
-        self._background(asking.run)
-        self._background(Retention(inbox).run)
+        for work in (backfill.run, asking.run, Retention(inbox).run):
+            self._background(work)
         whole = Services(
             api=client,
             store=view,
@@ -245,8 +244,7 @@ class Runtime:
             toolsets=settings.toolsets,
             clock=self.clock,
         )
-        shown = whole.shown_through(view)
-        return shown
+        return (shown := whole.shown_through(view))
 
     def _open_sandbox(self) -> "Sandbox":
         from piv_mcp.sandbox import Sandbox  # late: see _start

@@ -119,7 +119,6 @@ async def test_a_link_is_good_once_and_looking_at_it_uses_nothing_up(there: Cons
     await anna.enrol(link)
     await late.page.get_by_role("button", name="Make a passkey").click()
     await expect(late.page.get_by_role("heading")).to_have_text("This link is not good any more")
-    there.person.problems.clear()  # the browser notes each answer 404
     assert await late.credentials() == []
     async with there.store() as store:
         assert await store.read(lambda connection: connection.count("SELECT count(*) FROM passkeys")) == 1
@@ -141,7 +140,6 @@ async def test_of_two_who_use_a_link_at_a_time_one_gets_in(there: ConsoleSite) -
     assert sum([await device.page.locator(".who bdi").count() for device in devices]) == 1
     async with there.store() as store:
         assert await store.read(lambda connection: connection.count("SELECT count(*) FROM passkeys")) == 1
-    there.person.problems.clear()
 
 
 async def test_who_has_enrolled_signs_in_again_and_out(there: ConsoleSite, anna: Device) -> None:
@@ -177,7 +175,6 @@ async def test_a_link_on_another_site_leads_to_the_page_without_a_sign_in(there:
         await anna.page.get_by_role("link").click()
         await expect(anna.page.locator(".who bdi")).to_have_text("anna")
         assert anna.page.url == f"{there.url}/approvals"
-    there.person.problems.clear()  # the other site has no icon
 
 
 async def test_a_session_ends_when_nobody_looks_and_an_open_page_is_nobody(there: ConsoleSite, anna: Device) -> None:
@@ -318,7 +315,6 @@ async def test_an_answer_to_another_site_approves_nothing(there: ConsoleSite, an
     async with stranger(Route("/", serving("<p>not piv-mcp"))) as address:
         await anna.page.goto(address.replace("127.0.0.1", "localhost"))
         answer = await anna.sign(options)
-    there.person.problems.clear()  # the other site has no icon
     assert await signed_in.approve(entry_id, nonce, answer) == "origin"
     assert (await entry_of(there, entry_id)).state == "quoted"
 
@@ -390,7 +386,6 @@ async def test_a_revoked_operator_sees_and_approves_nothing_more(there: ConsoleS
     await expect(anna.page.get_by_role("alert")).to_contain_text("Your access to this server was ended")
     assert (await http_status(link)) == 404
     assert (await entry_of(there, entry_id)).state == "quoted"
-    there.person.problems.clear()  # the browser notes each answer 403
 
 
 async def test_an_approval_that_was_under_way_is_refused_when_its_operator_was_revoked(

@@ -157,6 +157,7 @@ def _card(entry: Entry, click: str | None, language: Language) -> dict[str, obje
     price, recurring, action = quote.price.amount, quote.price.recurring, quote.headline.line_in(language)
     pending = entry.state == "quoted"
     kind, title, text = _status(entry, quote, language)
+    # The balance in the quote is out of date once the entry has been decided.
     rows = details(quote, language, with_balance=pending)
     if (by_whom := proof_of(entry)) is not None:
         rows.append((language.gettext("Decided by"), one_line(by_whom.operator)))
@@ -172,7 +173,6 @@ def _card(entry: Entry, click: str | None, language: Language) -> dict[str, obje
         "price": language.gettext("Price unknown") if price is None else language.money(price),
         "certainty": _certainty(quote, language),
         "recurring": None if recurring is None else recurring.in_language(language),
-        # The balance in the quote is out of date once the entry has been decided.
         "details": rows,
         "button": _button(quote, language),
         "expires": round(entry.expires_at * 1000),
@@ -202,7 +202,7 @@ def _useless_click(entry: Entry, click: str | None, language: Language) -> str |
     _ = language.gettext
     refusal = REFUSALS.get(click or "")
     if refusal is not None and entry.state == "quoted":
-        return f"{refusal_text(refusal, language)} {language.gettext('Nothing was decided.')}"
+        return f"{refusal_text(refusal, language)} {_('Nothing was decided.')}"
     if entry.state == "quoted":
         return _("The page had just changed when you clicked, so nothing was decided. Look again.") if click else None
     if click not in ("approve", "decline"):

@@ -133,7 +133,7 @@ main.addEventListener("click", async (event) => {
 });
 
 // Whoever signs out leaves: the page is not to be shown anew when it learns of that.
-document.querySelector(".who form")?.addEventListener("submit", () => source?.close());
+document.querySelector(".who>form")?.addEventListener("submit", () => source?.close());
 
 // The browser restored the page from its cache: what it shows may have changed since.
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
