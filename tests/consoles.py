@@ -1,5 +1,6 @@
 """What the tests of the person's pages share: a console in the tests' own process, and a look at it."""
 
+import json
 import math
 import os
 from collections.abc import AsyncGenerator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from approvals import BrowserPerson
 from harness import Connected
 from playwright.async_api import Page
+from run import AXE
 
 from piv_mcp.cli.findings import Finding
 from piv_mcp.console.app import PAGES, laptop_app
@@ -23,6 +25,7 @@ SCREENS = os.environ.get("SCREENS")
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
+WIDTHS = {"phone": PHONE, "desk": DESK}
 
 
 @dataclass
@@ -71,3 +74,12 @@ async def screenshot(page: Page, name: str) -> None:
     """Keep the page as it looks, where somebody wants to see it."""
     if SCREENS:
         await page.screenshot(path=Path(SCREENS) / f"{name}.png", full_page=True)
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong, with the elements."""
+    await page.evaluate(AXE.read_text("utf-8"))
+    found: list[dict[str, Any]] = (await page.evaluate("axe.run(document, {resultTypes: ['violations']})"))[
+        "violations"
+    ]
+    return [f"{rule['id']}: {json.dumps([node['html'][:200] for node in rule['nodes']])}" for rule in found]

@@ -1,16 +1,13 @@
 """Every page of the console by axe-core: on a phone and a desk, light and dark."""
 
-import json
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from approvals import BUY, BrowserPerson
-from consoles import DESK, PHONE, console, screenshot
+from consoles import WIDTHS, console, screenshot, violations
 from harness import Connect, Connected
-from playwright.async_api import Page, expect
-from run import AXE
+from playwright.async_api import expect
 
 from piv_mcp.cli.findings import Finding
 from piv_mcp.console.app import PAGES
@@ -33,17 +30,6 @@ DECISIONS: tuple[Decision, ...] = ("approve", "decline")
 
 QUERIES = {"inbox": ("", "?show=all", "?q=nothing+like+it"), "approvals": ("",)}
 """How the pages are asked for that look different then."""
-
-WIDTHS = {"phone": PHONE, "desk": DESK}
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong, with the elements."""
-    await page.evaluate(AXE.read_text("utf-8"))
-    found: list[dict[str, Any]] = (await page.evaluate("axe.run(document, {resultTypes: ['violations']})"))[
-        "violations"
-    ]
-    return [f"{rule['id']}: {json.dumps([node['html'][:200] for node in rule['nodes']])}" for rule in found]
 
 
 async def fill(app: Connected) -> None:

@@ -12,12 +12,13 @@ import httpx
 import pytest
 from approvals import BUY, BrowserPerson, button, rented, says, serving
 from click.testing import CliRunner, Result
+from consoles import WIDTHS, screenshot, violations
 from engines import store_url
 from fleets import Site, piv_day, site
 from harness import until
 from operators import ConsoleSite, Device, SignedIn, console
 from plain_http import http_client, stranger
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from processes import free_port
 from starlette.routing import Route
 
@@ -548,3 +549,37 @@ async def test_what_was_decided_otherwise_is_told_without_a_proof(there: Console
     assert "operator anna" in shown.output
     assert "Proof" not in shown.output
     assert (await asyncio.to_thread(show, there, "sp_none")).exit_code == 1
+
+
+# For everybody
+
+
+@pytest.mark.axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_of_a_server_have_no_violation(there: ConsoleSite, token: str, scheme: str) -> None:
+    found: dict[str, list[str]] = {}
+    for width, how in WIDTHS.items():
+        name = f"{width}-{scheme}"
+        link = await there.link(width)
+        device = await there.device("/sign-in", color_scheme=scheme, **how)
+        page = device.page
+
+        async def look(at: str, page: Page = page, name: str = name) -> None:
+            found[f"{at} {name}"] = await violations(page)
+            await screenshot(page, f"hosted-{at}-{name}")
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), at
+
+        await look("sign-in")
+        await page.goto(link)
+        await look("link")
+        await device.enrol(link)
+        await there.waiting(token, duration_months=1 + len(found))
+        await expect(button(page, "Approve").first).to_be_enabled()
+        await look("approvals")
+        await device.verify_nobody()
+        await button(page, "Approve").first.click()
+        await expect(page.get_by_role("alert").first).to_be_visible()
+        await look("refused")
+        await page.goto(link)
+        await look("used")
+    assert {name: rules for name, rules in found.items() if rules} == {}

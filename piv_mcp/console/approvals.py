@@ -20,7 +20,7 @@ from piv_mcp.console.rendering import page
 from piv_mcp.spending.approval.channels import READ_SECONDS, details
 from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.journal import Journal
-from piv_mcp.spending.proof import Proof, proof_of
+from piv_mcp.spending.proof import Proof, operator_of
 from piv_mcp.spending.quote import Quote
 from piv_mcp.spending.receipt import decision, obstacle
 from piv_mcp.store.journal import Entry, State
@@ -159,8 +159,8 @@ def _card(entry: Entry, click: str | None, language: Language) -> dict[str, obje
     kind, title, text = _status(entry, quote, language)
     # The balance in the quote is out of date once the entry has been decided.
     rows = details(quote, language, with_balance=pending)
-    if (by_whom := proof_of(entry)) is not None:
-        rows.append((language.gettext("Decided by"), one_line(by_whom.operator)))
+    if (operator := operator_of(entry)) is not None:
+        rows.append((language.gettext("Decided by"), one_line(operator)))
     return {
         "id": entry.id,
         "version": _digest(entry),

@@ -6,6 +6,7 @@ once, as it stood then. Whoever has the entry and the proof can check later that
 
 import hashlib
 import json
+from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict
 
@@ -60,6 +61,14 @@ def digest(entry: Entry) -> bytes:
 def challenge(nonce: bytes, entry: Entry) -> bytes:
     """What a passkey signs to approve the entry."""
     return hashlib.sha256(nonce + digest(entry)).digest()
+
+
+def operator_of(entry: Entry) -> str | None:
+    """The operator who decided; None if nobody did on the console of a server, or it cannot be read."""
+    with suppress(ValueError):
+        proof = proof_of(entry)
+        return None if proof is None else proof.operator
+    return None
 
 
 def proof_of(entry: Entry) -> Proof | None:
