@@ -60,8 +60,10 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._inside = tag
+        given = dict(attrs)
+        is_button = tag == "input" and given.get("type") in ("submit", "button", "reset")
         for name, value in attrs:
-            if name in READ or (tag == "input" and name == "value"):
+            if name in READ or (is_button and name == "value"):
                 self._note(value or "")
 
     def handle_endtag(self, tag: str) -> None:
@@ -71,7 +73,7 @@ class _Reader(HTMLParser):
         if self._inside == "script":
             for texts in re.findall(r'"([^"\n]*)"|`([^`]*)`', re.sub(r"^\s*//.*$", "", data, flags=re.MULTILINE)):
                 text = "".join(texts)
-                if re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", re.sub(r"\$\{.*?\}", "value", text)):
+                if re.search(r"^\w.*[A-Za-z]{2,} [A-Za-z]{2,}", re.sub(r"\$\{.*?\}", "value", text)):
                     self.found.append(text)
         elif self._inside not in ("style", "code"):
             self._note(data)
