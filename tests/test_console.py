@@ -139,7 +139,7 @@ async def test_what_waits_is_counted_on_every_page_and_decided_on_its_own(
         tab = page.get_by_role("navigation").get_by_role("link", name="Approvals")
         await expect(tab).to_have_text("Approvals")
         await app.ok("purchase_number", **BUY)
-        await expect(tab).to_contain_text("1 waits")
+        await expect(tab).to_contain_text("1 thing to look at")
         await tab.click()
         await expect(page.locator(".price")).to_have_text(PRICE)
         await expect(page).to_have_title("Approve 4.00 USD? · piv-mcp")

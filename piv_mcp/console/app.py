@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from piv_mcp.console import account, approvals, commitments, entry, health, inbox, live, spending
+from piv_mcp.console import account, approvals, commitments, entry, freeze, health, inbox, live, spending
 from piv_mcp.console.kept import Kept
 from piv_mcp.console.laptop import LaptopEntrance
 from piv_mcp.console.look import Entrance, Examine, Guest, PersonLook, Tab
@@ -93,6 +93,13 @@ PAGES: tuple[ConsolePage, ...] = (
         state=account.state,
     ),
     ConsolePage(
+        name="freeze",
+        title=lambda language: language.gettext("Freeze"),
+        show=freeze.freeze,
+        state=freeze.state,
+        count=freeze.count,
+    ),
+    ConsolePage(
         name="health",
         title=lambda language: language.gettext("Health"),
         show=health.health,
@@ -107,6 +114,8 @@ PARTS: tuple[Part, ...] = (
     Part("GET", "spending/{entry_id}", "spending", entry.entry),
     Part("POST", "commitments/anew", "commitments", commitments.ask_anew),
     Part("POST", "account/anew", "account", account.ask_anew),
+    Part("POST", "freeze/begin", "freeze", freeze.begin),
+    Part("POST", "freeze/end", "freeze", freeze.end),
     Part("POST", "health/examine", "health", health.examine_anew),
 )
 

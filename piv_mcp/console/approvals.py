@@ -19,6 +19,7 @@ from piv_mcp.console.refusals import REFUSALS, refusal_text
 from piv_mcp.console.rendering import page
 from piv_mcp.spending.approval.channels import READ_SECONDS, details
 from piv_mcp.spending.approval.page_views import PageViews
+from piv_mcp.spending.errors import FrozenError
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.proof import Proof, operator_of
 from piv_mcp.spending.quote import Quote
@@ -27,6 +28,9 @@ from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.language import Language
 from piv_mcp.text.untrusted import one_line, visible
 from piv_mcp.web.guards import plain_text
+
+FROZEN_CLICK = "frozen"
+"""What became of a click that would have approved something while that is frozen."""
 
 MAX_WAITING = 200
 """Waiting entries that the page lists, the oldest first."""
@@ -99,7 +103,10 @@ async def decide(look: PersonLook) -> Response:
         return _back_to(look, entry_id, "early")
     by_whom = None if look.guest.name is None else Proof(operator=look.guest.name)
     choice = "approve" if decision == "approve" else "decline"
-    first = await journal.decide(entry_id, choice, by="page", prove=by_whom and (lambda _, __: by_whom))
+    try:
+        first = await journal.decide(entry_id, choice, by="page", prove=by_whom and (lambda _, __: by_whom))
+    except FrozenError:
+        return _back_to(look, entry_id, FROZEN_CLICK)
     _log.info("decided on the page", entry_id=entry_id, decision=decision, first=first)
     look.app.inbox.changes.notify()
     return _back_to(look, entry_id, None if first else decision)
@@ -203,6 +210,8 @@ def _useless_click(entry: Entry, click: str | None, language: Language) -> str |
     refusal = REFUSALS.get(click or "")
     if refusal is not None and entry.state == "quoted":
         return f"{refusal_text(refusal, language)} {_('Nothing was decided.')}"
+    if entry.state == "quoted" and click == FROZEN_CLICK:
+        return _("All that costs money is frozen: it can be approved once somebody has lifted the freeze.")
     if entry.state == "quoted":
         return _("The page had just changed when you clicked, so nothing was decided. Look again.") if click else None
     if click not in ("approve", "decline"):

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from piv_mcp.console.approvals import FROZEN_CLICK
 from piv_mcp.console.entrance import HostedEntrance, OperatorGuest
 from piv_mcp.console.forms import fields_of
 from piv_mcp.console.passkeys import (
@@ -23,6 +24,7 @@ from piv_mcp.console.passkeys import (
     counted,
 )
 from piv_mcp.services import Services
+from piv_mcp.spending.errors import FrozenError
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.proof import Assertion, Proof, challenge
 from piv_mcp.store import Connection, ceremonies, journal, operators
@@ -93,6 +95,8 @@ class PasskeyApprovals:
         except PasskeyError as error:
             click = error.refusal
             _log.warning("an approval was refused", entry_id=entry_id, operator=guest.name, problem=click)
+        except FrozenError:
+            click = FROZEN_CLICK
         app.inbox.changes.notify()
         query = f"?{urlencode({'entry': entry_id, 'click': click})}" if click else ""
         return RedirectResponse(f"/approvals{query}#{entry_id}", 303, headers={"Cache-Control": "no-store"})

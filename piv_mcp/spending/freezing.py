@@ -34,6 +34,21 @@ async def freeze(store: Store, place: Place, *, by: str | None = None, of_all: b
     return await store.write(freezes.begin, wanted, costs_money, of_all=of_all)
 
 
+async def still_claimed(store: Store, waited: float, *, of_all: bool) -> tuple[list[Entry], list[Entry]]:
+    """After a freeze that was `waited` seconds ago: what was claimed before and may still be sent, and what has no
+    outcome though it can no longer be sent.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    since = store.clock(SYSTEM_CLOCK).time() - BEGIN_SECONDS
+    may_come: list[Entry] = []
+    lost: list[Entry] = []
+    for entry, is_gone in await store.read(freezes.claimed, since, of_all=of_all):
+        (may_come if waited < (BEGIN_SECONDS if is_gone else END_SECONDS) else lost).append(entry)
+    return may_come, lost
+
+
 async def until_still(
     store: Store,
     *,
@@ -50,11 +65,9 @@ async def until_still(
     began = clock.monotonic()
     told: list[str] = []
     while True:
-        waited = clock.monotonic() - began
-        claimed = await store.read(freezes.claimed, of_all=of_all)
-        may_come = [entry for entry, is_gone in claimed if waited < (BEGIN_SECONDS if is_gone else END_SECONDS)]
+        may_come, lost = await still_claimed(store, clock.monotonic() - began, of_all=of_all)
         if not may_come:
-            return [entry for entry, _ in claimed]
+            return lost
         if (ids := [entry.id for entry in may_come]) != told:
             told = ids
             tell(may_come)

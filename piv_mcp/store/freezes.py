@@ -4,14 +4,14 @@ A freeze is of one account, or of the whole store, whatever accounts it has now 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from piv_mcp.store import accounts, facts, journal
 from piv_mcp.store.connection import Connection
-from piv_mcp.store.journal import Entry
+from piv_mcp.store.journal import Entry, State
 
 Place = Literal["terminal", "console"]
 
@@ -51,7 +51,7 @@ def begin(
         connection.alone()
     facts.made_once(connection, _name(connection, of_all=of_all), json.dumps(asdict(freeze)))
     ended = 0
-    for account in _accounts_with(connection, "approved", of_all=of_all):
+    for account in _accounts_with(connection, ("approved",), of_all=of_all):
         with accounts.acting_for(connection, account):
             for entry in journal.select(connection, "state = 'approved'"):
                 ended += costs_money(entry) and stop(connection, entry.id, freeze.since)
@@ -77,23 +77,29 @@ def end(connection: Connection, *, of_all: bool) -> bool:
     return sum(connection.execute("DELETE FROM facts WHERE name = ?", (name,)) for name in names) > 0
 
 
-def claimed(connection: Connection, *, of_all: bool) -> list[tuple[Entry, bool]]:
+def claimed(connection: Connection, since: float, *, of_all: bool) -> list[tuple[Entry, bool]]:
     """What has been claimed and has no outcome yet, of the connection's account or of all, and whether the process that
-    has claimed it looks gone."""
+    has claimed it looks gone. Also what was claimed since the time `since` and somebody has taken for lost: its process
+    may only stand still."""
     found: list[tuple[Entry, bool]] = []
-    for account in _accounts_with(connection, "executing", of_all=of_all):
+    for account in _accounts_with(connection, ("executing", "unknown"), of_all=of_all):
         with accounts.acting_for(connection, account):
-            entries = journal.select(connection, "state = 'executing' ORDER BY seq")
-            found += [(entry, entry.owner is None or connection.is_gone(entry.owner)) for entry in entries]
+            query = "(state = 'executing' OR (state = 'unknown' AND sent_at > ?)) ORDER BY seq"
+            entries = journal.select(connection, query, (since,))
+            found += [(entry, entry.state == "unknown" or _is_gone(connection, entry)) for entry in entries]
     return found
+
+
+def _is_gone(connection: Connection, entry: Entry) -> bool:
+    return entry.owner is None or connection.is_gone(entry.owner)
 
 
 def _name(connection: Connection, *, of_all: bool) -> str:
     return _FREEZE if of_all else facts.own(connection, _FREEZE)
 
 
-def _accounts_with(connection: Connection, state: str, *, of_all: bool) -> list[int]:
+def _accounts_with(connection: Connection, states: Sequence[State], *, of_all: bool) -> list[int]:
     if not of_all:
         return [connection.account]
-    rows = connection.rows("SELECT DISTINCT account FROM spending WHERE state = ?", (state,))
-    return [account for (account,) in rows if isinstance(account, int)]
+    query = f"SELECT DISTINCT account FROM spending WHERE state IN ({', '.join('?' * len(states))})"  # noqa: S608
+    return [account for (account,) in connection.rows(query, states) if isinstance(account, int)]

@@ -1,0 +1,70 @@
+"""The freeze on the person's console: one button, what it stops, and how it is lifted."""
+
+import sys
+
+import pytest
+from approvals import BUY, BrowserPerson, button, rented, says
+from consoles import console
+from harness import Connect
+from playwright.async_api import Locator, Page, expect
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(sys.platform == "win32", reason="the browser of the tests is a shell script"),
+]
+
+
+def press(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+async def test_one_button_freezes_and_what_was_approved_does_not_leave(connect: Connect, person: BrowserPerson) -> None:
+    async with connect(confirm_wait=0) as app, console(app) as shown:
+        await app.ok("purchase_number", **BUY)
+        (entry,) = await app.entries()
+        assert await app.gate.journal.decide(entry.id, "approve", by="page")
+        page = await shown.page(person, "freeze")
+        await press(page, "Freeze now").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("All that costs money is frozen")
+        await says(page, "Nothing that costs money can leave any more.")
+        assert "frozen" in await app.error("purchase_number", **BUY)
+        assert rented(app.sandbox) == []
+        assert await app.states() == ["expired"]
+
+
+async def test_it_lists_what_piv_day_goes_on_to_renew(connect: Connect, person: BrowserPerson) -> None:
+    async with connect() as app, console(app) as shown:
+        page = await shown.page(person, "freeze")
+        await press(page, "Freeze now").click()
+        renewals = page.get_by_role("region", name="What piv.day goes on to renew by itself")
+        on = [item for item in app.sandbox.state.numbers.values() if item.auto_renew and item.status == "active"]
+        on_domains = [item for item in app.sandbox.state.domains.values() if item.auto_renew]
+        assert on
+        await expect(renewals.get_by_role("listitem")).to_have_count(len(on) + len(on_domains))
+
+
+async def test_while_frozen_nothing_is_approved_and_what_waits_can_be_declined(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect(confirm_wait=0) as app, console(app) as shown:
+        await app.ok("purchase_number", **BUY)
+        page = await shown.page(person, "freeze")
+        await press(page, "Freeze now").click()
+        await page.get_by_role("link", name="Approvals").click()
+        await button(page, "Approve").click()
+        await says(page, "All that costs money is frozen")
+        assert await app.states() == ["quoted"]
+        await button(page, "Decline").click()
+        await says(page, "Declined")
+        assert await app.states() == ["declined"]
+
+
+async def test_it_is_lifted_by_a_button_and_other_pages_follow(connect: Connect, person: BrowserPerson) -> None:
+    async with connect(confirm_wait=0) as app, console(app) as shown:
+        page, other = await shown.page(person, "freeze"), await shown.page(person, "inbox")
+        await press(page, "Freeze now").click()
+        await expect(other.get_by_role("link", name="Freeze")).to_contain_text("1 thing to look at")
+        await press(page, "Unfreeze").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Freeze all that costs money")
+        await expect(other.get_by_role("link", name="Freeze")).to_have_text("Freeze")
+        assert (await app.ok("purchase_number", **BUY))["status"] == "approval_required"
