@@ -157,6 +157,26 @@ async def test_who_has_enrolled_signs_in_again_and_out(there: ConsoleSite, anna:
     assert (await anna.cookie())["value"] not in before.cookie
 
 
+async def test_whom_the_passkey_did_not_verify_makes_none_and_does_not_get_in(there: ConsoleSite, anna: Device) -> None:
+    await anna.page.get_by_role("button", name="Sign out").click()
+    await anna.page.wait_for_url("**/sign-in**")
+    await anna.verify_nobody()
+    await anna.page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(anna.page.get_by_role("alert")).to_contain_text("your passkey was not used")
+    stranger_there = SignedIn(there.url, there.url, "")
+    options = json.loads((await stranger_there.post("/sign-in/options")).text)["options"]
+    answer = await anna.sign({**options, "userVerification": "discouraged"})
+    refused = await stranger_there.post("/sign-in", answer=answer)
+    assert (refused.status_code, "set-cookie" in refused.headers) == (403, False)
+    assert "has not checked that it is you" in refused.text
+    again = await there.device((await there.link(again=True)).removeprefix(there.url))
+    await again.verify_nobody()
+    await again.page.get_by_role("button", name="Make a passkey").click()
+    await expect(again.page.get_by_role("alert")).to_contain_text("your passkey was not used")
+    async with there.store() as store:
+        assert await store.read(lambda connection: connection.count("SELECT count(*) FROM passkeys")) == 1
+
+
 async def test_the_cookie_is_for_this_site_alone_and_no_script_reads_it(there: ConsoleSite, anna: Device) -> None:
     cookie = await anna.cookie()
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"], cookie["secure"]) == (True, "Strict", "/", False)
