@@ -55,7 +55,7 @@ async def console(
     """The console of a server's services. `findings` are what an examination finds; None: there is none."""
 
     async def examine() -> Sequence[Finding]:
-        return findings or []
+        return list(findings or [])
 
     services, wake = app.services, app.services.inbox.changes.notify
     check: Examine | None = None if findings is None else examine

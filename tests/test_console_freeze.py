@@ -37,10 +37,10 @@ async def test_it_lists_what_piv_day_goes_on_to_renew(connect: Connect, person: 
         page = await shown.page(person, "freeze")
         await press(page, "Freeze now").click()
         renewals = page.get_by_role("region", name="What piv.day goes on to renew by itself")
-        on = [item for item in app.sandbox.state.numbers.values() if item.auto_renew and item.status == "active"]
-        on_domains = [item for item in app.sandbox.state.domains.values() if item.auto_renew]
+        listed = (await app.ok("list_commitments", days=3650))["commitments"]
+        on = [item for item in listed if item["renews_by_itself"]]
         assert on
-        await expect(renewals.get_by_role("listitem")).to_have_count(len(on) + len(on_domains))
+        await expect(renewals.get_by_role("listitem")).to_have_count(len(on))
 
 
 async def test_while_frozen_nothing_is_approved_and_what_waits_can_be_declined(
