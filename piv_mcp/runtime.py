@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from piv_mcp.spending.approval.channels import Channel
     from piv_mcp.spending.gate import Gate
     from piv_mcp.spending.journal import Journal
-    from piv_mcp.spending.policy import Policy
     from piv_mcp.store import Store
     from piv_mcp.store.changes import Changes
     from piv_mcp.store.view import View
@@ -229,6 +228,14 @@ class Runtime:
             gate = self._open_gate(Sources(client, store, self.clock), journal, changes, page, view)
         for work in (backfill.run, asking.run, Retention(inbox).run):
             self._background(work)
+        if settings.notify is not None:
+            from piv_mcp.notices.notifier import open_notifier  # late: few have notices
+
+            for address in settings.notify.get_secret_value().split():
+                self._redactor.add(address)
+            notifier = await open_notifier(settings, store, client, self.clock)
+            self._stack.push_async_callback(notifier.end)
+            self._background(notifier.run)
         whole = Services(
             api=client,
             store=view,
@@ -296,6 +303,7 @@ class Runtime:
         from piv_mcp.spending.approval.flow import ApprovalFlow
         from piv_mcp.spending.approval.questions import Questions
         from piv_mcp.spending.gate import Gate
+        from piv_mcp.spending.policy import Policy
         from piv_mcp.spending.reconcile.reconciler import Reconciler
         from piv_mcp.spending.reconcile.shift import Shift
         from piv_mcp.web.metrics_port import account_lookup
@@ -309,7 +317,7 @@ class Runtime:
         approval = ApprovalFlow(journal, changes, channels, patience, self.clock)
         # What is looked for by itself leaves room for what people call.
         by_itself = Reconciler(Sources(sources.api.at(Priority.WAIT), sources.store, self.clock), journal)
-        policy, reconciler = _policy(self.settings), Reconciler(sources, journal)
+        policy, reconciler = Policy.of(self.settings), Reconciler(sources, journal)
         self._stack.callback(metrics.look_up(account_lookup(journal, policy)))
         gate = Gate(sources, journal, policy, approval, changes, reconciler, by_itself.wake, view)
         self._stack.push_async_callback(gate.close)
@@ -372,18 +380,6 @@ async def _refuse_newer(store: "Store") -> None:
         raise
     except StoreError as error:
         _log.error("the store cannot be used", problem=error.message)
-
-
-def _policy(settings: Settings) -> "Policy":
-    from piv_mcp.spending.policy import Policy  # late: see _start
-
-    return Policy(
-        mode=settings.spend_mode,
-        auto_approve_max=settings.auto_approve_max,
-        daily_budget=settings.daily_budget,
-        budgets=settings.budgets or {},
-        confirm_destructive=settings.confirm_destructive,
-    )
 
 
 def _no_directory(error: OSError) -> ConfigError:

@@ -19,6 +19,7 @@ from piv_mcp.cli.configuration.clients import CLIENTS
 from piv_mcp.cli.ending import STOP_SECONDS, leave, on_stop_signal
 from piv_mcp.cli.freeze import freeze, unfreeze
 from piv_mcp.cli.metrics import metrics_served
+from piv_mcp.cli.notify import notify
 from piv_mcp.cli.operators import operators
 from piv_mcp.cli.spending import spending
 from piv_mcp.config import ENVIRONMENT_ONLY, Settings, absolute_paths, load
@@ -260,6 +261,7 @@ main.add_command(agents)
 main.add_command(operators)
 main.add_command(spending)
 main.add_command(freeze)
+main.add_command(notify)
 main.add_command(unfreeze)
 
 

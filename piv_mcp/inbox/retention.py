@@ -11,12 +11,15 @@ import structlog
 
 from piv_mcp.errors import StoreError
 from piv_mcp.inbox.inbox import Inbox
-from piv_mcp.store import events, facts, servers
+from piv_mcp.store import events, facts, notice_rows, servers
 from piv_mcp.store.space import shrink
 from piv_mcp.text.times import DAY_SECONDS
 
 MAX_KEPT_EVENTS = 1_000_000
 """Maximum number of events kept, whatever their age."""
+
+NOTICES_KEPT = 30 * DAY_SECONDS
+"""How long it is remembered at least what was told, so that it is not told again."""
 
 PRUNE_SECONDS = 3600.0
 """Pause between two rounds, and how long none deletes what is old after a jump of the clock."""
@@ -74,6 +77,7 @@ class Retention:
             deleted += step
         if deleted:
             _log.info("old events deleted", events=deleted)
+        await self._store.write(notice_rows.forget, now - max(kept, NOTICES_KEPT))
         while await self._store.write(shrink, PAGES_AT_ONCE):
             pass  # each step lets other writes pass
         return deleted

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
-from piv_mcp.config import Area, SpendMode
+from piv_mcp.config import Area, Settings, SpendMode
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.quote import Price
@@ -25,6 +25,16 @@ class Policy:
     own_budget: Decimal | None = None
     """What an agent may spend of the daily budget; None: all of it."""
     agent: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Policy":
+        return cls(
+            mode=settings.spend_mode,
+            auto_approve_max=settings.auto_approve_max,
+            daily_budget=settings.daily_budget,
+            budgets=settings.budgets or {},
+            confirm_destructive=settings.confirm_destructive,
+        )
 
     def narrowed_to(self, agent: Agent) -> "Policy":
         """The settings with the agent's limits on top: it can have no more than the person's settings give."""

@@ -26,10 +26,16 @@ OWNED_TABLES = (
     "number_leases",
     "operators",
     "passkeys",
+    "notices",
 )
 """The tables whose rows belong to an account."""
 
-ONE_FOR_EACH = {"looks": ("number",), "pending": ("kind", "id"), "number_leases": ("number",)}
+ONE_FOR_EACH = {
+    "looks": ("number",),
+    "pending": ("kind", "id"),
+    "number_leases": ("number",),
+    "notices": ("event", "subject", "address"),
+}
 """The tables in which an account has one row for each of what these columns name."""
 
 _READABLE = "typeof(account) = 'integer'"

@@ -286,6 +286,22 @@ STEPS = (
     -- by which a person reads through the inbox
     CREATE INDEX events_moment ON events (account, coalesce(reached_at, sent_at, arrived_at), seq);
     """,
+    """
+    -- what a person is told of where they are
+    CREATE TABLE notices (
+        account  INTEGER NOT NULL,
+        event    TEXT NOT NULL,      -- what it is: approval, charge, expiry, ...
+        subject  TEXT NOT NULL,      -- of what: an entry with its state, an event, ...
+        address  TEXT NOT NULL,      -- the digest of the address
+        found_at REAL NOT NULL,
+        next_at  REAL NOT NULL,      -- when it is tried next
+        tries    INTEGER NOT NULL,
+        state    TEXT NOT NULL,      -- due, told, or over: it was decided before, or could not be told for a day
+        facts    TEXT,               -- what its text is made of, if that stands nowhere else
+        PRIMARY KEY (account, event, subject, address)
+    ) WITHOUT ROWID;
+    CREATE INDEX notices_due ON notices (account, address, next_at) WHERE state = 'due';
+    """,
 )
 
 

@@ -25,7 +25,7 @@ MOST_STATEMENTS = 1000
 QUIET = frozenset(
     {
         *("events", "facts", "looks", "pending", "servers", "watches", "processes", "writers"),
-        *("passkeys", "ceremonies", "sessions"),
+        *("passkeys", "ceremonies", "sessions", "notices"),
     }
 )
 """Tables that nobody waits for a change of: `note_events` tells of new events."""

@@ -251,6 +251,23 @@ POSTGRES_STEPS = (
     """
     ),
     "CREATE INDEX events_moment ON events (account, coalesce(reached_at, sent_at, arrived_at), seq)",
+    _with_types(
+        """
+    CREATE TABLE notices (
+        account  INTEGER NOT NULL,
+        event    TEXT NOT NULL,
+        subject  TEXT NOT NULL,
+        address  TEXT NOT NULL,
+        found_at REAL NOT NULL,
+        next_at  REAL NOT NULL,
+        tries    INTEGER NOT NULL,
+        state    TEXT NOT NULL,
+        facts    TEXT,
+        PRIMARY KEY (account, event, subject, address)
+    );
+    CREATE INDEX notices_due ON notices (account, address, next_at) WHERE state = 'due'
+    """
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""Notices: what a person is told of where they are, by the services that Apprise knows."""
