@@ -25,7 +25,7 @@ LOW = "notices:low"
 GUESSES = "notices:guesses"
 """How many wrong webhook secrets there had been, and when, where the count of a burst begins."""
 
-EVENTS_AT_ONCE = 500
+NEW_EVENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def untold(connection: Connection, event: str, condition: str, after: float) -> 
 def new_events(connection: Connection) -> list[StoredEvent]:
     """The events that were not looked at yet, the oldest first, and from now on were."""
     through = int(facts.own_number(connection, THROUGH))
-    found = events.select(connection, "seq > ? ORDER BY seq LIMIT ?", (through, EVENTS_AT_ONCE))
+    found = events.select(connection, "seq > ? ORDER BY seq LIMIT ?", (through, NEW_EVENTS_AT_ONCE))
     if found:
         facts.put_own(connection, THROUGH, str(found[-1].seq))
     return found
