@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -190,12 +191,11 @@ class Console:
                 return "closed"
             if isinstance(await self._entrance.guest(request), Response):
                 return "gone"
-            if page.beat is not None:
-                await page.beat(look)
             return await self._digest(look, page)
 
+        beat = None if page.beat is None else partial(page.beat, look)
         seen = request.query_params.get("seen")
-        events = live.told(now, seen, look.app.inbox.changes, self._clock)
+        events = live.told(now, seen, look.app.inbox.changes, self._clock, beat)
         return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
 
     async def _answer(self, request: Request, page: ConsolePage, act: Handler, *, follows: bool) -> Response:

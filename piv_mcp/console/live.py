@@ -1,6 +1,7 @@
 """Tells an open page of changes, by server-sent events."""
 
 import hashlib
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal
 
@@ -28,14 +29,23 @@ def digest(state: object) -> str:
 
 
 async def told(
-    look: Callable[[], Awaitable[str | Ended]], seen: str | None, changes: Changes, clock: Clock
+    look: Callable[[], Awaitable[str | Ended]],
+    seen: str | None,
+    changes: Changes,
+    clock: Clock,
+    beat: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[str]:
-    """The events for a page that shows `seen`. `look` gives the digest of what it would show now, or why it ends."""
+    """The events for a page that shows `seen`. `look` gives the digest of what it would show now, or why it ends.
+    `beat` is called every `BEAT_SECONDS` and no sooner: it may write, which is a change."""
+    beaten_at = -math.inf
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
     while not changes.stopping:  # else the process ends: the browser asks again, whoever serves then
         version = changes.version
         try:
             now = await look()
+            if beat is not None and clock.monotonic() - beaten_at >= BEAT_SECONDS:
+                beaten_at = clock.monotonic()
+                await beat()
         except PivError:  # the store may be locked for a moment: the next look tells
             now = seen
         if now == "closed" or now == "gone":

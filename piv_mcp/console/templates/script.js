@@ -20,12 +20,13 @@ tick();
 
 // How long ago things were goes on by itself.
 const ages = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
-const units = [["second", 1, 90], ["minute", 60, 5400], ["hour", 3600, 129600], ["day", 86400, Infinity]];
+const units = [["second", 1, 90], ["minute", 60, 5400], ["hour", 3600, 129600]];
 let shownAt = Date.now();
 const grow = () => {
   for (const time of main.querySelectorAll("time[data-age]")) {
     const age = Math.max(1, Number(time.dataset.age) + (Date.now() - shownAt) / 1000);
-    const [unit, size] = units.find(([, , most]) => age < most);
+    const [unit, size] = units.find(([, , most]) => age < most) ?? [];
+    if (!unit) continue;  // days do not go by while one looks
     const text = ages.format(-Math.round(age / size), unit);
     if (time.textContent !== text) time.textContent = text;
   }
