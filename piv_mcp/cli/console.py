@@ -12,8 +12,10 @@ from starlette.types import ASGIApp
 from piv_mcp.cli.doctor import examine
 from piv_mcp.config import Settings
 from piv_mcp.console.app import laptop_app
+from piv_mcp.console.rendering import prepare
 from piv_mcp.runtime import Runtime
 from piv_mcp.spending.approval.opening import Opener
+from piv_mcp.text.language import preferred
 from piv_mcp.web.serving import PageDoor
 from piv_mcp.web.visitors import Visitors
 
@@ -34,6 +36,7 @@ async def serve(settings: Settings, runtime: Runtime, on_signal: Callable[[Stop]
     def pages(visitors: Visitors) -> ASGIApp:
         return laptop_app(visitors, lambda: services, wake, settings.language, runtime.clock, examine=check)
 
+    await asyncio.to_thread(prepare, preferred("", settings.language))
     door = PageDoor(pages, wake, runtime.clock)
     opener, name = Opener(services.exports.parent / "approvals", runtime.clock), f"console-{os.getpid()}"
 

@@ -27,6 +27,14 @@ def bare_page(language: Language, template: str, /, *, http_status: int = 200, *
     return HTMLResponse(content, http_status, headers={**headers, "Content-Language": language.code})
 
 
+def prepare(language: Language) -> None:
+    """Load what the first page would have to wait for: the templates, and the locale."""
+    for name in _templates().list_templates(extensions=["html"]):
+        _templates().get_template(name)
+    language.age(1)
+    language.number(1)
+
+
 @cache
 def _templates() -> jinja2.Environment:
     folder = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))

@@ -18,6 +18,8 @@ const tick = () => {
 setInterval(tick, 250);
 tick();
 
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // How long ago things were goes on by itself.
 const ages = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
 const units = [["second", 1, 90], ["minute", 60, 5400], ["hour", 3600, 129600]];

@@ -250,7 +250,7 @@ POSTGRES_STEPS = (
     ALTER TABLE spending ADD COLUMN proof TEXT
     """
     ),
-    "CREATE INDEX events_moment ON events (account, coalesce(reached_at, sent_at, arrived_at), seq)",
+    "CREATE INDEX events_moment ON events ((account + 0), coalesce(reached_at, sent_at, arrived_at), seq)",
     _with_types(
         """
     CREATE TABLE notices (
