@@ -207,7 +207,7 @@ def runner(*arguments: str, path: Path, ci: bool = False) -> subprocess.Complete
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A checkout with the runner alone, on a machine without a browser. Its Python writes down what it is to do, finds
-    no browser of Playwright, and PostgreSQL unless there is a file `no-database`."""
+    no browser of Playwright, and PostgreSQL unless there is a file `no-database`. Its npm installs axe-core."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "run.py").write_bytes(RUNNER.read_bytes())
     python = tmp_path / ".venv" / "bin" / "python"
@@ -215,6 +215,11 @@ def copied(tmp_path: Path) -> Path:
     has_database = f'case "$2" in *postgres*) test ! -e {tmp_path}/no-database; exit;; esac'
     python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/done\ncase "$1" in -c) {has_database}; exit 1;; esac\n')
     python.chmod(0o700)
+    axe = tmp_path / "tests" / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
+    axe.parent.mkdir(parents=True)
+    npm = tmp_path / "npm"
+    npm.write_text(f'#!/bin/sh\necho npm "$@" >> {tmp_path}/done\n: > {axe}\n')
+    npm.chmod(0o700)
     return tmp_path
 
 
@@ -228,7 +233,7 @@ def test_the_runner_installs_nothing_on_the_system_when_told_so(copied: Path) ->
     assert ran.returncode == 0, ran.stderr
     assert "playwright install" not in done(copied)
     assert "--no-install" not in done(copied).splitlines()[-1]
-    assert done(copied).splitlines()[-1].endswith("-m not browser -k one")
+    assert done(copied).splitlines()[-1].endswith("-m not browser and not axe -k one")
     assert ran.stdout.count("LEFT OUT: the tests of the approval page") == 2
 
 
@@ -237,7 +242,7 @@ def test_the_runner_says_that_it_leaves_out_what_needs_a_database(copied: Path) 
     (copied / "no-database").touch()
     ran = runner("--no-install", path=copied)
     assert ran.returncode == 0, ran.stderr
-    assert done(copied).splitlines()[-1].endswith("-m not browser and not postgresql")
+    assert done(copied).splitlines()[-1].endswith("-m not browser and not axe and not postgresql")
     assert ran.stdout.count("LEFT OUT: the tests of the store in PostgreSQL") == 2
 
 
@@ -257,6 +262,7 @@ def test_the_runner_says_what_it_installs_and_how_to_do_so_by_hand(copied: Path)
     assert f"    {python} -m pip install" in ran.stdout
     assert f"    {python} -m playwright install chromium\n" in ran.stdout
     assert "-m playwright install chromium\n" in done(copied)
+    assert re.search(r"^npm install .*axe-core@\d+\.\d+\.\d+$", done(copied), re.MULTILINE)
     assert re.search(r"-m pytest -n \d+$", done(copied).splitlines()[-1])
     assert "LEFT OUT" not in ran.stdout
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import httpx
 
+from piv_mcp import log
 from piv_mcp.config import load
 from piv_mcp.console.app import PAGES
 from piv_mcp.runtime import Runtime
@@ -188,6 +189,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=30)
     chosen = parser.parse_args()
+    log.configure("ERROR", "text")
     root = Path(tempfile.mkdtemp(prefix="piv-mcp-benchmark-", dir=chosen.directory))
     try:
         asyncio.run(fill(root, chosen.events, chosen.entries))
