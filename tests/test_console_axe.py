@@ -2,12 +2,15 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from approvals import BUY, BrowserPerson
-from consoles import WIDTHS, console, screenshot, violations
+from consoles import PHONE, WIDTHS, console, screenshot, violations
 from harness import Connect, Connected
+from lost_answers import lose
 from playwright.async_api import expect
+from purchases import BUY_NUMBER, BUY_PROXIES, CREATE_WHITE, REGISTER, SEND_SMS
 
 from piv_mcp.cli.findings import Finding
 from piv_mcp.console.app import PAGES
@@ -81,3 +84,21 @@ async def test_what_was_decided_has_none_either(connect: Connect, person: Browse
             assert await app.gate.journal.decide(entry.id, decision, by="page")
         await expect(page.get_by_role("status")).to_have_count(2)
         assert await violations(page) == []
+
+
+async def test_spending_with_all_its_parts_has_none(connect: Connect, person: BrowserPerson) -> None:
+    budget: dict[str, Any] = {"auto_approve_max": "20", "daily_budget": "50", "budgets": "numbers=10"}
+    async with connect(spend_mode="budget", **budget) as app, console(app) as shown:
+        for purchase in (BUY_NUMBER, BUY_PROXIES, REGISTER, CREATE_WHITE):
+            await app.receipt(purchase)
+        entry = await lose(app, SEND_SMS, "drop_after")
+        found: dict[str, list[str]] = {}
+        for scheme in ("light", "dark"):
+            page = await shown.page(person, "spending", color_scheme=scheme, **PHONE)
+            for name in ("spending", "spending?days=365", f"spending/{entry.id}", "spending/sp_none", "commitments"):
+                await page.goto(f"{page.url.partition('spending')[0].removesuffix('commitments')}{name}")
+                for closed in await page.locator("details:not([open]) > summary").all():
+                    await closed.click()
+                found[f"{name} {scheme}"] = await violations(page)
+        person.problems.clear()  # the browser's note of the entry that there is not
+        assert {name: rules for name, rules in found.items() if rules} == {}
