@@ -244,10 +244,13 @@ async def test_both_downloads_hold_the_entries_that_are_chosen(connect: Connect,
             assert {row["problem"] for row in told} == {"'=1+1" if ending == "csv" else "=1+1"}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_phone_needs_no_scrolling_to_the_side(connect: Connect, person: BrowserPerson, scheme: Any) -> None:
-    async with connect() as app, console(app) as opened:
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en"), ("dark", "ru"), ("light", "zh-CN")])
+async def test_a_phone_needs_no_scrolling_to_the_side(
+    connect: Connect, person: BrowserPerson, scheme: Any, locale: str
+) -> None:
+    budget: dict[str, Any] = {"auto_approve_max": "5", "daily_budget": "20000", "budgets": "numbers=10000"}
+    async with connect(spend_mode="budget", **budget) as app, console(app) as opened:
         await insert(app, [an_entry(n, action="word" * 50, agent="agent" * 20) for n in range(3)])
-        page = await opened.page(person, "spending", color_scheme=scheme, **PHONE)
-        await screenshot(page, f"spending-phone-{scheme}")
+        page = await opened.page(person, "spending", color_scheme=scheme, locale=locale, **PHONE)
+        await screenshot(page, f"spending-phone-{scheme}-{locale}")
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
