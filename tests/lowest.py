@@ -1,5 +1,5 @@
 """Prints the lowest version of each dependency that pyproject.toml allows, one `name==version` a line. Those of
-the extra `server` are among them.
+the extras `server` and `notify` are among them.
 
 The output is a file of constraints for pip:
 
@@ -31,7 +31,8 @@ def lowest(requirement: str) -> str:
 
 def main() -> int:
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["server"]]:
+    extras = project["optional-dependencies"]
+    for requirement in [*project["dependencies"], *extras["server"], *extras["notify"]]:
         print(lowest(requirement))
     return 0
 

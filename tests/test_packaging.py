@@ -165,13 +165,14 @@ def imported(path: Path) -> set[str]:
 
 
 def requirements() -> list[str]:
-    """What the package needs, and what the extra `server` adds to it."""
-    return [*project()["dependencies"], *project()["optional-dependencies"]["server"]]
-
-
-def test_what_a_server_for_a_fleet_needs_is_there_for_the_tests() -> None:
+    """What the package needs, and what its extras add to it."""
     extras = project()["optional-dependencies"]
-    assert set(extras["server"]) <= set(extras["dev"])
+    return [*project()["dependencies"], *extras["server"], *extras["notify"]]
+
+
+def test_what_the_extras_bring_is_there_for_the_tests() -> None:
+    extras = project()["optional-dependencies"]
+    assert {*extras["server"], *extras["notify"]} <= set(extras["dev"])
 
 
 def test_every_library_that_the_package_imports_is_a_dependency() -> None:
