@@ -140,7 +140,11 @@ def texts_in(node: ast.AST) -> Iterator[str]:
                 yield from texts_in(child)
 
 
-@pytest.mark.parametrize("module", sorted((locales.PACKAGE / "console").glob("*.py")), ids=lambda path: path.stem)
-def test_no_page_says_a_sentence_outside_the_catalogs(module: locales.Path) -> None:
+PERSONAL = sorted([*(locales.PACKAGE / "console").glob("*.py"), locales.PACKAGE / "notices" / "wording.py"])
+"""The modules whose texts are for people."""
+
+
+@pytest.mark.parametrize("module", PERSONAL, ids=lambda path: f"{path.parent.stem}/{path.stem}")
+def test_no_page_or_notice_says_a_sentence_outside_the_catalogs(module: locales.Path) -> None:
     texts = set(texts_in(ast.parse(module.read_text("utf-8")))) - NO_WORDS_FOR_PEOPLE
     assert [text for text in texts if re.match(r"[A-Z][a-z]+,? [a-z]+", text)] == []
