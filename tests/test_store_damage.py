@@ -334,7 +334,7 @@ async def test_a_file_that_was_cut_keeps_the_events_before_the_cut(store_path: P
     store_id = await filled(store_path)
     os.truncate(store_path, int(len(content(store_path)) * share))
     found = await opened(store_path)
-    assert len(found.ids) > 0.6 * share * COUNT
+    assert len(found.ids) > 0.55 * share * COUNT  # pages of indexes stand among those of the events
     assert found.store_id == store_id
     assert found.next_id > COUNT
     assert found.damage is not None

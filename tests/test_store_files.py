@@ -251,7 +251,7 @@ async def test_a_file_that_shrinks_by_itself_is_not_taken_for_cut(store: SqliteS
         other.execute("VACUUM")
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         other.execute("INSERT INTO facts VALUES ('grown', ?)", ("x" * 100_000,))
-    assert size_of(store_path) < 200_000
+    assert size_of(store_path) < 400_000, "it was more than a million"
     await store.write(put("after"))
     assert inode_of(store_path) == inode, "the same file"
     assert await store.read(get("seen")) == "1"
