@@ -78,6 +78,7 @@ async def screenshot(page: Page, name: str) -> None:
 
 async def violations(page: Page) -> list[str]:
     """What axe-core finds wrong, with the elements."""
+    assert AXE.exists(), "tests/run.py installs axe-core"
     await page.evaluate(AXE.read_text("utf-8"))
     found: list[dict[str, Any]] = (await page.evaluate("axe.run(document, {resultTypes: ['violations']})"))[
         "violations"
