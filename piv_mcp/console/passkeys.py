@@ -153,18 +153,12 @@ class RelyingParty:
                 credential_current_sign_count=0,  # looked at by `counted`
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError) as error:
+        except (WebAuthnException, ValueError, TypeError, LookupError) as error:  # the stored key may be damaged
             raise PasskeyError("signature") from error
         return verified.new_sign_count
 
     def _check_client_data(self, client_data: bytes, challenge: bytes) -> None:
-        try:
-            said = cast("object", json.loads(client_data))
-        except ValueError:
-            raise PasskeyError("malformed") from None
-        if not isinstance(said, dict):
-            raise PasskeyError("malformed")
-        said = cast("dict[str, object]", said)
+        said = _object(client_data)
         if said.get("origin") != self.origin or said.get("crossOrigin") is True:
             raise PasskeyError("origin")
         if said.get("challenge") != as_text(challenge):
@@ -206,24 +200,31 @@ def challenge_in(answer: str) -> str:
     Raises:
         PasskeyError: it cannot be read.
     """
-    try:
-        said = cast("object", json.loads(as_bytes(_response(_fields(answer)).get("clientDataJSON"))))
-    except ValueError:
-        raise PasskeyError("malformed") from None
-    challenge = cast("dict[str, object]", said).get("challenge") if isinstance(said, dict) else None
+    challenge = _object(as_bytes(_response(_fields(answer)).get("clientDataJSON"))).get("challenge")
     if not isinstance(challenge, str):
         raise PasskeyError("malformed")
     return challenge
 
 
 def _fields(answer: str) -> dict[str, Any]:
-    try:
-        fields = cast("object", json.loads(answer)) if len(answer) <= MAX_PASSKEY_ANSWER else None
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
+    if len(answer) > MAX_PASSKEY_ANSWER:
         raise PasskeyError("malformed")
-    return cast("dict[str, Any]", fields)
+    return _object(answer)
+
+
+def _object(written: str | bytes) -> dict[str, Any]:
+    """The object that is written in JSON.
+
+    Raises:
+        PasskeyError: there is none.
+    """
+    try:
+        read = cast("object", json.loads(written))
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        raise PasskeyError("malformed")
+    return cast("dict[str, Any]", read)
 
 
 def _response(fields: Mapping[str, object]) -> dict[str, object]:

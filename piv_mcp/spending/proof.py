@@ -7,13 +7,17 @@ once, as it stood then. Whoever has the entry and the proof can check later that
 import hashlib
 import json
 from contextlib import suppress
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from piv_mcp.store.journal import Entry
 
 FORM = "piv-mcp approval 1"
 """Names what is hashed, and in which order. A change of either needs another name, and the old one stays readable."""
+
+Base64 = Annotated[str, Field(pattern="^[A-Za-z0-9_-]*$")]
+"""Base64url without padding. A text with anything else, such as half a character, might not go into the store."""
 
 
 class Assertion(BaseModel):
@@ -21,11 +25,11 @@ class Assertion(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    passkey: str
-    client_data: str
-    authenticator_data: str
-    signature: str
-    handle: str | None = None
+    passkey: Base64
+    client_data: Base64
+    authenticator_data: Base64
+    signature: Base64
+    handle: Base64 | None = None
 
 
 class Proof(BaseModel):

@@ -1,0 +1,54 @@
+"""What is answered in the place of a passkey by whoever is not a browser, and what a damaged store says of one."""
+
+import hashlib
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from piv_mcp.config import load
+from piv_mcp.console.hosted import HostedConsole
+from piv_mcp.console.passkeys import PasskeyError, RelyingParty, as_text
+from piv_mcp.services import Services
+from piv_mcp.spending.proof import Assertion
+from piv_mcp.store import Store
+from piv_mcp.store.operators import Passkey
+from piv_mcp.text.times import SYSTEM_CLOCK
+
+URL = "https://piv.example.com"
+
+
+async def nobodys(account: int) -> Services:
+    raise AssertionError(f"nobody is signed in, and account {account} is asked for")
+
+
+def client_data(**fields: Any) -> str:
+    return as_text(json.dumps({"type": "webauthn.get", "origin": URL, **fields}).encode())
+
+
+@pytest.mark.parametrize("change", [{"id": "\ud800"}, {"id": "é"}, {"deep": True}])
+async def test_a_stranger_whose_answer_cannot_be_read_is_refused_in_words(store: Store, change: dict[str, Any]) -> None:
+    app = HostedConsole(load(console_url=URL), store, nobodys, SYSTEM_CLOCK)
+    asking = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=asking, base_url=URL, headers={"Origin": URL}) as http:
+        challenge = (await http.post("/sign-in/options")).json()["options"]["challenge"]
+        data = as_text(b"[" * 20_000) if change.pop("deep", False) else client_data(challenge=challenge)
+        response = {"clientDataJSON": data, "authenticatorData": "AA", "signature": "AA"}
+        answer = json.dumps({"id": "AA", "response": response, **change})
+        refused = await http.post("/sign-in", data={"answer": answer})
+    assert refused.status_code == 403
+    assert "could not be read" in refused.text
+
+
+@pytest.mark.parametrize("public_key", ["", "oA", "AQ", "owECAyYgAQ", "pQECAyYgASEBIgE", "é"])
+def test_nothing_verifies_by_a_stored_passkey_that_is_damaged(public_key: str) -> None:
+    challenge = b"c" * 32
+    answer = Assertion(
+        passkey="AA",
+        client_data=client_data(challenge=as_text(challenge)),
+        authenticator_data=as_text(hashlib.sha256(b"piv.example.com").digest() + b"\x05" + bytes(4)),
+        signature="AA",
+    )
+    with pytest.raises(PasskeyError, match="signature"):
+        RelyingParty(URL).check(answer, challenge, Passkey("AA", "anna", 1, public_key, 0, 0.0))
