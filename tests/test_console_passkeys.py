@@ -544,6 +544,18 @@ async def test_an_entry_that_was_changed_after_its_approval_does_not_verify(
     assert words in shown.output
 
 
+async def test_an_approval_by_an_operator_without_a_passkey_does_not_verify(
+    there: ConsoleSite, anna: Device, token: str
+) -> None:
+    """On the console of a server a click declines, and approves nothing."""
+    entry_id = await there.waiting(token)
+    await declined(there, await anna.visitor(), entry_id)
+    await change(there, entry_id, state="charged", problem=None)
+    shown = await asyncio.to_thread(show, there, entry_id)
+    assert shown.exit_code == 1
+    assert "DOES NOT VERIFY: the passkey's assertion is missing" in shown.output
+
+
 async def test_a_proof_that_was_put_on_another_entry_does_not_verify(
     there: ConsoleSite, anna: Device, token: str
 ) -> None:

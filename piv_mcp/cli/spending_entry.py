@@ -85,9 +85,9 @@ def _proof(connection: Connection, entry: Entry) -> tuple[Rows, bool]:
         return (missing, False) if by_passkey else ([], True)
     rows: Rows = [("Decided by", f"operator {visible(proof.operator)}")]
     if proof.assertion is None:
-        if by_passkey:
-            rows.append(("Proof", "DOES NOT VERIFY: the passkey's assertion is missing"))
-        return rows, not by_passkey
+        if entry.state == "declined" and not by_passkey:  # being signed in is enough for that alone
+            return rows, True
+        return [*rows, ("Proof", "DOES NOT VERIFY: the passkey's assertion is missing")], False
     problem = _problem(connection, entry, proof, proof.assertion)
     if problem is not None:
         return [*rows, ("Proof", f"DOES NOT VERIFY: {problem}")], False
