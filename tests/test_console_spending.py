@@ -22,7 +22,7 @@ from purchases import BUY_NUMBER, BUY_PROXIES, CREATE_WHITE, REGISTER, SEND_SMS
 from piv_mcp.spending.messages import message
 from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store import journal as rows
-from piv_mcp.store.journal import Entry
+from piv_mcp.store.journal import Entry, State
 
 pytestmark = [
     pytest.mark.browser,
@@ -254,3 +254,19 @@ async def test_a_phone_needs_no_scrolling_to_the_side(
         page = await opened.page(person, "spending", color_scheme=scheme, locale=locale, **PHONE)
         await screenshot(page, f"spending-phone-{scheme}-{locale}")
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("state", ["quoted", "approved", "executing", "price_changed", "refused", "charged", "unknown"])
+async def test_a_damaged_entry_takes_no_page_away(connect: Connect, person: BrowserPerson, state: State) -> None:
+    later = datetime.now(UTC).timestamp() + 500
+    damaged = an_entry(0, state=state, quote="{", arguments="{", result="[", proof="{", expires_at=later)
+    sound = an_entry(1, state="quoted", expires_at=later)
+    async with connect(person=approver()) as app, console(app) as opened:
+        await insert(app, [damaged, sound])
+        page = await opened.page(person, "approvals")
+        await expect(page.locator("article", has_text="Rent number 1")).to_be_visible()
+        visit = page.url.removesuffix("/approvals")
+        for path in ("spending", f"spending/{damaged.id}", "commitments"):
+            answer = await page.goto(f"{visit}/{path}")
+            assert answer is not None
+            assert answer.status == 200

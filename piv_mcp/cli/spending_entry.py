@@ -11,7 +11,7 @@ from piv_mcp.config import Settings
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.proof import Assertion, Proof, challenge, proof_of
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import quote_of
 from piv_mcp.spending.receipt import decision, outcome
 from piv_mcp.store import Connection, operators
 from piv_mcp.store.directory import open_directory
@@ -54,7 +54,7 @@ async def shown(settings: Settings, entry_id: str) -> ShownEntry:
 
 
 def _shown(connection: Connection, entry: Entry, account: str) -> ShownEntry:
-    quote = Quote.model_validate_json(entry.quote)
+    quote = quote_of(entry)
     proof_rows, is_sound = _proof(connection, entry)
     rows = [
         ("Entry", entry.id),

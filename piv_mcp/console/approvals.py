@@ -22,7 +22,7 @@ from piv_mcp.spending.approval.page_views import PageViews
 from piv_mcp.spending.errors import FrozenError
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.proof import Proof, operator_of
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import Quote, quote_of
 from piv_mcp.spending.receipt import decision, obstacle
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.language import Language
@@ -160,7 +160,7 @@ def _summary(cards: list[dict[str, object]], language: Language) -> dict[str, An
 
 def _card(entry: Entry, click: str | None, language: Language) -> dict[str, object]:
     """What the template shows of an entry. `click`: a click on it that decided nothing."""
-    quote = Quote.model_validate_json(entry.quote)
+    quote = quote_of(entry)
     price, recurring, action = quote.price.amount, quote.price.recurring, quote.headline.line_in(language)
     pending = entry.state == "quoted"
     kind, title, text = _status(entry, quote, language)

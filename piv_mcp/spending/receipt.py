@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -123,10 +124,9 @@ def decision(entry: Entry, language: Language = PLAIN) -> str:
 
 def obstacle(entry: Entry, language: Language = PLAIN) -> str:
     """Why an approved action was not sent, in words."""
-    reason = json.loads(entry.result or "{}").get(NOT_SENT)
-    if reason is None:  # an entry from before reasons were messages
-        return entry.problem or language.gettext("the price changed")
-    return Message.model_validate(reason).in_language(language)
+    with suppress(ValueError, AttributeError):  # it is from before reasons were messages, or damaged
+        return Message.model_validate(json.loads(entry.result or "{}").get(NOT_SENT)).in_language(language)
+    return entry.problem or language.gettext("the price changed")
 
 
 def outcome(entry: Entry, quote: Quote) -> Outcome:
