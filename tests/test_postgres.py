@@ -17,9 +17,11 @@ import pytest
 from engines import open_in
 from harness import until
 from postgres import Cluster
+from pydantic import SecretStr
 from store_helpers import an_event
 
 from piv_mcp.api.rate_limit import ALL, Priority
+from piv_mcp.cli import operator_rows
 from piv_mcp.config import Settings, load
 from piv_mcp.errors import ConfigError, NewerStoreError, PivError, RateLimitedError, StoreError
 from piv_mcp.store import (
@@ -33,6 +35,7 @@ from piv_mcp.store import (
     limits,
     migrations,
     number_leases,
+    operators,
     recording,
 )
 from piv_mcp.store.changes import Changes
@@ -55,6 +58,8 @@ KEY = accounts.digest("sk-the-key")
 OTHER = accounts.digest("sk-of-another-account")
 
 Replica = Callable[..., PostgresStore]
+
+ENDS = "SELECT ends_at FROM ceremonies"
 
 
 @pytest.fixture
@@ -266,6 +271,29 @@ async def test_all_servers_have_the_clock_of_the_database(replica: Replica) -> N
     assert abs(store.clock(SYSTEM_CLOCK).time() - time.time()) < 1
     own = Clock()
     assert store.clock(own) is own
+
+
+async def test_a_terminal_with_a_wrong_clock_ends_an_operators_access_at_the_databases_time(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the operator approved before stays approved by a passkey that was theirs."""
+
+    def two_hours_behind(_: Clock) -> float:
+        return time.time() - 7200
+
+    monkeypatch.setattr(type(SYSTEM_CLOCK), "time", two_hours_behind)
+    settings = load(
+        store_url=SecretStr(cluster.database_for(tmp_path)), console_url="https://piv.example.com", api_key="sk-the-key"
+    )
+    await operator_rows.invite(settings, "anna", None, again=False)
+    store = open_in(cluster, tmp_path)
+    (ends_at,) = await store.read(lambda connection: [float(row[0]) for row in connection.rows(ENDS)])
+    assert await operator_rows.revoke_operator(settings, "anna")
+    anna = await store.read(operators.get, "anna")
+    await store.close()
+    assert anna is not None
+    assert anna.revoked_at == pytest.approx(time.time(), abs=10)
+    assert ends_at == pytest.approx(time.time() + operator_rows.LINK_SECONDS, abs=10)
 
 
 # --- money and requests

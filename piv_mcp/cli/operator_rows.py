@@ -32,10 +32,11 @@ async def invite(settings: Settings, name: str, account: str | None, *, again: b
     if settings.console_url is None:
         raise ConfigError("PIV_CONSOLE_URL is not set", hint="Set it to the address of the console, as its server has")
     refuse_name(name)
-    secret, now = secrets.token_urlsafe(32), SYSTEM_CLOCK.time()
+    secret = secrets.token_urlsafe(32)
     handle = base64.urlsafe_b64encode(secrets.token_bytes(HANDLE_BYTES)).decode().rstrip("=")
 
     def store_link(connection: Connection) -> bool:
+        now = clock.time()
         if again:
             if rows.active(connection, name) is None:
                 return False
@@ -48,6 +49,7 @@ async def invite(settings: Settings, name: str, account: str | None, *, again: b
 
     key_digest = None if again else digest_of(named_account(settings, account))
     async with opened_store(settings, key_digest) as store:
+        clock = store.clock(SYSTEM_CLOCK)
         if not await store.write(store_link):
             raise click.ClickException(
                 f"there is no operator {name!r} with access"
@@ -66,7 +68,8 @@ async def all_operators(settings: Settings) -> list[str]:
 async def revoke_operator(settings: Settings, name: str) -> bool:
     """End the operator's access. Returns whether there was one with access."""
     async with opened_store(settings) as store:
-        return await store.write(rows.revoke, name, SYSTEM_CLOCK.time())
+        clock = store.clock(SYSTEM_CLOCK)
+        return await store.write(lambda connection: rows.revoke(connection, name, clock.time()))
 
 
 def _described(connection: Connection) -> list[str]:
