@@ -134,6 +134,16 @@ def test_data_is_the_same_whatever_the_form_and_place_of_its_times(monkeypatch: 
     assert digest("type", {"a": 1, "b": 2}) == digest("type", {"b": 2, "a": 1})
 
 
+@pytest.mark.parametrize(
+    "payload", ["{", "[]", "null", "5", '"x"', '{"data": 5, "asked": 5}', f'{{"data": {"1" * 5000}}}']
+)
+@pytest.mark.parametrize("source", ["webhook", "history", "asked"])
+def test_an_event_whose_payload_is_damaged_has_no_data_and_hides_no_other(source: Any, payload: str) -> None:
+    damaged = an_event(1, source=source, subject=NUMBER, payload=payload, asked_since=NOW)
+    assert (damaged.data.get("name"), damaged.differences) == (None, {})
+    assert not damaged.matches({"name": "x"})
+
+
 def test_what_arrived_at_a_moment_is_since_then(stored: SqliteConnection) -> None:
     put(stored, 1, arrived_at=NOW - 1)
     then, later = put(stored, 2), put(stored, 3, arrived_at=NOW + 1)

@@ -82,9 +82,16 @@ class StoredEvent:
     def data(self) -> dict[str, Any]:
         """The `data` of the webhook as received, or as asking found it; for a message of the history, the message, with
         the number that the webhook of it would name."""
-        payload = json.loads(shallow(self.payload))
+        payload = self._read_payload()
         data = {"piv_num_id": self.subject, **payload} if self.source == "history" else payload.get("data")
         return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+
+    def _read_payload(self) -> dict[str, Any]:
+        """Nothing, if it is damaged."""
+        with suppress(ValueError):
+            payload: object = json.loads(shallow(self.payload))
+            return cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
+        return {}
 
     @property
     def has_both_sources(self) -> bool:
@@ -96,7 +103,7 @@ class StoredEvent:
         """What asking showed in another way than the webhook told it. Only piv.day itself can have shown it."""
         if not self.has_both_sources:
             return {}
-        shown: object = json.loads(shallow(self.payload)).get("asked")
+        shown: object = self._read_payload().get("asked")
         fields, told = cast("dict[str, Any]", shown) if isinstance(shown, dict) else {}, self.data
         return {
             name: value
