@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 
+import pytest
 from moving_clock import MovingClock
 
 from piv_mcp.console import live
@@ -30,3 +31,19 @@ async def test_an_open_page_that_nothing_changes_writes_once_in_every_beat(store
     await events.aclose()
     await changes.close()
     assert all(later - earlier >= live.BEAT_SECONDS for earlier, later in itertools.pairwise(beaten))
+
+
+@pytest.mark.parametrize("ended", ["closed", "gone"])
+async def test_a_page_that_has_ended_does_not_count_as_open(store: Store, ended: live.Ended) -> None:
+    """Else no process would open another for a while."""
+    changes = Changes(store, MovingClock())
+
+    async def look() -> str:
+        return ended
+
+    async def beat() -> None:
+        raise AssertionError("it says that it is open")
+
+    told = [event async for event in live.told(look, "seen", changes, MovingClock(), beat)]
+    assert told[1:] == [f"event: {ended}\ndata:\n\n"]
+    await changes.close()

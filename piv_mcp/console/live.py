@@ -43,7 +43,8 @@ async def told(
         version = changes.version
         try:
             now = await look()
-            if beat is not None and clock.monotonic() - beaten_at >= BEAT_SECONDS:
+            is_open = now not in ("closed", "gone")
+            if is_open and beat is not None and clock.monotonic() - beaten_at >= BEAT_SECONDS:
                 beaten_at = clock.monotonic()
                 await beat()
         except PivError:  # the store may be locked for a moment: the next look tells
