@@ -210,6 +210,30 @@ async def test_what_ends_soon_is_told_once(sandbox: Sandbox, data_dir: Path, pho
     assert len(phone.notices) == before + 2
 
 
+async def test_what_cannot_be_put_in_words_keeps_nothing_else_from_being_told(
+    sandbox: Sandbox, data_dir: Path, phone: Hook
+) -> None:
+    rules: dict[str, Any] = {**BUYING, "notify_events": "expiry,charge"}
+    async with shop_that_tells(sandbox, data_dir, phone.url, **rules) as shop:
+        data = {"domain_id": "dom_x", "domain_name": "late.example", "auto_renew": True}
+        await shop.tell("domain.expires_soon", **data, expires_at="9999-12-31T23:59:59-12:00")
+        await shop.receipt(BUY_NUMBER)
+        await until(lambda: "Charged: 4.00 USD" in phone.titles, seconds=20, what="the charge")
+
+
+async def test_an_entry_whose_question_cannot_be_read_is_told(sandbox: Sandbox, data_dir: Path, phone: Hook) -> None:
+    clock = MovingClock()
+    phone.is_down = True
+    async with shop_that_tells(sandbox, data_dir, phone.url, clock=clock, **BUYING) as shop:
+        await shop.receipt(BUY_NUMBER)
+        await until(lambda: phone.refused, seconds=20, what="the first try")
+        await shop.gate.journal.store.write(lambda c: c.execute("UPDATE spending SET quote = '{'"))
+        phone.is_down = False
+        clock.advance(FIRST_PAUSE)
+        ((title, body),) = await told(phone)
+        assert (title, body.splitlines()[0]) == ("Charged: 4.00 USD", "Action: purchase_number")
+
+
 async def test_a_guessed_webhook_secret_is_told_once_an_hour(sandbox: Sandbox, data_dir: Path, phone: Hook) -> None:
     clock = MovingClock()
     rules: dict[str, Any] = {**BUYING, "notify_events": "webhook,charge"}

@@ -117,7 +117,11 @@ class Notifier:
             await self._clock.sleep(NOTICE_LOOK_SECONDS)
 
     async def _tell(self, receiver: Receiver, row: NoticeRow) -> None:
-        words = await self._words(row)
+        try:
+            words = await self._words(row)
+        except (ValueError, ArithmeticError, LookupError, TypeError) as error:  # a damaged row, or a date beyond all
+            _log.error("a notice cannot be put in words", kind=row.event, problem=type(error).__name__)
+            words = None
         if words is None:
             await self._note(replace(row, state="over"))
             return

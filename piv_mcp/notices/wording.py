@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import Quote, quote_of
 from piv_mcp.store.event import StoredEvent
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.language import Language
@@ -26,7 +26,7 @@ class Words:
 
 def approval(entry: Entry, language: Language, console: str | None) -> Words:
     """An action waits for a decision. `console` is the address of the console, if there is one."""
-    _, quote = language.gettext, Quote.model_validate_json(entry.quote)
+    _, quote = language.gettext, quote_of(entry)
     price = one_line(quote.price.in_language(language), 300)
     rows = [_action(quote, language), _("Price: {price}", price=price)]
     if quote.price.recurring is not None:
@@ -43,7 +43,7 @@ def approval(entry: Entry, language: Language, console: str | None) -> Words:
 
 def charge(entry: Entry, language: Language) -> Words:
     """Something was charged, or its outcome is unknown."""
-    _, quote = language.gettext, Quote.model_validate_json(entry.quote)
+    _, quote = language.gettext, quote_of(entry)
     if entry.state == "unknown":
         body = _("The answer of piv.day was lost. It is not sent again, and piv-mcp looks for what became of it.")
         return Words(_("An outcome is unknown"), f"{_action(quote, language)}\n{body}")
