@@ -294,3 +294,17 @@ def test_without_a_key_the_command_freezes_and_says_what_it_could_not_read(data_
     assert "All that costs money is frozen since" in run(main, [*settings, "approvals"]).output
     assert "can be approved again" in run(main, [*settings, "unfreeze"]).output
     assert "Nothing was frozen" in run(main, [*settings, "unfreeze"]).output
+
+
+@pytest.mark.sqlite
+async def test_the_command_names_what_it_waits_for_though_its_question_cannot_be_read(
+    shop: Connected, data_dir: Path
+) -> None:
+    entry_id = await approved(shop)
+    assert await shop.gate.journal.claim(entry_id, "{}")
+    shop.gate.journal.release(entry_id)
+    await shop.gate.journal.recover()
+    await shop.gate.journal.store.write(lambda c: c.execute("UPDATE spending SET quote = '{', sent_at = 1"))
+    frozen = await asyncio.to_thread(CliRunner().invoke, main, ["--data-dir", str(data_dir), "freeze"])
+    assert frozen.exit_code == 0, frozen.output
+    assert f"{entry_id}  purchase_number" in frozen.output

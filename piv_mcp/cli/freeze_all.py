@@ -16,7 +16,7 @@ from piv_mcp.spending import freezing
 from piv_mcp.spending.commitments import Commitment, renewing
 from piv_mcp.spending.errors import frozen_since
 from piv_mcp.spending.messages import dollars
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import quote_of
 from piv_mcp.store import Store, freezes
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
@@ -138,5 +138,5 @@ def _renewal(row: Commitment) -> str:
 
 
 def _line(entry: Entry) -> str:
-    action = Quote.model_validate_json(entry.quote).action
+    action = quote_of(entry).action
     return f"{entry.id}  {one_line(action, len(action))}"
