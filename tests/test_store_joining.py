@@ -10,8 +10,9 @@ import structlog
 from store_helpers import PATIENCE, add_all, an_event, posix_only, put
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import Connection, SqliteStore, Store, accounts, events, journal, polls, recovery
+from piv_mcp.store import Connection, SqliteStore, Store, accounts, events, freezes, journal, polls, recovery
 from piv_mcp.store.event import StoredEvent
+from piv_mcp.store.freezes import Freeze
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.store.polls import Look
 
@@ -102,6 +103,18 @@ async def test_an_entry_that_the_new_store_has_as_it_was_before_it_was_sent_coun
     await store.write(put("after"))
     entries = await store.read(journal.newest, limit=10)
     assert {entry.id: entry.state for entry in entries} == {"sp_1": "unknown", "sp_2": "charged"}
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+async def test_a_freeze_holds_in_the_store_that_took_the_place(store: Store, store_path: Path, of_all: bool) -> None:
+    ordered = Freeze(NOW, "terminal")
+    await store.write(freezes.begin, ordered, lambda _: True, of_all=of_all)
+    os.replace(await another(store_path, an_sms(1), key="of somebody else"), store_path)
+    await store.write(put("after"))
+    assert await store.read(freezes.current) == ordered
+    stranger = SqliteStore(store_path, key_digest="of somebody else")
+    assert await stranger.read(freezes.current) == (ordered if of_all else None)
+    await stranger.close()
 
 
 async def test_rows_stay_with_the_account_of_their_key(store: Store, store_path: Path) -> None:

@@ -58,6 +58,13 @@ def begin(
     return current(connection) or freeze, ended
 
 
+def put_back(connection: Connection, old: Connection) -> None:
+    """Let the freezes of another file of the store hold here: that of the account, and that of the whole store."""
+    for there, here in ((_FREEZE, _FREEZE), (facts.own(old, _FREEZE), facts.own(connection, _FREEZE))):
+        if (stored := facts.get(old, there)) is not None:
+            facts.made_once(connection, here, stored)
+
+
 def stop(connection: Connection, entry_id: str, now: float) -> bool:
     """End an approval that was not sent, since spending is frozen. Returns whether it was one."""
     columns: dict[str, str | float] = {"state": "expired", "settled_at": now, "problem": FROZEN}

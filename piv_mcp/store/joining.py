@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piv_mcp.errors import StoreError
-from piv_mcp.store import accounts, events, journal, pending, polls, recording
+from piv_mcp.store import accounts, events, freezes, journal, pending, polls, recording
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.migrations import migrate
 from piv_mcp.store.sqlite import SqliteConnection, connect, is_new, refuse_newer, transaction
@@ -26,7 +26,8 @@ class Joined:
 
 
 def join(path: Path, view: Path) -> Joined:
-    """Add the events and the journal entries that `view` has and the store at `path` does not, in one transaction.
+    """Add the events, the journal entries and the freezes that `view` has and the store at `path` does not, in one
+    transaction.
 
     Raises:
         StoreError: the store has no tables, or nobody knows whose rows these are.
@@ -44,6 +45,7 @@ def join(path: Path, view: Path) -> Joined:
             for mine, theirs in _places(store, old).items():
                 old.account = mine
                 with accounts.acting_for(store, theirs):
+                    freezes.put_back(store, old)
                     joined.events += _join_events(store, old)
                     joined.entries += _join_entries(store, old)
                     for row in pending.in_progress(old):
