@@ -327,6 +327,13 @@ async def test_an_address_that_is_none_stops_the_start_and_is_not_repeated(data_
     assert "secret-thing" not in str(caught.value)
 
 
+def test_addresses_with_commas_between_are_refused() -> None:
+    """Apprise takes them for one, and tells all of them again as long as one of them fails."""
+    with pytest.raises(ConfigError, match="PIV_NOTIFY: address 2 is several in one") as caught:
+        receivers(shop_address("json://127.0.0.1:9/ json://127.0.0.1:9/secret-a,json://127.0.0.1:9/secret-b"))
+    assert "secret" not in str(caught.value)
+
+
 async def test_the_test_command_says_which_address_fails(phone: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIV_NOTIFY", f"{phone.url} json://127.0.0.1:9/another-secret-path")
     result = await asyncio.to_thread(CliRunner().invoke, main, ["notify", "test"])

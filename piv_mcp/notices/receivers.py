@@ -58,6 +58,8 @@ def receivers(addresses: SecretStr) -> list[Receiver]:
         if not service.add(address):  # pyright: ignore[reportUnknownMemberType] - it takes configurations, too
             hint = "See https://github.com/caronc/apprise/wiki for the addresses of each service"
             raise ConfigError(f"PIV_NOTIFY: address {number} is none that Apprise knows", hint=hint)
+        if len(service) > 1:  # while one of them is down, the others would be told again with each try
+            raise ConfigError(f"PIV_NOTIFY: address {number} is several in one", hint="Put spaces between, not commas")
         digest = hashlib.sha256(f"piv-mcp notice {address}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         found.append(Receiver(number, digest, service))
     return found
