@@ -21,12 +21,14 @@ from piv_mcp.store import (
     accounts,
     events,
     facts,
+    freezes,
     journal,
     migrations,
     recording,
     recovery,
 )
 from piv_mcp.store.files import create_private, inode_of, side, size_of
+from piv_mcp.store.freezes import Freeze
 from piv_mcp.store.journal import Entry
 from piv_mcp.store.pages import read_image
 from piv_mcp.store.rows import damage
@@ -237,6 +239,29 @@ async def test_a_damaged_page_costs_its_own_rows_and_no_more(store_path: Path, r
         assert (found.damage.lost if found.damage else 0) == missing
         gone = set(range(1, COUNT + 1)) - set(found.ids)
         assert (found.damage.through if found.damage else 0) >= max(gone, default=0)
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+async def test_a_freeze_is_not_lifted_by_damage(store_path: Path, of_all: bool) -> None:
+    await filled(store_path)
+    store = SqliteStore(store_path)
+    await store.write(freezes.begin, Freeze(1.0), lambda _: True, of_all=of_all)
+    await store.close()
+    damage_page(store_path, root_pages(store_path)["facts"])
+    await opened(store_path)
+    store = SqliteStore(store_path)
+    assert await store.read(freezes.current) is not None
+    assert await store.write(freezes.end, of_all=True)
+    await store.close()
+
+
+async def test_damage_of_other_tables_freezes_nothing(store_path: Path) -> None:
+    await filled(store_path)
+    damage_page(store_path, root_pages(store_path)["events"])
+    await opened(store_path)
+    store = SqliteStore(store_path)
+    assert await store.read(freezes.current) is None
+    await store.close()
 
 
 async def test_several_damaged_pages_cost_their_own_rows_and_no_more(

@@ -58,6 +58,11 @@ def begin(
     return current(connection) or freeze, ended
 
 
+def hold(connection: Connection, now: float) -> None:
+    """Freeze the whole store, since nobody can say whether it was."""
+    facts.made_once(connection, _FREEZE, json.dumps(asdict(Freeze(now))))
+
+
 def put_back(connection: Connection, old: Connection) -> None:
     """Let the freezes of another file of the store hold here: that of the account, and that of the whole store."""
     for there, here in ((_FREEZE, _FREEZE), (facts.own(old, _FREEZE), facts.own(connection, _FREEZE))):

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from piv_mcp.store import accounts, facts, migrations
+from piv_mcp.store import accounts, facts, freezes, migrations
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.files import create_private, remove_all, side
 from piv_mcp.store.pages import USUAL_PAGE_SIZE, Image, read_image
@@ -199,6 +199,8 @@ class _Filling:
         through = min(own.last_missing, own.begin) if lost[EVENTS] or own.begin > own.highest else 0
         if by_name["facts"].broken and facts.get(self.new, facts.PRUNED_THROUGH) is None:
             facts.put(self.new, facts.PRUNED_THROUGH, str(self._before_first() if own.found else own.begin))
+        if lost["facts"] != 0:  # a freeze may be among them
+            freezes.hold(self.new, time.time())
         if "keys" in by_name:  # in a file of an old version there are no accounts yet
             garbled = accounts.forget_garbled(self.new)
             accounts.note_all(self.new)
