@@ -10,10 +10,11 @@ from email import message_from_bytes, policy
 
 @dataclass
 class Hook:
-    """Takes notices as Apprise's `json://` sends them. While `is_down` it answers 503."""
+    """Takes notices as Apprise's `json://` sends them. While `is_down` it answers 503, and `pause` seconds later."""
 
     port: int = 0
     is_down: bool = False
+    pause: float = 0.0
     refused: int = 0
     notices: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Title and text of each."""
@@ -34,6 +35,7 @@ class Hook:
             self.refused += 1
         else:
             self.notices.append((body["title"], body["message"]))
+        await asyncio.sleep(self.pause)
         status = "503 Service Unavailable" if self.is_down else "200 OK"
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()

@@ -275,6 +275,20 @@ async def test_codes_and_messages_are_told_where_they_are_asked_for(
             assert any("Hello⟨U+202E⟩ there" in body for _, body in found)
 
 
+async def test_a_server_that_stops_while_it_sends_lets_nothing_come_twice(
+    sandbox: Sandbox, data_dir: Path, phone: Hook
+) -> None:
+    phone.pause = 0.1
+    async with shop_that_tells(sandbox, data_dir, phone.url, **BUYING) as shop:
+        await shop.receipt(BUY_NUMBER)
+        await told(phone)
+    phone.pause = 0.0
+    async with shop_that_tells(sandbox, data_dir, phone.url, **BUYING) as shop:
+        await shop.receipt(BUY_NUMBER, custom_name="The last one")
+        await until(lambda: len(set(phone.notices)) == 2, seconds=20, what="the next one")
+    assert len(phone.notices) == 2
+
+
 async def test_a_killed_server_loses_no_notice(data_dir: Path, phone: Hook) -> None:
     """It was found, could not be told, and nobody was there when the address came back."""
     account = Sandbox(KEY, rate_limit=0, timing=Timing.instant(), seed=False)

@@ -8,10 +8,10 @@ while it takes nothing. A notice comes twice only if the process ends between se
 import asyncio
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from pydantic import SecretStr
@@ -39,6 +39,10 @@ NOTICE_LEASE = "notices:lease"
 
 TELLING_SECONDS = 90.0
 """Its lifetime. It is extended when a third is over, so that it holds for as long as one notice may take."""
+
+LAST_ANSWER_SECONDS = 0.2
+"""How long a server that stops waits for the answer of an address to which it is sending: purchases need the rest of
+the time that stopping may take."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 1800.0
 """Seconds until an address that took nothing is tried again, doubled each time."""
@@ -111,7 +115,7 @@ class Notifier:
                 for row in due:
                     if not await self._is_ours():
                         break
-                    await self._tell(receiver, row)
+                    await _ended(self._tell(receiver, row))
             except StoreError as error:
                 _log.debug("nothing can be told", problem=error.message)
             await self._clock.sleep(NOTICE_LOOK_SECONDS)
@@ -184,3 +188,13 @@ class Notifier:
             )
             self._taken_at = now if taken else None
             return taken
+
+
+async def _ended(telling: Coroutine[Any, Any, None]) -> None:
+    """Let it end also when the server stops: sending goes on by itself, and what is not noted would be sent again."""
+    task = asyncio.create_task(telling)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task}, timeout=LAST_ANSWER_SECONDS)
+        task.cancel()
