@@ -32,7 +32,7 @@ from piv_mcp.cli.main import main
 from piv_mcp.config import load
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending import freezing
-from piv_mcp.spending.errors import FrozenError
+from piv_mcp.spending.errors import FrozenError, frozen_since
 from piv_mcp.store import Store, accounts, freezes
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -271,11 +271,14 @@ async def test_two_freezes_at_once_are_one(stores: dict[str, Store]) -> None:
     assert first == second
 
 
-async def test_a_freeze_that_cannot_be_read_holds(stores: dict[str, Store]) -> None:
+@pytest.mark.parametrize("garbage", ["garbage", "[]", '{"since": 1e30}', '{"since": "x"}'])
+async def test_a_freeze_that_cannot_be_read_holds(stores: dict[str, Store], garbage: str) -> None:
     ours = stores[KEY_A]
     await freezing.freeze(ours, "terminal", of_all=True)
-    await ours.write(lambda c: c.execute("UPDATE facts SET value = 'garbage' WHERE name = 'spending:frozen'"))
-    assert await is_frozen(ours)
+    await ours.write(lambda c: c.execute("UPDATE facts SET value = ? WHERE name = 'spending:frozen'", (garbage,)))
+    freeze = await ours.read(freezes.current)
+    assert freeze is not None
+    assert "since 1970" in frozen_since(freeze)
     assert await ours.write(freezes.end, of_all=True)
     assert not await is_frozen(ours)
 

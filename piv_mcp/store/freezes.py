@@ -12,6 +12,7 @@ from typing import Literal
 from piv_mcp.store import accounts, facts, journal
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.journal import Entry, State
+from piv_mcp.store.rows import is_time
 
 Place = Literal["terminal", "console"]
 
@@ -38,7 +39,9 @@ def current(connection: Connection) -> Freeze | None:
     if stored is None:
         return None
     with suppress(ValueError, TypeError):
-        return Freeze(**json.loads(stored))
+        freeze = Freeze(**json.loads(stored))
+        if is_time(freeze.since):
+            return freeze
     return Freeze(0.0)  # it is damaged, and holds
 
 
