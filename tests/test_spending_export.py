@@ -134,6 +134,14 @@ def test_a_damaged_entry_costs_no_other(data_dir: Path) -> None:
     ]
 
 
+def test_a_damaged_reason_costs_no_other_entry(data_dir: Path) -> None:
+    damaged = ("{", "[1]", "null", '{"not_sent": {"id": "of a newer version"}}')
+    entries = [an_entry(n, state="price_changed", result=result) for n, result in enumerate(damaged)]
+    stored(data_dir, [*entries, an_entry(9)])
+    found = lines(command(data_dir, "--format", "jsonl").stdout_bytes)
+    assert [entry.get("problem") for entry in found] == [*["the price changed"] * len(damaged), None]
+
+
 def test_a_file_is_new_and_private(data_dir: Path, tmp_path: Path) -> None:
     stored(data_dir, [an_entry(1)])
     file = tmp_path / "spent.csv"

@@ -124,8 +124,8 @@ def decision(entry: Entry, language: Language = PLAIN) -> str:
 
 def obstacle(entry: Entry, language: Language = PLAIN) -> str:
     """Why an approved action was not sent, in words."""
-    with suppress(ValueError, AttributeError):  # it is from before reasons were messages, or damaged
-        return Message.model_validate(json.loads(entry.result or "{}").get(NOT_SENT)).in_language(language)
+    with suppress(ValueError, TypeError, AttributeError, LookupError):  # damaged, or before reasons were messages
+        return Message.model_validate(json.loads(entry.result or "{}")[NOT_SENT]).in_language(language)
     return entry.problem or language.gettext("the price changed")
 
 
