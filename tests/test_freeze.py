@@ -263,6 +263,20 @@ async def test_a_new_key_of_the_account_lifts_no_freeze(stores: dict[str, Store]
         await rotated.close()
 
 
+async def test_a_new_key_is_frozen_until_it_is_known_whose_it_is(stores: dict[str, Store], tmp_path: Path) -> None:
+    await freezing.freeze(stores[KEY_A], "console", by="ann", of_all=False)
+    rotated = open_at(tmp_path / "store.sqlite3", key_digest=accounts.digest(KEY_C))
+    try:
+        await rotated.write(freezes.end, of_all=False)  # gives it an account
+        freeze = await rotated.read(freezes.current)
+        assert freeze is not None
+        assert freeze.by is None, "the operator of another account is not named"
+        await rotated.write(accounts.identify, "user-of-another")
+        assert not await is_frozen(rotated)
+    finally:
+        await rotated.close()
+
+
 async def test_two_freezes_at_once_are_one(stores: dict[str, Store]) -> None:
     ours, theirs = stores.values()
     (first, _), (second, _) = await asyncio.gather(
