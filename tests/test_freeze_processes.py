@@ -153,7 +153,8 @@ async def test_a_process_that_was_stopped_after_its_claim_sends_nothing_when_it_
         finally:
             os.kill(pid, signal.SIGCONT)
         told = text_of(await call)
-        assert "no money moved" in told or "nothing charged" in told.lower(), told
+        # Where it was stopped before it had read the 429, the answer is lost.
+        assert "no money moved" in told or "nothing charged" in told.lower() or "OUTCOME_UNKNOWN" in told, told
     assert sent(account) == 1
     assert account.charges == []
 
