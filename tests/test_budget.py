@@ -217,11 +217,10 @@ async def test_two_servers_never_exceed_the_budget_of_an_area(sandbox: Sandbox, 
             *(shop.receipt(BUY_NUMBER, custom_name=f"Line {n}") for n in range(4) for shop in (one, two)),
             *(shop.receipt(RENEW_NUMBER) for shop in (one, two)),
         )
-        charged = sum(receipt["status"] == "charged" for receipt in receipts)
-        # On a busy machine no request may be left to read a price again: then that action is not sent.
-        unread = sum(receipt["status"] == "price_changed" for receipt in receipts)
-        assert 3 - unread <= charged <= 3, receipts
-        assert sum(charge.amount for charge in sandbox.charges) == 4 * charged
+        # Who comes first decides whether these are three numbers, or the renewal, which is dearer, and one.
+        amounts = sorted(charge.amount for charge in sandbox.charges)
+        assert amounts in ([Decimal(4)] * 3, [Decimal(4), Decimal(8)])
+        assert {receipt["status"] for receipt in receipts} == {"charged", "approval_required"}
 
 
 async def test_the_budget_counts_the_quote_though_less_was_charged(

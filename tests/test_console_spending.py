@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,12 +14,11 @@ import pytest
 from approvals import BrowserPerson
 from consoles import PHONE, console, screenshot
 from harness import DECLINE, Connect, Connected, approver
+from journal_entries import charged_entry
 from lost_answers import lose
 from playwright.async_api import Page, expect
 from purchases import BUY_NUMBER, BUY_PROXIES, CREATE_WHITE, REGISTER, SEND_SMS
 
-from piv_mcp.spending.messages import message
-from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store import journal as rows
 from piv_mcp.store.journal import Entry, State
 
@@ -35,28 +33,7 @@ HOSTILE = '<b>"a" & \u202eb</b>'
 
 def an_entry(n: int, **columns: Any) -> Entry:
     """An entry that was charged 4 dollars, n hours ago."""
-    at = datetime.now(UTC).timestamp() - 3600.0 * n
-    quote = Quote(
-        headline=message("text", text=columns.pop("action", f"Rent number {n}")), price=Price(amount=Decimal(4))
-    )
-    entry = Entry(
-        id=f"sp_{n:010x}",
-        kind="purchase_number",
-        area="numbers",
-        arguments="{}",
-        fingerprint=str(n),
-        state="charged",
-        quote=quote.model_dump_json(),
-        price="4",
-        quoted_at=at,
-        expires_at=at + 600,
-        decided_at=at + 5,
-        decided_by="page",
-        sent_at=at + 6,
-        settled_at=at + 7,
-        charged="4.00",
-    )
-    return replace(entry, **columns)
+    return charged_entry(n, datetime.now(UTC).timestamp() - 3600.0 * n, **columns)
 
 
 async def insert(app: Connected, entries: Sequence[Entry]) -> None:

@@ -30,8 +30,10 @@ EXECUTION_SECONDS = 120.0
 """After this many seconds an execution of another process is presumed dead. A call of the API ends within 30 s."""
 
 NEW_PRICE = "new_price"
-NOT_SENT = "not_sent"
 """The field of a stored result that holds the price which kept an approved action from being sent."""
+
+NOT_SENT = "not_sent"
+"""The field of a stored result that holds why an approved action was not sent, as a message."""
 
 MOST_QUESTIONS = 20
 """Of one agent that wait for a person's decision: they are to be read, and those of other agents to be found."""
