@@ -146,10 +146,10 @@ async def test_only_what_the_budget_approved_can_be_withdrawn(journal: Journal, 
     assert await state_of(journal, entry) == "approved"
     clock.advance(TEN_MINUTES)
     entry = await approved(journal, budget=Decimal(4))
-    assert await journal.reserved() == 4
+    assert await journal.left([Limit("day", Decimal(4))]) == [0]
     await journal.withdraw(entry.id)
     assert await state_of(journal, entry) == "expired"
-    assert await journal.reserved() == 0
+    assert await journal.left([Limit("day", Decimal(4))]) == [4]
 
 
 # --- an outcome

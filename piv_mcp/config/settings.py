@@ -56,8 +56,6 @@ SpendMode = Literal["ask", "budget", "deny"]
 Notified = Literal["approval", "charge", "expiry", "balance", "webhook", "code", "message"]
 """What the person can be told of while they look at nothing."""
 
-NOTIFIED: tuple[Notified, ...] = get_args(Notified)
-
 # These are secrets, or can hold one, so they have no flags: every process of the machine can read a command line.
 ENVIRONMENT_ONLY = frozenset({"api_key", "webhook_secret", "store_url", "store_direct_url", "store_from", "notify"})
 

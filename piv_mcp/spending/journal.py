@@ -176,11 +176,6 @@ class Journal:
         """What is left of each limit now, in US dollars."""
         return await self.store.read(limits.all_left, self.certain_time() - DAY_SECONDS, budgets)
 
-    async def reserved(self) -> Decimal:
-        """The sum that the budget has approved in the last 24 hours, in US dollars."""
-        everything = Limit("day", Decimal(0))
-        return await self.store.read(limits.reserved, self.certain_time() - DAY_SECONDS, everything)
-
     async def waiting(self) -> int:
         """How many entries wait for a person's decision."""
         return await self.store.read(journal.count_waiting, self._clock.time())
