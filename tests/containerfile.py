@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,11 @@ class Stage:
 
     def environment(self) -> dict[str, str]:
         return dict(word.split("=", 1) for line in self.all_of("ENV") for word in shlex.split(line))
+
+    def extras(self) -> list[str]:
+        """Those with which pip installs the project."""
+        named = [re.findall(r"\.\[([\w,-]+)\]", line) for line in self.all_of("RUN")]
+        return [extra for names in chain(*named) for extra in names.split(",")]
 
 
 def stages(text: str) -> list[Stage]:

@@ -91,12 +91,14 @@ def status(url: str, host: str | None = None) -> int:
 # --- the image
 
 
-def wheels(folder: Path, python: str) -> None:
+def wheels(folder: Path, python: str, stage: Stage) -> None:
     """All that pip needs in the root, where it finds no index: it has this machine's settings of pip no more."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    needed = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["server"]
+    needed = project["project"]["dependencies"] + project["build-system"]["requires"]
+    for extra in stage.extras():
+        needed += project["project"]["optional-dependencies"][extra]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", python]
-    run(*pip, "--dest", folder, *needed, *project["build-system"]["requires"])
+    run(*pip, "--dest", folder, *needed)
 
 
 def copied(stage: Stage, context: Path, root: Path, others: Mapping[str, Path], line: str) -> None:
@@ -167,7 +169,7 @@ def make_image(folder: Path) -> tuple[Stage, Path]:
         run("cp", "--archive", base, root)
         offline = {}
         if any("pip" in line for line in stage.all_of("RUN")):
-            wheels(root / "wheels", version)
+            wheels(root / "wheels", version, stage)
             offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
         build(stage, root, roots, offline)
     return made[-1], root
@@ -222,7 +224,7 @@ def prove_image(folder: Path) -> None:
         for place in ("/", "/opt/piv-mcp", "/usr/bin"):
             assert not inside(pid, stage, environment, "touch", f"{place}/written"), f"{place} can be written to"
         assert inside(pid, stage, environment, "touch", "/data/written")
-        assert inside(pid, stage, environment, "python", "-c", "import piv_mcp, prometheus_client, psycopg")
+        assert inside(pid, stage, environment, "python", "-c", "import piv_mcp, prometheus_client, psycopg, apprise")
         assert not inside(pid, stage, environment, "python", "-c", "import pip"), "pip is there"
         say("it runs without root, without capabilities, with a read-only root")
         started = time.monotonic()
