@@ -143,6 +143,15 @@ async def test_without_a_terminal_it_lists_and_refuses_to_decide(books: Books, t
     assert [(await books.now(one)).state for one in (entry, lost)] == ["quoted", "unknown"]
 
 
+async def test_a_question_that_cannot_be_read_hides_no_other(books: Books) -> None:
+    damaged, sound = await books.quoted(), await books.quoted(3)
+    assert await books.store.write(lambda c: rows.change(c, damaged.id, {"quote": "{"}, only_if=("quoted",)))
+    output = await piped(books)
+    assert "Traceback" not in output.err
+    for shown in (damaged.id, sound.id, "Rent a number in SE for 3 months"):
+        assert shown in output.out
+
+
 async def test_a_terminal_for_the_input_alone_is_none(books: Books) -> None:
     entry = await books.quoted()
     with (books.folder.parent / "out").open("wb") as out:

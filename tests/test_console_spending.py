@@ -234,7 +234,7 @@ async def test_a_phone_needs_no_scrolling_to_the_side(
 
 
 @pytest.mark.parametrize("state", ["quoted", "approved", "executing", "price_changed", "refused", "charged", "unknown"])
-async def test_a_damaged_entry_takes_no_page_away(connect: Connect, person: BrowserPerson, state: State) -> None:
+async def test_a_damaged_entry_hides_no_other(connect: Connect, person: BrowserPerson, state: State) -> None:
     later = datetime.now(UTC).timestamp() + 500
     damaged = an_entry(0, state=state, quote="{", arguments="{", result="[", proof="{", expires_at=later)
     sound = an_entry(1, state="quoted", expires_at=later)
@@ -247,3 +247,5 @@ async def test_a_damaged_entry_takes_no_page_away(connect: Connect, person: Brow
             answer = await page.goto(f"{visit}/{path}")
             assert answer is not None
             assert answer.status == 200
+        told = await app.ok("list_spending")
+        assert {row["spending_id"] for row in told["entries"]} == {damaged.id, sound.id}

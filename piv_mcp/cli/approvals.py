@@ -14,7 +14,7 @@ from piv_mcp.config import Settings
 from piv_mcp.spending.approval.channels import lines
 from piv_mcp.spending.errors import FrozenError, frozen_since
 from piv_mcp.spending.journal import Ending
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import quote_of
 from piv_mcp.spending.receipt import decision
 from piv_mcp.store import Store
 from piv_mcp.store.directory import open_directory
@@ -74,7 +74,7 @@ def _show(entry: Entry, account: StoredAccount) -> None:
     click.echo(f"\n{click.style(entry.id, bold=True)}{lost if entry.state == 'unknown' else ''}")
     if account.name:
         click.echo(f"  {'account':<14} {account.name}")
-    rows = lines(Quote.model_validate_json(entry.quote))
+    rows = lines(quote_of(entry))
     if entry.decided_at is not None:
         rows.append(("Decision", f"{decision(entry)}, {utc(entry.decided_at):%Y-%m-%d %H:%M} UTC"))
     for label, value in rows:

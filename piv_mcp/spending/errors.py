@@ -2,7 +2,7 @@
 
 from piv_mcp.errors import REFUNDED, ApiError, PivError, hint_of
 from piv_mcp.spending.messages import dollars
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import Quote, quote_of
 from piv_mcp.store.freezes import Freeze
 from piv_mcp.store.journal import Entry
 from piv_mcp.text.times import utc
@@ -15,7 +15,7 @@ class UnsettledError(PivError):
     code = "OUTCOME_UNKNOWN"
 
     def __init__(self, entry: Entry) -> None:
-        quote = Quote.model_validate_json(entry.quote)
+        quote = quote_of(entry)
         super().__init__(
             f"{quote.action}: the request was sent and the answer was lost ({entry.problem or 'no answer'}), so the "
             f"action may or may not have happened (journal entry {entry.id})",

@@ -20,7 +20,7 @@ from piv_mcp.spending.errors import BalanceError, DeniedError, FrozenError, Refu
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.policy import Policy
-from piv_mcp.spending.quote import Argument, Quote, dearer
+from piv_mcp.spending.quote import Argument, Quote, dearer, quote_of
 from piv_mcp.spending.receipt import UNSAID, Receipt, about, receipt
 from piv_mcp.spending.reconcile.reconciler import Reconciler
 from piv_mcp.spending.reconcile.snapshot import Snapshot
@@ -213,7 +213,7 @@ class Gate:
         return receipt(entry, balance=balance, again=repeated)
 
     def _approval_required(self, entry: Entry) -> Receipt:
-        quote = Quote.model_validate_json(entry.quote)
+        quote = quote_of(entry)
         place, problem = self._approval.where(entry), self._approval.problem(entry)
         return Receipt(
             status="approval_required",
@@ -371,7 +371,7 @@ class Gate:
 
 def _note_of(id: str, entry: Entry) -> Message:
     when = _moment(entry.sent_at or entry.quoted_at)
-    action = Quote.model_validate_json(entry.quote).headline.model_dump()
+    action = quote_of(entry).headline.model_dump()
     return message(id, when=when, entry=entry.id, action=action)
 
 

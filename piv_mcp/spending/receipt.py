@@ -14,7 +14,7 @@ from piv_mcp.spending.actions import ACTIONS, load
 from piv_mcp.spending.actions.base import FollowUp
 from piv_mcp.spending.journal import NEW_PRICE, NOT_SENT
 from piv_mcp.spending.messages import Message, dollars
-from piv_mcp.spending.quote import Price, Quote
+from piv_mcp.spending.quote import Price, Quote, quote_of
 from piv_mcp.store.journal import OBJECT_ID, Entry, State
 from piv_mcp.text.language import PLAIN, Language
 from piv_mcp.text.times import utc
@@ -72,7 +72,7 @@ class Receipt(BaseModel):
 
 def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False) -> Receipt:
     """The receipt of an entry that ended without an error. `again`: the caller repeated an earlier call."""
-    quote = Quote.model_validate_json(entry.quote)
+    quote = quote_of(entry)
     charged = None if entry.charged is None else Decimal(entry.charged)
     free = quote.price.amount == 0
     notes = [difference(entry), _note(entry, quote, free=free)]
@@ -168,7 +168,7 @@ def difference(entry: Entry) -> str | None:
         return None
     if entry.charged is None:
         return "The amount charged is not known yet: compare the balance and tell the person"
-    amount, charged = Quote.model_validate_json(entry.quote).price.amount, Decimal(entry.charged)
+    amount, charged = quote_of(entry).price.amount, Decimal(entry.charged)
     if amount is None or charged == amount:
         return None
     more = charged - amount

@@ -13,7 +13,7 @@ from piv_mcp.services import Services, services
 from piv_mcp.spending.errors import frozen_since
 from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.policy import Policy
-from piv_mcp.spending.quote import Quote
+from piv_mcp.spending.quote import quote_of
 from piv_mcp.spending.receipt import Outcome, about, decided, difference, outcome
 from piv_mcp.spending.reconcile.hearsay import note_refunds
 from piv_mcp.store import spending_pages, spending_sums
@@ -199,7 +199,7 @@ async def budget_left(journal: Journal, policy: Policy) -> BudgetLeft:
 
 
 def _row(entry: Entry) -> EntryRow:
-    quote = Quote.model_validate_json(entry.quote)
+    quote = quote_of(entry)
     ended = outcome(entry, quote)
     return EntryRow(
         spending_id=entry.id,

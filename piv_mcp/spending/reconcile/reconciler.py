@@ -19,7 +19,7 @@ from piv_mcp.spending import actions
 from piv_mcp.spending.actions.base import Action, Ambiguous, Done, OtherActions, Sources
 from piv_mcp.spending.journal import Ending, Journal
 from piv_mcp.spending.messages import dollars
-from piv_mcp.spending.quote import Price, Quote
+from piv_mcp.spending.quote import Price, quote_of
 from piv_mcp.spending.reconcile.snapshot import Snapshot, balance_fall
 from piv_mcp.store.journal import Entry
 
@@ -246,7 +246,7 @@ def _is_contested(entry: Entry, others: list[Entry]) -> bool:
 
 
 def _price(entry: Entry) -> Price:
-    return Quote.model_validate_json(entry.quote).price
+    return quote_of(entry).price
 
 
 def _stated_cost(done: Done) -> Decimal | None:
