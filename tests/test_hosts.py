@@ -200,6 +200,7 @@ def test_a_clear_mistake_in_a_record_is_told_in_words(type_: str, typed: str, pr
         ("xn--paypal-.com", "paypal.com (xn--paypal-.com)"),
         ("💩.la", "💩.la (xn--ls8h.la)"),
         ("xn--!.com", "xn--!.com"),
+        ("10 xn--0ca", "10 à (10 xn--0ca)"),
         ("@", "@"),
     ],
 )
@@ -230,6 +231,7 @@ def form_or_problem(parse: Callable[[str], str], text: str) -> str | ValueError:
 @example("xn--" + "9" * 59 + ".com")
 @example("\ud800.com")
 @example("xn--\u00fc.com")
+@example("0 \u00c0")
 def test_each_text_is_refused_in_words_or_has_a_form_that_stays(text: str) -> None:
     for parse in parsers:
         form = form_or_problem(parse, text)

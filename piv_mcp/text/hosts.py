@@ -59,13 +59,13 @@ def ascii_labels(typed: str, *, alone: Callable[[str], str], underscores: bool =
 
 
 def display(name: str) -> str:
-    """A name for people: if it has letters beyond ASCII, what it looks like beside its ASCII form.
+    """A name for people, or the content of a record: with letters beyond ASCII, its look beside its ASCII form.
 
     `pаypal.com (xn--pypal-4ve.com)` when the second letter is Cyrillic. Other names are unchanged.
     """
-    labels = name[:_MAX_TYPED].split(".")
-    looks = ".".join(_looks(label) for label in labels)
-    ascii_form = ".".join(label if label.isascii() else _PUNYCODE + _punycode(label.lower()) for label in labels)
+    labels = re.split("([. ])", name[:_MAX_TYPED])
+    looks = "".join(_looks(label) for label in labels)
+    ascii_form = "".join(label if label.isascii() else _PUNYCODE + _punycode(label.lower()) for label in labels)
     shown = one_line(looks, _MAX_TYPED)
     return shown if ascii_form == looks else f"{shown} ({one_line(_ascii_of(name) or ascii_form, _MAX_TYPED)})"
 
