@@ -8,6 +8,9 @@ from consoles import console
 from harness import Connect
 from playwright.async_api import Locator, Page, expect
 
+from piv_mcp.console import asked
+from piv_mcp.sandbox import Failure, Sandbox
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(sys.platform == "win32", reason="the browser of the tests is a shell script"),
@@ -41,6 +44,19 @@ async def test_it_lists_what_piv_day_goes_on_to_renew(connect: Connect, person: 
         on = [item for item in listed if item["renews_by_itself"]]
         assert on
         await expect(renewals.get_by_role("listitem")).to_have_count(len(on))
+
+
+async def test_what_piv_day_does_not_answer_holds_the_page_up_no_longer_than_others(
+    connect: Connect, person: BrowserPerson, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "ASK_SECONDS", 0.2)
+    async with connect() as app, console(app, language="ru") as shown:
+        page = await shown.page(person, "freeze")
+        sandbox.fail_next(Failure(kind="hang", path="/numbers", times=None))
+        await press(page, "Заморозить").click()
+        await says(page, "Ничто из того, что стоит денег, больше не может быть отправлено.")
+        await expect(page.get_by_text("piv.day пока не ответил.")).to_be_visible()
+        sandbox.clear_failures()
 
 
 async def test_while_frozen_nothing_is_approved_and_what_waits_can_be_declined(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from starlette.responses import RedirectResponse, Response
 
 from piv_mcp.api.rate_limit import Priority
+from piv_mcp.console.asked import asked
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
-from piv_mcp.errors import PivError
 from piv_mcp.spending import freezing
 from piv_mcp.spending.commitments import Commitments, renewing
 from piv_mcp.spending.quote import quote_of
@@ -35,10 +35,8 @@ async def freeze(look: PersonLook) -> Response:
     standing = await _standing(look)
     renewals, problem = None, None
     if standing.freeze is not None and look.app.api is not None:
-        try:
-            renewals = (await look.kept.get(look.app, RENEWALS, lambda: _renewals(look))).value
-        except PivError as error:
-            problem = error.message
+        found = await asked(look.kept.get(look.app, RENEWALS, lambda: _renewals(look)), look.language, look.app.clock)
+        renewals, problem = None if found.answer is None else found.answer.value, found.problem
     return page(
         look,
         "freeze.html",
