@@ -177,6 +177,22 @@ async def test_older_messages_follow_page_by_page_and_none_is_left_out(connect: 
         await expect(page.locator(".value").first).to_have_text("100000")
 
 
+async def test_a_page_begins_after_the_last_message_of_the_one_before(connect: Connect, person: BrowserPerson) -> None:
+    """However exact the times are: those of webhooks are parts of a microsecond."""
+    async with connect() as app, console(app) as shown:
+        for n in range(EVENTS_OF_A_PAGE + 5):
+            await sms(app, f"Your code is {100_000 + n}")
+        moments = (
+            "UPDATE events SET reached_at = 1700000000.0 + (4 * seq + 1) / 4194304.0 WHERE text LIKE 'Your code is 10%'"
+        )
+        await app.services.store.everything.write(lambda connection: connection.execute(moments))
+        page = await shown.page(person)
+        seen = await page.locator(".value").all_inner_texts()
+        await page.get_by_role("link", name="Older").click()
+        seen += await page.locator(".value").all_inner_texts()
+        assert len(seen) == len(set(seen))
+
+
 async def test_the_person_sees_what_an_agent_has_leased(connect: Connect, person: BrowserPerson) -> None:
     async with connect() as app, console(app) as shown:
         number = await sms(app, "Your code is 111111")

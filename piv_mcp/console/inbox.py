@@ -123,7 +123,7 @@ def _path(
     """The path of the page with the same search and kind, or with another kind, or from a place on."""
     given = {"q": asked.search} if asked.search else {}
     given |= {"show": "all"} if (kind or asked.kind) == "all" else {}
-    given |= {} if before is None else {"before": f"{before[0]:f}_{before[1]}"}
+    given |= {} if before is None else {"before": f"{before[0]:.9f}_{before[1]}"}
     return f"{look.path('inbox')}?{urlencode(given)}" if given else look.path("inbox")
 
 
