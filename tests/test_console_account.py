@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from approvals import BrowserPerson
+from approvals import BUY, BrowserPerson
 from consoles import PHONE, console, screenshot
 from examples import domain, number
 from harness import Connect, Connected
@@ -98,6 +98,19 @@ async def test_answers_are_shared_for_a_minute_and_asked_for_anew_on_a_click(
         clock.advance(30)
         await page.reload()
         assert set(asked(app).values()) == {2}
+
+
+async def test_what_another_process_buys_is_shown_at_once(connect: Connect, person: BrowserPerson) -> None:
+    budget: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": "5", "daily_budget": "20"}
+    async with connect() as app, connect(**budget) as other, console(app) as opened:
+        page = await opened.page(person, "account")
+        commitments = await opened.page(person, "commitments")
+        await expect(page.locator(".figure").first).to_have_text("150.50 USD")
+        await expect(commitments.locator(".figure").last).to_have_text("150.50 USD")
+        await other.ok("purchase_number", **BUY)
+        await expect(page.locator(".figure").first).to_have_text("146.50 USD")
+        await expect(section(page, "numbers").locator("li")).to_have_count(len(app.sandbox.state.numbers))
+        await expect(commitments.locator(".figure").last).to_have_text("146.50 USD")
 
 
 async def test_looking_takes_no_request_that_an_agent_could_use(connect: Connect, person: BrowserPerson) -> None:

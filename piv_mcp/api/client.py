@@ -70,6 +70,10 @@ class PivClient:
         then tells when they were read."""
         return self._with(self._priority, span=span)
 
+    def forget(self) -> None:
+        """Share no answer from before now: the account was changed by somebody else than this connection."""
+        self._http.forget()
+
     def prompt(self) -> Self:
         """A client with the same connection that sends a request within `RECENT_SECONDS` from now or not at all: what
         was read for it would be old. A connection may have to be made first, for `CONNECT_TIMEOUT` more."""

@@ -81,6 +81,10 @@ class Http:
         if self._client is not None:
             await self._client.aclose()
 
+    def forget(self) -> None:
+        """Share no answer from before now."""
+        self._readings.forget()
+
     async def send(
         self, call: Call[T], priority: Priority, span: Span | None = None, start: Deadline | None = None
     ) -> T:

@@ -13,7 +13,7 @@ from piv_mcp.console.asked import Asked, asked, asker
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
 from piv_mcp.console.words import in_progress_words, status_words
-from piv_mcp.store import pending, spending_pages
+from piv_mcp.store import pending
 from piv_mcp.store.pending import Pending
 from piv_mcp.text.hosts import display
 from piv_mcp.text.times import utc
@@ -52,16 +52,9 @@ async def ask_anew(look: PersonLook) -> Response:
     return RedirectResponse(look.path(look.name), 303, headers={"Cache-Control": "no-store"})
 
 
-async def state(look: PersonLook) -> object:
-    """What is in progress, and the journal: what is bought changes what there is."""
-    everything = look.app.store.everything
-    begun = [(row.kind, row.id, row.state) for row in await everything.read(pending.in_progress)]
-    return begun, await everything.read(spending_pages.mark)
-
-
 async def _values(look: PersonLook, *, anew: bool) -> dict[str, Any]:
     language, clock = look.language, look.app.clock
-    client, span = asker(look.app, anew=anew)
+    client, span = await asker(look, anew=anew)
 
     def ask(answer: Awaitable[T]) -> Awaitable[Asked[T]]:
         return asked(answer, language, clock)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 
-from piv_mcp.console import account, approvals, commitments, entry, freeze, health, inbox, live, spending
+from piv_mcp.console import account, approvals, asked, commitments, entry, freeze, health, inbox, live, spending
 from piv_mcp.console.kept import Kept
 from piv_mcp.console.laptop import LaptopEntrance
 from piv_mcp.console.look import Entrance, Examine, Guest, PersonLook, Tab
@@ -85,13 +85,13 @@ PAGES: tuple[ConsolePage, ...] = (
         name="commitments",
         title=lambda language: language.gettext("Commitments"),
         show=commitments.commitments,
-        state=spending.state,
+        state=asked.state,
     ),
     ConsolePage(
         name="account",
         title=lambda language: language.gettext("Account"),
         show=account.account,
-        state=account.state,
+        state=asked.state,
     ),
     ConsolePage(
         name="freeze",

@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.api.readings import Span
+from piv_mcp.console.look import PersonLook
 from piv_mcp.errors import AuthenticationError, NoAnswerError, PermissionDeniedError, PivError, RateLimitedError
-from piv_mcp.services import Services
+from piv_mcp.store import pending, spending_pages
 from piv_mcp.text.language import Language
 from piv_mcp.text.times import Clock
 from piv_mcp.text.untrusted import one_line
@@ -36,14 +37,23 @@ class Asked(Generic[T]):
     problem: str | None = None
 
 
-def asker(app: Services, *, anew: bool = False, shared_seconds: float = SHARED_SECONDS) -> tuple[PivClient, Span]:
-    """A client for what a page shows, and when the answers that it gives were read.
+async def state(look: PersonLook) -> object:
+    """What is in progress, and what was charged: what is bought, by whatever process, changes what there is."""
+    everything = look.app.store.everything
+    begun = [(row.kind, row.id, row.state) for row in await everything.read(pending.in_progress)]
+    return begun, await everything.read(spending_pages.charged_mark)
+
+
+async def asker(look: PersonLook, *, anew: bool = False) -> tuple[PivClient, Span]:
+    """A client for what a page shows, and when the answers that it gives were read: none before a change of `state`.
 
     Raises:
         ConfigError: no API key is set.
     """
-    span = Span(ANEW_SECONDS if anew else shared_seconds)
-    return app.client.at(Priority.WAIT).recent(span), span
+    span, client = Span(ANEW_SECONDS if anew else SHARED_SECONDS), look.app.client
+    if await look.kept.notice(look.app, await state(look)):
+        client.forget()
+    return client.at(Priority.WAIT).recent(span), span
 
 
 async def asked(answer: Awaitable[T], language: Language, clock: Clock) -> Asked[T]:

@@ -50,7 +50,7 @@ async def ask_anew(look: PersonLook) -> Response:
 
 async def _values(look: PersonLook, *, anew: bool) -> dict[str, Any]:
     language, clock, now, days = look.language, look.app.clock, utc(look.app.clock.time()), _days(look)
-    client, span = asker(look.app, anew=anew)
+    client, span = await asker(look, anew=anew)
     latest = now + timedelta(days=days)
     readers = {area: reader for area, reader in READERS.items() if look.app.has(area)}
     account, parts = await asyncio.gather(

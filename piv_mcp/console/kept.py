@@ -32,6 +32,14 @@ class Kept:
         self._clock = clock
         self._found: dict[_Key, Found[object]] = {}
         self._finding: defaultdict[_Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._noticed: dict[int, object] = {}
+
+    async def notice(self, app: Services, state: object) -> bool:
+        """Notice the state of the account. Returns whether it is another than the last one, or the first."""
+        account = await app.store.everything.account()
+        is_known = self._noticed.get(account) == state
+        self._noticed[account] = state
+        return not is_known
 
     async def get(self, app: Services, name: str, find: Callable[[], Awaitable[T]], *, anew: bool = False) -> Found[T]:
         """What `find` found for the account in the last minute; it is asked if there is none, or `anew`. Those who ask

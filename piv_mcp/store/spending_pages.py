@@ -69,6 +69,12 @@ def agents(connection: Connection) -> list[str]:
     return sorted(str(name) for (name,) in rows)
 
 
+def charged_mark(connection: Connection) -> Row:
+    """Changes whenever something was carried out, whether it cost anything or not."""
+    query = "SELECT count(*), max(settled_at) FROM spending WHERE account = ? AND state = 'charged'"
+    return next(connection.rows(query, (connection.account,)))
+
+
 def mark(connection: Connection) -> Row:
     """Changes whenever an entry does: each change of a state notes its time."""
     query = (
