@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -211,6 +212,20 @@ async def test_a_page_whose_time_is_over_says_so_and_cannot_be_clicked(connect: 
         await says(page, "Expired")
         await expect(page.get_by_role("button")).to_have_count(0)
         assert (await answer_of(call))["status"] == "expired"
+
+
+async def test_a_browser_with_a_wrong_clock_shows_the_time_that_is_left(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect(confirm_wait=0) as app:
+        await app.ok("purchase_number", **BUY)
+        page = await person.approval(own_clock=True)
+        for minutes in (-20, 20):
+            await page.clock.set_system_time(datetime.now(UTC) + timedelta(minutes=minutes))
+            await page.reload()
+            await expect(page.get_by_role("timer")).to_contain_text("Expires in 9:")
+            await page.clock.run_for(2000)
+            await expect(button(page, "Approve")).to_be_enabled()
 
 
 async def test_a_late_click_changes_nothing(connect: Connect, person: BrowserPerson) -> None:

@@ -58,7 +58,7 @@ async def approvals(look: PersonLook) -> Response:
     await beat(look)
     query = look.request.query_params
     clicks = {query.get("entry", ""): query.get("click", "")}
-    cards = [_card(entry, clicks.get(entry.id), look.language) for entry in entries]
+    cards = [_card(entry, clicks.get(entry.id), look.language, look.app.clock.time()) for entry in entries]
     is_settled = all(entry.state in SETTLED for entry in entries)
     values: dict[str, Any] = {
         "cards": cards,
@@ -158,8 +158,9 @@ def _summary(cards: list[dict[str, object]], language: Language) -> dict[str, An
     return {"title": title, "waiting": len(waiting)}
 
 
-def _card(entry: Entry, click: str | None, language: Language) -> dict[str, object]:
-    """What the template shows of an entry. `click`: a click on it that decided nothing."""
+def _card(entry: Entry, click: str | None, language: Language, now: float) -> dict[str, object]:
+    """What the template shows of an entry. `click`: a click on it that decided nothing. How long it is good is told in
+    seconds from now: the browser's clock may be another."""
     quote = quote_of(entry)
     price, recurring, action = quote.price.amount, quote.price.recurring, quote.headline.line_in(language)
     pending = entry.state == "quoted"
@@ -182,7 +183,7 @@ def _card(entry: Entry, click: str | None, language: Language) -> dict[str, obje
         "recurring": None if recurring is None else recurring.in_language(language),
         "details": rows,
         "button": _button(quote, language),
-        "expires": round(entry.expires_at * 1000),
+        "left": max(0.0, entry.expires_at - now),
     }
 
 

@@ -1,12 +1,12 @@
 const main = document.getElementById("main"), closing = document.getElementById("closing"), texts = document.body.dataset;
-let sent = false, closed = false, changedAt = Date.now();
+let sent = false, closed = false, changedAt = Date.now(), shownAt = changedAt;
 document.documentElement.classList.add("scripted");
 
 // The buttons that decide rest for a moment after each change: a click may have been meant for what was in their place.
 const tick = () => {
   const rests = Date.now() - changedAt < Number(main.dataset.rest) * 1000;
   for (const timer of main.querySelectorAll("[role=timer]")) {
-    const left = Math.max(0, Math.ceil((Number(timer.dataset.expires) - Date.now()) / 1000));
+    const left = Math.max(0, Math.ceil(Number(timer.dataset.left) - (Date.now() - shownAt) / 1000));
     const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
     if (!sent) timer.textContent = left ? texts.left.replace("{time}", time) : texts.expired;
     for (const button of timer.parentElement.querySelectorAll("button")) {
@@ -23,7 +23,6 @@ document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest",
 // How long ago things were goes on by itself.
 const ages = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
 const units = [["second", 1, 90], ["minute", 60, 5400], ["hour", 3600, 129600]];
-let shownAt = Date.now();
 const grow = () => {
   for (const time of main.querySelectorAll("time[data-age]")) {
     const age = Math.max(1, Number(time.dataset.age) + (Date.now() - shownAt) / 1000);
