@@ -15,7 +15,7 @@ from approvals import BUY, PRICE, BrowserPerson, Visitor, button, rented, says
 from consoles import DESK, OpenConsole, console
 from harness import Connect, until
 from plain_http import http_client
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from piv_mcp.cli.findings import Finding
 from piv_mcp.console.app import PAGES, PARTS
@@ -216,6 +216,55 @@ async def test_a_page_whose_store_fails_says_why_and_the_next_look_works(
         await page.get_by_role("link", name="Try again").click()
         await expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
         person.problems.clear()  # the browser reports the refusal
+
+
+async def test_a_form_whose_store_fails_leads_back_to_its_page(
+    connect: Connect, person: BrowserPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect() as app, console(app) as shown:
+        page = await shown.page(person, "freeze")
+
+        async def locked(*_: object, **__: object) -> object:
+            raise StoreError("the store is locked by another program")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(SqliteStore, "write", locked)
+            await page.get_by_role("button", name="Freeze now").click()
+            await expect(page.get_by_text("the store is locked")).to_be_visible()
+        await page.get_by_role("link", name="Try again").click()
+        await expect(page.get_by_role("button", name="Freeze now")).to_be_visible()
+        person.problems.clear()  # the browser reports the refusal
+
+
+async def test_an_open_page_stays_while_the_store_fails_and_follows_again(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect(confirm_wait=0) as app, console(app) as shown:
+        page = await shown.page(person, "spending")
+        failed = asyncio.Event()
+
+        async def fail(route: Route) -> None:
+            await route.fulfill(status=503, body="the store is out of reach.")
+            failed.set()
+
+        await page.route("**/spending", fail)
+        await app.ok("purchase_number", **BUY)
+        await failed.wait()
+        await expect(page.get_by_role("heading", name="Spending")).to_be_visible()
+        await page.unroute("**/spending")
+        await expect(page.get_by_text("Waits for approval", exact=True).last).to_be_visible()
+        person.problems.clear()  # the browser reports the refusal
+
+
+async def test_tabs_that_were_opened_behind_the_page_hold_no_connection(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    """A browser has six for each server: with as many behind it, the page itself would wait for ever."""
+    async with connect() as app, console(app) as shown:
+        page = await shown.page(person)
+        await page.context.add_init_script("Object.defineProperty(document, 'hidden', {value: true})")
+        for _ in range(8):
+            await person.beside(page)
 
 
 async def test_the_language_is_the_browser_s_or_the_one_that_was_set(connect: Connect) -> None:

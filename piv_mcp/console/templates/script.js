@@ -66,8 +66,8 @@ const patch = (old, fresh) => {
 
 const renew = async () => {
   const answer = await fetch(location.href.split("#")[0]).catch(() => null);
-  if (!answer) return true;  // the server has ended, or the browser is leaving the page
-  if (!answer.ok || sent) return answer.ok;
+  if (sent) return;
+  if (!answer?.ok) return leave(answer);
   const html = (await answer.text()).replace(/<style[^]*?<\/style>/, "");  // its nonce is not this page's
   const fresh = new DOMParser().parseFromString(html, "text/html");
   const focused = document.activeElement;
@@ -80,25 +80,30 @@ const renew = async () => {
   changedAt = shownAt = Date.now();
   tick();
   grow();
-  return true;
 };
 
 // An open page follows changes. Hidden ones let go of their connection, since a browser has only a few for each server.
 let source = null;
 const watch = () => {
-  if (source || sent || !main.dataset.live) return;
+  if (source || sent || !main.dataset.live || (document.hidden && main.dataset.follows !== "hidden")) return;
   source = new EventSource(`${main.dataset.live}&seen=${main.dataset.seen}`);
-  source.addEventListener("change", async (event) => {
-    if (event.data !== main.dataset.seen && !await renew()) location.reload();
-  });
+  source.addEventListener("change", (event) => { if (event.data !== main.dataset.seen) renew(); });
   source.addEventListener("gone", () => location.reload());
   source.addEventListener("closed", () => { source.close(); end(); });
   let failures = 0;
-  source.addEventListener("open", () => { if (failures > 1) location.reload(); failures = 0; });
+  source.addEventListener("open", () => { if (closed) location.reload(); failures = 0; });
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) return location.reload();
+    if (source?.readyState === EventSource.CLOSED) return fetch(location.href).catch(() => null).then(leave);
     if (++failures > 1) end();
   });
+};
+// Shows another page in place of this one, but not that the server or its store is out of reach for now: that page would
+// follow nothing. What could not be shown is told again, to whoever asks with what is shown.
+const leave = (answer) => {
+  if (answer && answer.status < 500) return location.reload();
+  source?.close();
+  source = null;
+  setTimeout(watch, 2000);
 };
 const end = () => {
   if (sent) return;
