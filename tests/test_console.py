@@ -256,6 +256,30 @@ async def test_an_open_page_stays_while_the_store_fails_and_follows_again(
         person.problems.clear()  # the browser reports the refusal
 
 
+async def test_an_answer_that_is_late_takes_the_place_of_no_newer_one(connect: Connect, person: BrowserPerson) -> None:
+    async with connect(confirm_wait=0) as app, console(app) as shown:
+        page = await shown.page(person, "spending")
+        asked, second = asyncio.Event(), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            if asked.is_set():
+                return await route.continue_()
+            answer = await route.fetch()
+            asked.set()
+            await second.wait()
+            await asyncio.sleep(1)  # what comes after it overtakes it
+            return await route.fulfill(response=answer)
+
+        await page.route("**/spending", hold)
+        await app.ok("purchase_number", **BUY)
+        await asked.wait()
+        await app.ok("purchase_number", **{**BUY, "duration_months": 2})
+        second.set()
+        await expect(page.get_by_text("for 1 month,")).to_be_visible()
+        await asyncio.sleep(1)
+        await expect(page.get_by_text("for 2 months,")).to_be_visible()
+
+
 async def test_tabs_that_were_opened_behind_the_page_hold_no_connection(
     connect: Connect, person: BrowserPerson
 ) -> None:

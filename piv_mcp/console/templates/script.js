@@ -83,11 +83,14 @@ const renew = async () => {
 };
 
 // An open page follows changes. Hidden ones let go of their connection, since a browser has only a few for each server.
-let source = null;
+let source = null, renewal = Promise.resolve();
 const watch = () => {
   if (source || sent || !main.dataset.live || (document.hidden && main.dataset.follows !== "hidden")) return;
   source = new EventSource(`${main.dataset.live}&seen=${main.dataset.seen}`);
-  source.addEventListener("change", (event) => { if (event.data !== main.dataset.seen) renew(); });
+  source.addEventListener("change", (event) => {
+    const shown = () => event.data === main.dataset.seen ? null : renew();
+    renewal = renewal.then(shown, shown);  // one after the other: a late answer must not take the place of a newer one
+  });
   source.addEventListener("gone", () => location.reload());
   source.addEventListener("closed", () => { source.close(); end(); });
   let failures = 0;
