@@ -19,6 +19,7 @@ from lost_answers import lose
 from playwright.async_api import Page, expect
 from purchases import BUY_NUMBER, BUY_PROXIES, CREATE_WHITE, REGISTER, SEND_SMS
 
+from piv_mcp.console.spending import MOST_UNKNOWN
 from piv_mcp.store import journal as rows
 from piv_mcp.store.journal import Entry, State
 
@@ -176,6 +177,16 @@ async def test_what_is_unknown_stands_first_and_can_be_settled_from_the_page(
         await page.get_by_role("button", name="Look at the account now").click()
         await expect(page.locator("#unknown")).to_have_count(0)
         assert await app.states() == ["charged"]
+
+
+async def test_it_is_said_how_many_of_what_is_unknown_are_not_shown(connect: Connect, person: BrowserPerson) -> None:
+    async with connect() as app, console(app) as opened:
+        await insert(app, [an_entry(n, state="unknown", charged=None) for n in range(1, MOST_UNKNOWN + 6)])
+        page = await opened.page(person, "spending")
+        await expect(page.locator("#unknown")).to_have_text(f"{MOST_UNKNOWN + 5} outcomes are unknown")
+        section = page.locator("section[aria-labelledby=unknown]")
+        await expect(section.get_by_role("listitem")).to_have_count(MOST_UNKNOWN)
+        await expect(section).to_contain_text("5 more are not shown.")
 
 
 async def test_an_open_page_follows_what_is_spent(connect: Connect, person: BrowserPerson) -> None:
