@@ -5,7 +5,7 @@ import sys
 import pytest
 from approvals import BUY, BrowserPerson, button, rented, says
 from consoles import console
-from harness import Connect
+from harness import Connect, approver
 from playwright.async_api import Locator, Page, expect
 
 from piv_mcp.console import asked
@@ -44,6 +44,19 @@ async def test_it_lists_what_piv_day_goes_on_to_renew(connect: Connect, person: 
         on = [item for item in listed if item["renews_by_itself"]]
         assert on
         await expect(renewals.get_by_role("listitem")).to_have_count(len(on))
+
+
+async def test_it_follows_what_is_no_longer_renewed(connect: Connect, person: BrowserPerson) -> None:
+    async with connect() as app, connect(person=approver()) as other, console(app) as shown:
+        (item, *others) = [item for item in app.sandbox.state.numbers.values() if item.auto_renew]
+        assert not others
+        page = await shown.page(person, "freeze")
+        await press(page, "Freeze now").click()
+        renewals = page.get_by_role("region", name="What piv.day goes on to renew by itself")
+        await expect(renewals).to_contain_text(item.custom_name or "")
+        off = await other.ok("set_number_auto_renewal", piv_num_id=item.piv_num_id, auto_renew=False)
+        assert off["status"] == "done"
+        await expect(renewals).not_to_contain_text(item.custom_name or "")
 
 
 async def test_what_piv_day_does_not_answer_holds_the_page_up_no_longer_than_others(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from starlette.responses import RedirectResponse, Response
 
-from piv_mcp.api.rate_limit import Priority
-from piv_mcp.console.asked import asked
+from piv_mcp.console.asked import asked, asker
+from piv_mcp.console.asked import state as what_there_is
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
 from piv_mcp.spending import freezing
@@ -18,8 +18,6 @@ from piv_mcp.store.journal import Entry
 from piv_mcp.text.language import Language
 from piv_mcp.text.times import utc
 from piv_mcp.text.untrusted import one_line
-
-RENEWALS = "renewals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ async def freeze(look: PersonLook) -> Response:
     standing = await _standing(look)
     renewals, problem = None, None
     if standing.freeze is not None and look.app.api is not None:
-        found = await asked(look.kept.get(look.app, RENEWALS, lambda: _renewals(look)), look.language, look.app.clock)
-        renewals, problem = None if found.answer is None else found.answer.value, found.problem
+        found = await asked(_renewals(look), look.language, look.app.clock)
+        renewals, problem = found.answer, found.problem
     return page(
         look,
         "freeze.html",
@@ -51,7 +49,8 @@ async def freeze(look: PersonLook) -> Response:
 
 async def state(look: PersonLook) -> object:
     standing = await _standing(look)
-    return standing.freeze, [entry.id for entry in standing.may_come]
+    renewals = None if standing.freeze is None else await what_there_is(look)
+    return standing.freeze, [entry.id for entry in standing.may_come], renewals
 
 
 async def count(look: PersonLook) -> int:
@@ -84,7 +83,8 @@ async def _standing(look: PersonLook) -> Standing:
 
 
 async def _renewals(look: PersonLook) -> Commitments:
-    return await renewing(look.app.client.at(Priority.WAIT), utc(look.app.clock.time()))
+    client, _ = await asker(look)
+    return await renewing(client, utc(look.app.clock.time()))
 
 
 def _words(entry: Entry, language: Language) -> str:
