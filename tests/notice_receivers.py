@@ -10,10 +10,12 @@ from email import message_from_bytes, policy
 
 @dataclass
 class Hook:
-    """Takes notices as Apprise's `json://` sends them. While `is_down` it answers 503, and `pause` seconds later."""
+    """Takes notices as Apprise's `json://` sends them. While `is_down` it answers 503, and `pause` seconds later. With
+    `never_ends` its answer goes on and on, without a pause that a client would notice."""
 
     port: int = 0
     is_down: bool = False
+    never_ends: bool = False
     pause: float = 0.0
     refused: int = 0
     notices: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -36,6 +38,11 @@ class Hook:
         else:
             self.notices.append((body["title"], body["message"]))
         await asyncio.sleep(self.pause)
+        if self.never_ends:
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while self.never_ends and not writer.is_closing():
+            writer.write(b"-")
+            await asyncio.sleep(0.1)
         status = "503 Service Unavailable" if self.is_down else "200 OK"
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -121,6 +122,23 @@ async def test_an_address_that_is_down_is_told_later_and_the_other_at_once(
         await told(phone)
         await nothing_more(shop, phone, 1)
         assert len(await told(mails, 2)) == 2
+
+
+async def test_an_address_whose_answers_never_end_holds_up_no_other(
+    phone: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piv_mcp.notices.receivers.SEND_SECONDS", 0.05)
+    async with hook() as endless:
+        endless.never_ends = True
+        stuck, good = receivers(shop_address(f"{endless.url} {phone.url}"))
+        for _ in range(40):  # more than Apprise has threads
+            assert not await stuck.tell("a title", "a text")
+        assert len(endless.notices) == 1
+        monkeypatch.undo()
+        assert await good.tell("a title", "a text")
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name == "notice")
+        endless.never_ends = False
+        await until(lambda: stuck.tell("the next", "a text"), seconds=20, what="the end of the answer")
 
 
 async def test_an_approval_that_was_decided_before_it_could_be_told_is_not_told(
