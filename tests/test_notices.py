@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from purchases import BUY_NUMBER, FREE, given
 
 from piv_mcp.cli.main import main
 from piv_mcp.config import load
-from piv_mcp.errors import ConfigError
-from piv_mcp.notices.findings import BALANCE_SECONDS, EXPIRY_SECONDS, GUESSES
-from piv_mcp.notices.notifier import FIRST_PAUSE
+from piv_mcp.errors import ConfigError, PivError
+from piv_mcp.notices.findings import ACCOUNT_AGAIN_SECONDS, BALANCE_SECONDS, EXPIRY_SECONDS, GUESSES, Finder
+from piv_mcp.notices.notifier import FIRST_PAUSE, LONGEST_PAUSE
 from piv_mcp.notices.receivers import receivers
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Failure, Sandbox, Timing
-from piv_mcp.store import facts
+from piv_mcp.store import facts, notice_rows
 
 ASKING: dict[str, Any] = {"confirm_wait": 0, "confirm_channel": "elicit"}
 BUYING: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": 10, "daily_budget": 100, "confirm_wait": 0}
@@ -199,6 +200,85 @@ async def test_a_low_balance_is_told_once_until_it_was_above_again(
             await look_again(balance)
         await told(phone, 2)
     assert len(phone.notices) == 2
+
+
+async def test_a_balance_around_the_threshold_is_told_once_an_hour(
+    sandbox: Sandbox, data_dir: Path, phone: Hook
+) -> None:
+    clock = MovingClock()
+    rules: dict[str, Any] = {**BUYING, "notify_events": "balance,charge", "notify_balance": 6}
+    low = "The balance is low"
+    async with shop_that_tells(sandbox, data_dir, phone.url, clock=clock, **rules) as shop:
+
+        async def buy(balance: int) -> None:
+            """A purchase for 4 dollars, and the look at the balance after it."""
+            sandbox.balance = Decimal(balance)
+            await shop.receipt(BUY_NUMBER, custom_name=f"Line {len(sandbox.requests)}")
+            before = len(sandbox.requests)
+            await until(
+                lambda: any(r.path == "/account" for r in sandbox.requests[before:]), seconds=20, what="the next look"
+            )
+
+        for balance in (9, 13, 9, 13, 9):
+            await buy(balance)
+        await until(lambda: len(phone.notices) >= 6, seconds=20, what="all charges, and one balance")
+        assert phone.titles.count(low) == 1
+        clock.advance(BALANCE_SECONDS + 1)
+        await until(lambda: phone.titles.count(low) == 2, seconds=20, what="the balance, which is still low")
+
+
+async def test_an_account_that_could_not_be_read_is_looked_at_again_soon(sandbox: Sandbox, data_dir: Path) -> None:
+    clock = MovingClock()
+    sandbox.balance = Decimal(3)
+    async with connected(sandbox, data_dir) as shop:
+        store = shop.gate.journal.store
+        finder = Finder(load(sandbox=True, notify_events="balance"), store, shop.services.client, ["a"], clock)
+        sandbox.fail_next(Failure(kind="status", method="GET", path="/account", times=None, status=404))
+        with pytest.raises(PivError):
+            await finder.look()
+        sandbox.clear_failures()
+        clock.advance(ACCOUNT_AGAIN_SECONDS)
+        await finder.look()
+        (notice,) = await store.read(notice_rows.due, "a", clock.time(), longest_pause=LONGEST_PAUSE)
+        assert notice.event == "balance"
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_an_area_that_cannot_be_read_keeps_nothing_else_from_being_told(
+    sandbox: Sandbox, data_dir: Path, phone: Hook, status: int
+) -> None:
+    failure = Failure(kind="status", method="GET", path="/numbers", times=None, status=status, code="PERMISSION_DENIED")
+    sandbox.fail_next(failure)
+    domain = next(iter(sandbox.state.domains.values()))
+    domain.expires_at = datetime.now(UTC) + timedelta(days=2)
+    async with shop_that_tells(sandbox, data_dir, phone.url, notify_events="expiry"):
+        await until(lambda: any("The domain" in body for _, body in phone.notices), seconds=20, what="the notice")
+
+
+async def test_what_cost_money_that_was_not_quoted_is_told(sandbox: Sandbox, data_dir: Path, phone: Hook) -> None:
+    async with shop_that_tells(sandbox, data_dir, phone.url, **BUYING) as shop:
+        await shop.receipt(BUY_NUMBER)
+        await told(phone)
+        store = shop.gate.journal.store
+        await store.write(lambda c: c.execute("UPDATE spending SET price = '0', charged = '2.50'"))
+        await store.write(lambda c: c.execute("DELETE FROM notices"))
+        assert (await told(phone, 2))[1][0] == "Charged: 2.50 USD"
+
+
+async def test_a_clock_that_was_ahead_and_was_set_back_delays_no_notice(
+    sandbox: Sandbox, data_dir: Path, phone: Hook
+) -> None:
+    """As after a start of a machine whose own clock is wrong."""
+    clock = MovingClock()
+    clock.correct(30 * 86_400)
+    phone.is_down = True
+    async with shop_that_tells(sandbox, data_dir, phone.url, clock=clock, **BUYING) as shop:
+        await shop.receipt(BUY_NUMBER)
+        await until(lambda: phone.refused, seconds=20, what="the first try")
+    phone.is_down = False
+    async with shop_that_tells(sandbox, data_dir, phone.url, **BUYING) as shop:
+        await told(phone)
+        await nothing_more(shop, phone, 1)
 
 
 async def test_what_ends_soon_is_told_once(sandbox: Sandbox, data_dir: Path, phone: Hook) -> None:

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from piv_mcp.config import Notified, Settings
+from piv_mcp.errors import PermissionDeniedError, PivError
 from piv_mcp.spending.commitments import READERS, Commitment
 from piv_mcp.store import Connection, Store, notice_rows
 from piv_mcp.store.event import SMS_RECEIVED, StoredEvent
@@ -22,10 +24,14 @@ ANYWAY_SECONDS = 60.0
 """The store is looked at so often even if nothing was committed that somebody may wait for."""
 
 BALANCE_SECONDS = 3600.0
-"""Between two looks at the balance, unless something was charged."""
+"""Between two looks at the balance, unless something was charged. A low balance is told once in it at most: what is
+charged and refunded around the threshold would tell it each time."""
 
 EXPIRY_SECONDS = 6 * 3600.0
 """Between two looks at what the account's lists show: some requests."""
+
+ACCOUNT_AGAIN_SECONDS = 60.0
+"""Until an account that could not be read is looked at again."""
 
 EXPIRY_LEAD = timedelta(days=3)
 """So long before something ends it is told, unless piv.day tells it earlier."""
@@ -34,10 +40,7 @@ GUESSES, GUESSING_SECONDS = 20, 3600.0
 """So many wrong webhook secrets within such a time are told, once in it."""
 
 WAITS = "state = 'quoted' AND quoted_at >= ?"
-COST = (
-    "state IN ('charged', 'unknown') AND settled_at >= ? AND coalesce(price, '') NOT IN ('0', '0.00')"
-    " AND coalesce(charged, '') NOT IN ('0', '0.00')"
-)
+COST = "state IN ('charged', 'unknown') AND settled_at >= ? AND coalesce(charged, price, '') NOT IN ('0', '0.00')"
 """Conditions of entries: what waits for a decision, and what cost money or may have."""
 
 
@@ -63,28 +66,30 @@ class Finder:
         self._addresses = addresses
         self._clock = clock
         self._marker: Hashable = None
-        self._looked_at = self._balance_at = self._expiry_at = float("-inf")
+        self._looked_at = self._ask_balance_at = self._ask_lists_at = float("-inf")
 
     async def look(self) -> None:
         """Note what has come to be told since the last look.
 
         Raises:
-            PivError: the store cannot be used, or the account not be read; the next look finds the same.
+            PivError: the store cannot be used, or the account not be read; a later look finds the same.
         """
         now, marker = self._clock.monotonic(), await self._store.marker()
         if marker != self._marker or now - self._looked_at > ANYWAY_SECONDS:
             found = await self._store.write(self._from_store, self._clock.time())
             self._marker, self._looked_at = marker, now
             if "charge" in found:
-                self._balance_at = float("-inf")
+                self._ask_balance_at = float("-inf")
         if self._api is None:
             return
-        if "balance" in self._wanted and now - self._balance_at > BALANCE_SECONDS:
-            self._balance_at = now
+        if "balance" in self._wanted and now >= self._ask_balance_at:
+            self._ask_balance_at = now + ACCOUNT_AGAIN_SECONDS
             await self._look_at_balance(self._api)
-        if "expiry" in self._wanted and now - self._expiry_at > EXPIRY_SECONDS:
-            self._expiry_at = now
+            self._ask_balance_at = now + BALANCE_SECONDS
+        if "expiry" in self._wanted and now >= self._ask_lists_at:
+            self._ask_lists_at = now + ACCOUNT_AGAIN_SECONDS
             await self._look_at_lists(self._api)
+            self._ask_lists_at = now + EXPIRY_SECONDS
 
     def _from_store(self, connection: Connection, now: float) -> set[Notified]:
         """Note what the store shows; returns of what kinds it is."""
@@ -112,22 +117,33 @@ class Finder:
             notice_rows.add(connection, notice.event, notice.subject, self._addresses, now, notice.facts)
 
     async def _look_at_balance(self, api: "PivClient") -> None:
-        balance = (await api.account.get()).balance
+        balance = None
+        with suppress(PermissionDeniedError):  # the key may not read it, and will not in a minute
+            balance = (await api.account.get()).balance
         if balance is not None:
             await self._store.write(self._note_balance, balance, self._clock.time())
 
     def _note_balance(self, connection: Connection, balance: Decimal, now: float) -> None:
-        if notice_rows.cross(connection, is_low=balance < self._least):
+        if notice_rows.cross(connection, now, is_low=balance < self._least, quiet_seconds=BALANCE_SECONDS):
             told = json.dumps({"balance": str(balance), "least": str(self._least)})
             self._add(connection, [NewNotice("balance", f"{now:.0f}", told)], now)
 
     async def _look_at_lists(self, api: "PivClient") -> None:
         now = self._clock.time()
         found: list[NewNotice] = []
-        for read in READERS.values():
-            ending = await read(api, utc(now), utc(now) + EXPIRY_LEAD)
-            found += [_of_row(row) for row in ending.rows if not row.has_ended]
+        problem: PivError | None = None
+        for read in READERS.values():  # one that cannot be read takes no other along
+            try:
+                ending = await read(api, utc(now), utc(now) + EXPIRY_LEAD)
+            except PermissionDeniedError:  # as above
+                continue
+            except PivError as error:
+                problem = error
+            else:
+                found += [_of_row(row) for row in ending.rows if not row.has_ended]
         await self._store.write(self._add, found, now)
+        if problem is not None:
+            raise problem
 
 
 def _of_event(event: StoredEvent, *, as_code: bool) -> list[NewNotice]:

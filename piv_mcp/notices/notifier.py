@@ -111,7 +111,8 @@ class Notifier:
     async def _tell_all(self, receiver: Receiver) -> None:
         while True:
             try:
-                due = await self._store.read(notice_rows.due, receiver.digest, self._clock.time())
+                now = self._clock.time()
+                due = await self._store.read(notice_rows.due, receiver.digest, now, longest_pause=LONGEST_PAUSE)
                 for row in due:
                     if not await self._is_ours():
                         break

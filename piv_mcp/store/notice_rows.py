@@ -51,6 +51,8 @@ def turn_on(connection: Connection, now: float) -> None:
     """Note when notices were first turned on: nothing from before is told."""
     if facts.made_once_own(connection, SINCE, str(now)) == str(now):
         facts.made_once_own(connection, THROUGH, str(events.last_seq(connection)))
+    elif since(connection) > now:  # by a clock that was ahead
+        facts.put_own(connection, SINCE, str(now))
 
 
 def since(connection: Connection) -> float:
@@ -94,9 +96,13 @@ def new_events(connection: Connection) -> list[StoredEvent]:
     return found
 
 
-def cross(connection: Connection, *, is_low: bool) -> bool:
-    """Note whether the balance is low; returns whether it has become so."""
+def cross(connection: Connection, now: float, *, is_low: bool, quiet_seconds: float) -> bool:
+    """Note whether the balance is low; returns whether it has become so. What was told in the last `quiet_seconds` has
+    not become so again yet: a later look finds it."""
     was_low = facts.get(connection, facts.own(connection, LOW)) == "1"
+    query = "SELECT count(*) FROM notices WHERE account = ? AND event = 'balance' AND found_at > ? AND found_at <= ?"
+    if is_low and not was_low and connection.count(query, (connection.account, now - quiet_seconds, now)):
+        return False
     if is_low != was_low:
         facts.put_own(connection, LOW, "1" if is_low else "0")
     return is_low and not was_low
@@ -120,13 +126,15 @@ def burst(connection: Connection, now: float, *, most: int, seconds: float) -> i
     return came if is_first and came >= most else 0
 
 
-def due(connection: Connection, address: str, now: float) -> list[NoticeRow]:
-    """What is to be told to an address now, the first one first."""
+def due(connection: Connection, address: str, now: float, *, longest_pause: float) -> list[NoticeRow]:
+    """What is to be told to an address now, the first one first. What would rest for longer than the longest pause is
+    of a clock that was ahead."""
     query = (
         f"SELECT {', '.join(_COLUMNS)} FROM notices"  # noqa: S608 - our own column names
-        " WHERE account = ? AND address = ? AND state = 'due' AND next_at <= ? ORDER BY found_at LIMIT 100"
+        " WHERE account = ? AND address = ? AND state = 'due' AND (next_at <= ? OR next_at > ?)"
+        " ORDER BY found_at LIMIT 100"
     )
-    return [_read(row) for row in connection.rows(query, (connection.account, address, now))]
+    return [_read(row) for row in connection.rows(query, (connection.account, address, now, now + longest_pause))]
 
 
 def note(connection: Connection, row: NoticeRow) -> None:
