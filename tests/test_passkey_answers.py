@@ -52,3 +52,26 @@ def test_nothing_verifies_by_a_stored_passkey_that_is_damaged(public_key: str) -
     )
     with pytest.raises(PasskeyError, match="signature"):
         RelyingParty(URL).check(answer, challenge, Passkey("AA", "anna", 1, public_key, 0, 0.0))
+
+
+AUTHENTICATOR = hashlib.sha256(b"piv.example.com").digest() + b"\x45" + bytes(4 + 16) + b"\x00\x01A"
+"""What stands before the public key: the site, that the person was verified, and a passkey with the id "A"."""
+
+OKP = b"\xa4\x01\x01\x03\x27\x20\x06\x21Ax"
+"""A public key that can be read."""
+
+NONE = b"\xa3cfmtdnonegattStmt\xa0hauthDataX"
+SAFETYNET = b"\xa3cfmtqandroid-safetynetgattStmt\xa2cveraxhresponseex.x.xhauthDataX"
+"""Attestations up to the length of the authenticator's data; the second states something that is no bytes."""
+
+
+@pytest.mark.parametrize(("attestation", "public_key"), [(NONE, b"aA"), (NONE, b"\x81\x01"), (SAFETYNET, OKP)])
+def test_a_registration_with_what_no_passkey_says_is_refused(attestation: bytes, public_key: bytes) -> None:
+    challenge, data = b"c" * 32, AUTHENTICATOR + public_key
+    response = {
+        "clientDataJSON": client_data(type="webauthn.create", challenge=as_text(challenge)),
+        "attestationObject": as_text(attestation + bytes([len(data)]) + data),
+    }
+    answer = json.dumps({"id": "QQ", "rawId": "QQ", "type": "public-key", "response": response})
+    with pytest.raises(PasskeyError, match="signature"):
+        RelyingParty(URL).registered(answer, challenge)

@@ -45,6 +45,10 @@ USER_VERIFIED = 0x04
 """A bit of the authenticator's data."""
 
 
+UNREADABLE = (WebAuthnException, ValueError, TypeError, LookupError, AttributeError)
+"""What the library raises, also of what it takes for granted in an answer that anybody may have written."""
+
+
 class PasskeyError(PivError):
     """An answer of a passkey does not count. `refusal` says why."""
 
@@ -119,7 +123,7 @@ class RelyingParty:
                 expected_origin=self.origin,
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             raise PasskeyError("unverified" if "User verification" in str(error) else "signature") from error
         return Registered(as_text(made.credential_id), as_text(made.credential_public_key), made.sign_count)
 
@@ -153,7 +157,7 @@ class RelyingParty:
                 credential_current_sign_count=0,  # looked at by `counted`
                 require_user_verification=True,
             )
-        except (WebAuthnException, ValueError, TypeError, LookupError) as error:  # the stored key may be damaged
+        except UNREADABLE as error:  # the stored key may be damaged
             raise PasskeyError("signature") from error
         return verified.new_sign_count
 
