@@ -530,6 +530,10 @@ async def test_who_approved_what_can_be_checked_later(there: ConsoleSite, anna: 
         ("proof", None, "there is none"),
         ("proof", "{}", "cannot be read"),
         ("proof", '{"operator":"anna"}', "assertion is missing"),
+        ("state", "declined", "tells of another decision"),
+        ("decided_by", "terminal", "tells of another decision"),
+        ("decided_at", None, "was decided at no time"),
+        ("decided_at", 9e9, "had expired"),
     ],
 )
 async def test_an_entry_that_was_changed_after_its_approval_does_not_verify(
@@ -542,6 +546,24 @@ async def test_an_entry_that_was_changed_after_its_approval_does_not_verify(
     assert shown.exit_code == 1
     assert "DOES NOT VERIFY" in shown.output
     assert words in shown.output
+
+
+async def test_an_approval_at_no_address_or_of_another_account_does_not_verify(
+    there: ConsoleSite, anna: Device, token: str
+) -> None:
+    entry_id = await there.waiting(token)
+    await approved(there, anna, entry_id)
+    proof = proof_of(await entry_of(there, entry_id))
+    assert proof is not None
+    await change(there, entry_id, proof=proof.model_copy(update={"origin": "https://[no"}).model_dump_json())
+    shown = await asyncio.to_thread(show, there, entry_id)
+    assert (shown.exit_code, "DOES NOT VERIFY: it was given to another address" in shown.output) == (1, True)
+    await change(there, entry_id, proof=proof.model_dump_json())
+    assert (await asyncio.to_thread(show, there, entry_id)).exit_code == 0
+    async with there.store() as store:
+        await store.write(lambda connection: connection.execute("UPDATE passkeys SET account = account + 1"))
+    shown = await asyncio.to_thread(show, there, entry_id)
+    assert (shown.exit_code, "the passkey is that of another account" in shown.output) == (1, True)
 
 
 async def test_an_approval_by_an_operator_without_a_passkey_does_not_verify(

@@ -89,6 +89,8 @@ def _proof(connection: Connection, entry: Entry) -> tuple[Rows, bool]:
             return rows, True
         return [*rows, ("Proof", "DOES NOT VERIFY: the passkey's assertion is missing")], False
     problem = _problem(connection, entry, proof, proof.assertion)
+    if problem is None and (entry.state == "declined" or not by_passkey):
+        problem = "the passkey has signed an approval, and the entry tells of another decision"
     if problem is not None:
         return [*rows, ("Proof", f"DOES NOT VERIFY: {problem}")], False
     passkey = operators.passkey_of(connection, proof.assertion.passkey)
@@ -108,12 +110,18 @@ def _problem(connection: Connection, entry: Entry, proof: Proof, assertion: Asse
         return "the passkey is not in the store"
     if passkey.operator != proof.operator:
         return f"the passkey is that of operator {visible(passkey.operator)}"
+    if passkey.account != connection.account:
+        return "the passkey is that of another account"
     if passkey.revoked_at is not None and (entry.decided_at or 0.0) > passkey.revoked_at:
         return f"the passkey was revoked before, {_moment(passkey.revoked_at)}"
     try:
         RelyingParty(proof.origin or "").check(assertion, challenge(as_bytes(proof.nonce), entry), passkey)
     except PasskeyError as error:
         return PROBLEMS.get(error.refusal, "it cannot be read")
+    except ValueError:  # an origin that is no address
+        return PROBLEMS["origin"]
+    if entry.decided_at is None or entry.decided_at > entry.expires_at:
+        return "the entry was decided at no time, or at one at which it had expired"
     return None
 
 
