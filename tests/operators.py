@@ -1,10 +1,12 @@
 """What the tests of a server's console share: a server with one, operators with browsers, and their passkeys."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from approvals import BUY, BrowserPerson
@@ -128,6 +130,20 @@ class SignedIn:
         done = await self.post(f"/approvals/{entry_id}/passkey", nonce=nonce, answer=answer)
         assert done.status_code == 303, done.text
         return httpx.URL(done.headers["location"]).params.get("click", "")
+
+    @asynccontextmanager
+    async def slowly(self, path: str, **fields: str) -> AsyncGenerator[None]:
+        """Send a form of which the last part comes after the block."""
+        host, body = self.url.partition("://")[2], urlencode(fields).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(self.at.rpartition(":")[2]))
+        head = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Origin: {self.url}", f"Cookie: {self.cookie}"]
+        head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        writer.write("\r\n".join(head).encode() + body[:1])
+        await asyncio.sleep(0.5)  # nothing tells from outside that the request has come so far
+        yield
+        writer.write(body[1:])
+        await reader.read()
+        writer.close()
 
     def beside(self, port: int) -> "SignedIn":
         """The same at another server."""

@@ -409,6 +409,22 @@ async def test_a_revoked_operator_sees_and_approves_nothing_more(there: ConsoleS
     assert (await entry_of(there, entry_id)).state == "quoted"
 
 
+async def test_a_form_that_was_on_its_way_when_its_person_left_decides_nothing(
+    there: ConsoleSite, anna: Device, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("piv_mcp.console.approvals.READ_SECONDS", 0.0)
+    entry_id, signed_in = await there.waiting(token), await anna.visitor()
+    nonce, options = await signed_in.options(entry_id)
+    answer = await anna.sign(options)
+    async with signed_in.slowly(f"/approvals/{entry_id}/passkey", nonce=nonce, answer=answer):
+        assert (await signed_in.post("/sign-out")).status_code == 303
+    assert (await entry_of(there, entry_id)).state == "quoted"
+    signed_in = await (await there.operator("berta")).visitor()
+    async with signed_in.slowly(f"/approvals/{entry_id}", decision="decline"):
+        assert await revoke_operator(there.replica.settings, "berta")
+    assert (await entry_of(there, entry_id)).state == "quoted"
+
+
 async def test_an_approval_that_was_under_way_is_refused_when_its_operator_was_revoked(
     there: ConsoleSite, anna: Device, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

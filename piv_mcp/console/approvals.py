@@ -24,6 +24,7 @@ from piv_mcp.spending.journal import Journal
 from piv_mcp.spending.proof import Proof, operator_of
 from piv_mcp.spending.quote import Quote, quote_of
 from piv_mcp.spending.receipt import decision, obstacle
+from piv_mcp.store import operators
 from piv_mcp.store.journal import Entry, State
 from piv_mcp.text.language import Language
 from piv_mcp.text.untrusted import one_line, visible
@@ -95,13 +96,16 @@ async def decide(look: PersonLook) -> Response:
     if decision == "approve" and look.guest.decides_by != "click":
         return plain_text(403, look.language.gettext("Approving needs a passkey."))
     journal, clock = _journal(look), look.app.clock
+    name = look.guest.name
+    if name is not None and await journal.store.read(operators.active, name) is None:  # while the form was on its way
+        return plain_text(403, refusal_text("revoked", look.language))
     await journal.expire()
     entry = await journal.get(entry_id)
     is_early = clock.monotonic() - shown.changed_at < READ_SECONDS
     if is_early and entry is not None and entry.state == "quoted":
         _log.info("a click that came too soon after the page had changed", entry_id=entry_id, decision=decision)
         return _back_to(look, entry_id, "early")
-    by_whom = None if look.guest.name is None else Proof(operator=look.guest.name)
+    by_whom = None if name is None else Proof(operator=name)
     choice = "approve" if decision == "approve" else "decline"
     try:
         first = await journal.decide(entry_id, choice, by="page", prove=by_whom and (lambda _, __: by_whom))

@@ -71,3 +71,8 @@ def end_of(connection: Connection, operator: str, *, kind: CeremonyKind | None =
     """End all that an operator has begun, or all of one kind."""
     query = "DELETE FROM ceremonies WHERE operator = ? AND (CAST(? AS TEXT) IS NULL OR kind = ?)"
     connection.execute(query, (operator, kind, kind))
+
+
+def end_in(connection: Connection, session: str) -> None:
+    """End all that was begun in a session."""
+    connection.execute("DELETE FROM ceremonies WHERE session = ?", (session,))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from piv_mcp.store import ceremonies
 from piv_mcp.store.connection import Connection
 from piv_mcp.store.rows import RowReader
 
@@ -52,7 +53,8 @@ def note_seen(connection: Connection, cookie: str, now: float) -> None:
 
 
 def end(connection: Connection, cookie: str) -> bool:
-    """End a session; returns whether there was one."""
+    """End a session, with the approvals that were begun in it; returns whether there was one."""
+    ceremonies.end_in(connection, cookie)
     return connection.execute("DELETE FROM sessions WHERE cookie = ?", (cookie,)) > 0
 
 
