@@ -47,8 +47,10 @@ def checked_relying_party(url: str) -> str:
     """An address at which browsers accept passkeys. Raises `ValueError`, whose message never repeats it."""
     origin = checked_origin(url)
     host = urlsplit(origin).hostname or ""
-    if re.fullmatch(r"[\d.]+|.*:.*", host):
+    if re.fullmatch(r"(.*\.)?(\d+|0x[\da-f]*)\.?|.*:.*", host):  # what browsers take for an IP address
         raise ValueError("must have a name: passkeys belong to a name, and an IP address is none")
+    if not re.fullmatch(r"[a-z\d_-]+(\.[a-z\d_-]+)*", host):
+        raise ValueError("must have a host name as browsers send it, such as piv.example.com (no final dot)")
     if not origin.startswith("https:") and host != "localhost":
         raise ValueError("must be https, but for http://localhost")
     return origin
