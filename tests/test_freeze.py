@@ -33,6 +33,7 @@ from piv_mcp.config import load
 from piv_mcp.sandbox import Sandbox
 from piv_mcp.spending import freezing
 from piv_mcp.spending.errors import FrozenError, frozen_since
+from piv_mcp.spending.journal import Ending
 from piv_mcp.store import Store, accounts, freezes
 
 pytestmark = pytest.mark.usefixtures("instant_retries")
@@ -212,6 +213,20 @@ async def test_who_froze_it_and_since_when_is_told(shop: Connected, data_dir: Pa
     assert not await lift(shop)
 
 
+async def test_what_was_taken_for_lost_just_now_may_still_come_whatever_the_clock_says(shop: Connected) -> None:
+    """The clock was set forward after the claim, so that a claim of this moment looked old."""
+    store, entry_id = shop.gate.journal.store, await approved(shop)
+    assert await shop.gate.journal.claim(entry_id, "{}")
+    shop.gate.journal.release(entry_id)
+    await store.write(lambda c: c.execute("UPDATE spending SET sent_at = sent_at - 600"))
+    await shop.gate.journal.recover()
+    await freeze(shop)
+    may_come, lost = await freezing.still_claimed(store, 0.0, of_all=False)
+    assert ([entry.id for entry in may_come], lost) == ([entry_id], [])
+    await store.write(lambda c: c.execute("UPDATE spending SET settled_at = settled_at - 60"))
+    assert await freezing.still_claimed(store, 0.0, of_all=False) == ([], [])
+
+
 # --- accounts
 
 
@@ -325,3 +340,25 @@ async def test_the_command_names_what_it_waits_for_though_its_question_cannot_be
     frozen = await asyncio.to_thread(CliRunner().invoke, main, ["--data-dir", str(data_dir), "freeze"])
     assert frozen.exit_code == 0, frozen.output
     assert f"{entry_id}  purchase_number" in frozen.output
+
+
+@pytest.mark.sqlite
+async def test_the_command_does_not_say_that_nothing_can_leave_if_the_freeze_was_lifted_while_it_waited(
+    shop: Connected, data_dir: Path
+) -> None:
+    store, entry_id = shop.gate.journal.store, await approved(shop)
+    assert await shop.gate.journal.claim(entry_id, "{}")
+    waiting = asyncio.create_task(asyncio.to_thread(CliRunner().invoke, main, ["--data-dir", str(data_dir), "freeze"]))
+    await until(lambda: is_frozen(store), seconds=20, what="the freeze")
+    assert await store.write(freezes.end, of_all=True)
+    assert await shop.gate.journal.end(entry_id, Ending("refused"))
+    frozen = await waiting
+    assert frozen.exit_code == 1, frozen.output
+    assert "the freeze was lifted meanwhile" in frozen.output
+    assert "Nothing that costs money can leave" not in frozen.output
+
+
+def test_the_command_names_the_store_that_it_freezes(data_dir: Path, tmp_path: Path) -> None:
+    for directory in (data_dir, tmp_path / "another"):
+        frozen = CliRunner().invoke(main, ["--data-dir", str(directory), "freeze"])
+        assert f"the accounts of one store: {directory / 'store.sqlite3'}\n" in frozen.output

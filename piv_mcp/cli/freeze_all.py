@@ -33,14 +33,23 @@ def freeze(settings: Settings) -> None:
 
     Raises:
         PivError: the store cannot be read or written: nothing is said of a freeze before it is in place.
+        click.ClickException: somebody has lifted the freeze meanwhile.
     """
-    opened = partial(open_store, settings, open_directory(settings))
-    _say_frozen(*asyncio.run(_freeze(opened())))
+    directory = open_directory(settings)
+    opened = partial(open_store, settings, directory)
+    ordered, ended = asyncio.run(_freeze(opened()))
+    click.echo(f"All that costs money is frozen {frozen_since(ordered)}: nothing is sent, approved or not.")
+    where = "in the database of PIV_STORE_URL" if settings.is_shared else settings.store_path(directory)
+    click.echo(f"This is about the accounts of one store: {where}")
+    if ended:
+        click.echo(f"Approvals that had not been sent, and are ended now: {ended}.")
     try:
-        asyncio.run(_wait(opened()))
+        holds = asyncio.run(_wait(opened(), ordered))
     except KeyboardInterrupt:
         click.echo("\nThe freeze stays in place. What was claimed before may still be sent: run this again to wait.")
         raise click.exceptions.Exit(INTERRUPTED) from None
+    if not holds:
+        raise click.ClickException("the freeze was lifted meanwhile: what costs money can leave again")
     click.echo("Nothing that costs money can leave any more.")
     unknown = asyncio.run(_unknown(opened))
     if unknown:
@@ -74,13 +83,9 @@ async def _unfreeze(store: Store) -> bool:
         await store.close()
 
 
-def _say_frozen(freeze: freezes.Freeze, ended: int) -> None:
-    click.echo(f"All that costs money is frozen {frozen_since(freeze)}: nothing is sent, approved or not.")
-    if ended:
-        click.echo(f"Approvals that had not been sent, and are ended now: {ended}.")
+async def _wait(store: Store, ordered: freezes.Freeze) -> bool:
+    """Wait until nothing can leave any more. Returns whether the freeze still holds then."""
 
-
-async def _wait(store: Store) -> None:
     def tell(entries: Sequence[Entry]) -> None:
         longest = freezing.END_SECONDS
         click.echo(
@@ -91,6 +96,7 @@ async def _wait(store: Store) -> None:
 
     try:
         await freezing.until_still(store, of_all=True, tell=tell)
+        return await store.read(freezes.of_store) == ordered
     finally:
         await store.close()
 

@@ -44,6 +44,12 @@ def current(connection: Connection) -> Freeze | None:
     return None
 
 
+def of_store(connection: Connection) -> Freeze | None:
+    """The freeze of the whole store."""
+    stored = facts.get(connection, _FREEZE)
+    return None if stored is None else _read(stored)
+
+
 def _read(stored: str) -> Freeze:
     with suppress(ValueError, TypeError):
         freeze = Freeze(**json.loads(stored))
@@ -101,13 +107,13 @@ def end(connection: Connection, *, of_all: bool) -> bool:
 
 def claimed(connection: Connection, since: float, *, of_all: bool) -> list[tuple[Entry, bool]]:
     """What has been claimed and has no outcome yet, of the connection's account or of all, and whether the process that
-    has claimed it looks gone. Also what was claimed since the time `since` and somebody has taken for lost: its process
-    may only stand still."""
+    has claimed it looks gone. Also what somebody has taken for lost since the time `since`: its process may only stand
+    still, or the clock was set forward after the claim."""
     found: list[tuple[Entry, bool]] = []
     for account in _accounts_with(connection, ("executing", "unknown"), of_all=of_all):
         with accounts.acting_for(connection, account):
-            query = "(state = 'executing' OR (state = 'unknown' AND sent_at > ?)) ORDER BY seq"
-            entries = journal.select(connection, query, (since,))
+            query = "(state = 'executing' OR (state = 'unknown' AND (sent_at > ? OR settled_at > ?))) ORDER BY seq"
+            entries = journal.select(connection, query, (since, since))
             found += [(entry, entry.state == "unknown" or _is_gone(connection, entry)) for entry in entries]
     return found
 
