@@ -31,6 +31,7 @@ from piv_mcp.api.credentials import (
 )
 from piv_mcp.config.places import default_directory, former_directories
 from piv_mcp.config.values import (
+    MOST_DOLLARS,
     absolute_path,
     amounts_by_area,
     checked_amounts,
@@ -46,6 +47,11 @@ from piv_mcp.text.tidy import is_placeholder, tidied
 
 Area = Literal["account", "numbers", "proxies", "domains", "whites", "inbox", "spending"]
 TOOLSETS: tuple[Area, ...] = get_args(Area)
+
+PaidArea = Literal["numbers", "proxies", "domains", "whites"]
+"""An area with actions that cost money."""
+
+Dollars = Annotated[Decimal, Field(ge=0, le=MOST_DOLLARS)]
 
 Effect = Literal["read", "write", "spend"]
 """What a tool does: `write` changes something and costs nothing, `spend` costs money."""
@@ -141,14 +147,12 @@ class Settings(BaseSettings):
         None, description="HTTP: the audience of its tokens for this server; default: PIV_PUBLIC_URL with /mcp"
     )
     spend_mode: SpendMode = Field("ask", description="who approves spending")
-    auto_approve_max: Annotated[Decimal, Field(ge=0)] = Field(
-        Decimal(0), description="budget mode: dollars per action without a question"
-    )
-    daily_budget: Annotated[Decimal, Field(ge=0)] = Field(
+    auto_approve_max: Dollars = Field(Decimal(0), description="budget mode: dollars per action without a question")
+    daily_budget: Dollars = Field(
         Decimal(0), description="budget mode: dollars per rolling 24 hours without a question"
     )
     budgets: Annotated[
-        dict[Area, Decimal] | None, NoDecode, BeforeValidator(amounts_by_area), AfterValidator(checked_amounts)
+        dict[PaidArea, Decimal] | None, NoDecode, BeforeValidator(amounts_by_area), AfterValidator(checked_amounts)
     ] = Field(None, description="budget mode: dollars per rolling 24 hours by area, such as numbers=5,domains=20")
     confirm_channel: Literal["auto", "elicit", "page"] = Field("auto", description="how the person is asked")
     confirm_wait: Annotated[float, Field(ge=0, le=600)] = Field(
@@ -174,9 +178,7 @@ class Settings(BaseSettings):
         ("approval", "charge", "expiry", "balance", "webhook"),
         description="what they are told of, comma-separated; code and message are the others",
     )
-    notify_balance: Annotated[Decimal, Field(ge=0)] = Field(
-        Decimal(5), description="dollars below which the balance is told as low"
-    )
+    notify_balance: Dollars = Field(Decimal(5), description="dollars below which the balance is told as low")
     inbox_days: Annotated[int, Field(ge=1, le=3650)] = Field(30, description="days that events are kept")
     metrics_host: str = Field("127.0.0.1", description="address of the metrics for Prometheus")
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(

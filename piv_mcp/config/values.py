@@ -12,6 +12,9 @@ from piv_mcp.text.tidy import with_variables
 
 T = TypeVar("T")
 
+MOST_DOLLARS = Decimal(1_000_000_000)
+"""The largest amount of a setting: what is far beyond has a million digits, or none that can be reckoned with."""
+
 
 def split(text: str) -> tuple[str, ...]:
     """Words in small letters, with commas or spaces between."""
@@ -41,8 +44,8 @@ def amounts_by_area(value: object) -> object:
 
 
 def checked_amounts(value: dict[T, Decimal] | None) -> dict[T, Decimal] | None:
-    if not all(amount.is_finite() and amount >= 0 for amount in (value or {}).values()):
-        raise ValueError("must be amounts in dollars, none of them negative")
+    if not all(amount.is_finite() and 0 <= amount <= MOST_DOLLARS for amount in (value or {}).values()):
+        raise ValueError("must be amounts in dollars, none of them negative or above a billion")
     return value
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 
-from piv_mcp.config import Area, Settings, SpendMode
+from piv_mcp.config import PaidArea, Settings, SpendMode
 from piv_mcp.spending.actions.base import Action
 from piv_mcp.spending.messages import Message, message
 from piv_mcp.spending.quote import Price
@@ -20,7 +20,7 @@ class Policy:
     auto_approve_max: Decimal = Decimal(0)
     daily_budget: Decimal = Decimal(0)
     confirm_destructive: bool = True
-    budgets: Mapping[Area, Decimal] = field(default_factory=dict[Area, Decimal])
+    budgets: Mapping[PaidArea, Decimal] = field(default_factory=dict[PaidArea, Decimal])
     """What may be spent of the daily budget in an area; those that are not named: all of it."""
     own_budget: Decimal | None = None
     """What an agent may spend of the daily budget; None: all of it."""
