@@ -10,6 +10,9 @@ from processes import free_port
 from piv_mcp.cli.doctor import examine
 from piv_mcp.cli.findings import Finding
 from piv_mcp.sandbox import Sandbox, Timing
+from piv_mcp.spending import freezing
+from piv_mcp.store import accounts
+from piv_mcp.store.engines import open_store
 
 KEY = "sk-key-of-account-a-01"
 
@@ -63,6 +66,18 @@ async def test_a_bad_file_is_named(place: Site) -> None:
     found = await findings(place)
     assert "several lines" in found["account beta"].state
     assert KEY not in str(found)
+
+
+async def test_each_account_that_is_frozen_is_named(place: Site) -> None:
+    for key, user_id in ((KEY, "user-a"), ("sk-key-of-account-b-02", "user-b")):
+        store = open_store(place.settings(), place.data_dir, key_digest=accounts.digest(key))
+        await store.write(accounts.identify, user_id)
+        if key != KEY:
+            await freezing.freeze(store, "console", by="ann", of_all=False)
+        await store.close()
+    found = await findings(place)
+    assert found["spending of user-b"].state.endswith("by ann in the console")
+    assert [what for what in found if what.startswith("spending")] == ["spending of user-b"]
 
 
 async def test_the_outside_address_is_tried_for_each_account(place: Site) -> None:

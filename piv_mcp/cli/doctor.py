@@ -3,18 +3,20 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from piv_mcp import __version__
 from piv_mcp.api.client import PivClient
 from piv_mcp.cli import doctor_http, outside, receiver
 from piv_mcp.cli.findings import Finding, certificates, data_directory, key_file, proxy, second_store, unknown_settings
+from piv_mcp.cli.stored_accounts import StoredAccount, accounts_of
 from piv_mcp.config import Settings, is_plain_host
 from piv_mcp.errors import PivError
 from piv_mcp.spending.errors import frozen_since
-from piv_mcp.store import Connection, Store, accounts, events, facts, freezes, servers
+from piv_mcp.store import Connection, Store, accounts, events, facts, servers
 from piv_mcp.store.directory import open_directory
 from piv_mcp.store.engines import open_store
 from piv_mcp.store.salvage import Damage, last_damage
@@ -138,14 +140,19 @@ async def _store(installation: Installation) -> list[Finding]:
 
 
 async def _freeze(installation: Installation) -> list[Finding]:
-    try:
-        async with installation.store() as store:
-            freeze = await store.read(freezes.current)
-    except (PivError, OSError):
-        return []  # what is said about the store says why
-    if freeze is None:
-        return []
-    return [Finding("spending", True, f"frozen {frozen_since(freeze)}", "piv-mcp unfreeze, when it is to go on")]
+    """The freeze of the key's account; where no key says whose, those of all accounts."""
+    findings: list[Finding] = []
+    with suppress(PivError, OSError):  # what is said about the store says why
+        opened = partial(open_store, installation.settings, installation.directory())
+        known = None if installation.key is None else [StoredAccount(opened, installation.key)]
+        for account in known or await accounts_of(opened):
+            async with account.journal() as journal:
+                freeze = await journal.freeze()
+            if freeze is not None:
+                what = f"spending of {account.name}" if account.name else "spending"
+                state = f"frozen {frozen_since(freeze)}"
+                findings.append(Finding(what, True, state, "piv-mcp unfreeze, when it is to go on"))
+    return findings
 
 
 def _damage(damage: Damage | None) -> str:
