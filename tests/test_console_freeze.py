@@ -72,6 +72,17 @@ async def test_what_piv_day_does_not_answer_holds_the_page_up_no_longer_than_oth
         sandbox.clear_failures()
 
 
+async def test_an_area_that_cannot_be_read_hides_nothing_of_another(connect: Connect, person: BrowserPerson) -> None:
+    async with connect() as app, console(app) as shown:
+        page = await shown.page(person, "freeze")
+        app.sandbox.fail_next(Failure(kind="status", path="/domains", status=403, code="INSUFFICIENT_PERMISSIONS"))
+        await press(page, "Freeze now").click()
+        renewals = page.get_by_role("region", name="What piv.day goes on to renew by itself")
+        await expect(renewals).to_contain_text("Domains: The API key may not read this.")
+        await expect(renewals.get_by_role("listitem")).to_have_count(1)
+        await expect(renewals).to_contain_text("Ads")
+
+
 async def test_while_frozen_nothing_is_approved_and_what_waits_can_be_declined(
     connect: Connect, person: BrowserPerson
 ) -> None:

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from pydantic import SecretStr
 
 from piv_mcp.sandbox import Failure, Sandbox, Timing
 from piv_mcp.spending import freezing
+from piv_mcp.spending.commitments import MAX_DOMAIN_PRICES
 from piv_mcp.spending.journal import Journal
 from piv_mcp.store import SqliteStore, Store, freezes, minute
 from piv_mcp.store.engines import open_store
@@ -124,6 +127,28 @@ async def test_of_twenty_approved_actions_over_three_processes_none_leaves_after
         async with journal_of(SqliteStore(machine.data_dir / "store.sqlite3")) as journal:
             assert await journal.entries(limit=ACTIONS, states=("approved", "executing")) == []
         assert sent(account) == before, "nothing comes back with the end of the freeze"
+
+
+async def test_an_area_that_the_key_may_not_read_hides_no_renewals_of_another(data_dir: Path) -> None:
+    """And a price is looked up of what renews by itself before that of what only ends."""
+    account = Sandbox(KEY, rate_limit=0, timing=Timing.instant())
+    (site,) = (site for site in account.state.domains.values() if site.auto_renew)
+    for n in range(MAX_DOMAIN_PRICES):
+        other = replace(site, id=f"d{n}", name=f"site-{n}.com", auto_renew=False)
+        account.state.domains[other.id] = replace(other, expires_at=account.now + timedelta(days=n + 1))
+    async with sandbox_on_a_port(account) as base_url:
+        machine = Machine(data_dir, base_url)
+        said = await ordered(machine)
+        (renewing,) = (item for item in account.state.numbers.values() if item.auto_renew)
+        charged_at = f"{renewing.expires_at - timedelta(days=1):%Y-%m-%d}"
+        assert f"  {charged_at}  number {renewing.piv_num_id} ({renewing.custom_name}), for 3.00 USD\n" in said
+        assert f"  {site.expires_at:%Y-%m-%d}  domain {site.id} ({site.name}), for 12.50 USD\n" in said
+        assert "unknown price" not in said
+        account.fail_next(Failure(kind="status", path="/domains", status=403, code="INSUFFICIENT_PERMISSIONS"))
+        said = await ordered(machine)
+        assert "by itself in domains could not be read" in said
+        assert f"number {renewing.piv_num_id}" in said
+    await account.aclose()
 
 
 @asynccontextmanager

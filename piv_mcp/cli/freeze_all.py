@@ -13,7 +13,7 @@ from piv_mcp.config import Settings
 from piv_mcp.errors import PivError
 from piv_mcp.server.account_files import read_accounts
 from piv_mcp.spending import freezing
-from piv_mcp.spending.commitments import Commitment, renewing
+from piv_mcp.spending.commitments import RENEWING, Commitment, Commitments, read_renewals, renewing
 from piv_mcp.spending.errors import frozen_since
 from piv_mcp.spending.messages import dollars
 from piv_mcp.spending.quote import quote_of
@@ -121,15 +121,21 @@ async def _list_renewals(settings: Settings) -> None:
         click.echo(f"\nWhat piv.day renews by itself for {name} could not be read: {problem}.")
     for name, key in keys:
         of = f" for {one_line(name)}" if len(files) > 1 else ""
-        try:
-            async with PivClient(settings.base_url, key, deadline=15) as client:
-                found = await renewing(client, utc(time.time()))
-        except PivError as error:
-            click.echo(f"\nWhat piv.day renews by itself{of} could not be read: {error.message}.")
-            continue
+        parts: list[Commitments] = []
+        unread: dict[str, list[str]] = {}
+        async with PivClient(settings.base_url, key, deadline=15) as client:
+            for area in RENEWING:
+                try:
+                    parts.append(await read_renewals(client, area, utc(time.time())))
+                except PivError as error:
+                    unread.setdefault(error.message, []).append(area)
+        for problem, areas in unread.items():
+            click.echo(f"\nWhat piv.day renews by itself{of} in {' and '.join(areas)} could not be read: {problem}.")
+        found = renewing(parts)
         left_out = f" ({found.left_out} numbers and domains were not looked at)" if found.left_out else ""
         if not found.rows:
-            click.echo(f"\npiv.day renews nothing by itself{of}{left_out}.")
+            if not unread:
+                click.echo(f"\npiv.day renews nothing by itself{of}{left_out}.")
             continue
         click.echo(f"\npiv.day goes on to renew by itself{of}{left_out}:")
         for row in found.rows:

@@ -3,14 +3,17 @@
 Answers are shared for a minute, and asked for with the priority of polls, which leave room for what agents call.
 """
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from piv_mcp.api.client import PivClient
 from piv_mcp.api.rate_limit import Priority
 from piv_mcp.api.readings import Span
+from piv_mcp.config import Area
 from piv_mcp.console.look import PersonLook
+from piv_mcp.console.words import area_name
 from piv_mcp.errors import AuthenticationError, NoAnswerError, PermissionDeniedError, PivError, RateLimitedError
 from piv_mcp.store import pending, spending_pages
 from piv_mcp.text.language import Language
@@ -25,6 +28,9 @@ ANEW_SECONDS = 10.0
 
 ASK_SECONDS = 10.0
 """How long a page waits for an answer."""
+
+Problems = Sequence[tuple[str, str]]
+"""Names of what could not be read, each with the reason in a sentence."""
 
 T = TypeVar("T")
 
@@ -62,6 +68,14 @@ async def asked(answer: Awaitable[T], language: Language, clock: Clock) -> Asked
             return Asked(await answer)
     except (PivError, TimeoutError) as error:
         return Asked(None, problem(error, language))
+
+
+async def of_areas(look: PersonLook, answers: Mapping[Area, Awaitable[T]]) -> tuple[list[T], Problems]:
+    """The answers about areas, and those that gave none."""
+    parts = await asyncio.gather(*(asked(answer, look.language, look.app.clock) for answer in answers.values()))
+    names = [area_name(area, look.language) for area in answers]
+    problems = [(name, part.problem) for name, part in zip(names, parts, strict=True) if part.problem is not None]
+    return [part.answer for part in parts if part.answer is not None], problems
 
 
 def problem(error: PivError | TimeoutError, language: Language) -> str:

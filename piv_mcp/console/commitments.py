@@ -9,10 +9,9 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from piv_mcp.console.asked import asked, asker
+from piv_mcp.console.asked import asked, asker, of_areas
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
-from piv_mcp.console.words import area_name
 from piv_mcp.spending.commitments import READERS, Commitment, automatic_cost, unknown_costs
 from piv_mcp.text.language import Language
 from piv_mcp.text.times import utc
@@ -52,15 +51,12 @@ async def _values(look: PersonLook, *, anew: bool) -> dict[str, Any]:
     language, clock, now, days = look.language, look.app.clock, utc(look.app.clock.time()), _days(look)
     client, span = await asker(look, anew=anew)
     latest = now + timedelta(days=days)
-    readers = {area: reader for area, reader in READERS.items() if look.app.has(area)}
-    account, parts = await asyncio.gather(
+    account, (answered, problems) = await asyncio.gather(
         asked(client.account.get(), language, clock),
-        asyncio.gather(*(asked(read(client, now, latest), language, clock) for read in readers.values())),
+        of_areas(look, {area: read(client, now, latest) for area, read in READERS.items() if look.app.has(area)}),
     )
-    answered = [part.answer for part in parts if part.answer is not None]
     rows = sorted((row for part in answered for row in part.rows), key=moment_of)
     cost, balance = automatic_cost(rows), None if account.answer is None else account.answer.balance
-    problems = [(area_name(area, language), part.problem) for area, part in zip(readers, parts, strict=True)]
     return {
         "days": days,
         "periods": PERIODS,
@@ -72,7 +68,7 @@ async def _values(look: PersonLook, *, anew: bool) -> dict[str, Any]:
         "balance": balance,
         "is_short": balance is not None and balance < cost,
         "left_out": sum(part.left_out for part in answered),
-        "problems": [(name, problem) for name, problem in problems if problem is not None],
+        "problems": problems,
         "read_at": None if span.began is None else utc(span.began),
         "moment_of": moment_of,
         "one_line": one_line,

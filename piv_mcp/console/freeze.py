@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from starlette.responses import RedirectResponse, Response
 
-from piv_mcp.console.asked import asked, asker
+from piv_mcp.console.asked import Problems, asker, of_areas
 from piv_mcp.console.asked import state as what_there_is
 from piv_mcp.console.look import PersonLook
 from piv_mcp.console.rendering import page
 from piv_mcp.spending import freezing
-from piv_mcp.spending.commitments import Commitments, renewing
+from piv_mcp.spending.commitments import RENEWING, Commitments, read_renewals, renewing
 from piv_mcp.spending.quote import quote_of
 from piv_mcp.store import freezes
 from piv_mcp.store.freezes import Freeze
@@ -31,10 +31,8 @@ class Standing:
 async def freeze(look: PersonLook) -> Response:
     """The page."""
     standing = await _standing(look)
-    renewals, problem = None, None
-    if standing.freeze is not None and look.app.api is not None:
-        found = await asked(_renewals(look), look.language, look.app.clock)
-        renewals, problem = found.answer, found.problem
+    is_asked = standing.freeze is not None and look.app.api is not None
+    renewals, problems = await _renewals(look) if is_asked else (None, ())
     return page(
         look,
         "freeze.html",
@@ -42,7 +40,7 @@ async def freeze(look: PersonLook) -> Response:
         since=None if standing.freeze is None else utc(standing.freeze.since),
         may_come=[_words(entry, look.language) for entry in standing.may_come],
         renewals=renewals,
-        problem=problem,
+        problems=problems,
         one_line=one_line,
     )
 
@@ -82,9 +80,11 @@ async def _standing(look: PersonLook) -> Standing:
     return Standing(found, may_come)
 
 
-async def _renewals(look: PersonLook) -> Commitments:
+async def _renewals(look: PersonLook) -> tuple[Commitments, Problems]:
     client, _ = await asker(look)
-    return await renewing(client, utc(look.app.clock.time()))
+    now = utc(look.app.clock.time())
+    found, problems = await of_areas(look, {area: read_renewals(client, area, now) for area in RENEWING})
+    return renewing(found), problems
 
 
 def _words(entry: Entry, language: Language) -> str:

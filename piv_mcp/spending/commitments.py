@@ -1,7 +1,7 @@
 """What ends or renews by itself: numbers, proxy orders and domains, and what their renewal costs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -38,6 +38,9 @@ REMEMBERED = timedelta(days=30)
 EVER = timedelta(days=3650)
 """Whatever renews by itself does so within this time."""
 
+RENEWING: Sequence[Area] = ("numbers", "domains")
+"""The areas in which something renews by itself."""
+
 What = Literal["number", "proxy order", "domain"]
 
 
@@ -69,7 +72,7 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class Commitments:
-    """What one area has of them, and how many of its rows were not examined. `numbers`: those that were read."""
+    """What areas have of them, and how many of their rows were not examined. `numbers`: those that were read."""
 
     rows: Sequence[Commitment]
     left_out: int = 0
@@ -86,15 +89,16 @@ def unknown_costs(rows: Sequence[Commitment]) -> int:
     return sum(row.price is None and not row.has_ended for row in rows)
 
 
-async def renewing(client: PivClient, now: datetime, areas: Sequence[Area] = ("numbers", "domains")) -> Commitments:
-    """All that renews by itself, the soonest first.
+def read_renewals(client: PivClient, area: Area, now: datetime) -> Awaitable[Commitments]:
+    """What an area of `RENEWING` has, however late it renews."""
+    return READERS[area](client, now, now + EVER)
 
-    Raises:
-        ApiError: an area could not be read.
-    """
-    found = await asyncio.gather(*(READERS[area](client, now, now + EVER) for area in areas if area in READERS))
-    rows = [row for part in found for row in part.rows if row.renewals]
-    return Commitments(sorted(rows, key=lambda row: row.charged_at), sum(part.left_out for part in found))
+
+def renewing(parts: Iterable[Commitments]) -> Commitments:
+    """All that renews by itself in areas, the soonest first."""
+    found = list(parts)
+    rows = sorted((row for part in found for row in part.rows if row.renewals), key=lambda row: row.charged_at)
+    return Commitments(rows, sum(part.left_out for part in found))
 
 
 async def of_numbers(client: PivClient, now: datetime, latest: datetime) -> Commitments:
@@ -154,11 +158,12 @@ def _order(item: ProxyOrder, now: datetime, latest: datetime) -> Commitment | No
 
 
 async def of_domains(client: PivClient, now: datetime, latest: datetime) -> Commitments:
-    """Domains that end until `latest`, or ended lately. The prices of the soonest are looked up."""
+    """Domains that end until `latest`, or ended lately. Prices are looked up of what renews by itself first, then of
+    what ends soonest."""
     found, total = await all_rows(client.domains.list, LARGE_PAGE, most=MAX_ROWS)
     rows = {item.id: row for item in found if (row := _domain(item, now, latest)) is not None}
     renewable = [item for item in found if item.id in rows and not rows[item.id].has_ended]
-    renewable.sort(key=lambda item: item.expires_at or latest)
+    renewable.sort(key=lambda item: (not item.auto_renew, item.expires_at or latest))
     prices = await _renewal_prices(client, renewable[:MAX_DOMAIN_PRICES])
     return Commitments([replace(row, price=prices.get(id)) for id, row in rows.items()], total - len(found))
 
