@@ -358,6 +358,17 @@ async def test_the_command_does_not_say_that_nothing_can_leave_if_the_freeze_was
     assert "Nothing that costs money can leave" not in frozen.output
 
 
+def test_a_key_that_cannot_be_read_is_in_no_freezes_way(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has deleted it in a hurry, and running servers still have it."""
+    for name, value in (("PIV_API_KEY_FILE", str(data_dir / "deleted")), ("PIV_API_KEY", "two words")):
+        monkeypatch.setenv(name, value)
+        frozen = CliRunner().invoke(main, ["--data-dir", str(data_dir), "freeze"])
+        assert frozen.exit_code == 0, frozen.output
+        assert "there is no API key here that can be read" in frozen.output
+    monkeypatch.setenv("PIV_SPEND_MODE", "never")
+    assert "PIV_SPEND_MODE" in CliRunner().invoke(main, ["--data-dir", str(data_dir), "freeze"]).output
+
+
 def test_the_command_names_the_store_that_it_freezes(data_dir: Path, tmp_path: Path) -> None:
     for directory in (data_dir, tmp_path / "another"):
         frozen = CliRunner().invoke(main, ["--data-dir", str(directory), "freeze"])

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from piv_mcp import log
-from piv_mcp.config import load
+from piv_mcp.config import load, load_without_key
 
 
 @click.command()
@@ -15,7 +15,7 @@ def freeze(flags: dict[str, Any]) -> None:
 
     Returns when nothing can leave any more, and lists what piv.day goes on to renew by itself.
     """
-    settings = load(**flags)
+    settings = load_without_key(**flags)  # running servers have theirs
     from piv_mcp.cli.freeze_all import freeze as freeze_all  # late: the other commands start without it
 
     log.configure("ERROR", "text")

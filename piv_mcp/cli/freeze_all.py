@@ -116,7 +116,7 @@ async def _list_renewals(settings: Settings) -> None:
     files, problems = read_accounts(settings)
     keys = [(file.name, file.key) for file in files if file.key is not None and not settings.sandbox]
     if not keys and not problems:
-        click.echo("\nWhat piv.day renews by itself could not be read: there is no API key here.")
+        click.echo("\nWhat piv.day renews by itself could not be read: there is no API key here that can be read.")
     for name, problem in problems.items():
         click.echo(f"\nWhat piv.day renews by itself for {name} could not be read: {problem}.")
     for name, key in keys:

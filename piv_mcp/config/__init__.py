@@ -15,6 +15,7 @@ from piv_mcp.config.settings import (
     SpendMode,
     absolute_paths,
     load,
+    load_without_key,
 )
 from piv_mcp.config.values import is_plain_host
 
@@ -35,4 +36,5 @@ __all__ = [
     "former_directories",
     "is_plain_host",
     "load",
+    "load_without_key",
 ]

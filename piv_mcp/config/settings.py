@@ -360,6 +360,19 @@ def load(**flags: object) -> Settings:
         raise ConfigError("; ".join(_problem(item["loc"], item["msg"]) for item in error.errors())) from None
 
 
+def load_without_key(**flags: object) -> Settings:
+    """`load` for what must not fail for want of a key: without one, if it cannot be read.
+
+    Raises:
+        ConfigError: another value is missing or invalid.
+    """
+    try:
+        return load(**flags)
+    except ConfigError:
+        settings = load(**{**flags, "api_key": "unread"})  # so that no file is read for it
+        return settings.model_copy(update={"api_key": None})
+
+
 def absolute_paths(flags: Mapping[str, object], folder: Path) -> dict[str, object]:
     """The flags, with relative paths taken from `folder`: what a person types means the folder that they are in."""
 
