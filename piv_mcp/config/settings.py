@@ -31,10 +31,8 @@ from piv_mcp.api.credentials import (
 )
 from piv_mcp.config.places import default_directory, former_directories
 from piv_mcp.config.values import (
-    MOST_DOLLARS,
     absolute_path,
     amounts_by_area,
-    checked_amounts,
     language_of,
     networks,
     split,
@@ -51,7 +49,8 @@ TOOLSETS: tuple[Area, ...] = get_args(Area)
 PaidArea = Literal["numbers", "proxies", "domains", "whites"]
 """An area with actions that cost money."""
 
-Dollars = Annotated[Decimal, Field(ge=0, le=MOST_DOLLARS)]
+Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000_000, decimal_places=6)]
+"""An amount of a setting: beyond these bounds are texts of a million digits, and sums that nobody can reckon."""
 
 Effect = Literal["read", "write", "spend"]
 """What a tool does: `write` changes something and costs nothing, `spend` costs money."""
@@ -151,9 +150,9 @@ class Settings(BaseSettings):
     daily_budget: Dollars = Field(
         Decimal(0), description="budget mode: dollars per rolling 24 hours without a question"
     )
-    budgets: Annotated[
-        dict[PaidArea, Decimal] | None, NoDecode, BeforeValidator(amounts_by_area), AfterValidator(checked_amounts)
-    ] = Field(None, description="budget mode: dollars per rolling 24 hours by area, such as numbers=5,domains=20")
+    budgets: Annotated[dict[PaidArea, Dollars] | None, NoDecode, BeforeValidator(amounts_by_area)] = Field(
+        None, description="budget mode: dollars per rolling 24 hours by area, such as numbers=5,domains=20"
+    )
     confirm_channel: Literal["auto", "elicit", "page"] = Field("auto", description="how the person is asked")
     confirm_wait: Annotated[float, Field(ge=0, le=600)] = Field(
         45, description="seconds a call waits for an approval before it answers approval_required"

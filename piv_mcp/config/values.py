@@ -4,16 +4,9 @@ the wrong place."""
 import ipaddress
 import os
 import re
-from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from piv_mcp.text.tidy import with_variables
-
-T = TypeVar("T")
-
-MOST_DOLLARS = Decimal(1_000_000_000)
-"""The largest amount of a setting: what is far beyond has a million digits, or none that can be reckoned with."""
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -41,12 +34,6 @@ def amounts_by_area(value: object) -> object:
     if not all(mark for _, mark, _ in pairs) or len({area for area, _, _ in pairs}) < len(pairs):
         raise ValueError("must be areas with dollars, each area once, such as numbers=5,domains=20")
     return {area: amount for area, _, amount in pairs}
-
-
-def checked_amounts(value: dict[T, Decimal] | None) -> dict[T, Decimal] | None:
-    if not all(amount.is_finite() and 0 <= amount <= MOST_DOLLARS for amount in (value or {}).values()):
-        raise ValueError("must be amounts in dollars, none of them negative or above a billion")
-    return value
 
 
 def language_of(value: object) -> object:
