@@ -20,6 +20,8 @@ from playwright.async_api import Page, expect
 from purchases import BUY_NUMBER, BUY_PROXIES, CREATE_WHITE, REGISTER, SEND_SMS
 
 from piv_mcp.console.spending import MOST_UNKNOWN
+from piv_mcp.spending.messages import message
+from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store import journal as rows
 from piv_mcp.store.journal import Entry, State
 
@@ -177,6 +179,22 @@ async def test_what_is_unknown_stands_first_and_can_be_settled_from_the_page(
         await page.get_by_role("button", name="Look at the account now").click()
         await expect(page.locator("#unknown")).to_have_count(0)
         assert await app.states() == ["charged"]
+
+
+async def test_what_costs_nothing_is_found_as_such_however_piv_day_writes_it(
+    connect: Connect, person: BrowserPerson
+) -> None:
+    async with connect() as app, console(app) as opened:
+        for n, price in enumerate(("0", "0.00", "0.50", "10")):
+            free = Quote(headline=message("text", text=f"Act {n}"), price=Price(amount=Decimal(price)))
+            await insert(app, [an_entry(n, quote=free.model_dump_json(), price=price, charged=price)])
+        page = await opened.page(person, "spending?state=done")
+        await expect(page.locator("#entries")).to_have_text("Entries 2")
+        assert {row["quoted"] for row in (await app.ok("list_spending", state="done"))["entries"]} == {
+            "0.00 USD (exact)"
+        }
+        await page.goto(page.url.replace("done", "charged"))
+        await expect(page.locator("#entries")).to_have_text("Entries 2")
 
 
 async def test_it_is_said_how_many_of_what_is_unknown_are_not_shown(connect: Connect, person: BrowserPerson) -> None:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.journal import Entry, select
 
+_FREE = "trim(coalesce(price, 'unknown'), '0.') = ''"
+"""Zero, with any number of decimals: as piv.day lists it."""
+
 _ENDED: Mapping[str, str] = {
-    "done": "state = 'charged' AND price = '0'",
-    "charged": "state = 'charged' AND coalesce(price, '') <> '0'",
+    "done": f"state = 'charged' AND {_FREE}",
+    "charged": f"state = 'charged' AND NOT {_FREE}",
     "cancelled": "state = 'declined' AND problem = 'cancel'",
     "declined": "state = 'declined' AND coalesce(problem, '') <> 'cancel'",
 }
