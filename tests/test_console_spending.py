@@ -181,20 +181,23 @@ async def test_what_is_unknown_stands_first_and_can_be_settled_from_the_page(
         assert await app.states() == ["charged"]
 
 
-async def test_what_costs_nothing_is_found_as_such_however_piv_day_writes_it(
+async def test_what_cost_nothing_is_found_as_such_however_piv_day_writes_it(
     connect: Connect, person: BrowserPerson
 ) -> None:
     async with connect() as app, console(app) as opened:
         for n, price in enumerate(("0", "0.00", "0.50", "10")):
             free = Quote(headline=message("text", text=f"Act {n}"), price=Price(amount=Decimal(price)))
             await insert(app, [an_entry(n, quote=free.model_dump_json(), price=price, charged=price)])
+        dear = Quote(headline=message("text", text="Act 4"), price=Price(amount=Decimal(0)))
+        await insert(app, [an_entry(4, quote=dear.model_dump_json(), price="0", charged="2.50")])
         page = await opened.page(person, "spending?state=done")
         await expect(page.locator("#entries")).to_have_text("Entries 2")
-        assert {row["quoted"] for row in (await app.ok("list_spending", state="done"))["entries"]} == {
-            "0.00 USD (exact)"
-        }
+        done = (await app.ok("list_spending", state="done"))["entries"]
+        assert {row["quoted"] for row in done} == {"0.00 USD (exact)"}
         await page.goto(page.url.replace("done", "charged"))
-        await expect(page.locator("#entries")).to_have_text("Entries 2")
+        await expect(page.locator("#entries")).to_have_text("Entries 3")
+        charged = (await app.ok("list_spending", state="charged"))["entries"]
+        assert {(row["quoted"], row["charged"]) for row in charged} >= {("0.00 USD (exact)", "2.50")}
 
 
 async def test_it_is_said_how_many_of_what_is_unknown_are_not_shown(connect: Connect, person: BrowserPerson) -> None:

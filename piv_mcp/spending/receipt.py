@@ -74,7 +74,7 @@ def receipt(entry: Entry, *, balance: Decimal | None = None, again: bool = False
     """The receipt of an entry that ended without an error. `again`: the caller repeated an earlier call."""
     quote = quote_of(entry)
     charged = None if entry.charged is None else Decimal(entry.charged)
-    free = quote.price.amount == 0
+    free = quote.price.amount == 0 and not charged
     notes = [difference(entry), _note(entry, quote, free=free)]
     if entry.state == "charged":
         notes.append(UNSAID.get(entry.kind))
@@ -130,7 +130,7 @@ def obstacle(entry: Entry, language: Language = PLAIN) -> str:
 
 
 def outcome(entry: Entry, quote: Quote) -> Outcome:
-    if entry.state == "charged" and quote.price.amount == 0:
+    if entry.state == "charged" and quote.price.amount == 0 and not Decimal(entry.charged or 0):
         return "done"
     return "cancelled" if _is_closed(entry) else entry.state
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.journal import Entry, select
 
-_FREE = "trim(coalesce(price, 'unknown'), '0.') = ''"
-"""Zero, with any number of decimals: as piv.day lists it."""
+_FREE = "(trim(coalesce(price, 'unknown'), '0.') = '' AND trim(coalesce(charged, ''), '0.') = '')"
+"""Quoted and charged at zero, with any number of decimals: as piv.day writes it."""
 
 _ENDED: Mapping[str, str] = {
     "done": f"state = 'charged' AND {_FREE}",
