@@ -54,6 +54,19 @@ def test_nothing_verifies_by_a_stored_passkey_that_is_damaged(public_key: str) -
         RelyingParty(URL).check(answer, challenge, Passkey("AA", "anna", 1, public_key, 0, 0.0))
 
 
+@pytest.mark.parametrize("said", [{"crossOrigin": True}, {"crossOrigin": "true"}, {"topOrigin": "https://example.org"}])
+def test_what_was_signed_in_the_frame_of_another_page_is_refused(said: dict[str, Any]) -> None:
+    challenge = b"c" * 32
+    answer = Assertion(
+        passkey="AA",
+        client_data=client_data(challenge=as_text(challenge), **said),
+        authenticator_data=as_text(hashlib.sha256(b"piv.example.com").digest() + b"\x05" + bytes(4)),
+        signature="AA",
+    )
+    with pytest.raises(PasskeyError, match="origin"):
+        RelyingParty(URL).check(answer, challenge, Passkey("AA", "anna", 1, "", 0, 0.0))
+
+
 AUTHENTICATOR = hashlib.sha256(b"piv.example.com").digest() + b"\x45" + bytes(4 + 16) + b"\x00\x01A"
 """What stands before the public key: the site, that the person was verified, and a passkey with the id "A"."""
 

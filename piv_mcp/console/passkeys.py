@@ -163,7 +163,8 @@ class RelyingParty:
 
     def _check_client_data(self, client_data: bytes, challenge: bytes) -> None:
         said = _object(client_data)
-        if said.get("origin") != self.origin or said.get("crossOrigin") is True:
+        is_framed = said.get("crossOrigin") not in (None, False) or "topOrigin" in said
+        if said.get("origin") != self.origin or is_framed:
             raise PasskeyError("origin")
         if said.get("challenge") != as_text(challenge):
             raise PasskeyError("challenge")
