@@ -26,7 +26,7 @@ from piv_mcp.notices.notifier import FIRST_PAUSE, LONGEST_PAUSE
 from piv_mcp.notices.receivers import receivers
 from piv_mcp.runtime import Runtime
 from piv_mcp.sandbox import Failure, Sandbox, Timing
-from piv_mcp.store import facts, notice_rows
+from piv_mcp.store import accounts, facts, notice_rows
 
 ASKING: dict[str, Any] = {"confirm_wait": 0, "confirm_channel": "elicit"}
 BUYING: dict[str, Any] = {"spend_mode": "budget", "auto_approve_max": 10, "daily_budget": 100, "confirm_wait": 0}
@@ -107,6 +107,19 @@ async def test_a_charge_and_a_lost_answer_are_told_and_what_costs_nothing_is_not
         await until(lambda: len(phone.notices) >= 2, seconds=20, what="the second")
     assert phone.titles[0] == "Charged: 4.00 USD"
     assert set(phone.titles[1:]) <= {"An outcome is unknown", "Charged: 4.00 USD"}
+
+
+async def test_where_there_are_several_accounts_it_is_told_which_one(
+    sandbox: Sandbox, data_dir: Path, phone: Hook
+) -> None:
+    async with shop_that_tells(sandbox, data_dir, phone.url, **BUYING) as shop:
+        await shop.receipt(BUY_NUMBER)
+        await told(phone)
+        await shop.gate.journal.store.write(accounts.add_key, accounts.digest("another key"))
+        await shop.receipt(BUY_NUMBER, custom_name="Second")
+        (_, alone), (_, beside) = await told(phone, 2)
+    assert "Account" not in alone
+    assert beside.endswith(f"\nAccount: {sandbox.state.user_id}")
 
 
 async def test_an_address_that_is_down_is_told_later_and_the_other_at_once(

@@ -23,7 +23,7 @@ from piv_mcp.notices import wording
 from piv_mcp.notices.findings import Finder
 from piv_mcp.notices.receivers import Receiver, receivers
 from piv_mcp.notices.wording import Words
-from piv_mcp.store import Store, events, journal, leases, notice_rows
+from piv_mcp.store import Store, accounts, events, journal, leases, notice_rows
 from piv_mcp.store.notice_rows import NoticeRow
 from piv_mcp.text.language import Language, language_or_plain
 from piv_mcp.text.times import DAY_SECONDS, Clock
@@ -130,6 +130,9 @@ class Notifier:
         if words is None:
             await self._note(replace(row, state="over"))
             return
+        account = await self._store.read(accounts.user_id_among_several)
+        if account is not None:
+            words = wording.of_account(words, account, self._language)
         if await receiver.tell(words.title, words.body):
             await self._note(replace(row, state="told"))
             return

@@ -101,6 +101,12 @@ def message(event: StoredEvent, language: Language) -> Words:
     return Words(_("A message has come"), f"{_about(event, language)}\n{_('Text: {text}', text=text)}")
 
 
+def of_account(words: Words, user_id: str, language: Language) -> Words:
+    """The same, with the account that it is about."""
+    account = language.gettext("Account: {user}", user=one_line(user_id, 200))
+    return Words(words.title, f"{words.body}\n{account}")
+
+
 def test(language: Language) -> Words:
     """What `piv-mcp notify test` sends."""
     _ = language.gettext

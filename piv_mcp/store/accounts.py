@@ -124,6 +124,11 @@ def user_id(connection: Connection) -> str | None:
     return None if row is None or row[0] is None else str(row[0])
 
 
+def user_id_among_several(connection: Connection) -> str | None:
+    """The id of the account's user, where the store has other accounts too."""
+    return user_id(connection) if len(keys(connection)) > 1 else None
+
+
 def is_doubtful(connection: Connection) -> bool:
     """Whether the connection's account could be one that another key has already: it is not known whose it is, and
     there are others."""
