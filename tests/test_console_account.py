@@ -142,9 +142,11 @@ async def test_long_lists_say_what_is_left_out(connect: Connect, person: Browser
 async def test_what_is_in_progress_is_shown_and_followed(connect: Connect, person: BrowserPerson) -> None:
     async with connect() as app, console(app) as opened:
         page = await opened.page(person, "account")
+        shown = section(page, "in-progress")
+        await expect(shown).to_contain_text("Generation of a site")  # the account's lists have been looked at
         begun = pending.pending("registration", "d-1", domain_name="shop-example.com", state="purchasing")
         await app.services.store.everything.write(pending.begin, replace(begun, since=app.services.clock.time()))
-        shown = section(page, "in-progress")
+        app.services.inbox.changes.notify()
         await expect(shown).to_contain_text("Registration of a domain")
         await expect(shown).to_contain_text("shop-example.com")
         await expect(shown).to_contain_text("Being registered")
@@ -155,6 +157,7 @@ async def test_what_is_in_progress_is_shown_and_followed(connect: Connect, perso
                 pending.end(connection, row)
 
         await app.services.store.everything.write(end)
+        app.services.inbox.changes.notify()
         await expect(shown).to_have_count(0)
 
 
