@@ -13,6 +13,7 @@ from piv_mcp.errors import PermissionDeniedError, PivError
 from piv_mcp.spending.commitments import READERS, Commitment
 from piv_mcp.store import Connection, Store, notice_rows
 from piv_mcp.store.event import SMS_RECEIVED, StoredEvent
+from piv_mcp.store.spending_pages import is_zero
 from piv_mcp.text.times import DAY_SECONDS, Clock, utc
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ GUESSES, GUESSING_SECONDS = 20, 3600.0
 """So many wrong webhook secrets within such a time are told, once in it."""
 
 WAITS = "state = 'quoted' AND quoted_at >= ?"
-COST = "state IN ('charged', 'unknown') AND settled_at >= ? AND coalesce(charged, price, '') NOT IN ('0', '0.00')"
+COST = f"state IN ('charged', 'unknown') AND settled_at >= ? AND NOT {is_zero('coalesce(charged, price)')}"
 """Conditions of entries: what waits for a decision, and what cost money or may have."""
 
 

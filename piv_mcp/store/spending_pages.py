@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from piv_mcp.store.connection import Connection, Row, Value
 from piv_mcp.store.journal import Entry, select
 
-_FREE = "(trim(coalesce(price, 'unknown'), '0.') = '' AND trim(coalesce(charged, ''), '0.') = '')"
-"""Quoted and charged at zero, with any number of decimals: as piv.day writes it."""
+
+def is_zero(amount: str) -> str:
+    """The condition that an amount is known and zero, with any number of decimals: as piv.day writes it."""
+    return f"trim(coalesce({amount}, 'unknown'), '0.') = ''"
+
+
+_FREE = " AND ".join((is_zero("price"), is_zero("coalesce(charged, '0')")))
 
 _ENDED: Mapping[str, str] = {
     "done": f"state = 'charged' AND {_FREE}",
-    "charged": f"state = 'charged' AND NOT {_FREE}",
+    "charged": f"state = 'charged' AND NOT ({_FREE})",
     "cancelled": "state = 'declined' AND problem = 'cancel'",
     "declined": "state = 'declined' AND coalesce(problem, '') <> 'cancel'",
 }
