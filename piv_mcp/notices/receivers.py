@@ -23,25 +23,25 @@ TALKATIVE = ("apprise", "urllib3", "requests")
 """Loggers of libraries that write addresses."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receiver:
     """One address. `number` names it for people, in the order of PIV_NOTIFY; `digest` in the store."""
 
     number: int
     digest: str
     _service: "Apprise" = field(repr=False)
-    _sending: list["Future[bool]"] = field(default_factory=list["Future[bool]"], repr=False)
+    _sending: "Future[bool] | None" = field(default=None, repr=False)
     """The last try, which may still go on after its time."""
 
     async def tell(self, title: str, body: str) -> bool:
         """Send one notice; returns whether the service has taken it. None is sent while an earlier try goes on."""
         from apprise import NotifyFormat  # late: it costs start-up time, and few have notices
 
-        if not all(earlier.done() for earlier in self._sending):
+        if self._sending is not None and not self._sending.done():
             return False
         service, text = self._service, NotifyFormat.TEXT
         sent = _in_own_thread(lambda: bool(service.notify(body, title, body_format=text)))  # pyright: ignore[reportUnknownMemberType] - it takes templates, too
-        self._sending[:] = [sent]
+        self._sending = sent
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 return await asyncio.wrap_future(sent)

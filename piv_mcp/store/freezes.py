@@ -35,9 +35,8 @@ class Freeze:
 def current(connection: Connection) -> Freeze | None:
     """The freeze that holds for the connection's account. While nobody knows whose the account is, that of any other
     holds: it may be the same, under a new key."""
-    for name in (_FREEZE, facts.own(connection, _FREEZE)):
-        if (stored := facts.get(connection, name)) is not None:
-            return _read(stored)
+    if (found := of_store(connection) or _at(connection, facts.own(connection, _FREEZE))) is not None:
+        return found
     others = connection.rows("SELECT value FROM facts WHERE name LIKE ? ORDER BY name LIMIT 1", (f"{_FREEZE}@%",))
     for (value,) in list(others) if accounts.is_doubtful(connection) else ():
         return replace(_read(str(value)), by=None)  # who it was is not another account's to know
@@ -46,7 +45,11 @@ def current(connection: Connection) -> Freeze | None:
 
 def of_store(connection: Connection) -> Freeze | None:
     """The freeze of the whole store."""
-    stored = facts.get(connection, _FREEZE)
+    return _at(connection, _FREEZE)
+
+
+def _at(connection: Connection, name: str) -> Freeze | None:
+    stored = facts.get(connection, name)
     return None if stored is None else _read(stored)
 
 
