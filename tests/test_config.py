@@ -5,7 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from piv_mcp.api.credentials import read_key_file
-from piv_mcp.config import ASKED_BY_EXTENSION, ENVIRONMENT_ONLY, TOOLSETS, Settings, load
+from piv_mcp.config import ASKED_BY_EXTENSION, ENVIRONMENT_ONLY, TOOLSETS, PaidArea, Settings, load
 from piv_mcp.errors import ConfigError
+from piv_mcp.spending.actions import ACTIONS
 from piv_mcp.text.tidy import tidied
 
 T = TypeVar("T")
@@ -417,3 +418,7 @@ def test_a_key_of_the_environment_comes_before_the_usual_file(data_dir: Path, mo
 def secret_of(settings: Settings) -> str:
     assert settings.api_key is not None
     return settings.api_key.get_secret_value()
+
+
+def test_every_area_that_costs_money_can_be_limited_and_no_other() -> None:
+    assert {action.area for action in ACTIONS.values()} == set(get_args(PaidArea))

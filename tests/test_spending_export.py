@@ -7,12 +7,12 @@ import json
 import stat
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
 from harness import approver, connected
+from journal_entries import an_entry
 from purchases import BUY_NUMBER, BUY_PROXIES
 
 from piv_mcp.cli.main import main
@@ -29,21 +29,12 @@ from piv_mcp.text.times import DAY_SECONDS, SYSTEM_CLOCK
 HOSTILE = ("=1+1", "+46700000000", "-2", "@SUM(A1)", "\t=1", '"quoted", and\r\nin two lines', "家🙂;,")
 
 
-def an_entry(n: int, **columns: Any) -> Entry:
+def ended(n: int, **columns: Any) -> Entry:
+    """An entry of which little is known but that it was charged. Its question has another price than its column."""
     headline = message("text", text=columns.pop("action", f"Rent number {n}"))
-    entry = Entry(
-        id=f"sp_{n:010x}",
-        kind="purchase_number",
-        area="numbers",
-        arguments='{"country_code": "SE"}',
-        fingerprint=str(n),
-        state="charged",
-        quote=Quote(headline=headline, price=FREE).model_dump_json(),
-        price="4.00",
-        quoted_at=1_700_000_000.0 + n,
-        expires_at=1_700_000_600.0 + n,
-    )
-    return replace(entry, **columns)
+    known: dict[str, Any] = {"state": "charged", "arguments": '{"country_code": "SE"}', "price": "4.00"}
+    known["quote"] = Quote(headline=headline, price=FREE).model_dump_json()
+    return an_entry(n, 1_700_000_000.0 + n, **{**known, **columns})
 
 
 async def insert(store: Store, entries: Sequence[Entry]) -> None:
@@ -74,7 +65,7 @@ def lines(text: bytes) -> list[dict[str, Any]]:
 
 
 def test_both_formats_hold_every_entry_whole_the_oldest_first(data_dir: Path) -> None:
-    entries = [an_entry(n, charged="4.00", agent="bot") for n in range(PAGE_ENTRIES + 3)]
+    entries = [ended(n, charged="4.00", agent="bot") for n in range(PAGE_ENTRIES + 3)]
     stored(data_dir, entries)
     told = table(command(data_dir).stdout_bytes)
     also = lines(command(data_dir, "--format", "jsonl").stdout_bytes)
@@ -89,7 +80,7 @@ def test_both_formats_hold_every_entry_whole_the_oldest_first(data_dir: Path) ->
 
 
 def test_what_a_spreadsheet_would_calculate_is_text_and_all_else_is_as_it_was(data_dir: Path) -> None:
-    stored(data_dir, [an_entry(n, problem=text, agent=text) for n, text in enumerate(HOSTILE)])
+    stored(data_dir, [ended(n, problem=text, agent=text) for n, text in enumerate(HOSTILE)])
     told = table(command(data_dir).stdout_bytes)
     also = lines(command(data_dir, "--format", "jsonl").stdout_bytes)
     assert [row["problem"] for row in also] == [row["agent"] for row in also] == list(HOSTILE)
@@ -98,14 +89,14 @@ def test_what_a_spreadsheet_would_calculate_is_text_and_all_else_is_as_it_was(da
 
 
 def test_half_a_character_is_written_as_one_that_is_missing(data_dir: Path) -> None:
-    stored(data_dir, [an_entry(1, arguments=r'{"name": "half \ud83d"}')])
+    stored(data_dir, [ended(1, arguments=r'{"name": "half \ud83d"}')])
     (told,) = table(command(data_dir).stdout_bytes)
     (also,) = lines(command(data_dir, "--format", "jsonl").stdout_bytes)
     assert json.loads(told["arguments"]) == also["arguments"] == {"name": "half \ufffd"}
 
 
 def test_csv_has_the_line_ends_of_its_standard(data_dir: Path) -> None:
-    stored(data_dir, [an_entry(1)])
+    stored(data_dir, [ended(1)])
     text = command(data_dir).stdout_bytes
     assert text.count(b"\r\n") == text.count(b"\n") == 2
     assert text.endswith(b"\r\n")
@@ -120,12 +111,12 @@ def test_an_empty_journal_is_the_names_of_the_columns_alone(data_dir: Path) -> N
 
 def test_days_leave_out_what_is_older(data_dir: Path) -> None:
     now = SYSTEM_CLOCK.time()
-    stored(data_dir, [an_entry(n, quoted_at=now - n * DAY_SECONDS) for n in (40, 2, 0)])
+    stored(data_dir, [ended(n, quoted_at=now - n * DAY_SECONDS) for n in (40, 2, 0)])
     assert [row["spending_id"][-2:] for row in table(command(data_dir, "--days", "3").stdout_bytes)] == ["02", "00"]
 
 
 def test_a_damaged_entry_costs_no_other(data_dir: Path) -> None:
-    stored(data_dir, [an_entry(1), an_entry(2, quote="{", arguments="{", result="["), an_entry(3)])
+    stored(data_dir, [ended(1), ended(2, quote="{", arguments="{", result="["), ended(3)])
     told = lines(command(data_dir, "--format", "jsonl").stdout_bytes)
     assert [(row["spending_id"][-1], row["action"]) for row in told] == [
         ("1", "Rent number 1"),
@@ -136,14 +127,14 @@ def test_a_damaged_entry_costs_no_other(data_dir: Path) -> None:
 
 def test_a_damaged_reason_costs_no_other_entry(data_dir: Path) -> None:
     damaged = ("{", "[1]", "null", '{"not_sent": {"id": "of a newer version"}}')
-    entries = [an_entry(n, state="price_changed", result=result) for n, result in enumerate(damaged)]
-    stored(data_dir, [*entries, an_entry(9)])
+    entries = [ended(n, state="price_changed", result=result) for n, result in enumerate(damaged)]
+    stored(data_dir, [*entries, ended(9)])
     found = lines(command(data_dir, "--format", "jsonl").stdout_bytes)
     assert [entry.get("problem") for entry in found] == [*["the price changed"] * len(damaged), None]
 
 
 def test_a_file_is_new_and_private(data_dir: Path, tmp_path: Path) -> None:
-    stored(data_dir, [an_entry(1)])
+    stored(data_dir, [ended(1)])
     file = tmp_path / "spent.csv"
     assert command(data_dir, file).exit_code == 0
     assert len(table(file.read_bytes())) == 1
@@ -157,7 +148,7 @@ def test_a_file_is_new_and_private(data_dir: Path, tmp_path: Path) -> None:
 def test_several_accounts_are_told_apart(data_dir: Path) -> None:
     for n, key in enumerate(("a", "b")):
         digest = accounts.digest(key)
-        stored(data_dir, [an_entry(n)], digest, user_id=f"user-{key}")
+        stored(data_dir, [ended(n)], digest, user_id=f"user-{key}")
     told = table(command(data_dir).stdout_bytes)
     assert [(row["account"], row["spending_id"][-1]) for row in told] == [("user-a", "0"), ("user-b", "1")]
 

@@ -19,17 +19,18 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 
 import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from journal_entries import charged_entry
 
 from piv_mcp import log
 from piv_mcp.config import load
 from piv_mcp.console.app import PAGES
 from piv_mcp.runtime import Runtime
-from piv_mcp.spending.messages import message
-from piv_mcp.spending.quote import Price, Quote
 from piv_mcp.store import Connection, events, journal
 from piv_mcp.store.event import SMS_RECEIVED, StoredEvent
 from piv_mcp.store.journal import Entry
@@ -69,27 +70,9 @@ def an_event(n: int, count: int, now: float) -> StoredEvent:
     )
 
 
-def an_entry(n: int, count: int, now: float) -> Entry:
-    at = now - SPAN * (count - n) / count
-    quote = Quote(headline=message("text", text=f"Rent number {n}"), price=Price(amount=Decimal(4)))
-    return Entry(
-        id=f"sp_{n:010x}",
-        kind="purchase_number",
-        area=("numbers", "proxies", "domains", "whites")[n % 4],
-        arguments="{}",
-        fingerprint=str(n),
-        state="charged",
-        quote=quote.model_dump_json(),
-        price="4",
-        quoted_at=at,
-        expires_at=at + 600,
-        decided_at=at + 5,
-        decided_by="page",
-        sent_at=at + 6,
-        settled_at=at + 7,
-        charged="4.00",
-        reported=1,
-    )
+def entry_number(n: int, count: int, now: float) -> Entry:
+    area = ("numbers", "proxies", "domains", "whites")[n % 4]
+    return charged_entry(n, now - SPAN * (count - n) / count, area=area, reported=1)
 
 
 async def fill(directory: Path, count: int, entries: int) -> None:
@@ -104,7 +87,7 @@ async def fill(directory: Path, count: int, entries: int) -> None:
 
         def enter(connection: Connection) -> None:
             for n in range(entries):
-                journal.insert(connection, an_entry(n, entries, now))
+                journal.insert(connection, entry_number(n, entries, now))
 
         for first in range(0, count, AT_ONCE):
             await store.write(put, first)
@@ -148,7 +131,6 @@ def told(name: str, times: Times) -> None:
 
 async def in_browser(address: str) -> None:
     """How long Chromium takes from the request for the inbox until it is loaded."""
-    sys.path.insert(0, str(Path(__file__).parent.parent))
     from approvals import launched  # late: needs Playwright and a browser
 
     async with launched() as browser:
