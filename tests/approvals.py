@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from harness import Connected, content_of, pages, text_of, until
 from mcp.types import CallToolResult
 from plain_http import http_client
 from playwright.async_api import Browser, BrowserContext, FloatRect, Locator, Page, async_playwright, expect
-from run import BROWSERS
+from run import system_browser
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -43,8 +42,7 @@ PRICE = "4.00 USD"
 async def launched() -> AsyncGenerator[Browser]:
     """The system's Chromium, else Playwright's own. Raises where there is neither."""
     async with async_playwright() as playwright:
-        path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-        browser = await playwright.chromium.launch(executable_path=path, args=SWITCHES)
+        browser = await playwright.chromium.launch(executable_path=system_browser(), args=SWITCHES)
         yield browser
         await browser.close()
 

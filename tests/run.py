@@ -10,6 +10,9 @@ without PostgreSQL those of the store in it. The check of the person's pages by 
 `tests/.axe`; without npm that check is left out. PostgreSQL is Debian's, or that of the package `pgserver` in `.venv`.
 With `CI` in the environment no test may be left out: the run fails instead.
 
+Chromium's headless shell is preferred, which draws no windows and needs half the processor. `CHROMIUM` in the
+environment names another program.
+
 Standard library only.
 """
 
@@ -23,15 +26,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_PACKAGES = ("chromium-headless-shell", "chromium")
 PLAYWRIGHT = [str(PYTHON), "-m", "playwright", "install", "chromium"]
-APT = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]]
+UPDATE, INSTALL = ["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends"]
 LEFT_OUT = "LEFT OUT: the tests of the approval page (marked `browser`), since there is no Chromium."
 AXE = ROOT / "tests" / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
 NPM = ["install", "--prefix", str(ROOT / "tests" / ".axe"), "--ignore-scripts", "--no-audit", "--no-fund"]
 AXE_VERSION = "axe-core@4.14.1"
 NO_AXE = "LEFT OUT: the check of the person's pages by axe-core (marked `axe`), since it could not be installed."
-POSTGRESQL = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]]
+POSTGRESQL = [UPDATE, [*INSTALL, "postgresql"]]
 NO_POSTGRESQL = "LEFT OUT: the tests of the store in PostgreSQL (marked `postgresql`), since there is no PostgreSQL."
 MAX_WORKERS = 16
 
@@ -81,7 +85,7 @@ def make_environment() -> None:
 
 def find_browser() -> bool:
     """Whether there is a Chromium: the system's, or one that Playwright has downloaded before."""
-    if any(shutil.which(name) for name in BROWSERS):
+    if system_browser() is not None:
         return True
     program = (
         "import pathlib, playwright.sync_api as api\n"
@@ -91,14 +95,21 @@ def find_browser() -> bool:
     return subprocess.run([str(PYTHON), "-c", program], capture_output=True, check=False).returncode == 0
 
 
+def system_browser() -> str | None:
+    """The one that `CHROMIUM` names, else the system's, if there is one."""
+    names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else BROWSERS
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
 def install_browser() -> bool:
     """From the system's packages where the user is root and apt-get is there, else Playwright's own."""
     say("The tests of the approval page drive Chromium, and this machine has none. (--no-install leaves them out.)")
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
-        say("Installing Chromium from the system's packages. By hand:", *map(text, APT))
+        commands = [[*INSTALL, package] for package in BROWSER_PACKAGES]
+        say("Installing Chromium from the system's packages. By hand:", text(UPDATE), " || ".join(map(text, commands)))
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        succeeded = [worked(command, environment) for command in APT]
-        if succeeded[-1]:
+        worked(UPDATE, environment)
+        if any(worked(command, environment) for command in commands):
             return True
     say("Downloading Playwright's Chromium into the user's cache. By hand:", text(PLAYWRIGHT))
     return worked(PLAYWRIGHT)
