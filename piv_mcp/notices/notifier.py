@@ -2,7 +2,8 @@
 
 What is to be told is found from the store and from the account, and noted in the store before it is sent: so no restart
 loses it. One process at a time does so for an account. Each address is told on its own, and again and again for a day
-while it takes nothing. A notice comes twice only if the process ends between sending it and noting that.
+while it takes nothing. A notice comes twice only if the process ends between sending it and noting that, or stops
+while an address keeps it waiting.
 """
 
 import asyncio
@@ -41,8 +42,11 @@ TELLING_SECONDS = 90.0
 """Its lifetime. It is extended when a third is over, so that it holds for as long as one notice may take."""
 
 LAST_ANSWER_SECONDS = 0.2
-"""How long a server that stops waits for the answer of an address to which it is sending: purchases need the rest of
+"""How long a process that stops waits for the answer of an address to which it is sending: purchases need the rest of
 the time that stopping may take."""
+
+LAST_ANSWER_HOSTED_SECONDS = 3.0
+"""Likewise a server over HTTP, which may take longer to stop."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 1800.0
 """Seconds until an address that took nothing is tried again, doubled each time."""
@@ -81,6 +85,7 @@ class Notifier:
         self._receivers = addresses
         self._finder = Finder(settings, store, api, [receiver.digest for receiver in addresses], clock)
         self._owner = f"{store.process}:{secrets.token_hex(4)}"
+        self._last_answer = LAST_ANSWER_HOSTED_SECONDS if settings.transport == "http" else LAST_ANSWER_SECONDS
         self._taking = asyncio.Lock()
         self._taken_at: float | None = None
 
@@ -116,7 +121,7 @@ class Notifier:
                 for row in due:
                     if not await self._is_ours():
                         break
-                    await _ended(self._tell(receiver, row))
+                    await self._ended(self._tell(receiver, row))
             except StoreError as error:
                 _log.debug("nothing can be told", problem=error.message)
             await self._clock.sleep(NOTICE_LOOK_SECONDS)
@@ -153,6 +158,15 @@ class Notifier:
             except StoreError as error:
                 _log.warning("what became of a notice cannot be noted yet", problem=error.message)
             await self._clock.sleep(NOTICE_LOOK_SECONDS)
+
+    async def _ended(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Let it end also when the process stops: sending goes on by itself, and what is not noted is sent again."""
+        task = asyncio.create_task(telling)
+        try:
+            await asyncio.shield(task)
+        finally:
+            await asyncio.wait({task}, timeout=self._last_answer)
+            task.cancel()
 
     async def _words(self, row: NoticeRow) -> Words | None:
         """The text of a notice; None if it is about nothing any more."""
@@ -192,13 +206,3 @@ class Notifier:
             )
             self._taken_at = now if taken else None
             return taken
-
-
-async def _ended(telling: Coroutine[Any, Any, None]) -> None:
-    """Let it end also when the server stops: sending goes on by itself, and what is not noted would be sent again."""
-    task = asyncio.create_task(telling)
-    try:
-        await asyncio.shield(task)
-    finally:
-        await asyncio.wait({task}, timeout=LAST_ANSWER_SECONDS)
-        task.cancel()
